@@ -244,7 +244,8 @@ def _read_components(folder: Path, stimuli: Stimuli) -> tuple[np.ndarray, np.nda
         raise InputError(f"{path}: R must hold floats of shape ({len(names)} sounds, {len(components)} components); "
                          f"found {responses.dtype} {responses.shape}. {GET_DATA}")
     if tuple(components) != COMPONENTS:
-        raise InputError(f"{path}: the components must be {', '.join(COMPONENTS)}; found {', '.join(components)}. {GET_DATA}")
+        raise InputError(f"{path}: the components must be {', '.join(COMPONENTS)}; found {', '.join(components)}. "
+                         f"{GET_DATA}")
     rows = rows_in_order([name.removesuffix(".wav") for name in names], stimuli.ids, str(path))
     return np.ascontiguousarray(responses[rows, :, None], dtype=np.float64), np.arange(len(components))
 
@@ -259,11 +260,12 @@ def _check_metadata_order(folder: Path, metadata: pd.DataFrame, ids: np.ndarray)
 
 def _check_responses(folder: Path, responses: np.ndarray, ids: np.ndarray) -> None:
     if len(set(ids.tolist())) != len(ids):
-        raise InputError(f"{folder}: voxel ids must be unique; {len(ids)} voxels have {len(set(ids.tolist()))} ids. {GET_DATA}")
+        raise InputError(f"{folder}: voxel ids must be unique; {len(ids)} voxels have {len(set(ids.tolist()))} ids. "
+                         f"{GET_DATA}")
     finite = np.isfinite(responses).all(axis=(0, 2))
     if not finite.all():
         raise InputError(f"{folder}: {np.count_nonzero(~finite)} voxel(s) hold NaN or inf, voxel_id "
-                         f"{few(ids[~finite].tolist())}. Remove them from the arrays and the metadata, or get the data again.")
+                         f"{few(ids[~finite].tolist())}. Remove them from arrays and metadata, or get the data again.")
 
 
 # --- activations -------------------------------------------------------------------------------------------------------
@@ -455,8 +457,8 @@ def _open_h5_activations(path: Path, model: str, randnetw: bool, stimuli: Stimul
             dataset = h5_dataset(file, key)
             if dataset is None or dataset.ndim != 2 or dataset.shape[0] != len(stimuli) or dataset.dtype.kind not in "fiu":
                 found = "no dataset" if dataset is None else f"{dataset.dtype} of shape {dataset.shape}"
-                raise InputError(f"{path}: layer {layer} (dataset {key!r}) must hold numbers of shape ({len(stimuli)} sounds, "
-                                 f"units); found {found}. Extract these activations again.")
+                raise InputError(f"{path}: layer {layer} (dataset {key!r}) must hold numbers of shape "
+                                 f"({len(stimuli)} sounds, units); found {found}. Extract these activations again.")
     return _H5Activations(path, model, randnetw, keys, stimuli, rows)
 
 
