@@ -40,3 +40,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str], remedy: str = "") -
     hint = f" Did you mean {' or '.join(nearest)}?" if nearest else ""
     listing = ", ".join(names) if names else "none"
     return InputError(f"Unknown {kind}: {name!r}.{hint} Known: {listing}. {remedy}".rstrip())
+
+
+class DamagedFileError(InputError):
+    """A file is truncated, corrupt, or not of the format that its name promises."""

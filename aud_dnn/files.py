@@ -1,0 +1,177 @@
+"""Open the file formats of the published data without trusting what is in them.
+
+One function per format; pickles have a module of their own (:mod:`aud_dnn.safe_pickle`). Every function checks that what a
+file *says* it holds fits into the bytes that it *has* before anything is allocated, refuses content that could run code or
+reach other files, and turns a damaged file into an error that names it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
+
+if TYPE_CHECKING:
+    import h5py
+
+_MAX_DEFLATE_RATIO = 1100          # deflate cannot pack more than 1032 bytes into one
+_BYTES_ALWAYS_ALLOWED = 1 << 20
+
+
+def require_file(path: Path, remedy: str) -> Path:
+    """``path`` if it is a file, else a :class:`MissingDataError` that says what to do."""
+    if not path.is_file():
+        raise MissingDataError(f"{path} is missing. {remedy}")
+    return path
+
+
+def _damaged(path: Path, what: str, error: Exception | None = None) -> DamagedFileError:
+    detail = f" ({type(error).__name__}: {error})" if error is not None else ""
+    return DamagedFileError(f"{path} is damaged or not a {what} file{detail}. Get it again, or make it anew.")
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """An array from a ``.npy`` file that holds no Python objects.
+
+    Raises
+    ------
+    DamagedFileError
+        The header is broken, or the file is shorter or longer than the header says.
+    InputError
+        The array holds Python objects (opening those can run code).
+    """
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            read_header = {(1, 0): np.lib.format.read_array_header_1_0,
+                           (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+            if read_header is None:
+                raise ValueError(f"format version {version}")
+            shape, fortran_order, dtype = read_header(file)
+            if dtype.hasobject:
+                raise InputError(f"{path} holds Python objects, which could run code when opened. "
+                                 "Save it again as a plain numeric or structured array.")
+            count = 1
+            for length in shape:
+                count *= int(length)
+            if count * dtype.itemsize != size - file.tell():
+                raise ValueError(f"the header promises {count * dtype.itemsize} bytes, the file has {size - file.tell()}")
+            array = np.fromfile(file, dtype=dtype, count=count)
+    except InputError:
+        raise
+    except Exception as error:      # NumPy's header parser raises many kinds on garbage
+        raise _damaged(path, "npy", error) from error
+    return array.reshape(shape, order="F" if fortran_order else "C")
+
+
+def read_mat(path: Path, variables: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """The named variables of a MATLAB 5 ``.mat`` file.
+
+    Raises
+    ------
+    DamagedFileError
+        The file cannot be read, or lacks one of ``variables``.
+    """
+    from scipy.io import loadmat
+
+    try:
+        with path.open("rb") as file:
+            content = loadmat(file, variable_names=variables)
+    except Exception as error:      # SciPy's reader raises many kinds on garbage
+        raise _damaged(path, "MATLAB 5 .mat", error) from error
+    missing = [name for name in variables if name not in content]
+    if missing:
+        raise DamagedFileError(f"{path} lacks the variable(s) {', '.join(missing)}. Get the file again.")
+    return {name: content[name] for name in variables}
+
+
+def mat_strings(cells: np.ndarray) -> list[str]:
+    """The strings of a MATLAB cell array, however deeply each is wrapped."""
+    strings = []
+    for cell in np.asarray(cells).ravel():
+        while isinstance(cell, np.ndarray):
+            if cell.size != 1:
+                raise InputError(f"expected one string per MATLAB cell, found an array of shape {cell.shape}")
+            cell = cell.ravel()[0]
+        strings.append(str(cell))
+    return strings
+
+
+@contextlib.contextmanager
+def open_h5(path: Path) -> Iterator[h5py.File]:
+    """An HDF5 file, opened for reading; errors while it is open name the file."""
+    import h5py
+
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise _damaged(path, "HDF5", error) from error
+    with file:
+        try:
+            yield file
+        except InputError:
+            raise
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
+            raise _damaged(path, "HDF5", error) from error
+
+
+def h5_dataset(file: h5py.File, key: str) -> h5py.Dataset | None:
+    """The dataset at ``key``, or None if there is none.
+
+    Raises
+    ------
+    InputError
+        The key or the dataset's data lie in another file (external link, virtual dataset, external storage).
+    DamagedFileError
+        The dataset says that it is far larger than the bytes stored for it.
+    """
+    import h5py
+
+    node: h5py.Group | h5py.Dataset = file
+    for part in key.split("/"):
+        if not part or not isinstance(node, h5py.Group):
+            return None
+        link = node.get(part, getlink=True)
+        if link is None:
+            return None
+        if not isinstance(link, h5py.HardLink):
+            raise InputError(f"{file.filename}: {key!r} is a link ({type(link).__name__}), which may lead to another file. "
+                             "Store the data itself.")
+        node = node[part]
+    if not isinstance(node, h5py.Dataset):
+        return None
+    if node.is_virtual or node.external:
+        raise InputError(f"{file.filename}: the data of {key!r} lie in another file. Store the data itself.")
+    stored = node.id.get_storage_size()
+    if node.nbytes > stored * (_MAX_DEFLATE_RATIO if node.chunks else 1) + _BYTES_ALWAYS_ALLOWED:
+        raise DamagedFileError(f"{file.filename}: {key!r} says it holds {node.nbytes} bytes but only {stored} are stored. "
+                               "Make the file anew.")
+    return node
+
+
+def h5_dataset_names(file: h5py.File) -> list[str]:
+    """Paths of all datasets that lie in the file itself, in the order that HDF5 lists them."""
+    import h5py
+
+    names: list[str] = []
+
+    def collect(name: str, node: object) -> None:
+        if isinstance(node, h5py.Dataset):
+            names.append(name)
+
+    file.visititems(collect)        # follows hard links only
+    return names
+
+
+def sha256(array: np.ndarray) -> str:
+    """Checksum of an array's values, shape and type."""
+    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
