@@ -1,4 +1,4 @@
-"""Effective dimensionality of a representation: how many directions share its variance.
+"""Effective dimensionality of a representation: over how many directions its variance is spread.
 
 Source: Tuckute, Feather, Boebinger & McDermott (2023), PLoS Biology 21(12): e3002366, Methods, "Effective dimensionality".
 """
@@ -7,14 +7,38 @@ from __future__ import annotations
 
 import numpy as np
 
+_NEGLIGIBLE = 1e-24  # variance below this part of the power is rounding
+
+
+def participation_ratio(products: np.ndarray, sums: np.ndarray, n_units: int) -> float:
+    """Participation ratio of the eigenvalues of the sounds x sounds covariance over units.
+
+    With C the covariance between sounds (each sound centred over the units, divisor n_units - 1) and lambda its
+    eigenvalues, ED = (sum lambda)^2 / sum lambda^2. That is trace(C)^2 / ||C||_F^2: no eigenvalue has to be found, and none
+    can come out complex, as the published solver allowed. The divisor cancels.
+
+    Parameters
+    ----------
+    products : array of shape (n_sounds, n_sounds)
+        Inner products of the sounds over units.
+    sums : array of shape (n_sounds,)
+        Sum of each sound over units.
+    n_units : int
+
+    Returns
+    -------
+    float
+        Between 1 and min(n_sounds, n_units - 1); NaN if no sound varies over the units.
+    """
+    covariance = products - np.outer(sums, sums / n_units)
+    trace = np.trace(covariance)
+    if trace <= _NEGLIGIBLE * np.trace(products) or trace == 0:
+        return float("nan")
+    return float(trace**2 / np.sum(covariance**2))
+
 
 def effective_dimensionality(features: np.ndarray, *, center_units: bool = False, standardize_units: bool = False) -> float:
-    """Participation ratio of the eigenvalues of the sounds x sounds covariance.
-
-    With C the covariance between sounds over units (each sound centred over the units, divisor n_units - 1) and lambda its
-    eigenvalues, ED = (sum lambda)^2 / sum lambda^2. That is trace(C)^2 / ||C||_F^2, so no eigenvalue has to be found, and
-    none can come out complex, as the published solver allowed. ED is 1 if all sounds lie on a line and at most
-    min(n_sounds, n_units - 1).
+    """Effective dimensionality of the sounds' representation (see :func:`participation_ratio`).
 
     Parameters
     ----------
@@ -29,7 +53,7 @@ def effective_dimensionality(features: np.ndarray, *, center_units: bool = False
     Returns
     -------
     float
-        NaN if no sound varies over the units (C is zero).
+        NaN if no sound varies over the units.
 
     Raises
     ------
@@ -41,18 +65,16 @@ def effective_dimensionality(features: np.ndarray, *, center_units: bool = False
         raise ValueError(f"features must be (n_sounds, n_units) with two units at least, got {features.shape}.")
     if not np.isfinite(features).all():
         raise ValueError("features holds NaN or infinite values.")
-    power = np.square(features).sum()
     if center_units or standardize_units:
-        root_mean_square = np.sqrt(np.mean(features**2, axis=0))
+        size = np.abs(features).max(axis=0)
         features = features - features.mean(axis=0)
-    if standardize_units:
         scale = features.std(axis=0)
-        constant = scale <= 1e-12 * root_mean_square
-        features = np.where(constant, 0.0, features / np.where(constant, 1.0, scale))
-        power = np.square(features).sum()
-    features = features - features.mean(axis=1, keepdims=True)
-    covariance = features @ features.T / (features.shape[1] - 1)
-    total = np.trace(covariance)
-    if total * (features.shape[1] - 1) <= 1e-24 * power or total == 0:
+        constant = scale <= 1e-12 * size
+        features = np.where(constant, 0.0, features)
+        if standardize_units:
+            features /= np.where(constant, 1.0, scale)
+    centred = features - features.mean(axis=1, keepdims=True)
+    # centred here, in the data, and not by the subtraction of sums, which would lose digits where offsets are large
+    if np.square(centred).sum() <= _NEGLIGIBLE * np.square(features).sum():
         return float("nan")
-    return float(total**2 / np.sum(covariance**2))
+    return participation_ratio(centred @ centred.T, np.zeros(len(centred)), features.shape[1])
