@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-_NEGLIGIBLE = 1e-24  # variance below this part of the power is rounding
+_NEGLIGIBLE = 1e-12  # variance below this part of the power is what rounding leaves of a subtraction
 
 
 def participation_ratio(products: np.ndarray, sums: np.ndarray, n_units: int) -> float:
@@ -75,6 +75,6 @@ def effective_dimensionality(features: np.ndarray, *, center_units: bool = False
             features /= np.where(constant, 1.0, scale)
     centred = features - features.mean(axis=1, keepdims=True)
     # centred here, in the data, and not by the subtraction of sums, which would lose digits where offsets are large
-    if np.square(centred).sum() <= _NEGLIGIBLE * np.square(features).sum():
+    if np.square(centred).sum() <= _NEGLIGIBLE**2 * np.square(features).sum():
         return float("nan")
     return participation_ratio(centred @ centred.T, np.zeros(len(centred)), features.shape[1])

@@ -2,7 +2,7 @@
 
 Arrays in, arrays out. A *representation* is an array of shape (n_sounds, n_units): the voxels of a participant or the units
 of a layer. Its *RDM* is the matrix of Pearson correlations r between the sounds (figures draw the distance 1 - r). RDMs are
-handled as *triangles*: the entries above the diagonal, row by row. Two RDMs are compared by the correlation of their triangles.
+handled as *triangles*: the entries above the diagonal, row by row. Two RDMs are compared by correlating their triangles.
 
 Ranks of a triangle do not depend on what it is compared with. So every triangle is turned once into a vector of zero mean
 and unit length (:func:`comparable`), and all similarities of many RDMs with many others are one matrix product
@@ -14,6 +14,7 @@ analysis".
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,8 +24,8 @@ UNITS_AT_ONCE = 512
 """Units that are standardised together: 165 sounds x 512 units fit a core's cache."""
 
 DECIMALS = 12
-"""Correlations are kept to this many decimals, so that pairs of sounds that tie in exact arithmetic (identical sounds, layers
-of two units) also tie here, whatever the order in which the linear-algebra library adds."""
+"""Correlations are kept to this many decimals, so that pairs of sounds that tie in exact arithmetic (identical sounds,
+layers of two units) also tie here, whatever the order in which the linear-algebra library adds."""
 
 _CONSTANT = 1e-12  # a unit whose standard deviation is below this part of its root mean square does not vary
 _CANCELLATION = 1e-6  # a variance below this part of the unit's variance over all sounds is computed again, in two passes
@@ -94,7 +95,7 @@ def square_matrix(triangle: np.ndarray, diagonal: float = 1.0) -> np.ndarray:
     """
     triangle = np.asarray(triangle)
     n_pairs = triangle.shape[-1]
-    n = (1 + int(round(np.sqrt(1 + 8 * n_pairs)))) // 2
+    n = (1 + math.isqrt(1 + 8 * n_pairs)) // 2
     if n * (n - 1) // 2 != n_pairs:
         raise ValueError(f"{n_pairs} entries are not the triangle of a square matrix.")
     rows, columns = np.triu_indices(n, k=1)
@@ -148,7 +149,7 @@ def rdm_triangles(features: np.ndarray, train: np.ndarray | None = None, *, stan
     """
     features = np.asarray(features)
     if features.ndim != 2 or features.shape[0] < 2 or features.shape[1] < 1:
-        raise ValueError(f"features must be (n_sounds, n_units) with two sounds and one unit at least, got {features.shape}.")
+        raise ValueError(f"features must be (n_sounds, n_units), two sounds and one unit at least; got {features.shape}.")
     n_sounds, n_units = features.shape
     train = np.zeros((0, n_sounds), dtype=bool) if train is None else np.asarray(train, dtype=bool)
     n_train = _training_sounds(train, n_sounds)
