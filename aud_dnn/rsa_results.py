@@ -131,15 +131,14 @@ _SCORE_VARIABLES: dict[str, tuple[str, tuple[str, ...], str]] = {
 }
 
 
-def score_arrays(scores: RSAScores, layers: Sequence[str]) -> dict[str, np.ndarray]:
-    """Everything about one model, condition, target and region."""
+def score_arrays(scores: RSAScores) -> dict[str, np.ndarray]:
+    """All scores by the name that parts give them; the first axis of each is the participant."""
     best: BestLayer = scores.best
-    values = {"layer_train": scores.layer_train, "layer_test": scores.layer_test, "best_index": best.index,
-              "best_value": best.value, "best_median": best.median_value, "best_median_index": best.median_index,
-              "layer_test_median": scores.layer_test_median, "layer_all_sounds": scores.layer_all_sounds,
-              "concatenated_all_sounds": scores.concatenated_all_sounds,
-              "best_layer_position": scores.best_layer_position}
-    return {"layers": np.array(layers), **values}
+    return {"layer_train": scores.layer_train, "layer_test": scores.layer_test, "best_index": best.index,
+            "best_value": best.value, "best_median": best.median_value, "best_median_index": best.median_index,
+            "layer_test_median": scores.layer_test_median, "layer_all_sounds": scores.layer_all_sounds,
+            "concatenated_all_sounds": scores.concatenated_all_sounds,
+            "best_layer_position": scores.best_layer_position}
 
 
 # --- one file per target and region -----------------------------------------------------------------------------------
@@ -195,8 +194,8 @@ def assemble(target: str, roi: str, neural: Part, parts: Mapping[tuple[str, str]
     kept = neural.arrays
     variables |= {
         "all_data_corr_mat_fmri": (("participant", "pair"), kept["rdms"],
-                                   {"long_name": "Pearson correlations between all 165 sounds over the participant's voxels; "
-                                                 "upper triangle, row by row"}),
+                                   {"long_name": "Pearson correlations between all 165 sounds over the participant's "
+                                                 "voxels; upper triangle, row by row"}),
         "leave_one_out_neural_r_cv_test_splits": (
             ("participant", "split"), kept["ceiling_pearson"],
             {"long_name": "published ceiling: PEARSON of the participant's test RDM and the mean of the others'"}),

@@ -13,8 +13,9 @@ import multiprocessing
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,7 +47,10 @@ from aud_dnn.rsa_results import (
     write_part,
 )
 from aud_dnn.splits import published_splits
-from aud_dnn.utils import Stimuli, Target, load_stimuli, load_target, open_activations
+from aud_dnn.utils import GET_ACTIVATIONS, Stimuli, Target, load_stimuli, load_target, open_activations
+
+
+_Tasks = dict[tuple[str, str], list[tuple[str, str]]]  # (model, condition) -> its (target, region)s
 
 
 class Unit(NamedTuple):
@@ -84,7 +88,7 @@ class RunReport:
         lines = []
         for title, units in (("computed", self.computed), ("loaded", self.loaded)):
             models = list(dict.fromkeys(f"{unit.model} ({unit.condition})" for unit in units))
-            lines.append(f"{title}: {len(units)} results of {len(models)} models" + (": " + ", ".join(models) if models else ""))
+            lines.append(f"{title}: {len(units)} results" + (f" of {', '.join(models)}" if models else ""))
         names = ", ".join(f"{model} ({condition})" for model, condition in self.missing)
         lines.append(f"missing (no activations on disk, left out): {names or 'none'}")
         lines += [f"FAILED: {model} ({condition}): {why}" for (model, condition), why in self.failed.items()]
@@ -151,9 +155,9 @@ def run_rsa(paths: ProjectPaths, *, targets: Sequence[str] = VOXEL_TARGETS, rois
     report.computed.sort(key=wanted.index)
     report.loaded = [unit for unit in wanted if unit in parts]
     if not (report.computed or report.loaded or report.failed):
-        raise MissingDataError("There is nothing to analyse: no activations of " + ", ".join(models or ["any registered model"])
-                               + f" below {paths.activations}, and no earlier results in {folder}. "
-                               "`python setup_utils/download_files.py --get_model_actv True` brings the published activations.")
+        asked = ", ".join(models or ["any registered model"])
+        raise MissingDataError(f"There is nothing to analyse: no activations of {asked} below {paths.activations}, and no "
+                               f"earlier results in {folder}. {GET_ACTIVATIONS}")
     fresh = {(unit.target, unit.roi) for unit in report.computed}
     pairs = list(dict.fromkeys((unit.target, unit.roi) for unit in (*report.computed, *report.loaded)))
     return RSARun(report, {pair: _dataset(folder, *pair, rebuild=pair in fresh) for pair in pairs})
@@ -194,7 +198,8 @@ class _NeuralPlan:
         for name in dict.fromkeys(unit.target for unit in to_do):
             target = load_target(paths, name, stimuli)
             plan.digests[name] = _digest_of_target(target)
-            stale = [unit for unit in parts if unit.target == name and parts[unit].about["neural_digest"] != plan.digests[name]]
+            stale = [unit for unit, part in parts.items()
+                     if unit.target == name and part.about["neural_digest"] != plan.digests[name]]
             for unit in stale:
                 del parts[unit]
             if stale:
@@ -202,7 +207,8 @@ class _NeuralPlan:
                                     "computed again.")
             chosen = [unit for unit in wanted if unit.target == name and (unit in to_do or unit in stale)]
             plan.to_do += chosen
-            plan._add_target(paths.rsa_results, target, list(dict.fromkeys(unit.roi for unit in chosen)), neural, report)
+            rois = list(dict.fromkeys(unit.roi for unit in chosen))
+            plan._add_target(paths.rsa_results, target, rois, neural, report)
         return plan
 
     def _add_target(self, folder: Path, target: Target, rois: Sequence[str], neural: dict[tuple[str, str], Part],
@@ -222,11 +228,11 @@ class _NeuralPlan:
             self.vectors[target.name, roi] = side.vectors
             without = [label for label, count in zip(labels, side.n_voxels) if count < 2]
             if len(without) == len(labels):
-                raise InputError(f"{target.name}: no participant has two voxels labelled {roi} in roi_label_general, so there "
-                                 "is nothing to correlate. Leave this ROI out with --roi.")
+                raise InputError(f"{target.name}: no participant has two voxels labelled {roi} in roi_label_general, so "
+                                 "there is nothing to correlate. Leave this ROI out with --roi.")
             if without:
-                report.notes.append(f"{target.name}, {roi}: {len(without)} participant(s) have fewer than two voxels here and "
-                                    f"no RDM (NaN): {', '.join(without)}.")
+                report.notes.append(f"{target.name}, {roi}: {len(without)} participant(s) have fewer than two voxels here "
+                                    f"and no RDM (NaN): {', '.join(without)}.")
             stimuli = target.stimuli
             neural[target.name, roi] = write_part(
                 neural_part_path(folder, target.name, roi),
@@ -255,6 +261,9 @@ def _digest_of_target(target: Target) -> str:
 
 # --- model side, in workers -------------------------------------------------------------------------------------------
 
+_VECTOR_FILES = ("all_sounds", "train", "test")
+
+
 @dataclass(frozen=True)
 class _Shared:
     """What every worker needs; the vectors lie in ``folder`` as ``.npy`` files that are mapped, not copied."""
@@ -268,14 +277,14 @@ class _Shared:
     train: np.ndarray
 
     def vectors(self) -> Vectors:
-        return Vectors(*(np.load(Path(self.folder) / f"{name}.npy", mmap_mode="r") for name in ("all_sounds", "train", "test")))
+        return Vectors(*(np.load(Path(self.folder) / f"{name}.npy", mmap_mode="r") for name in _VECTOR_FILES))
 
 
 def _lay_down(folder: str, vectors: dict[tuple[str, str], Vectors]) -> dict[tuple[str, str], slice]:
     """Write all neural vectors, stacked, into ``folder``; returns the rows of every (target, region)."""
     stops = list(itertools.accumulate(len(item.all_sounds) for item in vectors.values()))
     rows = {key: slice(start, stop) for key, start, stop in zip(vectors, [0, *stops], stops)}
-    for name in ("all_sounds", "train", "test"):
+    for name in _VECTOR_FILES:
         np.save(Path(folder) / f"{name}.npy", np.concatenate([getattr(item, name) for item in vectors.values()], axis=-2))
     return rows
 
@@ -310,8 +319,8 @@ def _score_one(shared: _Shared, vectors: Vectors, model: str, condition: str, pa
     folder = shared.paths.rsa_results
     for target, roi in pairs:
         rows = shared.rows[target, roi]
-        arrays = {name: array if name == "layers" else array[rows] for name, array in score_arrays(scores, side.layers).items()}
-        write_part(score_part_path(folder, target, roi, model, condition), arrays,
+        arrays = {name: array[rows] for name, array in score_arrays(scores).items()}
+        write_part(score_part_path(folder, target, roi, model, condition), {"layers": np.array(side.layers), **arrays},
                    {"model": model, "condition": condition, "target": target, "roi": roi,
                     "neural_digest": shared.digests[target], "activations_digest": digest})
     write_part(model_part_path(folder, model, condition), model_arrays(side),
@@ -328,14 +337,14 @@ def _notes(name: str, side) -> list[str]:
     constant = int(side.n_constant_units.sum())
     sometimes = int((side.n_constant_units_train.max(axis=1, initial=0) - side.n_constant_units).sum())
     if constant or sometimes:
-        notes.append(f"{name}: {constant} unit(s) do not vary over the sounds and carry nothing; {sometimes} more do not vary "
-                     "over the training sounds of a split and keep their own scale on its test sounds.")
+        notes.append(f"{name}: {constant} unit(s) do not vary over the sounds and carry nothing; {sometimes} more do not "
+                     "vary over the training sounds of a split and keep their own scale on its test sounds.")
     return notes
 
 
 def _compute(paths: ProjectPaths, stimuli: Stimuli, plan: _NeuralPlan, report: RunReport, *, jobs: int | None,
              progress: bool) -> None:
-    tasks: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    tasks: _Tasks = {}
     for unit in plan.to_do:
         tasks.setdefault(unit[:2], []).append((unit.target, unit.roi))
     jobs = min(_usable_cores() if jobs is None else max(1, jobs), len(tasks))
@@ -344,47 +353,43 @@ def _compute(paths: ProjectPaths, stimuli: Stimuli, plan: _NeuralPlan, report: R
         rows = _lay_down(folder, plan.vectors)
         plan.vectors.clear()
         shared = _Shared(paths, stimuli, folder, rows, plan.digests, plan.order, plan.train)
-        executor = _executor(jobs, shared)
-        try:
-            futures = {executor.submit(_work, *task, pairs): task for task, pairs in tasks.items()}
-            for future in as_completed(futures):
-                task = futures[future]
-                try:
-                    report.notes += future.result()
-                    report.computed += [Unit(*task, *pair) for pair in tasks[task]]
-                except InputError as error:
-                    report.failed[task] = str(error)
-                bar.set_postfix_str(f"{task[0]} ({task[1]})", refresh=False)
-                bar.update(len(tasks[task]))
-        finally:
-            executor.shutdown(wait=True, cancel_futures=True)
+        run = _run_here if jobs == 1 else partial(_run_in_workers, jobs)
+        for task, outcome in run(shared, tasks):
+            if isinstance(outcome, InputError):
+                report.failed[task] = str(outcome)
+            else:
+                report.notes += outcome
+                report.computed += [Unit(*task, *pair) for pair in tasks[task]]
+            bar.set_postfix_str(f"{task[0]} ({task[1]})", refresh=False)
+            bar.update(len(tasks[task]))
 
 
 def _usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _executor(jobs: int, shared: _Shared) -> Executor:
-    if jobs == 1:
-        return _Inline(shared)
-    # spawn: a forked child of a process with running library threads can hang
-    return ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker,
-                               initargs=(shared,))
-
-
-class _Inline(Executor):
-    """Runs a task where it is submitted."""
-
-    def __init__(self, shared: _Shared) -> None:
-        self._state = shared, shared.vectors()
-
-    def submit(self, _work, /, *arguments) -> Future:
-        future: Future = Future()
+def _run_here(shared: _Shared, tasks: _Tasks) -> Iterator[tuple[tuple[str, str], list[str] | InputError]]:
+    vectors = shared.vectors()
+    for task, pairs in tasks.items():
         try:
-            future.set_result(_score_one(*self._state, *arguments))
+            yield task, _score_one(shared, vectors, *task, pairs)
         except InputError as error:
-            future.set_exception(error)
-        return future
+            yield task, error
+
+
+def _run_in_workers(jobs: int, shared: _Shared, tasks: _Tasks) -> Iterator[tuple[tuple[str, str], list[str] | InputError]]:
+    # spawn: a forked child of a process with running library threads can hang
+    executor = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker,
+                                   initargs=(shared,))
+    try:
+        futures = {executor.submit(_work, *task, pairs): task for task, pairs in tasks.items()}
+        for future in as_completed(futures):
+            error = future.exception()
+            if error is not None and not isinstance(error, InputError):
+                raise error
+            yield futures[future], error if error is not None else future.result()
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
 
 
 # --- one file per target and region -----------------------------------------------------------------------------------
