@@ -49,7 +49,6 @@ from aud_dnn.rsa_results import (
 from aud_dnn.splits import published_splits
 from aud_dnn.utils import GET_ACTIVATIONS, Stimuli, Target, load_stimuli, load_target, open_activations
 
-
 _Tasks = dict[tuple[str, str], list[tuple[str, str]]]  # (model, condition) -> its (target, region)s
 
 
