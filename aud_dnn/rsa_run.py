@@ -12,7 +12,7 @@ import itertools
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import partial
@@ -47,7 +47,7 @@ from aud_dnn.rsa_results import (
     write_part,
 )
 from aud_dnn.splits import published_splits
-from aud_dnn.utils import GET_ACTIVATIONS, Stimuli, Target, load_stimuli, load_target, open_activations
+from aud_dnn.utils import GET_ACTIVATIONS, Stimuli, Target, few, load_stimuli, load_target, open_activations
 
 _Tasks = dict[tuple[str, str], list[tuple[str, str]]]  # (model, condition) -> its (target, region)s
 
@@ -86,12 +86,20 @@ class RunReport:
         """The list that the script prints at the end."""
         lines = []
         for title, units in (("computed", self.computed), ("loaded", self.loaded)):
-            models = list(dict.fromkeys(f"{unit.model} ({unit.condition})" for unit in units))
-            lines.append(f"{title}: {len(units)} results" + (f" of {', '.join(models)}" if models else ""))
-        names = ", ".join(f"{model} ({condition})" for model, condition in self.missing)
-        lines.append(f"missing (no activations on disk, left out): {names or 'none'}")
+            models = _by_model(dict.fromkeys(unit[:2] for unit in units))
+            lines.append(f"{title}: {len(units)} results" + (f" of {models}" if models else ""))
+        lines.append(f"missing (no activations on disk, left out): {_by_model(self.missing) or 'none'}")
         lines += [f"FAILED: {model} ({condition}): {why}" for (model, condition), why in self.failed.items()]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+
+def _by_model(pairs: Iterable[tuple[str, str]]) -> str:
+    """``A, B (trained)``: a condition is named where a model has only one."""
+    conditions: dict[str, list[str]] = {}
+    for model, condition in pairs:
+        conditions.setdefault(model, []).append(condition)
+    return ", ".join(model if len(found) == len(CONDITIONS) else f"{model} ({found[0]})"
+                     for model, found in conditions.items())
 
 
 @dataclass(frozen=True)
@@ -297,12 +305,12 @@ def _start_worker(shared: _Shared) -> None:
     _worker = shared, shared.vectors()
 
 
-def _work(model: str, condition: str, pairs: list[tuple[str, str]]) -> list[str]:
+def _work(model: str, condition: str, pairs: list[tuple[str, str]]) -> _Remarks:
     assert _worker is not None
     return _score_one(*_worker, model, condition, pairs)
 
 
-def _score_one(shared: _Shared, vectors: Vectors, model: str, condition: str, pairs: list[tuple[str, str]]) -> list[str]:
+def _score_one(shared: _Shared, vectors: Vectors, model: str, condition: str, pairs: list[tuple[str, str]]) -> _Remarks:
     """Compute and write everything asked for about one model in one condition; returns what is worth a note."""
     activations = open_activations(shared.paths, model, shared.stimuli, randnetw=condition == CONDITIONS[1])
     digests: list[str] = []
@@ -324,26 +332,42 @@ def _score_one(shared: _Shared, vectors: Vectors, model: str, condition: str, pa
                     "neural_digest": shared.digests[target], "activations_digest": digest})
     write_part(model_part_path(folder, model, condition), model_arrays(side),
                {"model": model, "condition": condition, "activations_digest": digest})
-    return _notes(f"{model} ({condition})", side)
-
-
-def _notes(name: str, side) -> list[str]:
-    notes = []
     undefined = [layer for layer, rdm in zip(side.layers, side.rdms) if np.isnan(rdm).any()]
+    sometimes = side.n_constant_units_train.max(axis=1, initial=0) - side.n_constant_units
+    return _Remarks(undefined, int(side.n_constant_units.sum()), int(sometimes.sum()))
+
+
+@dataclass(frozen=True)
+class _Remarks:
+    """What is worth a note about one model in one condition."""
+
+    undefined_layers: list[str]
+    n_constant: int
+    n_constant_on_training_half: int
+
+
+def _notes(remarks: dict[tuple[str, str], _Remarks]) -> list[str]:
+    """One note of each kind, with the first few places."""
+    notes = []
+    undefined = [f"{model} ({condition}) {layer}" for (model, condition), found in remarks.items()
+                 for layer in found.undefined_layers]
     if undefined:
-        notes.append(f"{name}: the RDM of {', '.join(undefined)} is undefined (a sound has the same value in all units); "
-                     "such a layer has no similarity and is never the best.")
-    constant = int(side.n_constant_units.sum())
-    sometimes = int((side.n_constant_units_train.max(axis=1, initial=0) - side.n_constant_units).sum())
-    if constant or sometimes:
-        notes.append(f"{name}: {constant} unit(s) do not vary over the sounds and carry nothing; {sometimes} more do not "
-                     "vary over the training sounds of a split and keep their own scale on its test sounds.")
+        notes.append(f"{len(undefined)} layer(s) have an undefined RDM (a sound has the same value in all units), hence no "
+                     f"similarity, and are never the best: {few(undefined)}.")
+    for kind, consequence in (("n_constant", "do not vary over the sounds and carry nothing"),
+                              ("n_constant_on_training_half", "vary over the sounds but not over the training sounds of "
+                               "some split; there they keep their own scale, as published")):
+        counts = {f"{model} ({condition})": getattr(found, kind) for (model, condition), found in remarks.items()}
+        places = [f"{name} {count}" for name, count in counts.items() if count]
+        if places:
+            notes.append(f"{sum(counts.values())} unit(s) {consequence}: {few(places)}.")
     return notes
 
 
 def _compute(paths: ProjectPaths, stimuli: Stimuli, plan: _NeuralPlan, report: RunReport, *, jobs: int | None,
              progress: bool) -> None:
     tasks: _Tasks = {}
+    remarks: dict[tuple[str, str], _Remarks] = {}
     for unit in plan.to_do:
         tasks.setdefault(unit[:2], []).append((unit.target, unit.roi))
     jobs = min(_usable_cores() if jobs is None else max(1, jobs), len(tasks))
@@ -357,17 +381,18 @@ def _compute(paths: ProjectPaths, stimuli: Stimuli, plan: _NeuralPlan, report: R
             if isinstance(outcome, InputError):
                 report.failed[task] = str(outcome)
             else:
-                report.notes += outcome
+                remarks[task] = outcome
                 report.computed += [Unit(*task, *pair) for pair in tasks[task]]
             bar.set_postfix_str(f"{task[0]} ({task[1]})", refresh=False)
             bar.update(len(tasks[task]))
+    report.notes += _notes({task: remarks[task] for task in tasks if task in remarks})
 
 
 def _usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _run_here(shared: _Shared, tasks: _Tasks) -> Iterator[tuple[tuple[str, str], list[str] | InputError]]:
+def _run_here(shared: _Shared, tasks: _Tasks) -> Iterator[tuple[tuple[str, str], _Remarks | InputError]]:
     vectors = shared.vectors()
     for task, pairs in tasks.items():
         try:
@@ -376,7 +401,7 @@ def _run_here(shared: _Shared, tasks: _Tasks) -> Iterator[tuple[tuple[str, str],
             yield task, error
 
 
-def _run_in_workers(jobs: int, shared: _Shared, tasks: _Tasks) -> Iterator[tuple[tuple[str, str], list[str] | InputError]]:
+def _run_in_workers(jobs: int, shared: _Shared, tasks: _Tasks) -> Iterator[tuple[tuple[str, str], _Remarks | InputError]]:
     # spawn: a forked child of a process with running library threads can hang
     executor = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker,
                                    initargs=(shared,))
