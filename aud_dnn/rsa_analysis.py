@@ -89,6 +89,8 @@ class NeuralSide:
         scored.
     ceiling_pearson_all_sounds, ceiling_spearman_all_sounds : arrays of shape (n_participants,)
         The same for the RDMs of all sounds.
+    effective_dimensionality : array of shape (3,)
+        Of the voxels of all participants together, in the order of :data:`DIMENSIONALITY_VARIANTS`.
     """
 
     rdms: np.ndarray
@@ -98,6 +100,7 @@ class NeuralSide:
     ceiling_spearman: np.ndarray
     ceiling_pearson_all_sounds: np.ndarray
     ceiling_spearman_all_sounds: np.ndarray
+    effective_dimensionality: np.ndarray
 
 
 def neural_side(responses: np.ndarray, participant: np.ndarray, participants: Sequence, train: np.ndarray, *,
@@ -131,7 +134,17 @@ def neural_side(responses: np.ndarray, participant: np.ndarray, participants: Se
         rdms=rdms, vectors=_vectors(triangles), n_voxels=np.array([len(voxels) for voxels in chosen]),
         ceiling_pearson=leave_one_out(test, "pearson"), ceiling_spearman=leave_one_out(test, "spearman"),
         ceiling_pearson_all_sounds=leave_one_out(rdms, "pearson"),
-        ceiling_spearman_all_sounds=leave_one_out(rdms, "spearman"))
+        ceiling_spearman_all_sounds=leave_one_out(rdms, "spearman"),
+        effective_dimensionality=_pooled_dimensionality(responses if in_region is None else responses[:, in_region], triangles))
+
+
+def _pooled_dimensionality(responses: np.ndarray, triangles: Sequence[Triangles]) -> np.ndarray:
+    """Effective dimensionality of all voxels together; z-scored voxels are there already, as the participants' moments."""
+    if responses.shape[1] < 2:
+        return np.full(3, np.nan)
+    pooled = sum((item.moments for item in triangles[1:]), start=triangles[0].moments)
+    return np.array([effective_dimensionality(responses), effective_dimensionality(responses, center_units=True),
+                     participation_ratio(pooled.products, pooled.sums, responses.shape[1])])
 
 
 # --- model side -------------------------------------------------------------------------------------------------------
