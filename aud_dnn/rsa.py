@@ -296,7 +296,7 @@ def similarities(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.clip(first @ np.swapaxes(second, -1, -2), -1.0, 1.0)
 
 
-def leave_one_out(triangles: np.ndarray, measure: str) -> np.ndarray:
+def leave_one_out(triangles: np.ndarray, measure: str, *, own: np.ndarray | None = None) -> np.ndarray:
     """Correlation of each participant's RDM with the mean RDM of the others: the noise ceiling of a participant.
 
     The published ceiling takes Pearson although the models are scored with Spearman; the right one takes the measure of the
@@ -306,6 +306,8 @@ def leave_one_out(triangles: np.ndarray, measure: str) -> np.ndarray:
     ----------
     triangles : array of shape (n_participants, ..., n_pairs)
     measure : {"spearman", "pearson"}
+    own : array of shape (n_participants, ..., n_pairs), optional
+        ``comparable(triangles, measure)`` if it is there already.
 
     Returns
     -------
@@ -317,7 +319,7 @@ def leave_one_out(triangles: np.ndarray, measure: str) -> np.ndarray:
     known = np.where(present, triangles, 0.0)
     n_others = np.broadcast_to(present.sum(axis=0) - 1, present.shape)
     others = (known.sum(axis=0) - known) / np.where(n_others > 0, n_others, np.nan)
-    own = comparable(triangles, measure)
+    own = comparable(triangles, measure) if own is None else own
     return np.clip(np.einsum("...i,...i->...", own, comparable(others, measure)), -1.0, 1.0)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aud_dnn.dimensionality import effective_dimensionality, participation_ratio
+from aud_dnn.dimensionality import participation_ratio, raw_and_centered_dimensionality
 from aud_dnn.rsa import (
     BestLayer,
     Triangles,
@@ -130,20 +130,22 @@ def neural_side(responses: np.ndarray, participant: np.ndarray, participants: Se
                  for voxels in chosen]
     test = np.stack([item.test for item in triangles])
     rdms = np.stack([item.all_sounds for item in triangles])
+    vectors = _vectors(triangles)
     return NeuralSide(
-        rdms=rdms, vectors=_vectors(triangles), n_voxels=np.array([len(voxels) for voxels in chosen]),
-        ceiling_pearson=leave_one_out(test, "pearson"), ceiling_spearman=leave_one_out(test, "spearman"),
+        rdms=rdms, vectors=vectors, n_voxels=np.array([len(voxels) for voxels in chosen]),
+        ceiling_pearson=leave_one_out(test, "pearson"),
+        ceiling_spearman=leave_one_out(test, "spearman", own=np.swapaxes(vectors.test, 0, 1)),
         ceiling_pearson_all_sounds=leave_one_out(rdms, "pearson"),
-        ceiling_spearman_all_sounds=leave_one_out(rdms, "spearman"),
-        effective_dimensionality=_pooled_dimensionality(responses if in_region is None else responses[:, in_region], triangles))
+        ceiling_spearman_all_sounds=leave_one_out(rdms, "spearman", own=vectors.all_sounds),
+        effective_dimensionality=_pooled_dimensionality(responses[:, use], triangles))
 
 
 def _pooled_dimensionality(responses: np.ndarray, triangles: Sequence[Triangles]) -> np.ndarray:
-    """Effective dimensionality of all voxels together; z-scored voxels are there already, as the participants' moments."""
+    """Effective dimensionality of all voxels together; those z-scored are there already, as the participants' moments."""
     if responses.shape[1] < 2:
         return np.full(3, np.nan)
     pooled = sum((item.moments for item in triangles[1:]), start=triangles[0].moments)
-    return np.array([effective_dimensionality(responses), effective_dimensionality(responses, center_units=True),
+    return np.array([*raw_and_centered_dimensionality(responses),
                      participation_ratio(pooled.products, pooled.sums, responses.shape[1])])
 
 
@@ -207,7 +209,7 @@ def model_side(layers: Iterable[tuple[str, np.ndarray]], order: np.ndarray, trai
         n_units.append(features.shape[1])
         single = features.shape[1] < 2
         dimensionality.append([np.nan] * 3 if single else [
-            effective_dimensionality(features), effective_dimensionality(features, center_units=True),
+            *raw_and_centered_dimensionality(features),
             participation_ratio(item.moments.products, item.moments.sums, item.moments.n_units)])
     n_constant = np.stack([item.n_constant for item in triangles])
     concatenated = concatenated_triangle([item.moments for item in triangles])

@@ -129,7 +129,8 @@ def _neural_part(records: Mapping[str, Mapping[str, Any]]) -> Part:
                  "rdms": upper_triangle(np.stack([np.asarray(record["all_data_corr_mat_fmri"], dtype=float)
                                                   for record in each])),
                  "ceiling_spearman": np.full_like(ceiling, np.nan), "ceiling_pearson_all_sounds": unknown,
-                 "ceiling_spearman_all_sounds": unknown, "n_voxels": np.full(len(each), -1)}, {})
+                 "ceiling_spearman_all_sounds": unknown, "n_voxels": np.full(len(each), -1),
+                 "effective_dimensionality": np.full(3, np.nan)}, {})
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------

@@ -207,6 +207,8 @@ def assemble(target: str, roi: str, neural: Part, parts: Mapping[tuple[str, str]
         "leave_one_out_neural_spearman_all_sounds": (("participant",), kept["ceiling_spearman_all_sounds"],
                                                      {"long_name": "Spearman ceiling with all 165 sounds"}),
         "n_voxels": (("participant",), kept["n_voxels"], {"long_name": "voxels of the participant in this region"}),
+        "effective_dimensionality": (("variant",), kept["effective_dimensionality"],
+                                     {"long_name": "of the voxels of all participants together"}),
         "train_sounds": (("split", "sound"), train, {"long_name": "sound is in the training half"}),
         "category": (("sound",), np.array(categories, dtype=object)),
     }
@@ -214,7 +216,8 @@ def assemble(target: str, roi: str, neural: Part, parts: Mapping[tuple[str, str]
         variables,
         coords={"condition": list(CONDITIONS), "model": np.array(models, dtype=object),
                 "participant": np.array(kept["participants"].tolist(), dtype=object), "split": np.arange(len(train)),
-                "layer": np.arange(n_layers), "sound": np.array(sounds, dtype=object)},
+                "layer": np.arange(n_layers), "sound": np.array(sounds, dtype=object),
+                "variant": list(DIMENSIONALITY_VARIANTS)},
         attrs={"target": target, "roi": roi, "numerics_version": NUMERICS_VERSION, "version": __version__,
                "baseline_stands_in_for_permuted": int(stands_in), **(about or {})})
 

@@ -23,6 +23,7 @@ import xarray as xr
 
 from aud_dnn.atomic import atomic_file
 from aud_dnn.resources import CLEAN_PAIRS, FIGURE_7_MODELS, ROIS
+from aud_dnn.rsa import region_similarity
 from aud_dnn.rsa_results import ALL_VOXELS, CONDITIONS, DIMENSIONALITY_VARIANTS, Part, published_score
 from aud_dnn.stats import (
     add_adjusted,
@@ -140,6 +141,30 @@ def dimensionality_table(parts: Mapping[tuple[str, str], Part]) -> pd.DataFrame:
                 for column, name in enumerate(DIMENSIONALITY_VARIANTS)}}
             for (model, condition), part in parts.items() for index, layer in enumerate(part.layers)]
     return pd.DataFrame(rows)
+
+
+def neural_dimensionality_table(datasets: Datasets) -> pd.DataFrame:
+    """One row per target x region: effective dimensionality of the voxels of all participants together."""
+    return pd.DataFrame([{"target": target, "roi": roi, "n_voxels": int(dataset["n_voxels"].sum()),
+                          **{f"effective_dimensionality_{name}": float(dataset["effective_dimensionality"].sel(variant=name))
+                             for name in DIMENSIONALITY_VARIANTS}} for (target, roi), dataset in datasets.items()])
+
+
+def region_table(datasets: Datasets) -> pd.DataFrame:
+    """One row per participant x pair of regions: Spearman similarity of the regions' RDMs, all sounds."""
+    rows = []
+    for target in dict.fromkeys(target for target, _ in datasets):
+        rois = [roi for roi in ROIS if (target, roi) in datasets]
+        if len(rois) < 2:
+            continue
+        participants = datasets[target, rois[0]]["participant"].values.astype(str)
+        rdms = np.stack([datasets[target, roi]["all_data_corr_mat_fmri"].values for roi in rois], axis=1)
+        values = region_similarity(rdms)
+        grid = np.meshgrid(participants, rois, rois, indexing="ij")
+        rows.append(pd.DataFrame({"target": target, "participant": grid[0].ravel(), "roi_a": grid[1].ravel(),
+                                  "roi_b": grid[2].ravel(), "similarity": values.ravel()}))
+    columns = ["target", "participant", "roi_a", "roi_b", "similarity"]
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
 
 
 # --- over participants ------------------------------------------------------------------------------------------------
@@ -317,7 +342,9 @@ def all_tables(datasets: Datasets, model_parts: Mapping[tuple[str, str], Part]) 
             "ceilings": ceiling_table(datasets), "models": model_table(datasets),
             "comparisons_clean_speech": comparison_table(datasets), "best_layer_positions": position_table(datasets),
             "best_layer_position_tests": position_test_table(positions),
-            "effective_dimensionality_models": dimensionality_table(model_parts)}
+            "region_similarity": region_table(datasets),
+            "effective_dimensionality_models": dimensionality_table(model_parts),
+            "effective_dimensionality_voxels": neural_dimensionality_table(datasets)}
 
 
 def write_tables(folder: Path, tables: Mapping[str, pd.DataFrame]) -> list[Path]:
