@@ -33,7 +33,7 @@ Allowed = Literal["arrays", "tables", "dataset"]
 MAX_DEPTH = 64
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
 _DTYPE = re.compile(
-    r"(?P<kind>b(?=1$)|[iu](?=[1248]$)|f(?=[248]$)|c(?=(?:8|16)$)|[SU](?=[1-9])|O(?=8?$|4$))(?P<size>[0-9]{0,9})"
+    r"(?P<kind>b(?=1$)|[iu](?=[1248]$)|f(?=[248]$)|c(?=(?:8|16)$)|[SU](?=[1-9])|O(?=8?$|4$))(?P<size>[0-9]{0,7})"
 )
 _OPEN = object()  # stands for a container while its contents are built
 
