@@ -145,11 +145,9 @@ def _check_target(root: Path, overwrite: bool) -> None:
     made = set(record["files"]) if record else set()
     for path in root.rglob("*"):
         name = path.relative_to(root).as_posix()
-        if name not in made and (path.is_symlink() or not path.is_dir()):
-            raise InputError(f"{root} holds files that the demo did not make, e.g. {name}. "
-                             "Choose another folder with --root, or move them away.")
-    if record is None:
-        return
+        if name not in made and (record is None or path.is_symlink() or not path.is_dir()):
+            raise InputError(f"{root} holds something that the demo did not make: {name}. "
+                             "Choose another folder with --root, or move it away.")
     if not overwrite:
         raise InputError(f"{root} holds a demo already (seed {record['seed']}); add --overwrite to make it anew.")
 

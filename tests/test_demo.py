@@ -511,6 +511,16 @@ def test_reading_the_truth_where_there_is_none_says_how_to_make_it(tmp_path):
         read_truth(tmp_path)
 
 
+def test_an_empty_folder_is_filled_but_not_one_with_folders_in_it(tmp_path):
+    (tmp_path / "empty").mkdir()
+    make_demo(tmp_path / "empty", sounds=False)
+    assert read_truth(tmp_path / "empty").seed == 0
+    (tmp_path / "used/results").mkdir(parents=True)
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="results"):
+            make_demo(tmp_path / "used", sounds=False, overwrite=overwrite)
+
+
 def test_a_negative_seed_is_refused(tmp_path):
     with pytest.raises(InputError, match="seed"):
         make_demo(tmp_path / "demo", seed=-1)
