@@ -1,4 +1,4 @@
-"""What the pipeline found in the demo, beside what was planted: ``python -m aud_dnn.demo_report --root demo``."""
+"""What the pipeline found in the demo, beside what was planted: ``python -m aud_dnn.demo.report --root demo``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 from aud_dnn.arguments import run_script
 from aud_dnn.demo import read_truth
-from aud_dnn.demo_truth import NETWORK
+from aud_dnn.demo.truth import NETWORK
 from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.resources import BASELINE_MODEL, MODELS, ROIS, TARGETS, VOXEL_TARGETS
 from aud_dnn.results import read_table, result_folder
@@ -66,16 +66,17 @@ def plot_overview(paths: ProjectPaths) -> Path:
             axes[0].plot(scores.to_numpy(), "o-", color="darkslateblue", alpha=0.35 if randnetw else 1, label=label)
         baseline = layer_scores(paths, BASELINE_MODEL, "NH2015", False).iloc[0]
         axes[0].axhline(baseline, color=BASELINE_COLOR, linestyle="--", label="SpectroTemporal", zorder=0)
+        axes[0].legend(frameon=False, fontsize=10, loc="upper left")
         axes[0].set(title="All voxels", ylabel="Median noise-corrected $R^2$", ylim=(0, 1.05))
         for roi in ROIS:
             rows[roi] = scores = layer_scores(paths, NETWORK, "NH2015", False, roi)
             axes[1].plot(scores.to_numpy(), "o-", color=roi_color(roi), label=roi)
             axes[1].plot(layers.index(planted[roi]), 0.04, "^", color=roi_color(roi), markersize=10, clip_on=False)
+        axes[1].legend(frameon=False, fontsize=10, loc="center left", bbox_to_anchor=(1.0, 0.5))
         axes[1].set_title("By region (▲: the layer that drives it)")
         for axis in axes:
             axis.set_xticks(range(len(layers)), [layer_legend(NETWORK, layer) for layer in layers], rotation=45, ha="right",
                             rotation_mode="anchor")
-            axis.legend(frameon=False, fontsize=10, loc="lower left", bbox_to_anchor=(0.0, 0.1))
         figure.suptitle("Demo data (simulated), NH2015")
     written = save_figure(figure, paths.results / FIGURE, pd.DataFrame(rows).rename_axis("layer"))
     plt.close(figure)
@@ -84,7 +85,7 @@ def plot_overview(paths: ProjectPaths) -> Path:
 
 def main(argv: list[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m aud_dnn.demo_report", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m aud_dnn.demo.report", description=__doc__)
     parser.add_argument("--root", default="demo", metavar="DIR", help="the demo's folder (default: demo)")
     paths = find_root(parser.parse_args(argv).root)
     print("Median noise-corrected R2 over voxels (NH2015, B2021), median R2 over components (NH2015comp):\n")
