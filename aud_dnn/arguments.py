@@ -31,9 +31,21 @@ def add_root(parser: argparse._ActionsContainer) -> None:
                              "(default: $AUD_DNN_ROOT, else the repository)")
 
 
+class _TerminalHandler(logging.StreamHandler):
+    """Writes above a progress bar, where there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm = sys.modules.get("tqdm")      # not imported for its own sake: --help must answer at once
+        if tqdm is None:
+            super().emit(record)
+        else:
+            tqdm.tqdm.write(self.format(record), file=self.stream)
+            self.flush()
+
+
 def show_log(*, verbose: bool) -> None:
     """Send the project's log to stderr: everything, or only warnings."""
-    handler = logging.StreamHandler()
+    handler = _TerminalHandler()
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     handler.setLevel(logging.INFO if verbose else logging.WARNING)
     logger = logging.getLogger("aud_dnn")
