@@ -82,11 +82,11 @@ def summarize_scores(dataset: xr.Dataset, condition: str, models: Sequence[str] 
     measure = "pearson" if published else "spearman"
     mean, sem, n_participants = mean_and_sem(dataset[CEILINGS[measure]].median("split", skipna=True).values)
     if published:
-        note = (f"As published: errors are SD over participants (within, {among.shape[1]} models) / √(models − 1); the ceiling "
-                "is a Pearson correlation.")
+        note = (f"As published: errors are SD over participants (within, {among.shape[1]} models) / √(models − 1); "
+                "the ceiling is a Pearson correlation.")
     else:
-        note = (f"Errors are SD over participants (within, {among.shape[1]} models) / √(participants − 1), "
-                f"n = {n_participants}; the ceiling is a Spearman correlation, like the scores.")
+        note = (f"Errors are SD over {n_participants} participants (within, {among.shape[1]} models) / "
+                "√(participants − 1); the ceiling is a Spearman correlation, like the scores.")
     return ScoreSummary(table, scores[present], (mean, sem), tuple(model for model in wanted if model not in present), note)
 
 

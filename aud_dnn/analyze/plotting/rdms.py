@@ -70,6 +70,12 @@ def _rgb(color: str) -> tuple[float, float, float]:
     return tuple(int(color[start:start + 2], 16) / 255 for start in (1, 3, 5))
 
 
+def _color_bar(figure: Figure, image: AxesImage, ax: Axes) -> None:
+    bar = figure.colorbar(image, cax=ax)
+    bar.set_label(DISTANCE_LABEL, fontsize=9)
+    bar.ax.tick_params(labelsize=8)
+
+
 def _category_legend(figure: Figure, categories: Sequence[str], palette: str, **placement) -> None:
     styles = category_styles(palette)
     shown = [name for name in SOUND_CATEGORIES if name in set(categories)]
@@ -107,9 +113,10 @@ def neural_rdms(datasets: Mapping[tuple[str, str], xr.Dataset], target: str, *, 
             label = "All voxels" if roi == ALL_VOXELS else roi
             ax.set_title(f"{target}, {label} ({n_participants} participants)", fontsize=10)
         width = side * len(shown) + 1.8
-        figure.subplots_adjust(left=0.5 / width, right=1 - 2.0 / width, bottom=0.08, top=0.9, wspace=0.15 if names else 0.08)
+        figure.subplots_adjust(left=0.5 / width, right=1 - 2.0 / width, bottom=0.08, top=0.9,
+                               wspace=0.15 if names else 0.08)
         bar_axis = figure.add_axes([1 - 1.85 / width, 0.58, 0.12 / width, 0.3])
-        figure.colorbar(image, cax=bar_axis, label=DISTANCE_LABEL)
+        _color_bar(figure, image, bar_axis)
         _category_legend(figure, categories, palette, loc="upper left", bbox_to_anchor=(1 - 1.95 / width, 0.52))
     label = "-".join(shown)
     stem = f"{label}{'_with_sound_names' if names else ''}_individual_roi_neural_rdms"
@@ -174,9 +181,10 @@ def model_page(part: Part, dataset: xr.Dataset, *, palette: str = "paper") -> Dr
                     side.set(visible=True, color="red", linewidth=1.5)
         for ax in axes[n_layers:]:
             ax.set_axis_off()
-        figure.subplots_adjust(left=0.01, right=1 - 1.7 / width, top=1 - 0.85 / height, bottom=0.01, hspace=0.28, wspace=0.06)
+        figure.subplots_adjust(left=0.01, right=1 - 1.7 / width, top=1 - 0.85 / height, bottom=0.01, hspace=0.28,
+                               wspace=0.06)
         bar_axis = figure.add_axes([1 - 1.5 / width, 1 - 1.9 / height, 0.12 / width, 1.1 / height])
-        figure.colorbar(image, cax=bar_axis, label=DISTANCE_LABEL)
+        _color_bar(figure, image, bar_axis)
         _category_legend(figure, categories, palette, loc="upper left", bbox_to_anchor=(1 - 1.6 / width, 1 - 2.0 / height),
                          borderaxespad=0, handlelength=1)
         concatenated = float(_known_mean(record["all_model_features_rsa"].values[:, None])[0])
@@ -201,7 +209,7 @@ def best_layer_rdm(part: Part, dataset: xr.Dataset, *, palette: str = "paper") -
         ax.set_title(f"{display_name(model)} ({condition}), {layer_legend(model, part.layers[best])}\n"
                      f"{dataset.attrs['target']}: Spearman similarity {scores[best]:.3f} (all sounds)", fontsize=10)
         figure.subplots_adjust(left=0.07, right=0.76, bottom=0.1, top=0.92)
-        figure.colorbar(image, cax=figure.add_axes([0.79, 0.6, 0.02, 0.3]), label=DISTANCE_LABEL)
+        _color_bar(figure, image, figure.add_axes([0.79, 0.6, 0.02, 0.3]))
         _category_legend(figure, categories, palette, loc="upper left", bbox_to_anchor=(0.77, 0.56))
     return Drawing(figure, f"{model}_{condition}_best_layer_correlation_matrix_with_labels", None, FORMATS)
 
