@@ -127,7 +127,8 @@ def same_participants(by_model: Mapping[str, Iterable], what: str) -> list[str]:
     for model, found in others:
         if found != expected:
             odd = sorted(set(found) ^ set(expected))
-            raise InputError(f"{what}: {model} and {first} have different participants ({', '.join(odd[:5]) or 'another order'})."
+            difference = ", ".join(odd[:5]) or "another order"
+            raise InputError(f"{what}: {model} and {first} have different participants ({difference})."
                              " Compare only results on the same data; fit one of the two again.")
     return expected
 

@@ -7,6 +7,8 @@ editable are read when a file is written.
 from __future__ import annotations
 
 import contextlib
+import io
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,13 +203,68 @@ def format_p(p: float) -> str:
     return f"p={p:.2g}" if p >= 0.001 else f"p={p:.1e}"
 
 
-def mark_incomplete(figure: Figure, missing: Sequence[str], what: str = "results") -> None:
-    """Say on the figure which models it leaves out; nothing is written when none is missing."""
-    if not missing:
-        return
-    names = [display_name(model) for model in missing]
-    lines = ["Incomplete: no " + what + " of"] + [", ".join(names[start:start + 5]) for start in range(0, len(names), 5)]
-    figure.text(0.5, -0.01, "\n".join(lines), ha="center", va="top", color="firebrick", fontsize=9)
+def mark_incomplete(figure: Figure, missing: Sequence[str], what: str = "results", *, notes: Sequence[str] = (),
+                    y: float = -0.01) -> None:
+    """Say below the figure which models it leaves out, and what else must be known; nothing where there is nothing to say.
+
+    Parameters
+    ----------
+    figure : Figure
+    missing : sequence of str
+        Models without results.
+    what : str
+        What they lack.
+    notes : sequence of str
+        Further lines.
+    y : float
+        Upper edge of the text in figure coordinates.
+    """
+    lines = list(notes)
+    if missing:
+        names = ", ".join(display_name(model) for model in missing)
+        lines += textwrap.wrap(f"Incomplete: no {what} of {names}", width=max(40, int(11 * figure.get_figwidth())))
+    if lines:
+        figure.text(0.5, y, "\n".join(lines), ha="center", va="top", color="firebrick", fontsize=9)
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """One figure, the file name it is saved under, and the numbers it shows. Shown as a picture in notebooks."""
+
+    figure: Figure
+    stem: str
+    table: pd.DataFrame | None = None
+    formats: tuple[str, ...] = ("svg", "png")
+
+    def save(self, folder: Path, formats: Sequence[str] | None = None) -> list[Path]:
+        """Write the picture and the csv below ``folder``."""
+        return save_figure(self.figure, Path(folder) / self.stem, self.table, formats=formats or self.formats)
+
+    def _repr_png_(self) -> bytes:
+        content = io.BytesIO()
+        with paper_style():
+            self.figure.savefig(content, format="png", dpi=72, bbox_inches="tight", metadata={"Software": None})
+        return content.getvalue()
+
+
+class Drawings(list[Drawing]):
+    """Several drawings and what there is to say about them; a notebook shows one picture after the other."""
+
+    def __init__(self, drawings: Iterable[Drawing] = (), notes: Iterable[str] = ()) -> None:
+        super().__init__(drawings)
+        self.notes = list(notes)
+
+    def save(self, folder: Path, formats: Sequence[str] | None = None) -> list[Path]:
+        """Write all of them below ``folder``."""
+        return [path for drawing in self for path in drawing.save(folder, formats)]
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        for note in self.notes:
+            print(note)
+        for drawing in self:
+            display(drawing)
 
 
 _DATES = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None, "ModDate": None}}
