@@ -23,6 +23,12 @@ STRIP_WIDTH = 6
 NEURAL_LIMITS = (0.0, 1.5)
 NAME_SIZE = 2
 DISTANCE_LABEL = "1 − Pearson r"
+_HOW = "corr-pearson_distance-spearman_meansub-True_withstd-True"  # part of the published folder names
+NEURAL_FOLDER = f"fmri-data-comparison_{_HOW}"
+
+
+def _model_folder(target: str, model: str, condition: str) -> str:
+    return f"{target}/{model}_rand-{condition == 'permuted'}_roi-{ALL_VOXELS}_{_HOW}-noisecorrect-False"
 
 
 def draw_rdm(ax: Axes, triangle: np.ndarray, categories: Sequence[str], *, limits: tuple[float, float] | None = None,
@@ -120,7 +126,7 @@ def neural_rdms(datasets: Mapping[tuple[str, str], xr.Dataset], target: str, *, 
         _category_legend(figure, categories, palette, loc="upper left", bbox_to_anchor=(1 - 1.95 / width, 0.52))
     label = "-".join(shown)
     stem = f"{label}{'_with_sound_names' if names else ''}_individual_roi_neural_rdms"
-    return Drawing(figure, stem, None, FORMATS)
+    return Drawing(figure, f"{target}/{NEURAL_FOLDER}/{stem}", None, FORMATS)
 
 
 def region_matrix(datasets: Mapping[tuple[str, str], xr.Dataset], target: str) -> Drawing:
@@ -142,7 +148,7 @@ def region_matrix(datasets: Mapping[tuple[str, str], xr.Dataset], target: str) -
             side.set_visible(False)
         figure.colorbar(image, label="Spearman similarity of RDMs")
         ax.set_title(f"{target}: regions against regions\nmean over participants, all sounds", fontsize=11)
-    return Drawing(figure, "roi_correlations", mean, FORMATS)
+    return Drawing(figure, f"{target}/{NEURAL_FOLDER}/roi_correlations", mean, FORMATS)
 
 
 def model_page(part: Part, dataset: xr.Dataset, *, palette: str = "paper") -> Drawing:
@@ -192,7 +198,8 @@ def model_page(part: Part, dataset: xr.Dataset, *, palette: str = "paper") -> Dr
                         f"participants\nall layers concatenated {concatenated:.3f}", fontsize=10, x=0.02, ha="left",
                         y=1 - 0.08 / height)
     table = pd.DataFrame({"layer": list(part.layers), "similarity_all_sounds": all_sounds, "test_similarity_median": test})
-    return Drawing(figure, f"{model}_{condition}_full_data_correlation_matrix", table.set_index("layer"), FORMATS)
+    folder = _model_folder(dataset.attrs["target"], model, condition)
+    return Drawing(figure, f"{folder}/full_data_correlation_matrix", table.set_index("layer"), FORMATS)
 
 
 def best_layer_rdm(part: Part, dataset: xr.Dataset, *, palette: str = "paper") -> Drawing:
@@ -211,7 +218,8 @@ def best_layer_rdm(part: Part, dataset: xr.Dataset, *, palette: str = "paper") -
         figure.subplots_adjust(left=0.07, right=0.76, bottom=0.1, top=0.92)
         _color_bar(figure, image, figure.add_axes([0.79, 0.6, 0.02, 0.3]))
         _category_legend(figure, categories, palette, loc="upper left", bbox_to_anchor=(0.77, 0.56))
-    return Drawing(figure, f"{model}_{condition}_best_layer_correlation_matrix_with_labels", None, FORMATS)
+    folder = _model_folder(dataset.attrs["target"], model, condition)
+    return Drawing(figure, f"{folder}/best_layer_correlation_matrix_with_labels", None, FORMATS)
 
 
 def _known_mean(values: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from aud_dnn.analyze.plotting.bars import GROUPED_CENTERS, BarLayout, draw_bars
@@ -32,6 +33,7 @@ FORMATS = ("pdf", "svg")
 SCORE_LABEL = "Spearman R Human vs. Model RSA"
 TRAINED_SEED_LIMITS = (0.35, 0.55)
 NOTE_COLOR = "0.35"
+_MOST_BARS = 20  # more than these and the figure grows wider
 
 
 def file_stem(title: str) -> str:
@@ -39,19 +41,21 @@ def file_stem(title: str) -> str:
     return title.replace(":", "_").replace(" ", "")
 
 
+def _suffix(statistics: str) -> str:
+    """Nothing for the published figures, so that the recommended ones never take their place."""
+    return "" if statistics == "published" else f"_{statistics}"
+
+
 def _title(prefix: str, dataset: xr.Dataset, condition: str, what: str) -> str:
     return f"{prefix}{dataset.attrs['target']}_{condition.capitalize()}: {what}"
 
 
-def add_note(figure, lines: Sequence[str], *, y: float = -0.01) -> None:
-    """Small grey lines below a figure that say how its numbers were made."""
-    if lines:
-        figure.text(0.5, y, "\n".join(lines), ha="center", va="top", color=NOTE_COLOR, fontsize=8)
-
-
-def _finish(figure, note: Sequence[str], missing: Sequence[str]) -> None:
-    add_note(figure, note)
-    mark_incomplete(figure, missing, y=-0.02 - 0.022 * len(note))
+def _finish(figure: Figure, note: Sequence[str], missing: Sequence[str]) -> None:
+    """Below everything that is drawn: small grey lines that say how the numbers were made, and the models left out."""
+    _, height = figure.get_size_inches()
+    lowest = figure.get_tightbbox().y0 / height
+    figure.text(0.5, lowest - 0.1 / height, "\n".join(note), ha="center", va="top", color=NOTE_COLOR, fontsize=8)
+    mark_incomplete(figure, missing, y=figure.get_tightbbox().y0 / height - 0.05 / height)
 
 
 def rsa_bars(dataset: xr.Dataset, condition: str, models: Sequence[str], *, prefix: str = "ALL_MODELS_",
@@ -79,14 +83,15 @@ def rsa_bars(dataset: xr.Dataset, condition: str, models: Sequence[str], *, pref
     notes : sequence of str
         Further lines below the figure.
     """
-    layout = layout or BarLayout(label_size=12)
     with_baseline = list(dict.fromkeys([*models, BASELINE_MODEL]))
     summary = summarize_scores(dataset, condition, with_baseline, statistics=statistics)
     wanted = performance_order(dataset, models) if order is None else [model for model in order if model != BASELINE_MODEL]
     shown = [model for model in wanted if model in summary.table.index]
     title = _title(prefix, dataset, condition, "Human-Model RSA")
+    stretch = max(1.0, len(shown) / _MOST_BARS)
+    layout = layout or BarLayout(label_size=12, box_aspect=0.8 / stretch)
     with paper_style():
-        figure = new_figure(6, 7.5)
+        figure = new_figure(6 * stretch, 7.5)
         ax = figure.add_subplot()
         if shown:
             draw_bars(ax, shown, summary.table.loc[shown, "score"].to_numpy(), summary.table.loc[shown, "error"].to_numpy(),
@@ -95,11 +100,11 @@ def rsa_bars(dataset: xr.Dataset, condition: str, models: Sequence[str], *, pref
             baseline_band(ax, *layout.ends(len(shown)), *summary.ceiling, color="black", band=CEILING_BAND, linestyle="--")
         ax.set_ylim(layout.y_limits)
         ax.set_ylabel(SCORE_LABEL, fontsize=13)
-        ax.set_title(title, fontsize=12)
+        ax.set_title(title, fontsize=11, pad=12)
         _finish(figure, [summary.note, *notes], summary.missing)
     table = summary.table.assign(target=dataset.attrs["target"], roi=dataset.attrs["roi"], condition=condition,
                                  statistics=statistics, ceiling_mean=summary.ceiling[0], ceiling_error=summary.ceiling[1])
-    return Drawing(figure, file_stem(title), table, FORMATS)
+    return Drawing(figure, file_stem(title) + _suffix(statistics), table, FORMATS)
 
 
 def clean_speech_bars(dataset: xr.Dataset, condition: str, *, statistics: str = "published", palette: str = "paper",
@@ -150,7 +155,7 @@ def seed_scatter(dataset: xr.Dataset, condition: str, pairs: Sequence[tuple[str,
             ax.errorbar(x.score, y.score, xerr=x.error, yerr=y.error, fmt=style.marker, markersize=10, color=style.color,
                         elinewidth=2, capsize=0, label=model)
         limits = _square_limits(first, second, TRAINED_SEED_LIMITS if condition == "trained" else None)
-        ax.set(xlim=limits, ylim=limits, xlabel=f"{SCORE_LABEL}, seed 1", ylabel=f"{SCORE_LABEL}, seed 2")
+        ax.set(xlim=limits, ylim=limits, xlabel=f"{SCORE_LABEL}, Seed 1", ylabel=f"{SCORE_LABEL}, Seed 2")
         ax.set_box_aspect(1)
         identity_line(ax, color="black")
         ax.text(0.95, 0.05, f"$R^2$={r**2:.2f}, {format_p(p)}", transform=ax.transAxes, ha="right", va="bottom")
@@ -162,7 +167,7 @@ def seed_scatter(dataset: xr.Dataset, condition: str, pairs: Sequence[tuple[str,
                           "score1": first["score"].to_numpy(), "error1": first["error"].to_numpy(),
                           "score2": second["score"].to_numpy(), "error2": second["error"].to_numpy()})
     table = table.assign(r=r, r2=r**2, p=p, target=dataset.attrs["target"], condition=condition, statistics=statistics)
-    return Drawing(figure, file_stem(title), table.set_index("models1"), FORMATS)
+    return Drawing(figure, file_stem(title) + _suffix(statistics), table.set_index("models1"), FORMATS)
 
 
 def _square_limits(first: pd.DataFrame, second: pd.DataFrame, wanted: tuple[float, float] | None) -> tuple[float, float]:
@@ -225,10 +230,11 @@ def position_scatter(datasets: Mapping[tuple[str, str], xr.Dataset], target: str
                 p = row["p_asymptotic" if published else "p_exact"]
                 ax.set_title(f"{roi}: Wilcoxon {row['w']:g}, p-value: {p:.5f}\n"
                              f"rank-biserial {row['rank_biserial']:.2f}, CLES {row['cles']:.2f}, "
-                             f"d {row['cohens_d']:.2f}", fontsize=10)
+                             f"d {row['cohens_d']:.2f}", fontsize=9)
         figure.suptitle(title, y=1.04, fontsize=12)
         figure.legend(handles=[Patch(color=styles[model].color, label=display_name(model)) for model in shown],
-                      loc="center left", bbox_to_anchor=(0.92, 0.5), frameon=False, fontsize=9)
+                      loc="center left", bbox_to_anchor=(0.92, 0.5), frameon=False, fontsize=9,
+                      ncols=1 + (len(shown) > _MOST_BARS))
         figure.subplots_adjust(wspace=0.3, bottom=0.16)
         _finish(figure, [("As published: errors over √(models − 1); p from the normal approximation." if published else
                           "Errors over √(participants − 1); exact p.")
@@ -236,7 +242,7 @@ def position_scatter(datasets: Mapping[tuple[str, str], xr.Dataset], target: str
                 [model for model in models if model not in shown])
     table = positions.merge(tests.drop(columns=["reference"]), how="left", on=["target", "condition", "roi"]) \
         if len(tests) else positions
-    return Drawing(figure, f"{title}__all_roi_scatter", table.set_index("model"), FORMATS)
+    return Drawing(figure, f"{title}__all_roi_scatter{_suffix(statistics)}", table.set_index("model"), FORMATS)
 
 
 def _position_axes(ax: Axes, roi: str) -> None:
