@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 if __package__ in (None, ""):  # run as a file
@@ -20,20 +19,21 @@ if __package__ in (None, ""):  # run as a file
 
 from tqdm.auto import tqdm
 
-from aud_dnn.analyze.plotting.rsa_figures import model_pages, rsa_figures
-from aud_dnn.analyze.plotting.style import PALETTES, Drawing
+from aud_dnn.analyze.plotting.rsa_figures import rsa_figures, save_model_pages
+from aud_dnn.analyze.plotting.style import PALETTES
 from aud_dnn.arguments import add_bool, add_root, parse_bool, run_script
 from aud_dnn.paths import find_root
 from aud_dnn.resources import VOXEL_TARGETS
 from aud_dnn.rsa_legacy import write_published_rsa
 from aud_dnn.rsa_results import ALL_VOXELS, CONDITIONS, ROI_CHOICES, condition_name, model_part_path, read_part
-from aud_dnn.rsa_run import RSARun, run_rsa
+from aud_dnn.rsa_run import RSARun, run_rsa, usable_cores
 from aud_dnn.rsa_tables import STATISTICS, all_tables, write_tables
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--target", nargs="+", default=list(VOXEL_TARGETS), metavar="TARGET", help="NH2015 B2021 (default: both)")
+    parser.add_argument("--target", nargs="+", default=list(VOXEL_TARGETS), metavar="TARGET",
+                        help=f"{' '.join(VOXEL_TARGETS)} (default: both)")
     parser.add_argument("--roi", nargs="+", default=list(ROI_CHOICES), metavar="ROI",
                         help=f"{' '.join(ROI_CHOICES)} (default: all five)")
     parser.add_argument("--randnetw", type=parse_bool, nargs="+", default=[False, True], metavar="True|False",
@@ -55,24 +55,18 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _save_all(drawings: Iterable[Drawing], folder: Path, label: str, progress: bool) -> int:
+def _draw(run: RSARun, folder: Path, args: argparse.Namespace) -> int:
+    """Draw and save what the run allows; how many figures that was."""
+    conditions = [condition for condition in CONDITIONS if condition in map(condition_name, args.randnetw)]
     count = 0
-    for drawing in tqdm(drawings, desc=label, unit="figure", disable=not progress):
+    for drawing in tqdm(rsa_figures(run.datasets, conditions=conditions, statistics=args.statistics, palette=args.palette,
+                                    participants=args.participants), desc="figures", disable=not args.progress):
         drawing.save(folder)
         count += 1
-    return count
-
-
-def _draw(run: RSARun, folder: Path, args: argparse.Namespace) -> int:
-    conditions = [condition for condition in CONDITIONS if condition in map(condition_name, args.randnetw)]
-    count = _save_all(rsa_figures(run.datasets, conditions=conditions, statistics=args.statistics, palette=args.palette,
-                                  participants=args.participants), folder, "figures", args.progress)
-    if args.model_pages:
-        fresh = list(dict.fromkeys(unit[:2] for unit in run.report.computed))
-        pages = itertools.chain.from_iterable(
-            model_pages(folder, dataset, fresh, palette=args.palette)
-            for (_, roi), dataset in run.datasets.items() if roi == ALL_VOXELS)
-        count += _save_all(pages, folder, "model pages", args.progress)
+    computed = list(dict.fromkeys(unit[:2] for unit in run.report.computed))
+    for target in dict.fromkeys(target for target, roi in run.datasets if roi == ALL_VOXELS and args.model_pages):
+        pages = save_model_pages(folder, target, computed, palette=args.palette, jobs=args.jobs or usable_cores())
+        count += sum(tqdm(pages, desc=f"model pages, {target}", total=len(computed), disable=not args.progress))
     return count
 
 
@@ -91,7 +85,8 @@ def main(argv: list[str] | None = None) -> int:
         written += write_published_rsa(folder, run.datasets)
     n_figures = _draw(run, folder, args) if args.figures else 0
     print(run.report.summary())
-    print(f"written below {folder}: {len(run.datasets)} netCDF files, {len(written)} tables and pickles, {n_figures} figures")
+    print(f"written below {folder}: {len(run.datasets)} netCDF files, {len(written)} tables and pickles, "
+          f"{n_figures} figures")
     return 1 if run.report.failed else 0
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import xarray as xr
@@ -19,7 +21,7 @@ from aud_dnn.resources import (
     ROIS,
     SEED_PAIRS,
 )
-from aud_dnn.rsa_results import ALL_VOXELS, CONDITIONS, Part, model_part_path, read_part
+from aud_dnn.rsa_results import ALL_VOXELS, CONDITIONS, model_part_path, read_analysis, read_part
 
 Datasets = Mapping[tuple[str, str], xr.Dataset]
 
@@ -90,21 +92,40 @@ def _has_positions(datasets: Datasets, target: str, condition: str, models: Iter
         and bool(_present(primary, condition) & set(models))
 
 
-def model_pages(folder: Path, dataset: xr.Dataset, models: Iterable[tuple[str, str]], *,
-                palette: str = "paper") -> Iterator[Drawing]:
-    """The pages of single models: all layers' RDMs with scores, and the best layer's with the names of the sounds.
+def save_model_pages(folder: Path, target: str, models: Sequence[tuple[str, str]], *, palette: str = "paper",
+                     jobs: int = 1) -> Iterator[int]:
+    """Draw and save the pages of single models: all layers' RDMs with scores, and the best layer's with sound names.
 
     Parameters
     ----------
     folder : Path
-        ``results/rsa_analysis``.
-    dataset : Dataset
-        All voxels of one target.
-    models : iterable of (model, condition)
+        ``results/rsa_analysis``, where the results are and the pages go.
+    target : str
+    models : sequence of (model, condition)
     palette : str
+    jobs : int
+        Worker processes.
+
+    Yields
+    ------
+    int
+        How many figures were saved for the next model.
     """
-    for model, condition in models:
-        part: Part | None = read_part(model_part_path(folder, model, condition))
-        if part is not None and model in _present(dataset, condition):
-            yield model_page(part, dataset, palette=palette)
-            yield best_layer_rdm(part, dataset, palette=palette)
+    arguments = [(folder, target, model, condition, palette) for model, condition in models]
+    if jobs == 1 or len(models) < 4:
+        yield from map(_save_pages_of, arguments)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as executor:
+        yield from executor.map(_save_pages_of, arguments)
+
+
+def _save_pages_of(arguments: tuple[Path, str, str, str, str]) -> int:
+    folder, target, model, condition, palette = arguments
+    part = read_part(model_part_path(folder, model, condition))
+    dataset = read_analysis(folder, target, ALL_VOXELS)
+    if part is None or model not in _present(dataset, condition):
+        return 0
+    pages = [draw(part, dataset, palette=palette) for draw in (model_page, best_layer_rdm)]
+    for page in pages:
+        page.save(folder)
+    return len(pages)
