@@ -23,11 +23,11 @@ $(VENV)/.installed-test: pyproject.toml | $(VENV)/.installed
 	@touch $@
 
 demo: $(VENV)/.installed
-	$(BIN)/python -m aud_dnn.demo --root $(DEMO)
+	test -f $(DEMO)/data/demo_truth.json || $(BIN)/python -m aud_dnn.demo --root $(DEMO)
 	$(BIN)/python aud_dnn/AUD_main.py --root $(DEMO) --source_model Kell2018word --source_layer all --target all
 	$(BIN)/python aud_dnn/AUD_main.py --root $(DEMO) --source_model Kell2018word --source_layer all --target all --randnetw True
 	$(BIN)/python aud_dnn/AUD_main.py --root $(DEMO) --source_model spectemp --source_layer all --target all
-	$(BIN)/python -m aud_dnn.demo_report --root $(DEMO)
+	$(BIN)/python -m aud_dnn.demo.report --root $(DEMO)
 
 test: $(VENV)/.installed-test lint
 	$(BIN)/python -m pytest
