@@ -158,7 +158,7 @@ def model_bars(data: AcrossModels, order: Sequence[str] | None = None, *, layout
 
 def component_table(data: ComponentScores, models: Sequence[str], **columns: str) -> pd.DataFrame:
     """One row per model and component, the baseline last."""
-    models = [*models, *([BASELINE_MODEL] if BASELINE_MODEL in data.mean else [])]
+    models = list(dict.fromkeys([*models, *([BASELINE_MODEL] if BASELINE_MODEL in data.mean else [])]))
     table = pd.concat([pd.DataFrame({data.value: data.mean[model], f"{data.value}_sem_over_it": data.sem[model],
                                      "source_model": model}).rename_axis("comp") for model in models])
     return table.assign(target="NH2015comp", randnetw=str(data.randnetw), **columns)
@@ -173,6 +173,7 @@ def component_bars(data: ComponentScores, order: Sequence[str], *, layout: BarLa
     layout = layout or BarLayout()
     models = [model for model in order if model in data.models]
     models += [model for model in data.models if model not in models]
+    models = models or [BASELINE_MODEL]     # alone, the baseline is shown as bars
     with paper_style():
         figure = new_figure(28, 8)
         axes = figure.subplots(1, len(COMPONENTS))

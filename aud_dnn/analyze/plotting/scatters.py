@@ -230,9 +230,9 @@ def component_pair_scatter(data: ComponentScores, x: str, y: str, order: Sequenc
 
 
 def value_scatter(table: pd.DataFrame, x: str, y: str, models: Sequence[str], *, stem: str, labels: tuple[str, str],
-                  title: str, limits: Limits, palette: str = "paper", identity: bool = True, size: tuple[float, float] = (8, 8),
-                  xerr: str | None = None, yerr: str | None = None, missing: Sequence[str] = (),
-                  notes: Sequence[str] = ()) -> Drawing | None:
+                  title: str, limits: Limits, palette: str = "paper", identity: bool = True,
+                  size: tuple[float, float] = (8, 8), xerr: str | None = None, yerr: str | None = None,
+                  missing: Sequence[str] = (), notes: Sequence[str] = ()) -> Drawing | None:
     """Two columns of a table against each other, one point per row coloured by its model (consistency, dimensionality).
 
     Parameters
