@@ -6,7 +6,6 @@ error, since its best layer would be chosen from the wrong set.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from aud_dnn.across_models import AcrossModels, ComponentScores, RegionPositions, same_participants
 from aud_dnn.aggregate_tables import (
@@ -32,9 +30,18 @@ from aud_dnn.aggregate_tables import (
     write_model_tables,
 )
 from aud_dnn.errors import InputError, MissingDataError
+from aud_dnn.files import h5_dataset, open_h5
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import COMPONENTS, MODELS
-from aud_dnn.results import SCORES_FILE, ResultKey, find_results, read_result, result_folder
+from aud_dnn.results import (
+    PROVENANCE_FILE,
+    SCORES_FILE,
+    TABLE_FILE,
+    ResultKey,
+    find_results,
+    read_result,
+    result_folder,
+)
 from aud_dnn.utils import load_stimuli, open_activations
 
 ALPHALIMIT = 50
@@ -101,20 +108,26 @@ def layer_folders(paths: ProjectPaths, model: str, target: str, randnetw: bool) 
     return {layer: found[layer] for layer in layers}
 
 
-def _read_layer(folder: Path, variable: str, median: str) -> tuple[np.ndarray, pd.DataFrame, dict | None]:
-    """Scores per split, the per-voxel table, and the provenance of one layer; only what is needed is decoded."""
-    path = folder / SCORES_FILE
-    if not path.is_file():
+def _read_layer(folder: Path, variable: str, median: str, *, metadata: bool
+                ) -> tuple[np.ndarray, pd.DataFrame, dict | None]:
+    """Scores per split, the per-voxel table, and the provenance of one layer.
+
+    Only what is needed is decoded: a figure of all models opens more than a thousand results.
+    """
+    if not (folder / SCORES_FILE).is_file():
         result = read_result(folder)
         return result.scores[variable].to_numpy(), result.table, result.provenance
     try:
-        with xr.open_dataset(path, engine="h5netcdf") as dataset:
-            scores = dataset[variable].to_numpy()
-        table = pd.read_parquet(folder / "df_output.parquet", engine="pyarrow")
-        provenance = json.loads((folder / "provenance.json").read_text())
+        with open_h5(folder / SCORES_FILE) as file:     # netCDF-4 is HDF5
+            dataset = h5_dataset(file, variable)
+            if dataset is None:
+                raise KeyError(f"{SCORES_FILE} lacks {variable}")
+            scores = dataset[()]
+        table = pd.read_parquet(folder / TABLE_FILE, engine="pyarrow", columns=None if metadata else ["voxel_id", median])
+        provenance = json.loads((folder / PROVENANCE_FILE).read_text())
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{folder} cannot be read ({error}). Fit this layer again with --overwrite.") from error
-    if median not in table or "voxel_id" not in table or len(table) != len(scores):
+    if not {"voxel_id", median} <= set(table) or len(table) != len(scores):
         raise InputError(f"{folder}: scores and table do not belong together. Fit this layer again with --overwrite.")
     return scores, table, provenance
 
@@ -123,10 +136,8 @@ def _versions(provenance: dict | None) -> dict[str, str]:
     """What a figure must not mix: version of the numerics, and a digest of the target's data."""
     if provenance is None:
         return {}
-    inputs = provenance.get("inputs", {})
-    target = {name: digest for name, digest in inputs.items() if "neural" in name} if isinstance(inputs, dict) else inputs
-    digest = hashlib.sha256(json.dumps(target, sort_keys=True).encode()).hexdigest()[:12]
-    return dict(zip(VERSION_COLUMNS, (f"v{provenance.get('numerics_version', '?')}", digest)))
+    responses = provenance.get("responses", {})
+    return dict(zip(VERSION_COLUMNS, (f"v{provenance.get('numerics', '?')}", str(responses.get("sha256", "?"))[:12])))
 
 
 def _same_versions(versions: dict[str, dict[str, str]], what: str) -> list[str]:
@@ -156,7 +167,7 @@ def load_model_results(paths: ProjectPaths, model: str, target: str, randnetw: b
     variable, median = SPLIT_VALUE[target], VALUE[target]
     scores, medians, versions, metadata = [], [], {}, None
     for layer, folder in folders.items():
-        values, table, provenance = _read_layer(folder, variable, median)
+        values, table, provenance = _read_layer(folder, variable, median, metadata=metadata is None)
         ids = table["voxel_id"].to_numpy()
         if metadata is None:
             metadata = table.reset_index(drop=True)

@@ -85,7 +85,7 @@ def write_fake_layer(paths: ProjectPaths, model: str, layer: str, values: np.nda
     folder = result_folder(paths, model, layer, target.name, randnetw, alphalimit)
     folder.mkdir(parents=True, exist_ok=True)
     write_result(folder, scores, predictions, target, splits, model=model, layer=layer, randnetw=randnetw,
-                 provenance=provenance or {"numerics_version": 1, "inputs": {"neural": "0"}})
+                 provenance=provenance or {"numerics": 1, "responses": {"sha256": "0" * 64}})
     return folder
 
 
