@@ -31,21 +31,23 @@ from aud_dnn.resources import COMPONENTS, MODELS
 
 @dataclass(frozen=True)
 class Limits:
-    """Axis limits; None leaves them to the data, equal on both axes where ``equal``."""
+    """Axis limits of the paper; None leaves them to the data, equal on both axes where ``equal``."""
 
     x: tuple[float, float] | None = None
     y: tuple[float, float] | None = None
     equal: bool = True
 
-    def apply(self, ax: Axes) -> None:
-        if self.x is None and self.y is None and self.equal:
+    def apply(self, ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
+        """Set them; limits that would hide a point are given up for automatic ones."""
+        chosen = {}
+        for name, limits, values in (("x", self.x, x), ("y", self.y, y)):
+            if limits is not None and values.min() >= limits[0] and values.max() <= limits[1]:
+                chosen[f"{name}lim"] = limits
+        if self.equal and len(chosen) < 2:
             low = min(ax.get_xlim()[0], ax.get_ylim()[0])
             high = max(ax.get_xlim()[1], ax.get_ylim()[1])
-            ax.set(xlim=(low, high), ylim=(low, high))
-        if self.x is not None:
-            ax.set_xlim(self.x)
-        if self.y is not None:
-            ax.set_ylim(self.y)
+            chosen = {"xlim": (low, high), "ylim": (low, high)}
+        ax.set(**chosen)
 
 
 def draw_points(ax: Axes, x: np.ndarray, y: np.ndarray, styles: Sequence[PointStyle], *, xerr: np.ndarray | None = None,
@@ -95,8 +97,7 @@ def seed_scatter(data: AcrossModels, pairs: Sequence[tuple[str, str]], *, limits
         ax = figure.add_subplot()
         draw_points(ax, x, y, styles, xerr=summary.loc[first, error].to_numpy(), yerr=summary.loc[second, error].to_numpy(),
                     size=10, bar_width=2)
-        limits.apply(ax)
-        _warn_outside(ax, x, y)
+        limits.apply(ax, x, y)
         identity_line(ax, color="black")
         ax.set_box_aspect(1)
         ax.text(0.95, 0.05, correlation_text(x, y), transform=ax.transAxes, ha="right", va="bottom")
@@ -129,8 +130,7 @@ def component_seed_scatter(data: ComponentScores, pairs: Sequence[tuple[str, str
             x, y = data.mean.loc[component, first].to_numpy(), data.mean.loc[component, second].to_numpy()
             draw_points(ax, x, y, styles, xerr=data.sem.loc[component, first].to_numpy(),
                         yerr=data.sem.loc[component, second].to_numpy())
-            limits.apply(ax)
-            _warn_outside(ax, x, y)
+            limits.apply(ax, x, y)
             identity_line(ax, color="black")
             ax.set_box_aspect(1)
             ax.text(0.95, 0.05, correlation_text(x, y), transform=ax.transAxes, ha="right", va="bottom")
@@ -144,15 +144,6 @@ def component_seed_scatter(data: ComponentScores, pairs: Sequence[tuple[str, str
     stem = (f"across-models_roi-None_NH2015comp{_condition(data.randnetw)}_{CV_NAME}_{data.value}_sem_over_it_"
             f"n-models={len(rows)}{data.value}{suffix}")
     return Drawing(figure, stem, pd.DataFrame(rows).set_index("comp"))
-
-
-def _warn_outside(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
-    """Published limits may hide points of other models; say so on the axis rather than lose them."""
-    (x_low, x_high), (y_low, y_high) = ax.get_xlim(), ax.get_ylim()
-    hidden = int(((x < x_low) | (x > x_high) | (y < y_low) | (y > y_high)).sum())
-    if hidden:
-        ax.text(0.03, 0.97, f"{hidden} point(s) outside the limits", transform=ax.transAxes, ha="left", va="top",
-                color="firebrick", fontsize=9)
 
 
 def region_scatter(data: RegionPositions, x: str, y: str, *, palette: str = "paper", annotate: bool = False,
@@ -215,8 +206,7 @@ def component_pair_scatter(data: ComponentScores, x: str, y: str, order: Sequenc
         identity_line(ax)
         points = data.mean.loc[x, models].to_numpy(), data.mean.loc[y, models].to_numpy()
         draw_points(ax, *points, styles, size=8.7)
-        ax.set(xlim=limits, ylim=limits)
-        _warn_outside(ax, *points)
+        Limits(limits, limits).apply(ax, *points)
         ax.set_box_aspect(1)
         for axis, component in ((ax.xaxis, x), (ax.yaxis, y)):
             axis.set_label_text(f'{value_label(data.value)} Component {number[component]}: "{component_name(component)}"')
@@ -263,8 +253,7 @@ def value_scatter(table: pd.DataFrame, x: str, y: str, models: Sequence[str], *,
         ax = figure.add_subplot()
         draw_points(ax, *points, [styles[model] for model in owners], bar_width=1,
                     xerr=shown[xerr].to_numpy() if xerr else None, yerr=shown[yerr].to_numpy() if yerr else None)
-        limits.apply(ax)
-        _warn_outside(ax, *points)
+        limits.apply(ax, *points)
         if identity:
             identity_line(ax)
         ax.set_box_aspect(1)
