@@ -7,8 +7,10 @@ error, since its best layer would be chosen from the wrong set.
 from __future__ import annotations
 
 import json
+import multiprocessing
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -209,6 +211,38 @@ def ensure_tables(paths: ProjectPaths, model: str, target: str, randnetw: bool, 
                                                     all(path.stat().st_mtime >= newest for path in needed))):
         return
     write_model_tables(paths, load_model_results(paths, model, target, randnetw))
+
+
+def _ensure(job: tuple[ProjectPaths, str, str, bool]) -> tuple[str, str, bool]:
+    ensure_tables(*job)
+    return job[1:]
+
+
+def aggregate_all(paths: ProjectPaths, targets: Sequence[str], *, jobs: int = 1) -> list[tuple[str, str, bool]]:
+    """Bring the tables of all models with results up to date, several targets at a time.
+
+    Parameters
+    ----------
+    paths : ProjectPaths
+    targets : sequence of str
+    jobs : int
+        Processes. Each takes whole targets in turn, so that the halvings of a target are drawn once per process.
+
+    Returns
+    -------
+    list of (model, target, permuted)
+    """
+    folders = sorted(folder for folder in paths.results.iterdir() if folder.is_dir()) if paths.results.is_dir() else []
+    found = dict.fromkeys((key.model, key.target, key.randnetw) for folder in folders
+                          for key, _ in find_results(paths, folder.name)
+                          if key.target in targets and key.alphalimit == ALPHALIMIT)
+    work = [(paths, *job) for job in found]
+    n_layers = {model: len(entry.layers) for model, entry in MODELS.items()}
+    work.sort(key=lambda job: (targets.index(job[2]), -n_layers.get(job[1], 0)))    # most layers first: halvings drawn once
+    if jobs <= 1 or len(work) < 8:
+        return [_ensure(job) for job in work]
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return list(pool.map(_ensure, work, chunksize=4))
 
 
 # --- several models ---------------------------------------------------------------------------------------------------

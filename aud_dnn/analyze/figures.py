@@ -371,8 +371,23 @@ def figure_9_statistics(paths: ProjectPaths, options: FigureOptions | None = Non
 FIGURES = {"2": figure_2, "4": figure_4, "5": figure_5, "7": figure_7, "8": figure_8, "9": figure_9}
 
 
-def draw(paths: ProjectPaths, number: str, options: FigureOptions | None = None) -> Drawings:
-    """The regression panels of a figure of the paper, by number."""
+def draw(paths: ProjectPaths, number: str, options: FigureOptions | None = None, *, annotate: bool = False) -> Drawings:
+    """The regression panels of a figure of the paper, by number; ``annotate`` names the points of Figure 7."""
     if number not in FIGURES:
         raise InputError(f"There is no figure {number!r} here; known: {', '.join(FIGURES)}.")
+    if number == "7":
+        return figure_7(paths, options, annotate=annotate)
     return FIGURES[number](paths, options)
+
+
+def statistics(paths: ProjectPaths, number: str, options: FigureOptions | None = None,
+               drawings: Drawings | None = None) -> dict[str, pd.DataFrame]:
+    """The statistical tests that go with a figure of the paper: file stem -> table. Figure 5 has none."""
+    if number == "4":
+        table = figure_4_statistics(figure_4(paths, options) if drawings is None else drawings)
+        return {} if table.empty else {"partial_corrs_comp-all_resp-vs-pred_NH2015comp_median_r2_test": table}
+    if number == "7":
+        table = figure_7_statistics(paths, options)
+        return {} if table.empty else {"wilcoxon_roi_label_general_rel_pos-median_median_r2_test_c": table}
+    by_figure = {"2": figure_2_statistics, "8": figure_8_statistics, "9": figure_9_statistics}
+    return by_figure[number](paths, options) if number in by_figure else {}
