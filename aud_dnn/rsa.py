@@ -115,7 +115,9 @@ def correlation_matrix(moments: Moments) -> np.ndarray:
     centred = moments.products - moments.n_units * np.outer(mean, mean)
     power = np.diag(moments.products)
     variance = np.diag(centred)
-    length = np.sqrt(np.where(variance > _CONSTANT * power, variance, np.nan))
+    # what rounding leaves: of a sound that is flat over units, and of one that is zero beside the others
+    floor = np.maximum(_CONSTANT * power, _CONSTANT**2 * power.max())
+    length = np.sqrt(np.where(variance > floor, variance, np.nan))
     matrix = centred / length[:, None] / length[None, :]
     np.fill_diagonal(matrix, np.where(np.isnan(length), np.nan, 1.0))
     return np.clip(np.round(matrix, DECIMALS), -1.0, 1.0)

@@ -370,7 +370,7 @@ def _compute(paths: ProjectPaths, stimuli: Stimuli, plan: _NeuralPlan, report: R
     remarks: dict[tuple[str, str], _Remarks] = {}
     for unit in plan.to_do:
         tasks.setdefault(unit[:2], []).append((unit.target, unit.roi))
-    jobs = min(_usable_cores() if jobs is None else max(1, jobs), len(tasks))
+    jobs = min(usable_cores() if jobs is None else max(1, jobs), len(tasks))
     with tempfile.TemporaryDirectory(prefix="aud_dnn_rsa_") as folder, \
             tqdm(total=len(plan.to_do), desc="RSA", unit="result", disable=not progress) as bar:
         rows = _lay_down(folder, plan.vectors)
@@ -388,7 +388,8 @@ def _compute(paths: ProjectPaths, stimuli: Stimuli, plan: _NeuralPlan, report: R
     report.notes += _notes({task: remarks[task] for task in tasks if task in remarks})
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -169,7 +169,7 @@ def region_table(datasets: Datasets) -> pd.DataFrame:
 
 # --- over participants ------------------------------------------------------------------------------------------------
 
-def _mean_and_sem(values: np.ndarray) -> tuple[float, float, int]:
+def mean_and_sem(values: np.ndarray) -> tuple[float, float, int]:
     """Mean, standard error (population standard deviation / sqrt(n - 1)) and number of the known values."""
     known = values[np.isfinite(values)]
     if not known.size:
@@ -185,7 +185,7 @@ def ceiling_table(datasets: Datasets) -> pd.DataFrame:
         for measure in CEILINGS:
             for sounds, values in (("test", dataset[CEILINGS[measure]].median("split", skipna=True).values),
                                    ("all", dataset[CEILINGS_ALL_SOUNDS[measure]].values)):
-                mean, sem, n = _mean_and_sem(values)
+                mean, sem, n = mean_and_sem(values)
                 rows.append({"target": target, "roi": roi, "sounds": sounds, "measure": measure,
                              "role": STATISTICS[int(measure == "spearman")], "mean": mean, "sem": sem, "n_participants": n})
     return pd.DataFrame(rows)
