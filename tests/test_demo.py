@@ -19,7 +19,7 @@ from scipy.stats import rankdata
 from sklearn.linear_model import RidgeCV
 
 from aud_dnn.demo import __main__ as command
-from aud_dnn.demo import make_demo, read_truth
+from aud_dnn.demo import make_demo, making, read_truth
 from aud_dnn.demo.model import NOVELTY, copy_state, draw_cascade, draw_read_outs, read_out, repeat_with_noise, whiten
 from aud_dnn.demo.sounds import PARAMETERS, SAMPLING_RATE, SOUNDS_PER_CATEGORY, draw_sounds, synthesise
 from aud_dnn.demo.truth import LAYERS, NETWORK, TRUTH_FILE
@@ -500,7 +500,7 @@ def test_a_damaged_record_is_an_error_and_no_licence_to_overwrite(tmp_path, text
 def test_a_failure_in_the_middle_leaves_nothing_behind(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("No space left on device")
-    monkeypatch.setattr(demo, "_write_dcase", fail)
+    monkeypatch.setattr(making, "_write_dcase", fail)
     with pytest.raises(OSError, match="No space"):
         make_demo(tmp_path / "demo", sounds=False)
     assert list(tmp_path.iterdir()) == []
@@ -528,7 +528,8 @@ def test_a_negative_seed_is_refused(tmp_path):
 
 def test_command_line(tmp_path, monkeypatch, capsys):
     real = make_demo
-    monkeypatch.setattr(command, "make_demo", lambda root, seed, overwrite: real(root, seed, overwrite=overwrite, sounds=False))
+    monkeypatch.setattr(command, "make_demo",
+                        lambda root, seed, overwrite: real(root, seed, overwrite=overwrite, sounds=False))
     assert command.main(["--root", str(tmp_path / "demo"), "--seed", "5"]) == 0
     assert read_truth(tmp_path / "demo").seed == 5
     assert "NH2015 with 400 voxels" in capsys.readouterr().out
