@@ -213,6 +213,12 @@ def ensure_tables(paths: ProjectPaths, model: str, target: str, randnetw: bool, 
     write_model_tables(paths, load_model_results(paths, model, target, randnetw))
 
 
+def own_models(paths: ProjectPaths) -> tuple[str, ...]:
+    """Models with results that are not in the registry: the user's own."""
+    folders = sorted(folder.name for folder in paths.results.iterdir() if folder.is_dir()) if paths.results.is_dir() else []
+    return tuple(name for name in folders if name not in MODELS and next(find_results(paths, name), None) is not None)
+
+
 def _ensure(job: tuple[ProjectPaths, str, str, bool]) -> tuple[str, str, bool]:
     ensure_tables(*job)
     return job[1:]

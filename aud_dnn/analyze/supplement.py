@@ -20,7 +20,7 @@ from aud_dnn.analyze.figures import FigureOptions, clean_speech_components
 from aud_dnn.analyze.plotting.bars import region_bars
 from aud_dnn.analyze.plotting.diagnostics_report import fit_overview
 from aud_dnn.analyze.plotting.lines import across_layers
-from aud_dnn.analyze.plotting.style import Drawing, Drawings
+from aud_dnn.analyze.plotting.style import Drawing, Drawings, display_name
 from aud_dnn.analyze.surface_maps import surface_figures
 from aud_dnn.errors import MissingDataError
 from aud_dnn.figure_inputs import collect_layers, layer_folders
@@ -34,8 +34,8 @@ def layer_figures(paths: ProjectPaths, options: FigureOptions | None = None) -> 
     """Per model and data set: trained and permuted scores across layers, the same by region, best layers by region."""
     options = options or FigureOptions()
     drawings = Drawings()
-    missing = []
     for target in options.targets:
+        missing = []
         for model in options.models(ALL_SEED1_MODELS, baseline=False):
             curves = {}
             for randnetw in options.conditions:
@@ -44,15 +44,15 @@ def layer_figures(paths: ProjectPaths, options: FigureOptions | None = None) -> 
                 except MissingDataError:
                     continue
             if not curves:
-                missing.append(f"{model} on {target}")
+                missing.append(display_name(model))
                 continue
             stem = across_layers_path(paths, model, target, False).stem
             drawings.append(across_layers(curves, model=model, target=target, value=VALUE[target], stem=stem,
                                           palette=options.palette))
             if "trained" in curves:
                 drawings += _region_figures(paths, model, target, options.palette)
-    if missing:
-        drawings.notes.append(f"No results: {'; '.join(missing)}.")
+        if missing:
+            drawings.notes.append(f"No results on {target}: {', '.join(missing)}.")
     return drawings
 
 

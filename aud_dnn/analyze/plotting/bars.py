@@ -188,7 +188,7 @@ def component_bars(data: ComponentScores, order: Sequence[str], *, layout: BarLa
         axes[0].set_ylabel(value_label(data.value), fontsize=15)
         figure.suptitle(f"{value_label(data.value)} across models manually_sorted\nNH2015comp"
                         f"{' randnetw' if data.randnetw else ''}", y=0.79)
-        mark_incomplete(figure, data.missing, notes=data.notes, y=0.14)
+        mark_incomplete(figure, data.missing, notes=data.notes)
     stem = (f"across-models_barplot_components_NH2015comp{_condition(data.randnetw)}_{CV_NAME}_{data.value}_sem_over_it_"
             f"{data.value}_manually_sorted{suffix}")
     return Drawing(figure, stem, component_table(data, models, aggregation=CV_NAME, sort_by="manually_sorted"))

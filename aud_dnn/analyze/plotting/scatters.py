@@ -175,7 +175,7 @@ def region_scatter(data: RegionPositions, x: str, y: str, *, palette: str = "pap
             for model, (left, up) in zip(table.index, means):
                 ax.annotate(display_name(model), (left, up), xytext=(4, 4), textcoords="offset points", fontsize=6)
         legend_right(ax, [display_name(model) for model in table.index], styles, size=9)
-        mark_incomplete(figure, data.missing, notes=data.notes, y=-0.06)
+        mark_incomplete(figure, data.missing, notes=data.notes)
     stem = (f"across-models_scatter{'_annotated' if annotate else ''}{suffix}_within_subject_sem_roi_label_general_{x}-{y}_"
             f"{data.target}{_condition(data.randnetw)}_rel_pos-median_{data.value}")
     return Drawing(figure, stem, table.assign(target=data.target, randnetw=str(data.randnetw)))

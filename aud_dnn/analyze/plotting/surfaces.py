@@ -36,7 +36,8 @@ def flat_map(table: pd.DataFrame, column: str, *, title: str, label: str, limits
         Of the colour scale.
     """
     with paper_style():
-        figure = new_figure(9, 4.5)
+        figure = new_figure(9, 4)
+        figure.set_layout_engine("constrained")
         axes = figure.subplots(1, 2)
         for ax, hemi in zip(axes, HEMISPHERES):
             own = table[table["hemi"] == hemi]
@@ -51,7 +52,7 @@ def flat_map(table: pd.DataFrame, column: str, *, title: str, label: str, limits
             ax.set(xlabel="x on the flat map", ylabel="y on the flat map" if hemi == HEMISPHERES[0] else "")
         figure.suptitle(title, fontsize=12)
         figure.colorbar(image, ax=axes, label=label, shrink=0.8)
-        mark_incomplete(figure, (), notes=notes, y=-0.03)
+        mark_incomplete(figure, (), notes=notes)
     return Drawing(figure, stem, table.set_index("coord_id"))
 
 
