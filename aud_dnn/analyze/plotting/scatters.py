@@ -71,7 +71,7 @@ def legend_right(ax: Axes, labels: Sequence[str], styles: Sequence[PointStyle], 
 def correlation_text(x: np.ndarray, y: np.ndarray, decimals: int = 2) -> str:
     """``$R^2$=0.92, p=1.2e-05``: square of Pearson's r and its p."""
     r, p, _ = stats.pearson(x, y)
-    return f"$R^2$={r**2:.{decimals}f}, {format_p(p)}"
+    return f"$R^2$={r**2:.{decimals}f}, {format_p(p)}" if r == r else "too few points to correlate"
 
 
 def _condition(randnetw: bool) -> str:
@@ -258,8 +258,9 @@ def value_scatter(table: pd.DataFrame, x: str, y: str, models: Sequence[str], *,
             identity_line(ax)
         ax.set_box_aspect(1)
         ax.set(xlabel=labels[0], ylabel=labels[1])
-        ax.set_title(f"{title}\n$R^2$={r**2:.3f}, {format_p(p)}, n={n}", fontsize=12)
-        ax.text(0.97, 0.03, f"$R^2$={r**2:.2f}", transform=ax.transAxes, ha="right", va="bottom", fontsize=16)
+        ax.set_title(f"{title}\n{correlation_text(*points, decimals=3)}, n={n}", fontsize=12)
+        if r == r:
+            ax.text(0.97, 0.03, f"$R^2$={r**2:.2f}", transform=ax.transAxes, ha="right", va="bottom", fontsize=16)
         legend_right(ax, [display_name(model) for model in unique], [styles[model] for model in unique], size=9)
         mark_incomplete(figure, missing, notes=notes)
     return Drawing(figure, stem, table.assign(r=r, r2=r**2, p=p, n=n))
