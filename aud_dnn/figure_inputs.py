@@ -204,11 +204,12 @@ def ensure_tables(paths: ProjectPaths, model: str, target: str, randnetw: bool, 
     randnetw = randnetw and has_condition(model, True)
     needed = [best_layer_path(paths, model, target, randnetw), best_layer_path(paths, model, target, randnetw, stats=True),
               across_layers_path(paths, model, target, randnetw)]
-    folders = list(_results_of(paths, model, target, randnetw).get(ALPHALIMIT, {}).values())
-    newest = max((file.stat().st_mtime for folder in folders for file in folder.iterdir()), default=0)
     present = [path for path in needed if path.is_file()]
-    if not refresh and present and (not folders or (present == needed and
-                                                    all(path.stat().st_mtime >= newest for path in needed))):
+    if present and not _results_of(paths, model, target, randnetw) and not refresh:
+        return
+    folders = layer_folders(paths, model, target, randnetw).values()    # an incomplete set is refused even if tables exist
+    newest = max(file.stat().st_mtime for folder in folders for file in folder.iterdir())
+    if not refresh and present == needed and all(path.stat().st_mtime >= newest for path in needed):
         return
     write_model_tables(paths, load_model_results(paths, model, target, randnetw))
 
