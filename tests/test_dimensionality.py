@@ -42,7 +42,8 @@ def test_orthogonal_directions_of_equal_variance_count_fully():
 
 def test_a_line_has_dimension_one():
     rng = np.random.default_rng(0)
-    assert effective_dimensionality(np.outer(rng.standard_normal(20), rng.standard_normal(40))) == pytest.approx(1, rel=1e-12)
+    line = np.outer(rng.standard_normal(20), rng.standard_normal(40))
+    assert effective_dimensionality(line) == pytest.approx(1, rel=1e-12)
 
 
 @settings(deadline=None, max_examples=20)

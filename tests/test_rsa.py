@@ -226,7 +226,8 @@ def test_the_order_of_sounds_does_not_matter_if_it_is_the_same_for_both():
 def test_units_that_never_vary_carry_nothing_and_are_counted():
     values, train = features(1), some_splits()
     padded = np.hstack([values, np.full((N_SOUNDS, 3), 0.1), np.zeros((N_SOUNDS, 2))])
-    found, expected = rsa.rdm_triangles(padded, train), rsa.rdm_triangles(np.hstack([values, np.zeros((N_SOUNDS, 5))]), train)
+    zeros = np.hstack([values, np.zeros((N_SOUNDS, 5))])
+    found, expected = rsa.rdm_triangles(padded, train), rsa.rdm_triangles(zeros, train)
     np.testing.assert_array_equal(found.all_sounds, expected.all_sounds)
     np.testing.assert_array_equal(found.test, expected.test)
     np.testing.assert_array_equal(found.n_constant, [5, 5, 5, 5])

@@ -228,9 +228,9 @@ def position_scatter(datasets: Mapping[tuple[str, str], xr.Dataset], target: str
             if len(test):
                 row = test.iloc[0]
                 p = row["p_asymptotic" if published else "p_exact"]
-                ax.set_title(f"{roi}: Wilcoxon {row['w']:g}, p-value: {p:.5f}\n"
-                             f"rank-biserial {row['rank_biserial']:.2f}, CLES {row['cles']:.2f}, "
-                             f"d {row['cohens_d']:.2f}", fontsize=9)
+                effects = (f"\nrank-biserial {row['rank_biserial']:.2f}, CLES {row['cles']:.2f}, d {row['cohens_d']:.2f}"
+                           if np.isfinite(row["rank_biserial"]) else "")
+                ax.set_title(f"{roi}: Wilcoxon {row['w']:g}, p-value: {p:.5f}{effects}", fontsize=9)
         figure.suptitle(title, y=1.04, fontsize=12)
         figure.legend(handles=[Patch(color=styles[model].color, label=display_name(model)) for model in shown],
                       loc="center left", bbox_to_anchor=(0.92, 0.5), frameon=False, fontsize=9,
