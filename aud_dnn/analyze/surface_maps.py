@@ -129,10 +129,10 @@ def _group_map(paths: ProjectPaths, tables: dict[str, pd.DataFrame], target: str
         kind = f"TYPE=subj-median-argmax-model-median_METRIC={value}_PLOTVAL=rel_pos*10+1{name}_{target}"
         surface.write_hemispheres(folder / kind, f"{GROUP_MODEL}_subj-avg", table.assign(median_plot_val=values),
                                   "median_plot_val")
-    shown = table.assign(median_plot_val=(table["median_plot_val"] - 1) / 10)
-    return [paint(shown, title=f"Median over {len(tables)} model(s){' randnetw' if randnetw else ''}, {target}",
-                  label="Relative position of the best layer", limits=(0, 1),
-                  stem=f"TYPE=subj-median-argmax-model-median_METRIC={value}_PLOTVAL=rel_pos_{GROUP_MODEL}{suffix}_{target}")]
+    return [paint(table, title=f"Median over {len(tables)} model(s){' randnetw' if randnetw else ''}, {target}",
+                  label="Relative position of the best layer × 10 + 1", limits=(1, 11),
+                  stem=f"TYPE=subj-median-argmax-model-median_METRIC={value}_PLOTVAL=rel_pos_{GROUP_MODEL}{suffix}_"
+                       f"{target}")]
 
 
 def _merged_histograms(pooled: dict[str, tuple[ModelResults, list[np.ndarray]]], targets: tuple[str, ...], randnetw: bool

@@ -225,7 +225,7 @@ def mark_incomplete(figure: Figure, missing: Sequence[str], what: str = "results
         lines += textwrap.wrap(f"Incomplete: no {what} of {names}", width=max(40, int(11 * figure.get_figwidth())))
     if lines:
         if y is None:
-            y = min(figure.get_tightbbox().y0 - 0.08, 0) / figure.get_figheight()
+            y = (figure.get_tightbbox().y0 - 0.08) / figure.get_figheight()
         figure.text(0.5, y, "\n".join(lines), ha="center", va="top", color="firebrick", fontsize=9)
 
 
