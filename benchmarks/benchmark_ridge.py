@@ -3,10 +3,10 @@
     python benchmarks/benchmark_ridge.py                                # random arrays of the published shapes
     python benchmarks/benchmark_ridge.py --root FULLSIZE --target B2021 # data on disk
 
-Every contestant fits the mean response and the three single repetitions of every voxel (four fits), on ten splits, with the
-published grid of 100 alphas chosen per voxel by leave-one-out. Contestants that would take long are run on part of the splits
-or voxels and scaled up; the table says so. Each runs in a process of its own, one after the other, so that peak memory is its
-own: "extra memory" is the peak less what the process held once the input was loaded.
+Every contestant fits the mean response and the three single repetitions of every voxel (four fits), on ten splits, with
+the published grid of 100 alphas chosen per voxel by leave-one-out. Contestants that would take long are run on part of the
+splits or voxels and scaled up; the table says so. Each runs in a process of its own, one after the other, so that peak
+memory is its own: "extra memory" is the peak less what the process held once the input was loaded.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def run_sklearn(X: np.ndarray, responses: np.ndarray) -> Measurement:
 
 
 def run_himalaya(X: np.ndarray, responses: np.ndarray) -> Measurement:
-    """KernelRidgeCV with 5 folds (it has no leave-one-out), one split, scaled up; another analysis, for comparison of speed."""
+    """KernelRidgeCV with 5 folds (it has no leave-one-out): another analysis, for comparison of speed."""
     import himalaya
     from himalaya.kernel_ridge import KernelRidgeCV
 
@@ -198,7 +198,8 @@ def main() -> None:
     rows = {}
     for name in arguments.only:
         command = [sys.executable, __file__, "--target", arguments.target, "--layer", arguments.layer, "--measure", name]
-        run = subprocess.run(command + (["--root", arguments.root] if arguments.root else []), capture_output=True, text=True,
+        run = subprocess.run(command + (["--root", arguments.root] if arguments.root else []),
+                             capture_output=True, text=True,
                              env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}, check=False)
         if run.returncode:
             print(f"{name}: not run ({run.stderr.strip().splitlines()[-1]})")
