@@ -50,12 +50,12 @@ def _title(prefix: str, dataset: xr.Dataset, condition: str, what: str) -> str:
     return f"{prefix}{dataset.attrs['target']}_{condition.capitalize()}: {what}"
 
 
-def _finish(figure: Figure, note: Sequence[str], missing: Sequence[str]) -> None:
+def _finish(figure: Figure, note: Sequence[str], missing: Sequence[str], what: str = "results") -> None:
     """Below everything that is drawn: small grey lines that say how the numbers were made, and the models left out."""
     _, height = figure.get_size_inches()
     lowest = figure.get_tightbbox().y0 / height
     figure.text(0.5, lowest - 0.1 / height, "\n".join(note), ha="center", va="top", color=NOTE_COLOR, fontsize=8)
-    mark_incomplete(figure, missing, y=figure.get_tightbbox().y0 / height - 0.05 / height)
+    mark_incomplete(figure, missing, what, y=figure.get_tightbbox().y0 / height - 0.05 / height)
 
 
 def rsa_bars(dataset: xr.Dataset, condition: str, models: Sequence[str], *, prefix: str = "ALL_MODELS_",
@@ -239,7 +239,7 @@ def position_scatter(datasets: Mapping[tuple[str, str], xr.Dataset], target: str
         _finish(figure, [("As published: errors over √(models − 1); p from the normal approximation." if published else
                           "Errors over √(participants − 1); exact p.")
                          + " Effect sizes: region of the y axis above Primary."],
-                [model for model in models if model not in shown])
+                [model for model in models if model not in shown], "layer positions")
     table = positions.merge(tests.drop(columns=["reference"]), how="left", on=["target", "condition", "roi"]) \
         if len(tests) else positions
     return Drawing(figure, f"{title}__all_roi_scatter{_suffix(statistics)}", table.set_index("model"), FORMATS)
