@@ -43,4 +43,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str], remedy: str = "") -
 
 
 class DamagedFileError(InputError):
-    """A file is truncated, corrupt, or not of the format that its name promises."""
+    """A file is cut short, corrupt, or not in the format that its name promises."""
+
+
+class UnsafePickleError(InputError):
+    """A pickle asks for something that plain data never need; it was not opened."""
