@@ -43,11 +43,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str], remedy: str = "") -
 
 
 class DamagedFileError(InputError):
-<<<<<<< HEAD
-    """A file is cut short, corrupt, or not in the format that its name promises."""
-=======
     """A file is truncated, corrupt, or not of the format that its name promises."""
->>>>>>> main
 
 
 class UnsafePickleError(InputError):
