@@ -280,11 +280,11 @@ def _unpack(paths: ProjectPaths, source: Source, options: Options, archive: Path
     if source.name == "model_actv" and (paths.root / "model_actv").is_dir() and not destination.is_dir():
         raise InputError(f"{paths.root / 'model_actv'} is the archive's name for model-actv/. Rename the folder to "
                          "model-actv, then run again; files that are there already will not be unpacked twice.")
-    chosen, seen = options.only, set()
+    chosen, seen = options.only if source.name == "model_actv" else (), set()
 
     def place(member: PurePosixPath) -> PurePosixPath | None:
         target = source.place(member)
-        if target is None or not chosen or source.name != "model_actv":
+        if target is None or not chosen:
             return target
         seen.add(target.parts[0])
         return target if target.parts[0] in chosen else None
@@ -315,7 +315,7 @@ def _unpack(paths: ProjectPaths, source: Source, options: Options, archive: Path
     done: Unpacked = unpack(archive, destination, place, Limits(source.max_members, source.max_bytes),
                             overwrite=options.overwrite, may_replace=may_replace, check=check)
     files = {f"{source.destination}/{name}": stored for name, stored in done.files.items()}
-    only = sorted(chosen) if chosen and source.name == "model_actv" else None
+    only = sorted(chosen) or None
     if only is not None and before is not None:  # models that were taken earlier stay on record
         files = before.files | files
         only = None if before.only is None else sorted({*before.only, *only})
