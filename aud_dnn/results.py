@@ -205,6 +205,50 @@ def _write_predictions(path: Path, predictions: TestPredictions, target: Target,
                         "chunksizes": (1, n_test, min(_VOXELS_PER_CHUNK, n_voxels))}})
 
 
+def write_converted(folder: Path, published: RegressionResult, predictions: np.ndarray | None,
+                    rescaled: np.ndarray | None) -> None:
+    """Write a published result into ``folder`` in the open formats, all but the provenance.
+
+    Parameters
+    ----------
+    folder : Path
+        A staging folder.
+    published : RegressionResult
+    predictions, rescaled : float64 array of shape (n_sounds, n_splits, n_voxels), optional
+        The published predictions. Both are stored as they are: the training means that tell them apart cannot be recovered
+        from their difference to the last bit.
+
+    Raises
+    ------
+    InputError
+        A column of the table holds what Parquet cannot; predictions are not NaN exactly at the training sounds.
+    """
+    import pyarrow
+    import xarray as xr
+
+    try:
+        _write_table(folder / TABLE_FILE, published.table)
+    except (pyarrow.ArrowException, TypeError, ValueError) as error:
+        raise InputError(f"{published.folder}: df_output.pkl holds a column that Parquet cannot hold ({error}).") from error
+    _write_dataset(folder / SCORES_FILE, published.scores)
+    given = {"y_pred_test": predictions, "y_pred_test_rescaled": rescaled}
+    test = published.scores.attrs["all_test_idxs"].astype(bool).T
+    variables: dict[str, Any] = {"test_mask": (("split_idx", "stimulus"), test.astype(np.int8))}
+    for name, full in given.items():
+        if full is None:
+            continue
+        expected = (*test.T.shape, published.scores.sizes["vox_idx"])
+        if full.shape != expected or not np.array_equal(np.isnan(full), np.broadcast_to(~test.T[..., None], expected)):
+            raise InputError(f"{published.folder}: the predictions must be there for the test sounds of each split and NaN "
+                             "for the others.")
+        variables[name] = (("split_idx", "test_idx", "vox_idx"), np.stack([full[mask, split]
+                                                                           for split, mask in enumerate(test)]))
+    if len(variables) > 1:
+        xr.Dataset(variables, coords={"voxel_id": ("vox_idx", published.scores["voxel_id"].to_numpy())}).to_netcdf(
+            folder / PREDICTIONS_FILE, engine="h5netcdf",
+            encoding={name: {"zlib": True, "complevel": 1, "shuffle": True} for name in variables if name in given})
+
+
 def _write_legacy_pickles(folder: Path, table: pd.DataFrame, dataset: xr.Dataset, predictions: TestPredictions | None,
                           splits: Splits) -> None:
     """The four published files, for programs that read those."""
@@ -335,7 +379,10 @@ def _published_dataset(published: xr.Dataset) -> xr.Dataset:
 
 def _read_predictions(path: Path, rescaled: bool) -> np.ndarray:
     stored = _open_dataset(path)
-    values = stored["y_pred_test"].to_numpy().astype(np.float64)
-    if rescaled:
+    converted = "y_pred_test_rescaled" if rescaled and "y_pred_test_rescaled" in stored else "y_pred_test"
+    if converted not in stored:
+        raise MissingDataError(f"{path} holds no {converted}.")
+    values = stored[converted].to_numpy().astype(np.float64)
+    if rescaled and converted == "y_pred_test":
         values = _rescaled(values, stored["y_train_mean"].to_numpy())
     return _full_predictions(values, stored["test_mask"].to_numpy().astype(bool))
