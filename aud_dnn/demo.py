@@ -9,7 +9,7 @@ Names, sounds, networks and voxels are invented. How they are drawn is in :mod:`
 ``Kell2018word``          nine stages; drives every voxel and component (``ROI_LAYERS``, ``COMPONENT_LAYERS``)
 its permuted twin         a cascade of its own that starts with 45 % of the acoustics
 ``spectemp``              70 % of the acoustics, in one layer
-``DCASE2020``             five layers, each with 50 % of a stage of ``Kell2018word``; a permuted twin that starts with 30 %
+``DCASE2020``             five layers, each with 40 % of a stage of ``Kell2018word``; a permuted twin that starts with 20 %
                           of the acoustics
 ``mymodel``               stands for a user's own network: three layers, each with 80 % of a stage; no permuted twin
 ========================  =============================================================================================
@@ -69,7 +69,7 @@ _ROI_STAGES = {roi: LAYERS.index(layer) for roi, layer in ROI_LAYERS.items()}
 
 _UNIT_COUNTS = (400, 200, 300, 150, 300, 250, 200, 64, 120)             # avgpool: fewer than the 83 training sounds
 _DCASE_LAYERS = ((96, "relu0"), (128, "relu1"), (96, "relu2"), (64, "relu4"), (160, "relufc"))
-_SHARES = {"permuted": 0.45, "spectemp": 0.7, "DCASE2020": 0.5, "DCASE2020 permuted": 0.3, OWN_MODEL: 0.8}
+_SHARES = {"permuted": 0.45, "spectemp": 0.7, "DCASE2020": 0.4, "DCASE2020 permuted": 0.2, OWN_MODEL: 0.8}
 _PARTS = ("sounds", "waveforms", "network", "components", "component order", "NH2015", "B2021", "in-house", "DCASE2020")
 _PREPROCESSED = "input_after_preproc"                                   # stored beside the layers, never analysed
 
@@ -156,7 +156,8 @@ def _check_target(root: Path, overwrite: bool) -> None:
 
 def _write_all(paths: ProjectPaths, seed: int, with_sounds: bool) -> DemoTruth:
     # a generator of its own for each part, so that leaving one out changes no other
-    rng = {part: np.random.default_rng(child) for part, child in zip(_PARTS, np.random.SeedSequence(seed).spawn(len(_PARTS)))}
+    children = np.random.SeedSequence(seed).spawn(len(_PARTS))
+    rng = {part: np.random.default_rng(child) for part, child in zip(_PARTS, children)}
     sounds = draw_sounds(rng["sounds"])
     categories = np.array([_CATEGORY_ORDER.index(category) for category in sounds.categories])
     network = draw_cascade(whiten(sounds.acoustics), _UNIT_COUNTS, rng["network"], categories)

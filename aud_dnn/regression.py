@@ -183,7 +183,7 @@ def predict_mean_responses(decomposed: Sequence[SplitRidge], responses: np.ndarr
 def _score_block(decomposed: Sequence[SplitRidge], responses: np.ndarray, splits: Splits, voxels: slice,
                  scores: LayerScores, predictions: TestPredictions | None) -> None:
     """All splits for a block of voxels."""
-    block = np.ascontiguousarray(responses[:, voxels].transpose(0, 2, 1), dtype=np.float64)
+    block = np.array(responses[:, voxels].transpose(0, 2, 1), dtype=np.float64, order="C")     # a copy: centred in place
     level = block.mean(axis=0)
     block -= level
     mean_response = block.mean(axis=1) if block.shape[1] > 1 else block[:, 0]

@@ -209,7 +209,8 @@ def decompose(design: Design, train: np.ndarray, test: np.ndarray, alphas: np.nd
     scores[:, np.linalg.norm(scores, axis=0) <= resolved] = 0.0
 
     eigenvalues = singular**2
-    scaled_alphas = np.clip(alphas / design.scale / design.scale, *_ALPHA_RANGE)
+    with np.errstate(over="ignore", under="ignore"):
+        scaled_alphas = np.clip(alphas / design.scale / design.scale, *_ALPHA_RANGE)
     prediction_scale = 1.0 / (eigenvalues[0] + scaled_alphas)
     shrinkage = singular[:, None] / ((eigenvalues[:, None] + scaled_alphas) * prediction_scale)
     operators = _leave_one_out_operators(basis, eigenvalues, scaled_alphas)
