@@ -7,32 +7,20 @@ same features). Files are opened by the same functions that the analyses use, an
 from __future__ import annotations
 
 import hashlib
-import sys
 import wave
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 
+from aud_dnn.check_activations import check_model
 from aud_dnn.errors import InputError
-from aud_dnn.files import h5_dataset, h5_dataset_names, open_h5, read_mat, read_npy
+from aud_dnn.files import h5_dataset_names, mat_variables, open_h5, read_mat, read_npy
+from aud_dnn.findings import Finding, count, first, repeated_rows
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import BASELINE_MODEL, MODELS, TARGETS, h5_key, pickle_key
-from aud_dnn.safe_pickle import load_pickle
-from aud_dnn.utils import (
-    LAYER_LIST_KEY,
-    SOUND_IDS_KEY,
-    Stimuli,
-    few,
-    load_stimuli,
-    load_target,
-    models_on_disk,
-    open_activations,
-    rows_in_order,
-)
+from aud_dnn.resources import MODELS, TARGETS
+from aud_dnn.utils import Stimuli, load_stimuli, load_target, models_on_disk
 
 PUBLISHED_VOXELS = {"NH2015": (7694, 8), "B2021": (26792, 20)}
 """Voxels and participants of the published data."""
@@ -41,34 +29,6 @@ _TARGET_FILES = {"NH2015": {"neural_stim_meta.npy", "voxel_features_array.npy", 
                  "B2021": {"stim_info_v4.mat", "voxel_features_array.npy", "voxel_features_meta.npy", "df_roi_meta.pkl"},
                  "NH2015comp": {"components.mat", "df_roi_meta.pkl"}}
 _SOUND_RATE, _SOUND_SAMPLES = 44100, 88200
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What was found in one place.
-
-    Attributes
-    ----------
-    where : str
-        The target, the layer of a model, the folder.
-    what : str
-        Shape, type, counts.
-    problems, notes : tuple of str
-        One sentence each.
-    """
-
-    where: str
-    what: str
-    problems: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _first(names: Iterable[object], count: int = 3) -> str:
-    return few(list(names), count)
 
 
 # --- sounds and targets ------------------------------------------------------------------------------------------------
@@ -96,12 +56,12 @@ def check_sounds(paths: ProjectPaths, ids: Sequence[str], *, required: bool = Fa
             unusual.append(sound)
     missing, extra = [sound for sound in ids if sound not in files], sorted(set(files) - set(ids))
     if missing:
-        problems.append(f"{len(missing)} sounds are missing: {_first(missing)}")
+        problems.append(f"{len(missing)} sounds are missing: {first(missing)}")
     if extra:
-        notes.append(f"{len(extra)} sounds are not among the stimuli: {_first(extra)}")
+        notes.append(f"{len(extra)} sounds are not among the stimuli: {first(extra)}")
     if unusual:
-        notes.append(f"{len(unusual)} sounds are not 2 s of 16-bit samples at 44.1 kHz: {_first(unusual)}")
-    problems += [f"the same sound under {len(twice)} names: {_first(twice)}" for twice in same.values() if len(twice) > 1]
+        notes.append(f"{len(unusual)} sounds are not 2 s of 16-bit samples at 44.1 kHz: {first(unusual)}")
+    problems += [f"the same sound under {len(twice)} names: {first(twice)}" for twice in same.values() if len(twice) > 1]
     return Finding("stimuli", f"{len(files)} sounds", tuple(problems), tuple(notes))
 
 
@@ -128,7 +88,7 @@ def check_target(paths: ProjectPaths, name: str, stimuli: Stimuli, *, required: 
     if not present & own and not required:
         return Finding(name, "not here")
     extra = sorted(present - _TARGET_FILES[name])
-    notes = [f"files that nothing reads: {_first(extra)}"] if extra else []
+    notes = [f"files that nothing reads: {first(extra)}"] if extra else []
     try:
         target = load_target(paths, name, stimuli)
     except InputError as error:
@@ -146,210 +106,10 @@ def check_target(paths: ProjectPaths, name: str, stimuli: Stimuli, *, required: 
     mean = target.responses.mean(axis=2)
     constant = np.ptp(mean, axis=0) == 0
     if constant.any():
-        notes.append(f"constant over sounds: {_count(np.count_nonzero(constant), 'voxel')}, voxel_id "
-                     f"{_first(target.ids[constant].tolist())}")
-    notes += _repeated_rows(mean, stimuli.ids, "responses")
+        notes.append(f"constant over sounds: {count(np.count_nonzero(constant), 'voxel')}, voxel_id "
+                     f"{first(target.ids[constant].tolist())}")
+    notes += repeated_rows(mean, stimuli.ids, "responses")
     return Finding(name, what, tuple(problems), tuple(notes))
-
-
-def _repeated_rows(array: np.ndarray, ids: Sequence[str], what: str) -> list[str]:
-    same: dict[bytes, list[str]] = defaultdict(list)
-    for sound, row in zip(ids, array):
-        same[hashlib.sha256(np.ascontiguousarray(row)).digest()].append(sound)
-    groups = [group for group in same.values() if len(group) > 1]
-    if not groups:
-        return []
-    return [f"{sum(map(len, groups))} sounds share their {what} with another: {' = '.join(groups[0][:3])}"]
-
-
-# --- activations -------------------------------------------------------------------------------------------------------
-
-def inspect_layer(array: np.ndarray, ids: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Problems and notes of one layer.
-
-    Parameters
-    ----------
-    array : array of shape (n_sounds, n_units)
-    ids : sequence of str
-        Sound ids of the rows.
-    """
-    if array.shape[1] == 0:
-        return ["no units"], []
-    finite = np.isfinite(array) if array.dtype.kind == "f" else np.ones(array.shape, dtype=bool)
-    if not finite.all():
-        bad = [sound for sound, good in zip(ids, finite.all(axis=1)) if not good]
-        return [f"{np.count_nonzero(~finite):,} values are NaN or inf, in {len(bad)} sounds: {_first(bad)}"], []
-    notes = [] if array.dtype.kind == "f" else [f"stored as {array.dtype}, not as floating-point numbers"]
-    constant = np.count_nonzero(array.max(axis=0) == array.min(axis=0))
-    if constant == array.shape[1]:
-        notes.append("the layer does not vary over sounds; it will predict nothing")
-    elif constant:
-        notes.append(f"constant over sounds: {_count(constant, 'unit')}")
-    if constant < array.shape[1]:
-        notes += _repeated_rows(array, ids, "features")
-    return [], notes
-
-
-def check_model(paths: ProjectPaths, model: str, stimuli: Stimuli, *, required: bool = False) -> list[Finding]:
-    """Every layer of a model, trained and permuted, in either format."""
-    folder = paths.model_activations(model)
-    findings: list[Finding] = []
-    if not folder.is_dir():
-        return [Finding(model, "not here", (f"{folder} is missing",))]
-    known, shapes = set(), {}
-    for randnetw in (False, True):
-        suffix = "_randnetw" if randnetw else ""
-        label = f"{model} (permuted)" if randnetw else model
-        h5_file, ending = folder / f"natsound_activations{suffix}.h5", f"_activations{suffix}.pkl"
-        pickles = sorted(p for p in folder.glob(f"*{ending}") if not p.name.startswith("."))
-        known |= {h5_file.name, f"natsound_activations{suffix}_full.h5", *(path.name for path in pickles)}
-        if not h5_file.is_file() and not pickles:
-            if not randnetw:
-                findings.append(Finding(label, "no activations", (f"neither {h5_file.name} nor <sound id>{ending}",)))
-            elif model != BASELINE_MODEL:
-                missing = ("the permuted network is missing",)
-                findings.append(Finding(label, "not here", missing if required else (), () if required else missing))
-            continue
-        some = (_check_h5(h5_file, label, model, stimuli) if h5_file.is_file()
-                else _check_pickles(pickles, ending, label, model, stimuli))
-        if not any(finding.problems for finding in some):
-            try:  # the very call that the analyses make
-                open_activations(paths, model, stimuli, randnetw=randnetw)
-            except InputError as error:
-                some.append(Finding(label, "cannot be opened", (str(error),)))
-        findings += some
-        shapes[randnetw] = {finding.where.removeprefix(label): finding.what for finding in some}
-    if len(shapes) == 2 and shapes[False] != shapes[True]:
-        different = sorted(name.strip(" :") for name in shapes[False].keys() ^ shapes[True].keys()
-                           | {k for k in shapes[False].keys() & shapes[True].keys() if shapes[False][k] != shapes[True][k]})
-        findings.append(Finding(model, "trained and permuted", (), (f"layers differ: {_first(different)}",)))
-    extra = sorted(p.name for p in folder.iterdir() if not p.name.startswith(".") and p.name not in known)
-    if extra:
-        findings.append(Finding(model, "other files", (), (f"nothing reads them: {_first(extra)}",)))
-    return findings
-
-
-def _check_h5(path: Path, label: str, model: str, stimuli: Stimuli) -> list[Finding]:
-    findings, general = [], []
-    ids: Sequence[str] = stimuli.ids
-    try:
-        with open_h5(path) as file:
-            names = [name for name in h5_dataset_names(file) if name not in (LAYER_LIST_KEY, SOUND_IDS_KEY)]
-            listed = _h5_strings(file, LAYER_LIST_KEY)
-            stored_ids = _h5_strings(file, SOUND_IDS_KEY)
-            notes = []
-            if stored_ids is not None:
-                rows_in_order(stored_ids, stimuli.ids, f"{path.name} ({SOUND_IDS_KEY})")
-                ids = stored_ids
-            elif model not in MODELS:
-                notes.append(f"no dataset {SOUND_IDS_KEY}: the rows must be in stimulus order, which nothing can check")
-            if listed is not None:
-                general += [f"{LAYER_LIST_KEY} names {name!r}, which is not in the file" for name in listed
-                            if not any(stored == name or stored.startswith(f"{name}/") for stored in names)]
-            general += _missing_layers(model, names, h5_key)
-            names.sort(key=_network_order(listed or []))
-            for name in names:
-                where = f"{label}: {name}"
-                try:
-                    dataset = h5_dataset(file, name)
-                    if (dataset is None or dataset.ndim != 2 or dataset.shape[0] != len(stimuli)
-                            or dataset.dtype.kind not in "fiu"):
-                        shape = "nothing" if dataset is None else _shape(dataset)
-                        findings.append(Finding(where, shape, (f"expected numbers, {len(stimuli)} sounds × units",)))
-                        continue
-                    problems, layer_notes = inspect_layer(dataset[()], ids)
-                    findings.append(Finding(where, _shape(dataset), tuple(problems), tuple(layer_notes)))
-                except InputError as error:
-                    findings.append(Finding(where, "cannot be read", (str(error),)))
-                except (OSError, RuntimeError, ValueError) as error:
-                    findings.append(Finding(where, "cannot be read", (f"{path.name} is damaged here ({error})",)))
-            if not names:
-                general.append(f"{path.name} holds no layers")
-    except InputError as error:
-        return [*findings, Finding(label, "cannot be read", (str(error),))]
-    if general or notes:
-        findings.insert(0, Finding(label, path.name, tuple(general), tuple(notes)))
-    return findings
-
-
-def _h5_strings(file, key: str) -> list[str] | None:
-    dataset = h5_dataset(file, key)
-    if dataset is None:
-        return None
-    values = dataset[()]
-    if np.ndim(values) != 1:
-        raise InputError(f"{file.filename}: {key} must be a list of names; found shape {np.shape(values)}.")
-    return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
-
-
-def _network_order(listed: Sequence[str]) -> Callable[[str], int]:
-    """Sort key: the place in the list of layers; what is not listed comes last."""
-    places = {name: place for place, name in enumerate(listed)}
-    return lambda name: places.get(name, places.get(name.split("/")[0], len(places)))
-
-
-def _missing_layers(model: str, stored: Collection[str], key_of: Callable[[str, str], str]) -> list[str]:
-    registered = MODELS.get(model)
-    return [f"layer {layer} (stored as {key_of(model, layer)!r}) is missing"
-            for layer in (registered.layer_names if registered else ()) if key_of(model, layer) not in stored]
-
-
-def _check_pickles(files: list[Path], ending: str, label: str, model: str, stimuli: Stimuli) -> list[Finding]:
-    problems = []
-    try:
-        rows_in_order([path.name.removesuffix(ending) for path in files], stimuli.ids, f"{files[0].parent.name}/*{ending}")
-    except InputError as error:
-        problems.append(str(error))
-    vectors: dict[str, dict[str, np.ndarray]] = {}
-    wrong: dict[str, list[str]] = defaultdict(list)
-    for path in files:
-        sound = path.name.removesuffix(ending)
-        try:
-            content = load_pickle(path, allow="arrays")
-        except InputError as error:
-            problems.append(str(error))
-            continue
-        if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-            problems.append(f"{path.name} is no dict from layer key to array")
-            continue
-        for key, value in content.items():
-            vector = np.asarray(value)
-            if vector.ndim != 1 or vector.dtype.kind not in "fiu":
-                wrong[key].append(f"{sound} is {vector.dtype} of shape {vector.shape}, not a 1-D array of numbers")
-            vectors.setdefault(key, {})[sound] = vector
-    problems += _missing_layers(model, vectors, pickle_key)
-    findings = [Finding(label, f"{len(files)} files", tuple(problems))]
-    for key, of_sound in vectors.items():
-        findings.append(_check_vectors(f"{label}: {_layer_name(model, key)}", of_sound, wrong[key], len(files)))
-    return findings
-
-
-def _layer_name(model: str, key: str) -> str:
-    registered = MODELS.get(model)
-    return next((layer.name for layer in (registered.layers if registered else ()) if layer.stored_key == key), key)
-
-
-def _check_vectors(where: str, of_sound: dict[str, np.ndarray], wrong: list[str], n_files: int) -> Finding:
-    problems = wrong[:3]
-    if len(of_sound) != n_files:
-        problems.append(f"in {len(of_sound)} of {n_files} files only")
-    lengths = defaultdict(list)
-    for sound, vector in of_sound.items():
-        lengths[vector.shape].append(sound)
-    dtypes = sorted({str(vector.dtype) for vector in of_sound.values()})
-    if len(lengths) > 1:
-        odd = min(lengths.values(), key=len)
-        problems.append(f"unequal numbers of units: {sorted(shape[-1] if shape else 0 for shape in lengths)}, e.g. {odd[0]}")
-    notes = [f"several types: {', '.join(dtypes)}"] if len(dtypes) > 1 else []
-    if problems:
-        return Finding(where, f"{len(of_sound)} sounds", tuple(problems), tuple(notes))
-    array = np.stack(list(of_sound.values()))
-    more_problems, more_notes = inspect_layer(array, list(of_sound))
-    return Finding(where, _shape(array), tuple(more_problems), tuple(notes + more_notes))
-
-
-def _shape(array) -> str:
-    return f"{' × '.join(f'{n:,}' for n in array.shape)} {array.dtype}"
 
 
 # --- other files -------------------------------------------------------------------------------------------------------
@@ -370,7 +130,7 @@ def check_other_files(folder: Path, label: str, *, required: bool = False) -> Fi
                 with open_h5(path) as file:
                     h5_dataset_names(file)
             elif path.suffix == ".mat":
-                read_mat(path, ())
+                read_mat(path, mat_variables(path))
         except InputError as error:
             problems.append(str(error))
     n_bytes = sum(path.stat().st_size for path in files)
@@ -406,11 +166,12 @@ def check_installation(paths: ProjectPaths, *, models: Collection[str] | None = 
     def wanted(*sources: str) -> bool:
         return bool(set(sources) & set(brought)) if brought is not None else models is None
 
-    try:
-        stimuli = load_stimuli(paths)
-    except InputError as error:
-        yield Finding("sound list", "cannot be read", (str(error),))
-        stimuli = None
+    stimuli = None
+    if models is not None or wanted("data", "stimuli", "model_actv"):
+        try:
+            stimuli = load_stimuli(paths)
+        except InputError as error:
+            yield Finding("sound list", "cannot be read", (str(error),))
     if stimuli is not None and wanted("data", "stimuli"):
         yield Finding("sound list", f"{len(stimuli)} sounds in {len(set(stimuli.categories))} categories")
         yield check_sounds(paths, stimuli.ids, required=brought is not None)
@@ -423,7 +184,7 @@ def check_installation(paths: ProjectPaths, *, models: Collection[str] | None = 
     if wanted("fsavg_surf", "vox_matrix"):
         yield check_other_files(paths.surface, "surfaces", required=brought is not None)
     if wanted("results"):
-        yield from _check_results(paths, required=brought is not None)
+        yield from check_results(paths, required=brought is not None)
 
 
 def _check_models(paths: ProjectPaths, stimuli: Stimuli, models: Collection[str] | None,
@@ -432,31 +193,51 @@ def _check_models(paths: ProjectPaths, stimuli: Stimuli, models: Collection[str]
     if required and models is None:
         missing = [model for model in MODELS if model not in present]
         yield Finding("models", f"{len(present)} here", () if present else ("no model arrived",),
-                      (f"of the paper, {len(missing)} are not here: {_first(missing)}",) if missing else ())
+                      (f"of the paper, {len(missing)} are not here: {first(missing)}",) if missing else ())
     elif not present and models is None:
         yield Finding("models", "none here")
     for model in models if models is not None else present:
         yield from check_model(paths, model, stimuli, required=required and model in MODELS)
 
 
-def _check_results(paths: ProjectPaths, required: bool) -> Iterator[Finding]:
-    yield check_other_files(paths.results, "results", required=required)
+def check_results(paths: ProjectPaths, *, required: bool = False) -> Iterator[Finding]:
+    """The tables and scores of every regression result, ours or published, one finding per model; the RSA files."""
+    from aud_dnn.results import find_results, parse_folder, read_result
+
+    folder = paths.results
+    models = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")) if folder.is_dir() else []
+    if not any(models):
+        yield Finding("results", "not here", (f"{folder} holds no results",) if required else ())
+    for model in models:
+        problems, good, whole = [], 0, set()
+        for _, result in find_results(paths, model.name):
+            whole.add(result.name)
+            try:
+                scores = read_result(result).scores["r2_test"]
+                if not np.isfinite(scores).all():
+                    problems.append(f"{result.name}: r2_test is not finite everywhere")
+                good += 1
+            except InputError as error:
+                problems.append(str(error))
+        half = [p.name for p in model.iterdir() if p.is_dir() and parse_folder(p) is not None and p.name not in whole]
+        notes = [f"{count(len(half), 'result')} not whole: {first(half)}"] if half else []
+        if whole or half:
+            yield Finding(f"results: {model.name}", count(good, "result"), tuple(problems), tuple(notes))
+    yield from _check_rsa(folder)
 
 
-def report(findings: Iterable[Finding], stream: TextIO | None = None) -> int:
-    """Print the findings as a table; 1 if there is a problem, else 0."""
-    out = stream or sys.stdout
-    n_findings = n_problems = n_notes = 0
-    print(f"{'where':44} {'what':60} state", file=out)
-    for finding in findings:
-        state = "PROBLEM" if finding.problems else "note" if finding.notes else "-" if "here" in finding.what else "ok"
-        where = finding.where if len(finding.where) <= 44 else finding.where[:43] + "…"
-        print(f"{where:44} {finding.what:60} {state}", file=out, flush=True)
-        for kind, sentences in (("PROBLEM", finding.problems), ("note", finding.notes)):
-            for sentence in sentences:
-                print(f"    {kind}: {sentence}", file=out)
-        n_findings += 1
-        n_problems += len(finding.problems)
-        n_notes += len(finding.notes)
-    print(f"{_count(n_findings, 'place')} looked at: {_count(n_problems, 'problem')}, {_count(n_notes, 'note')}.", file=out)
-    return 1 if n_problems else 0
+def _check_rsa(folder: Path) -> Iterator[Finding]:
+    from aud_dnn.rsa_legacy import ALL_VOXELS_FILE, BEST_LAYER_FILE, read_published_rsa
+    from aud_dnn.rsa_results import read_analysis
+
+    for path in sorted(folder.glob("*/*")) if folder.is_dir() else []:
+        try:
+            if path.name in (ALL_VOXELS_FILE, BEST_LAYER_FILE):
+                what = f"{len(read_published_rsa(path))} targets × regions"
+            elif path.match("rsa_*_*.nc"):
+                what = count(read_analysis(path.parent, *path.stem.split("_")[1:]).sizes["model"], "model")
+            else:
+                continue
+            yield Finding(f"RSA: {path.name}", what)
+        except InputError as error:
+            yield Finding(f"RSA: {path.name}", "cannot be read", (str(error),))

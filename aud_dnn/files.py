@@ -92,6 +92,17 @@ def read_mat(path: Path, variables: tuple[str, ...]) -> dict[str, np.ndarray]:
     return {name: content[name] for name in variables}
 
 
+def mat_variables(path: Path) -> tuple[str, ...]:
+    """Names of the variables of a MATLAB 5 ``.mat`` file."""
+    from scipy.io import whosmat
+
+    try:
+        with path.open("rb") as file:
+            return tuple(name for name, _, _ in whosmat(file))
+    except Exception as error:      # SciPy's reader raises many kinds on garbage
+        raise _damaged(path, "MATLAB 5 .mat", error) from error
+
+
 def mat_strings(cells: np.ndarray) -> list[str]:
     """The strings of a MATLAB cell array, however deeply each is wrapped."""
     strings = []

@@ -258,7 +258,7 @@ def test_surfaces_and_the_voxel_matrix_go_into_one_folder(fetch, tmp_path, serve
     server.put("fsavg_surf.tar", made_data.pack({"fsavg_surf/lh.inflated": b"surface",
                                                  "fsavg_surf/sub/x.npy": made_data._npy(np.arange(3))}))
     server.put("voxel_matrix_for_alex.tar", made_data.pack({"voxel_matrix_for_alex.mat": matrix}))
-    assert fetch("--get_data", "False", "--get_fsavg_surf", "True", "--get_vox_matrix") == 1     # no sound list here
+    assert fetch("--get_data", "False", "--get_fsavg_surf", "True", "--get_vox_matrix") == 0
     assert set(tree(tmp_path / "root")) == {"data/fsavg_surf/lh.inflated", "data/fsavg_surf/sub/x.npy",
                                             "data/fsavg_surf/voxel_matrix_for_alex.mat"}
 
