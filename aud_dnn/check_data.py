@@ -16,7 +16,7 @@ import numpy as np
 
 from aud_dnn.check_activations import check_model
 from aud_dnn.errors import InputError
-from aud_dnn.files import h5_dataset_names, mat_variables, open_h5, read_mat, read_npy
+from aud_dnn.files import h5_dataset_names, mat_variables, open_h5, read_npy
 from aud_dnn.findings import Finding, count, first, repeated_rows
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import MODELS, TARGETS
@@ -130,7 +130,7 @@ def check_other_files(folder: Path, label: str, *, required: bool = False) -> Fi
                 with open_h5(path) as file:
                     h5_dataset_names(file)
             elif path.suffix == ".mat":
-                read_mat(path, mat_variables(path))
+                mat_variables(path)
         except InputError as error:
             problems.append(str(error))
     n_bytes = sum(path.stat().st_size for path in files)

@@ -24,7 +24,14 @@ from aud_dnn.archives import file_digest
 from aud_dnn.arguments import run_script
 from aud_dnn.atomic import AlreadyFinishedError, atomic_file, atomic_folder, remove_abandoned, restore_replaced
 from aud_dnn.errors import InputError, MissingDataError
-from aud_dnn.results import PROVENANCE_FILE, RegressionResult, is_complete, parse_folder, read_result, write_converted
+from aud_dnn.results import (
+    RegressionResult,
+    is_complete,
+    parse_folder,
+    read_result,
+    write_converted,
+    write_provenance,
+)
 from aud_dnn.rsa_legacy import ALL_VOXELS_FILE, BEST_LAYER_FILE, read_published_rsa
 from aud_dnn.rsa_results import analysis_path, read_analysis, write_analysis
 
@@ -99,7 +106,7 @@ def _convert_result(folder: Path, destination: Path, overwrite: bool) -> tuple[s
     try:
         with atomic_folder(target, overwrite=overwrite) as staging:
             write_converted(staging, published, *predictions)
-            (staging / PROVENANCE_FILE).write_text(json.dumps(provenance, indent=2) + "\n")
+            write_provenance(staging, provenance)
             for log in sorted(folder.glob("out-*.log")):
                 shutil.copyfile(log, staging / log.name)
             _require_same(read_result(staging), published, predictions)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
+from aud_dnn.mat_structure import mat_variable_names
 
 if TYPE_CHECKING:
     import h5py
@@ -81,9 +83,10 @@ def read_mat(path: Path, variables: tuple[str, ...]) -> dict[str, np.ndarray]:
     """
     from scipy.io import loadmat
 
+    data = path.read_bytes()
     try:
-        with path.open("rb") as file:
-            content = loadmat(file, variable_names=variables)
+        mat_variable_names(data, wanted=variables)
+        content = loadmat(io.BytesIO(data), variable_names=variables)
     except Exception as error:      # SciPy's reader raises many kinds on garbage
         raise _damaged(path, "MATLAB 5 .mat", error) from error
     missing = [name for name in variables if name not in content]
@@ -94,12 +97,9 @@ def read_mat(path: Path, variables: tuple[str, ...]) -> dict[str, np.ndarray]:
 
 def mat_variables(path: Path) -> tuple[str, ...]:
     """Names of the variables of a MATLAB 5 ``.mat`` file."""
-    from scipy.io import whosmat
-
     try:
-        with path.open("rb") as file:
-            return tuple(name for name, _, _ in whosmat(file))
-    except Exception as error:      # SciPy's reader raises many kinds on garbage
+        return tuple(mat_variable_names(path.read_bytes()))
+    except Exception as error:
         raise _damaged(path, "MATLAB 5 .mat", error) from error
 
 
@@ -179,6 +179,30 @@ def h5_dataset_names(file: h5py.File) -> list[str]:
 
     file.visititems(collect)        # follows hard links only
     return names
+
+
+_SEAL = b"aud_dnn\n"
+
+
+def seal(path: Path) -> None:
+    """Append the SHA-256 of a file to it. HDF5 does not mind what follows its end."""
+    digest = hashlib.sha256(path.read_bytes()).digest()
+    with path.open("ab") as file:
+        file.write(_SEAL + digest)
+
+
+def require_seal(path: Path) -> None:
+    """Refuse a sealed file that is not as it was written.
+
+    Raises
+    ------
+    DamagedFileError
+        Anything in it has changed, or it was never sealed.
+    """
+    data = path.read_bytes()
+    length = len(_SEAL) + hashlib.sha256().digest_size
+    if data[-length:] != _SEAL + hashlib.sha256(data[:-length]).digest():
+        raise DamagedFileError(f"{path} is not as it was written: its checksum does not match. Make it anew.")
 
 
 def sha256(array: np.ndarray) -> str:

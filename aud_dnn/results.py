@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aud_dnn.archives import file_digest
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.regression import LayerScores, TestPredictions
@@ -40,6 +41,7 @@ PREDICTIONS_FILE = "y_preds.nc"
 PROVENANCE_FILE = "provenance.json"
 _PUBLISHED_SCORES, _PUBLISHED_TABLE = "ds.pkl", "df_output.pkl"
 _VOXELS_PER_CHUNK = 512
+_PACKED = {"zlib": True, "complevel": 1, "shuffle": True}
 _MASKS = {"train_mask": "all_train_idxs", "test_mask": "all_test_idxs"}
 _IDENTIFIER = re.compile(r"AUD-MAPPING-Ridge_TARGET-(?P<target>[^_]+)_SOURCE-(?P<source>.+)"
                          r"_RANDNETW-(?P<randnetw>True|False)_ALPHALIMIT-(?P<alphalimit>\d+)")
@@ -172,7 +174,33 @@ def write_result(folder: Path, scores: LayerScores, predictions: TestPredictions
         _write_predictions(folder / PREDICTIONS_FILE, predictions, target, splits)
     if legacy_pickles:
         _write_legacy_pickles(folder, table, dataset, predictions, splits)
-    (folder / PROVENANCE_FILE).write_text(json.dumps(provenance, indent=2) + "\n")
+    write_provenance(folder, provenance)
+
+
+def write_provenance(folder: Path, provenance: dict[str, Any]) -> None:
+    """Write ``provenance.json``, with the checksums of the result's files, which are compared when they are read."""
+    files = {name: file_digest(folder / name) for name in (SCORES_FILE, TABLE_FILE, PREDICTIONS_FILE)
+             if (folder / name).is_file()}
+    (folder / PROVENANCE_FILE).write_text(json.dumps({**provenance, "files": files}, indent=2) + "\n")
+
+
+def _read_provenance(folder: Path) -> dict[str, Any]:
+    path = folder / PROVENANCE_FILE
+    try:
+        provenance = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(provenance["files"], dict):
+            raise TypeError("files")
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedFileError(f"{path} is damaged ({error}). Run this layer again with --overwrite.") from error
+    return provenance
+
+
+def _require_unchanged(path: Path) -> None:
+    """Refuse a file of ours that is not as it was written: HDF5 and Parquet believe damaged files."""
+    expected = _read_provenance(path.parent)["files"].get(path.name)
+    if not path.is_file() or file_digest(path) != expected:
+        raise DamagedFileError(f"{path} is not as it was written: its checksum differs from that in {PROVENANCE_FILE}. "
+                               "Run this layer again with --overwrite.")
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:
@@ -184,7 +212,7 @@ def _write_dataset(path: Path, dataset: xr.Dataset) -> None:
     on_disk.attrs = {}
     for name, attribute in _MASKS.items():
         on_disk[name] = (("stimulus", "split_idx"), dataset.attrs[attribute])
-    packed = {name: {"zlib": True, "complevel": 1, "shuffle": True} for name, v in on_disk.data_vars.items() if v.ndim}
+    packed = {name: _PACKED for name, v in on_disk.data_vars.items() if v.ndim}
     on_disk.to_netcdf(path, engine="h5netcdf", encoding=packed)
 
 
@@ -201,8 +229,7 @@ def _write_predictions(path: Path, predictions: TestPredictions, target: Target,
          "test_mask": (("split_idx", "stimulus"), splits.test.astype(np.int8))},
         coords={"stimulus": list(target.stimuli.ids), "voxel_id": ("vox_idx", np.asarray(target.ids))},
     ).to_netcdf(path, engine="h5netcdf", encoding={
-        "y_pred_test": {"zlib": True, "complevel": 1, "shuffle": True,
-                        "chunksizes": (1, n_test, min(_VOXELS_PER_CHUNK, n_voxels))}})
+        "y_pred_test": {**_PACKED, "chunksizes": (1, n_test, min(_VOXELS_PER_CHUNK, n_voxels))}})
 
 
 def write_converted(folder: Path, published: RegressionResult, predictions: np.ndarray | None,
@@ -246,7 +273,7 @@ def write_converted(folder: Path, published: RegressionResult, predictions: np.n
     if len(variables) > 1:
         xr.Dataset(variables, coords={"voxel_id": ("vox_idx", published.scores["voxel_id"].to_numpy())}).to_netcdf(
             folder / PREDICTIONS_FILE, engine="h5netcdf",
-            encoding={name: {"zlib": True, "complevel": 1, "shuffle": True} for name in variables if name in given})
+            encoding={name: _PACKED for name in variables if name in given})
 
 
 def _write_legacy_pickles(folder: Path, table: pd.DataFrame, dataset: xr.Dataset, predictions: TestPredictions | None,
@@ -323,7 +350,7 @@ def read_result(folder: Path) -> RegressionResult:
         A file cannot be read.
     """
     if (folder / PROVENANCE_FILE).is_file() and is_complete(folder):
-        provenance = json.loads((folder / PROVENANCE_FILE).read_text())
+        provenance = _read_provenance(folder)
         return RegressionResult(folder, read_table(folder), _read_dataset(folder / SCORES_FILE), provenance)
     if is_complete(folder):
         scores = _published_dataset(load_pickle(folder / _PUBLISHED_SCORES, allow="dataset"))
@@ -339,6 +366,7 @@ def read_table(folder: Path) -> pd.DataFrame:
     path = folder / TABLE_FILE
     if not path.is_file():
         return load_pickle(folder / _PUBLISHED_TABLE, allow="tables")
+    _require_unchanged(path)
     try:
         table = pd.read_parquet(path, engine="pyarrow")
     except (OSError, ValueError) as error:
@@ -349,6 +377,7 @@ def read_table(folder: Path) -> pd.DataFrame:
 def _open_dataset(path: Path) -> xr.Dataset:
     import xarray as xr
 
+    _require_unchanged(path)
     try:
         with xr.open_dataset(path, engine="h5netcdf") as dataset:
             return dataset.load()
