@@ -32,10 +32,15 @@ def add_root(parser: argparse._ActionsContainer) -> None:
 
 
 def show_log(*, verbose: bool) -> None:
-    """Send the project's log to stderr: everything, or only warnings."""
+    """Send the project's log to stderr: everything, or only warnings.
+
+    Remarks on single results (``extra={"remark": True}``) are for the log files; scripts sum them up at the end.
+    """
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    handler.setLevel(logging.INFO if verbose else logging.WARNING)
+    if not verbose:
+        handler.setLevel(logging.WARNING)
+        handler.addFilter(lambda record: not getattr(record, "remark", False))
     logger = logging.getLogger("aud_dnn")
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)

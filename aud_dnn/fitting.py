@@ -52,6 +52,17 @@ class FitOptions:
 
 
 @dataclass(frozen=True)
+class Remark:
+    """Something odd that is no error: what, and where with counts and first ids."""
+
+    what: str
+    where: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.where}"
+
+
+@dataclass(frozen=True)
 class Outcome:
     """One line of the closing table."""
 
@@ -61,7 +72,7 @@ class Outcome:
     folder: Path
     median_r2: float                # over voxels, of the medians over splits
     median_r2_c: float | None       # None where there is no noise correction
-    warnings: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,7 @@ class _Layer:
     name: str
     design: Design
     provenance: dict[str, Any]
-    remarks: tuple[str, ...]
+    remarks: tuple[Remark, ...]
 
 
 def fit_model(paths: ProjectPaths, options: FitOptions, *, progress: bool = True) -> list[Outcome]:
@@ -144,13 +155,13 @@ def _read_layers(activations: Activations, names: Sequence[str]) -> list[_Layer]
     return layers
 
 
-def _remarks(activations: Activations, layer: str, features: np.ndarray, design: Design) -> Iterator[str]:
+def _remarks(activations: Activations, layer: str, features: np.ndarray, design: Design) -> Iterator[Remark]:
     """What is odd about a layer but no error."""
     if design.is_constant:
-        yield f"layer {layer} does not vary over the sounds: every r is 0"
+        yield Remark("layer does not vary over the sounds, every r is 0", layer)
     elif design.n_constant_units:
-        yield (f"{design.n_constant_units} of {design.n_units} units of {layer} do not vary over the sounds; "
-               "they carry nothing")
+        yield Remark("units do not vary over the sounds, they carry nothing",
+                     f"{design.n_constant_units} of {design.n_units} units of {layer}")
     first_with: dict[bytes, str] = {}
     same = []
     for sound, row in zip(activations.stimulus_ids, np.ascontiguousarray(features)):
@@ -158,7 +169,7 @@ def _remarks(activations: Activations, layer: str, features: np.ndarray, design:
         if other != sound:
             same.append(f"{sound} = {other}")
     if same and not design.is_constant:
-        yield f"{len(same)} sound(s) have the same features of {layer} as another: {few(same)}"
+        yield Remark("sounds have the same features as another", f"{len(same)} in {layer}: {few(same)}")
 
 
 def _check_disk_space(paths: ProjectPaths, options: FitOptions, to_fit: dict[tuple[str, str], Path],
@@ -191,8 +202,8 @@ def _fit_one(folder: Path, decomposed: Sequence[SplitRidge], layer: _Layer, targ
                                                   keep_predictions=options.save_preds, progress=advance)
             remarks = (*layer.remarks, *_score_remarks(scores, target, decomposed[0].alphas))
             for remark in remarks:
-                log.warning("%s / %s: %s", layer.name, target.name, remark)
-            provenance = {**provenance, "warnings": remarks, "split_seed": splits.seed,
+                log.warning("%s / %s: %s", layer.name, target.name, remark, extra={"remark": True})
+            provenance = {**provenance, "remarks": [str(remark) for remark in remarks], "split_seed": splits.seed,
                           "seconds": round(time.perf_counter() - started, 3), "peak_memory_mb": _peak_memory_mb()}
             write_result(staging, scores, predictions, target, splits, model=options.model, layer=layer.name,
                          randnetw=options.randnetw, provenance=provenance, legacy_pickles=options.legacy_pickles)
@@ -209,20 +220,21 @@ def _fit_one(folder: Path, decomposed: Sequence[SplitRidge], layer: _Layer, targ
     return Outcome(layer.name, target.name, "fitted", folder, median_r2, median_r2_c, remarks)
 
 
-def _score_remarks(scores: LayerScores, target: Target, alphas: np.ndarray) -> Iterator[str]:
+def _score_remarks(scores: LayerScores, target: Target, alphas: np.ndarray) -> Iterator[Remark]:
     """What is odd about the scores, each once with its count and the first ids."""
-    def report(voxels: np.ndarray, what: str) -> Iterator[str]:
-        if voxels.any():
-            yield f"{np.count_nonzero(voxels)} of {target.n_voxels} {what}: {few(target.ids[voxels].tolist())}"
-
     unit = "voxels" if target.has_repetitions else "components"
-    constant = (target.responses == target.responses[:1]).all(axis=(0, 2))
-    yield from report(constant, f"{unit} do not vary over the sounds (r = 0, reliability at its floor)")
-    edge = (scores.warning_alphas > 0).any(axis=1)
-    yield from report(edge, f"{unit} chose the largest or smallest alpha ({alphas[0]:.0e}, {alphas[-1]:.0e}) in some split")
-    yield from report((scores.alpha_on_plateau > 0).any(axis=1),
-                      f"{unit} have an alpha on a plateau in some split (others cannot be told apart from it)")
-    yield from report((np.median(scores.r2_test_c, axis=1) > 1), f"{unit} have a median noise-corrected R2 above 1")
+    for what, odd in (
+        ("do not vary over the sounds (r = 0, reliability at its floor)",
+         (target.responses == target.responses[:1]).all(axis=(0, 2))),
+        (f"chose the largest or smallest alpha ({alphas[0]:.0e}, {alphas[-1]:.0e}) in some split",
+         (scores.warning_alphas > 0).any(axis=1)),
+        ("have an alpha on a plateau in some split (others cannot be told apart from it)",
+         (scores.alpha_on_plateau > 0).any(axis=1)),
+        ("have a median noise-corrected R2 above 1", np.median(scores.r2_test_c, axis=1) > 1),
+    ):
+        if odd.any():
+            yield Remark(f"{unit} {what}", f"{np.count_nonzero(odd)} of {target.n_voxels}, "
+                                           f"voxel_id {few(target.ids[odd].tolist())}")
 
 
 def _medians(r2: np.ndarray, r2_c: np.ndarray, has_repetitions: bool) -> tuple[float, float | None]:
@@ -289,9 +301,14 @@ def outcome_table(outcomes: Sequence[Outcome]) -> str:
     lines = [f"{'target':<11}{'layer':<{width + 2}}{'median R2':>10}{'noise-corrected':>17}  status"]
     for outcome in outcomes:
         corrected = "–" if outcome.median_r2_c is None else f"{outcome.median_r2_c:.3f}"
-        count = f", {len(outcome.warnings)} warning(s)" if outcome.warnings else ""
+        count = f", {len(outcome.remarks)} warning(s)" if outcome.remarks else ""
         lines.append(f"{outcome.target:<11}{outcome.layer:<{width + 2}}{outcome.median_r2:>10.3f}{corrected:>17}  "
                      f"{outcome.status}{count}")
-    folders = Counter(outcome.folder.parent for outcome in outcomes)
-    lines += [f"Results in {folder}" for folder in folders]
+    first_of = {remark.what: (outcome, remark) for outcome in reversed(outcomes) for remark in outcome.remarks}
+    counts = Counter(remark.what for outcome in outcomes for remark in outcome.remarks)
+    if counts:
+        lines.append("Warnings (all are in provenance.json and the log file of each result):")
+        lines += [f"  {what}: in {count} result(s), e.g. {first_of[what][0].layer} / {first_of[what][0].target}: "
+                  f"{first_of[what][1].where}" for what, count in counts.items()]
+    lines += [f"Results in {folder}" for folder in dict.fromkeys(outcome.folder.parent for outcome in outcomes)]
     return "\n".join(lines)

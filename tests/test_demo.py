@@ -18,12 +18,12 @@ from scipy.io import loadmat
 from scipy.stats import rankdata
 from sklearn.linear_model import RidgeCV
 
-from aud_dnn import demo
-from aud_dnn.demo import main, make_demo, read_truth
-from aud_dnn.demo_model import NOVELTY, copy_state, draw_cascade, draw_read_outs, read_out, repeat_with_noise, whiten
-from aud_dnn.demo_sounds import PARAMETERS, SAMPLING_RATE, SOUNDS_PER_CATEGORY, draw_sounds, synthesise
-from aud_dnn.demo_truth import LAYERS, TRUTH_FILE
-from aud_dnn.demo_voxels import RELIABILITY_NEAR_NOISELESS, RELIABILITY_RANGE, VoxelPlan, describe_voxels, plain_table
+from aud_dnn.demo import __main__ as command
+from aud_dnn.demo import make_demo, making, read_truth
+from aud_dnn.demo.model import NOVELTY, copy_state, draw_cascade, draw_read_outs, read_out, repeat_with_noise, whiten
+from aud_dnn.demo.sounds import PARAMETERS, SAMPLING_RATE, SOUNDS_PER_CATEGORY, draw_sounds, synthesise
+from aud_dnn.demo.truth import LAYERS, NETWORK, TRUTH_FILE
+from aud_dnn.demo.voxels import RELIABILITY_NEAR_NOISELESS, RELIABILITY_RANGE, VoxelPlan, describe_voxels, plain_table
 from aud_dnn.errors import InputError
 from aud_dnn.resources import COMPONENTS, MODELS, ROIS, SOUND_CATEGORIES
 from aud_dnn.splits import published_splits
@@ -86,7 +86,7 @@ def rdm_ranks(features: np.ndarray) -> np.ndarray:
 @pytest.fixture(scope="module")
 def layer_scores(demo_root):
     """Squared r of every layer of the driving network (rows) for every kept NH2015 voxel."""
-    layers = layers_of(demo_root, demo.NETWORK)
+    layers = layers_of(demo_root, NETWORK)
     voxels = responses_of(demo_root, "NH2015").mean(axis=2)
     return np.array([squared_r(layers[name], voxels) for name in LAYERS])
 
@@ -409,14 +409,14 @@ def test_driven_voxels_reach_their_reliability_and_pure_noise_nothing(demo_truth
 def test_trained_network_beats_the_baseline_and_the_baseline_the_permuted_twin(demo_root, demo_truth, layer_scores):
     voxels, driven = responses_of(demo_root, "NH2015").mean(axis=2), demo_truth.voxels["NH2015"].layer != ""
     baseline = squared_r(layers_of(demo_root, "spectemp")["avgpool"], voxels)[driven]
-    permuted = layers_of(demo_root, demo.NETWORK, "_randnetw")
+    permuted = layers_of(demo_root, NETWORK, "_randnetw")
     best_permuted = np.max([squared_r(permuted[name], voxels) for name in LAYERS[:3]], axis=0)[driven]
     best_trained = layer_scores.max(axis=0)[driven]
     assert 0.05 < np.median(best_permuted) < np.median(baseline) - 0.05 < np.median(best_trained) - 0.3
 
 
 def test_ridge_finds_the_planted_layer_of_every_component(demo_root, demo_truth):
-    layers, components = layers_of(demo_root, demo.NETWORK), components_of(demo_root)
+    layers, components = layers_of(demo_root, NETWORK), components_of(demo_root)
     scores = np.array([squared_r(layers[name], components, n_splits=10) for name in LAYERS])
     assert dict(zip(COMPONENTS, np.array(LAYERS)[scores.argmax(axis=0)])) == demo_truth.component_layers
     assert scores.max(axis=0) == pytest.approx(0.87, abs=0.07)               # 0.9 is signal, 83 sounds cost a little
@@ -433,7 +433,7 @@ def test_speech_and_music_components_prefer_speech_and_music(demo_root):
 
 @pytest.mark.parametrize("target", ["NH2015", "B2021"])
 def test_rdms_of_the_regions_are_most_similar_to_the_planted_layers(demo_root, demo_truth, target):
-    layers, table = layers_of(demo_root, demo.NETWORK), table_of(demo_root, target)
+    layers, table = layers_of(demo_root, NETWORK), table_of(demo_root, target)
     model = np.array([rdm_ranks(layers[name]) for name in LAYERS])
     voxels = responses_of(demo_root, target).mean(axis=2)
     hits = []
@@ -500,7 +500,7 @@ def test_a_damaged_record_is_an_error_and_no_licence_to_overwrite(tmp_path, text
 def test_a_failure_in_the_middle_leaves_nothing_behind(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("No space left on device")
-    monkeypatch.setattr(demo, "_write_dcase", fail)
+    monkeypatch.setattr(making, "_write_dcase", fail)
     with pytest.raises(OSError, match="No space"):
         make_demo(tmp_path / "demo", sounds=False)
     assert list(tmp_path.iterdir()) == []
@@ -511,6 +511,16 @@ def test_reading_the_truth_where_there_is_none_says_how_to_make_it(tmp_path):
         read_truth(tmp_path)
 
 
+def test_an_empty_folder_is_filled_but_not_one_with_folders_in_it(tmp_path):
+    (tmp_path / "empty").mkdir()
+    make_demo(tmp_path / "empty", sounds=False)
+    assert read_truth(tmp_path / "empty").seed == 0
+    (tmp_path / "used/results").mkdir(parents=True)
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="results"):
+            make_demo(tmp_path / "used", sounds=False, overwrite=overwrite)
+
+
 def test_a_negative_seed_is_refused(tmp_path):
     with pytest.raises(InputError, match="seed"):
         make_demo(tmp_path / "demo", seed=-1)
@@ -518,8 +528,9 @@ def test_a_negative_seed_is_refused(tmp_path):
 
 def test_command_line(tmp_path, monkeypatch, capsys):
     real = make_demo
-    monkeypatch.setattr(demo, "make_demo", lambda root, seed, overwrite: real(root, seed, overwrite=overwrite, sounds=False))
-    assert main(["--root", str(tmp_path / "demo"), "--seed", "5"]) == 0
+    monkeypatch.setattr(command, "make_demo",
+                        lambda root, seed, overwrite: real(root, seed, overwrite=overwrite, sounds=False))
+    assert command.main(["--root", str(tmp_path / "demo"), "--seed", "5"]) == 0
     assert read_truth(tmp_path / "demo").seed == 5
     assert "NH2015 with 400 voxels" in capsys.readouterr().out
 
@@ -527,5 +538,5 @@ def test_command_line(tmp_path, monkeypatch, capsys):
 def test_command_line_reports_a_refusal_without_a_traceback(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     run = subprocess.run([sys.executable, "-m", "aud_dnn.demo", "--root", str(tmp_path)], capture_output=True, text=True,
-                         cwd=Path(demo.__file__).parents[1], timeout=120)
+                         cwd=Path(command.__file__).parents[2], timeout=120)
     assert run.returncode == 2 and run.stderr.startswith("error: ") and "Traceback" not in run.stderr

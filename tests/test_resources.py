@@ -74,8 +74,8 @@ def test_registry_equals_the_specification() -> None:
     for name, category in resources.SOUND_CATEGORIES.items():
         assert (category.display_name, category.color, category.broad) == tuple(
             categories[key][name] for key in ("display_name", "color", "broad"))
-    assert resources.VALUE_LABELS == spec["value_labels"]
-    assert resources.COMPONENT_DISPLAY_NAMES == spec["component_display_names"]
+    assert spec["value_labels"] == resources.VALUE_LABELS
+    assert spec["component_display_names"] == resources.COMPONENT_DISPLAY_NAMES
     for colors in (resources.ROI_COLORS, resources.COMPONENT_COLORS):
         for name, color in colors.items():
             assert spec["roi_colors"][name] == color

@@ -1,6 +1,6 @@
 """The sounds of the demo: invented names, six acoustic parameters per sound, and waveforms made from them.
 
-The parameters are the first stage of the demo's generative model (:mod:`aud_dnn.demo_model`) and also what the sounds are
+The parameters are the first stage of the demo's generative model (:mod:`aud_dnn.demo.model`) and also what the sounds are
 synthesised from, so that an acoustic model run on the demo's WAV files finds what the demo's early layers hold.
 """
 

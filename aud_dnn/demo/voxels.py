@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from aud_dnn.demo_model import draw_read_outs, read_out, repeat_with_noise
+from aud_dnn.demo.model import draw_read_outs, read_out, repeat_with_noise
 
 RELIABILITY_RANGE = (0.3, 0.8)
 """Range that the reliability of a driven voxel (correlation of two repetitions) is drawn from, evenly."""

@@ -1,23 +1,7 @@
-"""A small data set with known truth, made from nothing: ``python -m aud_dnn.demo --root demo``.
-
-The folder that it makes has the layout, file names and types of the published data (``data/``, ``model-actv/``) and is about
-40 MB, so that the whole pipeline can be run on it in minutes and tests can ask whether the analysis finds what was planted.
-Names, sounds, networks and voxels are invented. How they are drawn is in :mod:`aud_dnn.demo_model` (formulas),
-:mod:`aud_dnn.demo_sounds` (sounds) and :mod:`aud_dnn.demo_voxels` (participants).
-
-========================  =============================================================================================
-``Kell2018word``          nine stages; drives every voxel and component (``ROI_LAYERS``, ``COMPONENT_LAYERS``)
-its permuted twin         a cascade of its own that starts with 45 % of the acoustics
-``spectemp``              70 % of the acoustics, in one layer
-``DCASE2020``             five layers, each with 40 % of a stage of ``Kell2018word``; a permuted twin that starts with 20 %
-                          of the acoustics
-``mymodel``               stands for a user's own network: three layers, each with 80 % of a stage; no permuted twin
-========================  =============================================================================================
-"""
+"""Write the demo data set: the published layout, file by file."""
 
 from __future__ import annotations
 
-import argparse
 import io
 import pickle
 import wave
@@ -29,23 +13,20 @@ import numpy as np
 import pandas as pd
 from scipy.io import savemat
 
-from aud_dnn.arguments import run_script
 from aud_dnn.atomic import AlreadyFinishedError, atomic_folder, restore_replaced
-from aud_dnn.demo_model import NOVELTY, Cascade, component_profile, copy_state, draw_cascade, draw_units, whiten
-from aud_dnn.demo_sounds import PARAMETERS, SAMPLING_RATE, SoundSet, draw_sounds, synthesise
-from aud_dnn.demo_truth import (
+from aud_dnn.demo.model import NOVELTY, Cascade, component_profile, copy_state, draw_cascade, draw_units, whiten
+from aud_dnn.demo.sounds import PARAMETERS, SAMPLING_RATE, SoundSet, draw_sounds, synthesise
+from aud_dnn.demo.truth import (
     COMPONENT_LAYERS,
     LAYERS,
     NETWORK,
     ROI_LAYERS,
-    TRUTH_FILE,
     DemoTruth,
     VoxelTruth,
     read_record,
-    read_truth,
     write_record,
 )
-from aud_dnn.demo_voxels import (
+from aud_dnn.demo.voxels import (
     RELIABILITY_NEAR_NOISELESS,
     VoxelPlan,
     add_functional_masks,
@@ -57,8 +38,6 @@ from aud_dnn.demo_voxels import (
 from aud_dnn.errors import InputError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import COMPONENTS, MODELS
-
-__all__ = ["DemoTruth", "VoxelTruth", "main", "make_demo", "read_truth"]
 
 OWN_MODEL = "mymodel"
 OWN_MODEL_LAYERS = {"convolution": "maxpool0", "recurrent": "relu2", "embedding": "avgpool"}
@@ -117,22 +96,6 @@ def make_demo(root: Path, seed: int = 0, *, sounds: bool = True, overwrite: bool
     return truth
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m aud_dnn.demo",
-                                     description="Make a small data set with known truth, in the published layout.")
-    parser.add_argument("--root", type=Path, default=Path("demo"), metavar="DIR", help="folder to make (default: demo)")
-    parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
-    parser.add_argument("--overwrite", action="store_true", help="replace an earlier demo in the same folder")
-    arguments = parser.parse_args(argv)
-    truth = make_demo(arguments.root, arguments.seed, overwrite=arguments.overwrite)
-    print(f"Made the demo in {arguments.root}: " + ", ".join(f"{target} with {len(voxels.voxel_id)} voxels"
-                                                             for target, voxels in truth.voxels.items())
-          + f"; models {NETWORK}, DCASE2020, spectemp and {OWN_MODEL}. What was planted is in "
-            f"{arguments.root / TRUTH_FILE}.")
-    return 0
-
-
 # --- the folder -------------------------------------------------------------------------------------------------------
 
 def _check_target(root: Path, overwrite: bool) -> None:
@@ -145,11 +108,9 @@ def _check_target(root: Path, overwrite: bool) -> None:
     made = set(record["files"]) if record else set()
     for path in root.rglob("*"):
         name = path.relative_to(root).as_posix()
-        if name not in made and (path.is_symlink() or not path.is_dir()):
-            raise InputError(f"{root} holds files that the demo did not make, e.g. {name}. "
-                             "Choose another folder with --root, or move them away.")
-    if record is None:
-        return
+        if name not in made and (record is None or path.is_symlink() or not path.is_dir()):
+            raise InputError(f"{root} holds something that the demo did not make: {name}. "
+                             "Choose another folder with --root, or move it away.")
     if not overwrite:
         raise InputError(f"{root} holds a demo already (seed {record['seed']}); add --overwrite to make it anew.")
 
@@ -339,7 +300,3 @@ def _write_mat(path: Path, variables: dict) -> None:
     savemat(buffer, variables)
     header = b"MATLAB 5.0 MAT-file, made by aud_dnn.demo".ljust(116)
     path.write_bytes(header + buffer.getvalue()[len(header):])
-
-
-if __name__ == "__main__":
-    run_script(main)
