@@ -79,7 +79,10 @@ def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         replaced = None
         if overwrite and path.exists():
             replaced = _beside(path, _REPLACED_MARK)
-            path.rename(replaced)
+            try:
+                path.rename(replaced)
+            except FileNotFoundError:       # another run is replacing it at this very moment
+                replaced = None
         try:
             staging.rename(path)
         except OSError as error:

@@ -21,6 +21,7 @@ from aud_dnn.mat_structure import mat_variable_names
 
 if TYPE_CHECKING:
     import h5py
+    import xarray as xr
 
 _MAX_DEFLATE_RATIO = 1100          # deflate cannot pack more than 1032 bytes into one
 _BYTES_ALWAYS_ALLOWED = 1 << 20
@@ -179,6 +180,17 @@ def h5_dataset_names(file: h5py.File) -> list[str]:
 
     file.visititems(collect)        # follows hard links only
     return names
+
+
+def write_netcdf(path: Path, dataset: xr.Dataset, encoding: dict[str, dict]) -> None:
+    """Write a dataset as netCDF-4. It is made in memory first: the HDF5 library crashes when a disk fills under it."""
+    import h5netcdf
+    from xarray.backends import H5NetCDFStore
+
+    memory = io.BytesIO()
+    with h5netcdf.File(memory, "w") as file:
+        dataset.dump_to_store(H5NetCDFStore(file), encoding=encoding)
+    path.write_bytes(memory.getbuffer())
 
 
 _SEAL = b"aud_dnn\n"

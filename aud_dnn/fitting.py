@@ -217,6 +217,10 @@ def _fit_one(folder: Path, decomposed: Sequence[SplitRidge], layer: _Layer, targ
     except AlreadyFinishedError:
         log.warning("%s was finished by another run meanwhile; its result is kept", folder.name)
         return _outcome_on_disk(target.name, layer.name, folder, "finished by another run")
+    except OSError as error:
+        raise InputError(f"The result could not be written to {folder} ({error.strerror or error}). Nothing of it is left; "
+                         "finished results are unharmed. Make room or mend the disk, then run the same command again; it "
+                         "goes on from there.") from error
     return Outcome(layer.name, target.name, "fitted", folder, median_r2, median_r2_c, remarks)
 
 

@@ -1,7 +1,7 @@
 """Check that a MATLAB 5 file is what it says, before SciPy reads it.
 
 SciPy's reader is compiled code that follows the lengths and types in the file; a damaged one can end the interpreter. Here
-the file is walked first (MathWorks, *MAT-File Level 5 File Format*): every element must fit into the one around it, and every
+the file is walked first (MathWorks, *MAT-File Level 5 File Format*): every element must fit into the one around it, every
 array must have exactly as much data as its dimensions need. Numbers, text, cells and structs are known; anything else in a
 variable that is wanted (sparse arrays, objects, functions) is refused.
 """

@@ -25,6 +25,7 @@ import numpy as np
 
 from aud_dnn.archives import file_digest
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
+from aud_dnn.files import write_netcdf
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.regression import LayerScores, TestPredictions
 from aud_dnn.safe_pickle import load_pickle
@@ -213,22 +214,22 @@ def _write_dataset(path: Path, dataset: xr.Dataset) -> None:
     for name, attribute in _MASKS.items():
         on_disk[name] = (("stimulus", "split_idx"), dataset.attrs[attribute])
     packed = {name: _PACKED for name, v in on_disk.data_vars.items() if v.ndim}
-    on_disk.to_netcdf(path, engine="h5netcdf", encoding=packed)
+    write_netcdf(path, on_disk, packed)
 
 
 def _write_predictions(path: Path, predictions: TestPredictions, target: Target, splits: Splits) -> None:
     import xarray as xr
 
     _, n_test, n_voxels = predictions.values.shape
-    xr.Dataset(
+    dataset = xr.Dataset(
         {"y_pred_test": (("split_idx", "test_idx", "vox_idx"), predictions.values,
                          {"long_name": "predicted response to the test sounds, minus its training mean; "
                                        "test sounds in stimulus order"}),
          "y_train_mean": (("split_idx", "vox_idx"), predictions.train_means,
                           {"long_name": "training mean; added back it gives the rescaled prediction"}),
          "test_mask": (("split_idx", "stimulus"), splits.test.astype(np.int8))},
-        coords={"stimulus": list(target.stimuli.ids), "voxel_id": ("vox_idx", np.asarray(target.ids))},
-    ).to_netcdf(path, engine="h5netcdf", encoding={
+        coords={"stimulus": list(target.stimuli.ids), "voxel_id": ("vox_idx", np.asarray(target.ids))})
+    write_netcdf(path, dataset, {
         "y_pred_test": {**_PACKED, "chunksizes": (1, n_test, min(_VOXELS_PER_CHUNK, n_voxels))}})
 
 
@@ -271,9 +272,8 @@ def write_converted(folder: Path, published: RegressionResult, predictions: np.n
         variables[name] = (("split_idx", "test_idx", "vox_idx"), np.stack([full[mask, split]
                                                                            for split, mask in enumerate(test)]))
     if len(variables) > 1:
-        xr.Dataset(variables, coords={"voxel_id": ("vox_idx", published.scores["voxel_id"].to_numpy())}).to_netcdf(
-            folder / PREDICTIONS_FILE, engine="h5netcdf",
-            encoding={name: _PACKED for name in variables if name in given})
+        dataset = xr.Dataset(variables, coords={"voxel_id": ("vox_idx", published.scores["voxel_id"].to_numpy())})
+        write_netcdf(folder / PREDICTIONS_FILE, dataset, {name: _PACKED for name in variables if name in given})
 
 
 def _write_legacy_pickles(folder: Path, table: pd.DataFrame, dataset: xr.Dataset, predictions: TestPredictions | None,

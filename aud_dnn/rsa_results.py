@@ -25,7 +25,7 @@ import xarray as xr
 from aud_dnn import NUMERICS_VERSION, __version__
 from aud_dnn.atomic import atomic_file
 from aud_dnn.errors import InputError, MissingDataError
-from aud_dnn.files import require_seal, seal
+from aud_dnn.files import require_seal, seal, write_netcdf
 from aud_dnn.resources import BASELINE_MODEL, ROIS
 from aud_dnn.rsa import BestLayer
 from aud_dnn.rsa_analysis import DIMENSIONALITY_VARIANTS, ModelSide, NeuralSide, RSAScores
@@ -227,7 +227,7 @@ def write_analysis(path: Path, dataset: xr.Dataset) -> None:
     packed = {name: {"zlib": True, "complevel": 1} for name, variable in dataset.data_vars.items()
               if variable.dtype.kind == "f" and variable.size > 10_000}
     with atomic_file(path) as staging:
-        dataset.to_netcdf(staging, engine="h5netcdf", encoding=packed)
+        write_netcdf(staging, dataset, packed)
         seal(staging)
 
 
