@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,17 +62,17 @@ def read_npy(path: Path) -> np.ndarray:
             if dtype.hasobject:
                 raise InputError(f"{path} holds Python objects, which could run code when opened. "
                                  "Save it again as a plain numeric or structured array.")
-            count = 1
-            for length in shape:
-                count *= int(length)
+            if not all(type(length) is int and length >= 0 for length in shape):
+                raise ValueError(f"the impossible shape {shape}")
+            count = math.prod(shape)
             if count * dtype.itemsize != size - file.tell():
                 raise ValueError(f"the header promises {count * dtype.itemsize} bytes, the file has {size - file.tell()}")
             array = np.fromfile(file, dtype=dtype, count=count)
+        return array.reshape(shape, order="F" if fortran_order else "C")
     except InputError:
         raise
     except Exception as error:      # NumPy's header parser raises many kinds on garbage
         raise _damaged(path, "npy", error) from error
-    return array.reshape(shape, order="F" if fortran_order else "C")
 
 
 def read_mat(path: Path, variables: tuple[str, ...]) -> dict[str, np.ndarray]:

@@ -22,6 +22,9 @@ _NUMERIC = range(6, 16)
 _COMPLEX_FLAG = 0x0800
 _DEEPEST = 16
 _LARGEST = 1 << 33
+_LARGEST_WANTED = 1 << 30
+_HEAD = 1 << 12  # enough for flags, dimensions and name
+_PIECE = 1 << 20
 
 
 class _Walk:
@@ -46,9 +49,9 @@ class _Walk:
         else:
             kind, length, start = first, second, self.at + 8
             end = start + length + (-length % 8 if kind != _COMPRESSED else 0)
-        if start + length > len(self.data):
+        if end > len(self.data):
             raise ValueError(f"an element of {length} bytes goes beyond the end")
-        self.at = min(end, len(self.data))
+        self.at = end
         return kind, self.data[start:start + length]
 
     def expect(self, kind: int) -> memoryview:
@@ -75,28 +78,42 @@ def mat_variable_names(data: bytes, wanted: Collection[str] = ()) -> list[str]:
     while walk.left():
         kind, content = walk.take()
         if kind == _COMPRESSED:
-            content = memoryview(_inflated(content))
-            inner = _Walk(content, order)
-            kind, content = inner.take()
-            if inner.left():
-                raise ValueError("something follows a compressed variable")
+            head = _inflated(content, _HEAD, order)
+            kind, name = struct.unpack_from(order + "I", head)[0], _header(_Walk(memoryview(head)[8:], order))[0]
+            if name in wanted:
+                inner = _Walk(memoryview(_inflated(content, _LARGEST_WANTED, order)), order)
+                kind, content = inner.take()
+                if inner.left():
+                    raise ValueError("something follows a compressed variable")
+        else:
+            name = _header(_Walk(content, order))[0] if kind == _MATRIX else ""
         if kind != _MATRIX:
             raise ValueError(f"an element of type {kind} stands where a variable belongs")
-        name = _header(_Walk(content, order))[0]
         names.append(name)
         if name in wanted:
             _check_matrix(content, order, 0)
-    if len(set(names)) != len(names):
-        raise ValueError("a variable occurs twice")
+    if not names or len(set(names)) != len(names):
+        raise ValueError("it holds no variable, or one of them twice")
     return names
 
 
-def _inflated(content: memoryview) -> bytes:
-    inflate = zlib.decompressobj()
-    data = inflate.decompress(content, _LARGEST)
-    if not inflate.eof or inflate.unused_data:
-        raise ValueError("a compressed variable is cut short or too long")
-    return data
+def _inflated(content: memoryview, keep: int, order: str) -> bytes:
+    """The first ``keep`` bytes of a compressed variable, all of which is read and compared with its length and checksum."""
+    inflate, kept, total, rest = zlib.decompressobj(), bytearray(), 0, bytes(content)
+    while not inflate.eof:
+        piece = inflate.decompress(rest, _PIECE)
+        rest = inflate.unconsumed_tail
+        if not piece and not inflate.eof:
+            raise ValueError("a compressed variable is cut short")
+        total += len(piece)
+        kept += piece[:max(0, keep - len(kept))]
+        if total >= 8 and total > struct.unpack_from(order + "I", kept, 4)[0] + 8:
+            raise ValueError("a compressed variable is longer than it says")
+        if total > keep == _LARGEST_WANTED:
+            raise ValueError(f"a variable holds more than {keep >> 20} MB")
+    if inflate.unused_data or total < 8 or total != struct.unpack_from(order + "I", kept, 4)[0] + 8:
+        raise ValueError("a compressed variable is not as long as it says")
+    return bytes(kept)
 
 
 def _header(walk: _Walk) -> tuple[str, tuple[int, ...], int, int]:

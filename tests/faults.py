@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import logging
 import os
 import pickle
 import random
@@ -261,6 +262,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
+        logging.disable(logging.CRITICAL)
         laboratory = Laboratory(Path(folder))
         for overwrite in (False, True):
             killed, seen = kill_at_random(laboratory, args.kills // 2, args.seed, overwrite)
