@@ -67,6 +67,10 @@ class Source:
         parts = tuple(part for part in member.parts if part != ".")
         if self.name == "stimuli":
             return self._place_stimulus(parts)
+        target = self._below_destination(parts)
+        return None if target == PurePosixPath("README.md") else target  # this repository has one of its own there
+
+    def _below_destination(self, parts: tuple[str, ...]) -> PurePosixPath:
         for skipped in (0, 1):  # some archives wrap everything in one more folder
             for prefix in sorted(self.prefixes, key=len, reverse=True):
                 if parts[skipped:skipped + len(prefix)] == prefix and len(parts) > skipped + len(prefix):

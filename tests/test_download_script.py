@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import made_data
 import numpy as np
@@ -18,6 +18,7 @@ import pytest
 from misbehaving_server import MisbehavingServer
 
 from aud_dnn import installation
+from aud_dnn.downloads_manifest import SOURCES
 from aud_dnn.errors import InputError
 from aud_dnn.installation import exclusive
 from aud_dnn.paths import ProjectPaths
@@ -90,6 +91,21 @@ def test_flags_and_defaults_are_the_published_ones(main, capsys):
     for name, default in [("data", True), ("model_actv", False), ("results", False), ("fsavg_surf", False),
                           ("vox_matrix", False), ("stimuli", False)]:
         assert re.search(rf"--get_{name} \[True\|False\] [^-]*\(default: {default}\)", shown), name
+
+
+@pytest.mark.parametrize("name, member, target", [
+    ("data", "data/neural/x.npy", "neural/x.npy"), ("data", "./data/neural/x.npy", "neural/x.npy"),
+    ("data", "wrapped/data/neural/x.npy", "neural/x.npy"), ("data", "neural/x.npy", "neural/x.npy"),
+    ("data", "data/README.md", None), ("model_actv", "model_actv/AST/a.pkl", "AST/a.pkl"),
+    ("model_actv", "model-actv/AST/a.pkl", "AST/a.pkl"), ("results", "results/m/i/ds.pkl", "m/i/ds.pkl"),
+    ("fsavg_surf", "data/fsavg_surf/lh.white", "lh.white"), ("vox_matrix", "voxel_matrix_for_alex.mat",
+                                                             "voxel_matrix_for_alex.mat"),
+    ("stimuli", "repo-v1/sounds/wav/a.wav", "stimuli/a.wav"), ("stimuli", "repo-v1/sounds/wav/sub/a.wav", None),
+    ("stimuli", "repo-v1/code/a.m", None), ("stimuli", "sounds/wav/a.wav", None),
+])
+def test_where_members_go(name, member, target):
+    placed = SOURCES[name].place(PurePosixPath(member))
+    assert placed == (None if target is None else PurePosixPath(target))
 
 
 def test_activations_get_the_documented_folder_name_and_are_checked(fetch, tmp_path, capsys):

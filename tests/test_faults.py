@@ -12,8 +12,10 @@ import pytest
 pytest.importorskip("resource", reason="needs a POSIX system")
 import faults
 from faults import LAYERS, Laboratory, NthOperationFails, no_forecast, small_disk, small_files
+from misbehaving_server import MisbehavingServer
 
 from aud_dnn.archives import Limits, unpack
+from aud_dnn.downloads import download
 from aud_dnn.errors import InputError
 
 
@@ -98,6 +100,26 @@ def test_a_disk_that_fills_while_an_archive_is_unpacked(tmp_path, n_bytes):
         with small_files(10_000), pytest.raises(InputError, match="disk is full"):
             unpack(tmp_path / "x.tar", disk, lambda path: path, Limits(50, 10**6))
         assert not list(disk.iterdir())
+
+
+def test_a_disk_that_fills_while_an_archive_is_downloaded(tmp_path, monkeypatch):
+    """The part is kept, and on a disk with room the download goes on from it."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    content, disk = os.urandom(1_000_000), tmp_path / "disk"
+    with MisbehavingServer() as server:
+        page = server.put("x.tar", content)
+        try:
+            with small_disk(disk, 400 * 1024):
+                with pytest.raises(InputError, match=r"disk is full: \d{3},\d{3} bytes of x\.tar"):
+                    download(f"{server.url}/x.tar", disk / "x.tar", max_bytes=10**7, progress=False)
+                kept = {path.name: path.read_bytes() for path in disk.iterdir()}
+        except PermissionError:
+            pytest.skip("mounting a small disk needs root")
+        assert set(kept) == {"x.tar.part", "x.tar.part.json"} and content.startswith(kept["x.tar.part"])
+        for name, raw in kept.items():
+            (disk / name).write_bytes(raw)
+        assert download(f"{server.url}/x.tar", disk / "x.tar", max_bytes=10**7, progress=False).path.read_bytes() == content
+        assert page.requests[-1]["Range"] == f"bytes={len(kept['x.tar.part'])}-"
 
 
 def test_every_file_operation_of_unpacking_fails_once(tmp_path):
