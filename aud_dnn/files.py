@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +18,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
+from aud_dnn.mat_structure import mat_variable_names
 
 if TYPE_CHECKING:
     import h5py
+    import xarray as xr
 
 _MAX_DEFLATE_RATIO = 1100          # deflate cannot pack more than 1032 bytes into one
 _BYTES_ALWAYS_ALLOWED = 1 << 20
@@ -65,11 +68,11 @@ def read_npy(path: Path) -> np.ndarray:
             if count * dtype.itemsize != size - file.tell():
                 raise ValueError(f"the header promises {count * dtype.itemsize} bytes, the file has {size - file.tell()}")
             array = np.fromfile(file, dtype=dtype, count=count)
+        return array.reshape(shape, order="F" if fortran_order else "C")
     except InputError:
         raise
     except Exception as error:      # NumPy's header parser raises many kinds on garbage
         raise _damaged(path, "npy", error) from error
-    return array.reshape(shape, order="F" if fortran_order else "C")
 
 
 def read_mat(path: Path, variables: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -82,15 +85,24 @@ def read_mat(path: Path, variables: tuple[str, ...]) -> dict[str, np.ndarray]:
     """
     from scipy.io import loadmat
 
+    data = path.read_bytes()
     try:
-        with path.open("rb") as file:
-            content = loadmat(file, variable_names=variables)
+        mat_variable_names(data, wanted=variables)
+        content = loadmat(io.BytesIO(data), variable_names=variables)
     except Exception as error:      # SciPy's reader raises many kinds on garbage
         raise _damaged(path, "MATLAB 5 .mat", error) from error
     missing = [name for name in variables if name not in content]
     if missing:
         raise DamagedFileError(f"{path} lacks the variable(s) {', '.join(missing)}. Get the file again.")
     return {name: content[name] for name in variables}
+
+
+def mat_variables(path: Path) -> tuple[str, ...]:
+    """Names of the variables of a MATLAB 5 ``.mat`` file."""
+    try:
+        return tuple(mat_variable_names(path.read_bytes()))
+    except Exception as error:
+        raise _damaged(path, "MATLAB 5 .mat", error) from error
 
 
 def mat_strings(cells: np.ndarray, where: str) -> list[str]:
@@ -169,6 +181,41 @@ def h5_dataset_names(file: h5py.File) -> list[str]:
 
     file.visititems(collect)        # follows hard links only
     return names
+
+
+def write_netcdf(path: Path, dataset: xr.Dataset, encoding: dict[str, dict]) -> None:
+    """Write a dataset as netCDF-4. It is made in memory first: the HDF5 library crashes when a disk fills under it."""
+    import h5netcdf
+    from xarray.backends import H5NetCDFStore
+
+    memory = io.BytesIO()
+    with h5netcdf.File(memory, "w") as file:
+        dataset.dump_to_store(H5NetCDFStore(file), encoding=encoding)
+    path.write_bytes(memory.getbuffer())
+
+
+_SEAL = b"aud_dnn\n"
+
+
+def seal(path: Path) -> None:
+    """Append the SHA-256 of a file to it. HDF5 does not mind what follows its end."""
+    digest = hashlib.sha256(path.read_bytes()).digest()
+    with path.open("ab") as file:
+        file.write(_SEAL + digest)
+
+
+def require_seal(path: Path) -> None:
+    """Refuse a sealed file that is not as it was written.
+
+    Raises
+    ------
+    DamagedFileError
+        Anything in it has changed, or it was never sealed.
+    """
+    data = path.read_bytes()
+    length = len(_SEAL) + hashlib.sha256().digest_size
+    if data[-length:] != _SEAL + hashlib.sha256(data[:-length]).digest():
+        raise DamagedFileError(f"{path} is not as it was written: its checksum does not match. Make it anew.")
 
 
 def sha256(array: np.ndarray) -> str:

@@ -14,7 +14,6 @@ The authors' folders hold pickles instead (``df_output.pkl``, ``ds.pkl``, ``y_pr
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Iterator
@@ -25,7 +24,9 @@ from urllib.parse import quote, unquote
 
 import numpy as np
 
+from aud_dnn.archives import file_digest
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
+from aud_dnn.files import write_netcdf
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.regression import LayerScores, TestPredictions
 from aud_dnn.safe_pickle import load_pickle
@@ -43,6 +44,8 @@ PROVENANCE_FILE = "provenance.json"
 _PUBLISHED_SCORES, _PUBLISHED_TABLE = "ds.pkl", "df_output.pkl"
 _VOXELS_PER_CHUNK = 512
 _SAFE_IN_FOLDER = " ()[],=+-_.&'!@#$;"     # and letters and digits: they stay as they are
+_PACKED = {"zlib": True, "complevel": 1, "shuffle": True}
+_ALWAYS_STORED = {field.name for field in fields(LayerScores)} - {"alpha_on_plateau"}   # the published runs have no such flag
 _MASKS = {"train_mask": "all_train_idxs", "test_mask": "all_test_idxs"}
 _IDENTIFIER = re.compile(r"AUD-MAPPING-Ridge_TARGET-(?P<target>[^_]+)_SOURCE-(?P<source>.+)"
                          r"_RANDNETW-(?P<randnetw>True|False)_ALPHALIMIT-(?P<alphalimit>\d+)")
@@ -175,14 +178,40 @@ def write_result(folder: Path, scores: LayerScores, predictions: TestPredictions
         _write_predictions(folder / PREDICTIONS_FILE, predictions, target, splits)
     if legacy_pickles:
         _write_legacy_pickles(folder, table, dataset, predictions, splits)
-    (folder / PROVENANCE_FILE).write_text(json.dumps(provenance, indent=2) + "\n")
+    write_provenance(folder, provenance)
+
+
+def write_provenance(folder: Path, provenance: dict[str, Any]) -> None:
+    """Write ``provenance.json``, with the checksums of the result's files, which are compared when they are read."""
+    files = {name: file_digest(folder / name) for name in (SCORES_FILE, TABLE_FILE, PREDICTIONS_FILE)
+             if (folder / name).is_file()}
+    (folder / PROVENANCE_FILE).write_text(json.dumps({**provenance, "files": files}, indent=2) + "\n")
+
+
+def _read_provenance(folder: Path) -> dict[str, Any]:
+    path = folder / PROVENANCE_FILE
+    try:
+        provenance = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(provenance["files"], dict):
+            raise TypeError("files")
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedFileError(f"{path} is damaged ({error}). Run this layer again with --overwrite.") from error
+    return provenance
+
+
+def _require_unchanged(path: Path) -> None:
+    """Refuse a file of ours that is not as it was written: HDF5 and Parquet believe damaged files."""
+    expected = _read_provenance(path.parent)["files"].get(path.name)
+    if not path.is_file() or file_digest(path) != expected:
+        raise DamagedFileError(f"{path} is not as it was written: its checksum differs from that in {PROVENANCE_FILE}. "
+                               "Run this layer again with --overwrite.")
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:
     import pyarrow as pa
 
     table = table.reset_index(drop=True)        # voxel_id is a column, too
-    for name in table.select_dtypes(object):
+    for name in [name for name in table.columns if table[name].dtype == object]:
         try:
             pa.array(table[name], from_pandas=True)
         except pa.ArrowException:               # text and numbers in one column of the metadata: keep them as text
@@ -195,19 +224,8 @@ def _write_dataset(path: Path, dataset: xr.Dataset) -> None:
     on_disk.attrs = {}
     for name, attribute in _MASKS.items():
         on_disk[name] = (("stimulus", "split_idx"), dataset.attrs[attribute])
-    packed = {name: {"zlib": True, "complevel": 1, "shuffle": True} for name, v in on_disk.data_vars.items() if v.ndim}
-    _write_netcdf(path, on_disk, packed)
-
-
-def _write_netcdf(path: Path, dataset: xr.Dataset, encoding: dict[str, dict[str, Any]]) -> None:
-    """Write netCDF-4 by way of memory: on a full disk HDF5 does not raise an error, it takes the process down."""
-    import h5netcdf
-    from xarray.backends import H5NetCDFStore
-
-    content = io.BytesIO()
-    with h5netcdf.File(content, "w") as file:
-        dataset.dump_to_store(H5NetCDFStore(file), encoding=encoding)
-    path.write_bytes(content.getbuffer())
+    packed = {name: _PACKED for name, v in on_disk.data_vars.items() if v.ndim}
+    write_netcdf(path, on_disk, packed)
 
 
 def _write_predictions(path: Path, predictions: TestPredictions, target: Target, splits: Splits) -> None:
@@ -222,8 +240,51 @@ def _write_predictions(path: Path, predictions: TestPredictions, target: Target,
                           {"long_name": "training mean; added back it gives the rescaled prediction"}),
          "test_mask": (("split_idx", "stimulus"), splits.test.astype(np.int8))},
         coords={"stimulus": list(target.stimuli.ids), "voxel_id": ("vox_idx", np.asarray(target.ids))})
-    _write_netcdf(path, dataset, {"y_pred_test": {"zlib": True, "complevel": 1, "shuffle": True,
-                                                  "chunksizes": (1, n_test, min(_VOXELS_PER_CHUNK, n_voxels))}})
+    write_netcdf(path, dataset, {
+        "y_pred_test": {**_PACKED, "chunksizes": (1, n_test, min(_VOXELS_PER_CHUNK, n_voxels))}})
+
+
+def write_converted(folder: Path, published: RegressionResult, predictions: np.ndarray | None,
+                    rescaled: np.ndarray | None) -> None:
+    """Write a published result into ``folder`` in the open formats, all but the provenance.
+
+    Parameters
+    ----------
+    folder : Path
+        A staging folder.
+    published : RegressionResult
+    predictions, rescaled : float64 array of shape (n_sounds, n_splits, n_voxels), optional
+        The published predictions. Both are stored as they are: the training means that tell them apart cannot be recovered
+        from their difference to the last bit.
+
+    Raises
+    ------
+    InputError
+        A column of the table holds what Parquet cannot; predictions are not NaN exactly at the training sounds.
+    """
+    import pyarrow
+    import xarray as xr
+
+    try:
+        _write_table(folder / TABLE_FILE, published.table)
+    except (pyarrow.ArrowException, TypeError, ValueError) as error:
+        raise InputError(f"{published.folder}: df_output.pkl holds a column that Parquet cannot hold ({error}).") from error
+    _write_dataset(folder / SCORES_FILE, published.scores)
+    given = {"y_pred_test": predictions, "y_pred_test_rescaled": rescaled}
+    test = published.scores.attrs["all_test_idxs"].astype(bool).T
+    variables: dict[str, Any] = {"test_mask": (("split_idx", "stimulus"), test.astype(np.int8))}
+    for name, full in given.items():
+        if full is None:
+            continue
+        expected = (*test.T.shape, published.scores.sizes["vox_idx"])
+        if full.shape != expected or not np.array_equal(np.isnan(full), np.broadcast_to(~test.T[..., None], expected)):
+            raise InputError(f"{published.folder}: the predictions must be there for the test sounds of each split and NaN "
+                             "for the others.")
+        variables[name] = (("split_idx", "test_idx", "vox_idx"), np.stack([full[mask, split]
+                                                                           for split, mask in enumerate(test)]))
+    if len(variables) > 1:
+        dataset = xr.Dataset(variables, coords={"voxel_id": ("vox_idx", published.scores["voxel_id"].to_numpy())})
+        write_netcdf(folder / PREDICTIONS_FILE, dataset, {name: _PACKED for name in variables if name in given})
 
 
 def _write_legacy_pickles(folder: Path, table: pd.DataFrame, dataset: xr.Dataset, predictions: TestPredictions | None,
@@ -300,11 +361,7 @@ def read_result(folder: Path) -> RegressionResult:
         A file cannot be read.
     """
     if (folder / PROVENANCE_FILE).is_file() and is_complete(folder):
-        path = folder / PROVENANCE_FILE
-        try:
-            provenance = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise _damaged(path, error) from error
+        provenance = _read_provenance(folder)
         return RegressionResult(folder, read_table(folder), _read_dataset(folder / SCORES_FILE), provenance)
     if is_complete(folder):
         path = folder / _PUBLISHED_SCORES
@@ -327,6 +384,7 @@ def read_table(folder: Path) -> pd.DataFrame:
     path = folder / TABLE_FILE
     if not path.is_file():
         return load_pickle(folder / _PUBLISHED_TABLE, allow="tables")
+    _require_unchanged(path)
     try:
         table = pd.read_parquet(path, engine="pyarrow")
         return table.set_index(pd.Index(table["voxel_id"], name="voxel_id"))
@@ -342,6 +400,7 @@ def _open_dataset(path: Path) -> xr.Dataset:
     import h5py
     import xarray as xr
 
+    _require_unchanged(path)
     try:
         with h5py.File(path, "r"), xr.open_dataset(path, engine="h5netcdf") as dataset:     # h5py refuses without a mess
             return dataset.load()
@@ -351,7 +410,7 @@ def _open_dataset(path: Path) -> xr.Dataset:
 
 def _read_dataset(path: Path) -> xr.Dataset:
     on_disk = _open_dataset(path)
-    lacking = {*_MASKS, *(field.name for field in fields(LayerScores))} - set(on_disk.variables)
+    lacking = {*_MASKS, *_ALWAYS_STORED} - set(on_disk.variables)
     if lacking:
         raise _damaged(path, KeyError(*sorted(lacking)))
     dataset = on_disk.drop_vars(list(_MASKS))
@@ -361,7 +420,7 @@ def _read_dataset(path: Path) -> xr.Dataset:
 
 def _published_dataset(published: xr.Dataset) -> xr.Dataset:
     """The published coordinates (one per voxel, on dimensions of their own) in the form of :func:`score_dataset`."""
-    lacking = {field.name for field in fields(LayerScores)} - set(published) - {"alpha_on_plateau"}
+    lacking = _ALWAYS_STORED - set(published)
     if lacking or not set(_MASKS.values()) <= set(published.attrs):
         raise KeyError(*sorted(lacking), *sorted(set(_MASKS.values()) - set(published.attrs)))
     import xarray as xr
@@ -375,7 +434,10 @@ def _published_dataset(published: xr.Dataset) -> xr.Dataset:
 
 def _read_predictions(path: Path, rescaled: bool) -> np.ndarray:
     stored = _open_dataset(path)
-    values = stored["y_pred_test"].to_numpy().astype(np.float64)
-    if rescaled:
+    converted = "y_pred_test_rescaled" if rescaled and "y_pred_test_rescaled" in stored else "y_pred_test"
+    if converted not in stored:
+        raise MissingDataError(f"{path} holds no {converted}.")
+    values = stored[converted].to_numpy().astype(np.float64)
+    if rescaled and converted == "y_pred_test":
         values = _rescaled(values, stored["y_train_mean"].to_numpy())
     return _full_predictions(values, stored["test_mask"].to_numpy().astype(bool))

@@ -24,6 +24,7 @@ from aud_dnn.splits import published_splits
 
 ALL_VOXELS_FILE = "ALL_MODELS_all_dataset_rsa.pckl"
 BEST_LAYER_FILE = "ALL_MODELS_best_layer_rsa_analysis_dict.pckl"
+_SQUARE = "all_data_corr_mat_fmri_square"
 _BEST_LAYER_KEYS = dict(zip(CONDITIONS, ("rsa_analysis_dict_all_rois", "rsa_analysis_dict_all_rois_permuted")))
 
 
@@ -91,9 +92,12 @@ def _dataset(path: Path, target: str, roi: str, models: Mapping[tuple[str, str],
             raise InputError(f"{path}: {model} ({condition}, {target}, {roi}) has {len(records)} participants, "
                              f"others have {len(neural.arrays['participants'])}.")
     n_sounds = square_matrix(neural.arrays["rdms"][0]).shape[0]
-    return assemble(target, roi, neural, parts, train=published_splits(n_sounds).train, about={"read_from": path.name},
-                    sounds=sounds or [f"sound_{index}" for index in range(n_sounds)],
-                    categories=categories or [""] * n_sounds)
+    dataset = assemble(target, roi, neural, parts, train=published_splits(n_sounds).train, about={"read_from": path.name},
+                       sounds=sounds or [f"sound_{index}" for index in range(n_sounds)],
+                       categories=categories or [""] * n_sounds)
+    dataset[_SQUARE] = (("participant", "sound", "other_sound"), neural.arrays[_SQUARE],
+                        {"long_name": "the published correlation matrices, symmetric but for rounding"})
+    return dataset
 
 
 def _splits(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -125,9 +129,9 @@ def _neural_part(records: Mapping[str, Mapping[str, Any]]) -> Part:
     each = list(records.values())
     ceiling = np.array([record["leave_one_out_neural_r_cv_test_splits"] for record in each], dtype=float)
     unknown = np.full(len(each), np.nan)
+    matrices = np.stack([np.asarray(record["all_data_corr_mat_fmri"], dtype=float) for record in each])
     return Part({"participants": np.array(list(records)), "ceiling_pearson": ceiling,
-                 "rdms": upper_triangle(np.stack([np.asarray(record["all_data_corr_mat_fmri"], dtype=float)
-                                                  for record in each])),
+                 "rdms": upper_triangle(matrices), _SQUARE: matrices,
                  "ceiling_spearman": np.full_like(ceiling, np.nan), "ceiling_pearson_all_sounds": unknown,
                  "ceiling_spearman_all_sounds": unknown, "n_voxels": np.full(len(each), -1),
                  "effective_dimensionality": np.full(3, np.nan)}, {})
@@ -141,7 +145,8 @@ def write_published_rsa(folder: Path, datasets: Mapping[tuple[str, str], xr.Data
     by_region: dict[str, Any] = {key: {} for key in _BEST_LAYER_KEYS.values()}
     for (target, roi), dataset in datasets.items():
         # one object per participant for all models: the pickle then holds each matrix once
-        matrices = list(square_matrix(dataset["all_data_corr_mat_fmri"].values))
+        matrices = list(dataset[_SQUARE].values if _SQUARE in dataset       # read from a published pickle
+                        else square_matrix(dataset["all_data_corr_mat_fmri"].values))
         for condition in CONDITIONS:
             models = _records(dataset, condition, matrices)
             if roi == ALL_VOXELS:

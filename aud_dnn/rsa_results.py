@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ import xarray as xr
 from aud_dnn import NUMERICS_VERSION, __version__
 from aud_dnn.atomic import atomic_file
 from aud_dnn.errors import InputError, MissingDataError
+from aud_dnn.files import require_seal, seal, write_netcdf
 from aud_dnn.resources import BASELINE_MODEL, ROIS
 from aud_dnn.rsa import BestLayer
 from aud_dnn.rsa_analysis import DIMENSIONALITY_VARIANTS, ModelSide, NeuralSide, RSAScores
@@ -90,7 +90,7 @@ def read_part(path: Path) -> Part | None:
             arrays = {name: file[name] for name in file.files}
         about = json.loads(str(arrays.pop(_ABOUT)))
         current = about["numerics_version"] == NUMERICS_VERSION
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+    except Exception:       # NumPy's header parser and zipfile raise many kinds on garbage
         return None
     return Part(arrays, about) if current else None
 
@@ -227,7 +227,8 @@ def write_analysis(path: Path, dataset: xr.Dataset) -> None:
     packed = {name: {"zlib": True, "complevel": 1} for name, variable in dataset.data_vars.items()
               if variable.dtype.kind == "f" and variable.size > 10_000}
     with atomic_file(path) as staging:
-        dataset.to_netcdf(staging, engine="h5netcdf", encoding=packed)
+        write_netcdf(staging, dataset, packed)
+        seal(staging)
 
 
 def read_analysis(folder: Path, target: str, roi: str = ALL_VOXELS) -> xr.Dataset:
@@ -242,6 +243,7 @@ def read_analysis(folder: Path, target: str, roi: str = ALL_VOXELS) -> xr.Datase
     remedy = "Run python aud_dnn/analyze/rsa_matrix_calculation_all_models.py."
     if not path.is_file():
         raise MissingDataError(f"{path} is missing. {remedy}")
+    require_seal(path)
     try:
         return xr.load_dataset(path, engine="h5netcdf")
     except (OSError, ValueError, KeyError, RuntimeError) as error:

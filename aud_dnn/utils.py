@@ -190,8 +190,11 @@ def load_target(paths: ProjectPaths, name: str, stimuli: Stimuli | None = None) 
 def _read_metadata(folder: Path) -> pd.DataFrame:
     import pandas as pd
 
-    path = require_file(folder / "df_roi_meta.pkl", GET_DATA)
-    table = load_pickle(path, allow="tables")
+    path = folder / "df_roi_meta.pkl"
+    if folder.name == "NH2015comp" and not path.exists():     # the components' public repository has no such table
+        numbers = np.arange(len(COMPONENTS))
+        return pd.DataFrame({"comp": list(COMPONENTS), "comp_idx": numbers, "voxel_id": numbers})
+    table = load_pickle(require_file(path, GET_DATA), allow="tables")
     if not isinstance(table, pd.DataFrame) or "voxel_id" not in table.columns:
         raise InputError(f"{path} must be a pandas table with a column voxel_id. {GET_DATA}")
     table.columns = table.columns.map(str)

@@ -1,0 +1,401 @@
+"""Unpack a tar archive that may be damaged or hostile: whole and inside its folder, or not at all.
+
+Nothing that an archive says is trusted. Every member is looked at before the first byte is written, files are written into
+a staging folder, and only when all of them are there do they move to their places. Modes, owners and times are ignored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gzip
+import hashlib
+import io
+import os
+import re
+import shutil
+import tarfile
+import uuid
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from aud_dnn.atomic import STAGING_MARK
+from aud_dnn.errors import InputError
+
+_CHUNK = 1 << 20
+_LARGEST_HEADER = 1 << 20  # a header (a long name, a pax record) is read into memory at once
+_HEADER_ROOM = 4096  # bytes of headers and padding that one member may cost
+_GZIP_MAGIC = b"\x1f\x8b"
+_JUNK_NAMES = re.compile(r"^(\._.*|\.DS_Store|__MACOSX)$")  # what macOS adds to archives
+
+
+class ArchiveError(InputError):
+    """The archive is damaged, or asks for something that data never need."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an archive may bring at most; anything beyond is refused before it is written."""
+
+    n_members: int
+    n_bytes: int
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """Size in bytes and SHA-256 of one file."""
+
+    n_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """What an archive brought.
+
+    Attributes
+    ----------
+    files : dict of str -> StoredFile
+        Every selected file, by its path below the destination (with ``/``), whether it was new or here already.
+    new, same, replaced : tuple of str
+        The same paths, by what happened to them.
+    left_out : tuple of str
+        Members that the selection or the junk filter dropped.
+    """
+
+    files: dict[str, StoredFile]
+    new: tuple[str, ...] = ()
+    same: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = field(default=(), repr=False)
+
+
+def checked_name(name: str, archive: str = "the archive") -> PurePosixPath:
+    """The path of a member, or an error when it could land outside its folder on any system.
+
+    Parameters
+    ----------
+    name : str
+        The name in the archive.
+    archive : str
+        How to call the archive in the message.
+
+    Raises
+    ------
+    ArchiveError
+        An absolute path, ``..``, a backslash, a drive, a control character, or a part longer than a file name may be.
+    """
+    path = PurePosixPath(name)
+    wrong = None
+    if path.is_absolute() or re.match(r"^[A-Za-z]:", name):
+        wrong = "an absolute path"
+    elif ".." in path.parts:
+        wrong = "a path with '..'"
+    elif "\\" in name:
+        wrong = "a path with a backslash"
+    elif any(ord(letter) < 32 or ord(letter) == 127 or 0xD800 <= ord(letter) < 0xE000 for letter in name):
+        wrong = "a path with a control character or broken text"
+    elif any(len(part.encode()) > 255 for part in path.parts) or len(name.encode()) > 4096:
+        wrong = "a path that is too long"
+    if wrong:
+        raise ArchiveError(f"{archive} holds {wrong} ({name[:120]!r}). Nothing was unpacked. "
+                           "The published archives hold no such member: get the file again from its first source.")
+    return path
+
+
+class _Guarded(io.RawIOBase):
+    """An archive's bytes for ``tarfile``, which believes the sizes in the headers; this does not.
+
+    Refuses reads that would fill the memory and positions that lie beyond what the archive may hold. ``tarfile`` steps one
+    byte back after every member; that byte is kept, because a step back in a gzip stream starts it anew.
+    """
+
+    def __init__(self, stream: io.BufferedIOBase, end: int):
+        self._stream, self._end, self._position, self._last_byte = stream, end, 0, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _LARGEST_HEADER:
+            raise ArchiveError(f"a header states {size} bytes")
+        kept = b""
+        if size and self._last_byte and self._position == self._stream.tell() - 1:
+            kept = self._last_byte
+        elif self._position != self._stream.tell():
+            self._stream.seek(self._position)
+        data = kept + self._stream.read(size - len(kept))
+        self._position += len(data)
+        if self._position > self._end:
+            raise ArchiveError(f"it unpacks to more than the {self._end:,} bytes that are allowed")
+        self._last_byte = data[-1:] if data else self._last_byte if kept else b""
+        return data
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence != io.SEEK_SET or not 0 <= offset <= self._end:
+            raise ArchiveError(f"a member states a size far beyond the {self._end:,} bytes that are allowed")
+        self._position = offset
+        return offset
+
+    def tell(self) -> int:
+        return self._position
+
+
+@contextlib.contextmanager
+def _explaining(archive: Path) -> Iterator[None]:
+    """Turn what damaged bytes raise in the decompressor and in ``tarfile`` into one clear error."""
+    try:
+        yield
+    except (ArchiveError, tarfile.TarError, EOFError, zlib.error, OSError, ValueError, IndexError, KeyError,
+            OverflowError, RecursionError, MemoryError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        if isinstance(error, ArchiveError) and str(archive) in str(error):
+            raise
+        reason = str(error) or type(error).__name__
+        raise ArchiveError(f"{archive} is damaged or not a tar archive ({reason}). Nothing was unpacked. "
+                           "Remove it and download it again.") from error
+
+
+@contextlib.contextmanager
+def _open_tar(archive: Path, limits: Limits) -> Iterator[tuple[tarfile.TarFile, _Guarded]]:
+    end = limits.n_bytes + (limits.n_members + 20) * _HEADER_ROOM
+    with archive.open("rb") as raw:
+        packed = raw.read(2) == _GZIP_MAGIC
+        raw.seek(0)
+        if not packed:
+            end = min(end, archive.stat().st_size + tarfile.BLOCKSIZE)
+        with contextlib.ExitStack() as stack:
+            stream = stack.enter_context(gzip.GzipFile(fileobj=raw)) if packed else raw
+            guarded = _Guarded(stream, end)
+            with _explaining(archive):
+                tar = stack.enter_context(tarfile.open(fileobj=guarded, mode="r:"))
+            yield tar, guarded
+
+
+def _read_members(archive: Path, limits: Limits) -> list[tarfile.TarInfo]:
+    """Every header of the archive, after checking that it ends where a whole archive ends."""
+    members, total, position = [], 0, -1
+    with _open_tar(archive, limits) as (tar, stream), _explaining(archive):
+        while (member := tar.next()) is not None:
+            if member.offset <= position or member.size < 0:
+                raise ArchiveError("its headers point backwards")
+            position = member.offset
+            checked_name(member.name, str(archive))
+            _check_kind(member, archive)
+            members.append(member)
+            total += member.size
+            if len(members) > limits.n_members or total > limits.n_bytes:
+                raise ArchiveError(f"{archive} holds more than is stated for it: at least {len(members):,} members of "
+                                   f"{total:,} bytes; {limits.n_members:,} and {limits.n_bytes:,} are allowed. "
+                                   "Nothing was unpacked.")
+            tar.members = []  # tarfile keeps them otherwise; the list here is enough
+        last = members[-1].offset_data + -(-members[-1].size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE if members else 0
+        # tarfile takes a cut or a broken header between two members for the end of the archive
+        stream.seek(last)
+        tail = stream.read(tarfile.BLOCKSIZE)
+        if len(tail) < tarfile.BLOCKSIZE or tail.strip(b"\0"):
+            raise ArchiveError(f"it breaks off after {len(members):,} members")
+        while tail:
+            if tail.strip(b"\0"):
+                raise ArchiveError("something follows the end of the archive")
+            tail = stream.read(_LARGEST_HEADER)
+    return members
+
+
+def _check_kind(member: tarfile.TarInfo, archive: Path) -> None:
+    kinds = {tarfile.SYMTYPE: "a symbolic link", tarfile.LNKTYPE: "a hard link", tarfile.CHRTYPE: "a device",
+             tarfile.BLKTYPE: "a device", tarfile.FIFOTYPE: "a pipe"}
+    wrong = kinds.get(member.type)
+    if wrong is None and (member.issparse() or not (member.isfile() or member.isdir())):
+        wrong = "a sparse file" if member.issparse() else "a member of an unknown kind"
+    if wrong:
+        raise ArchiveError(f"{archive} holds {wrong} ({member.name[:120]!r}); only plain files and folders are unpacked. "
+                           "Nothing was unpacked.")
+
+
+def _plan(archive: Path, members: list[tarfile.TarInfo],
+          place: Callable[[PurePosixPath], PurePosixPath | None]) -> tuple[dict[int, str], list[str]]:
+    """Where every file goes (offset of the member -> path below the destination), and what is left out."""
+    targets, left_out, seen, folders = {}, [], {}, set()
+    for member in members:
+        path = checked_name(member.name, str(archive))
+        if not member.isfile():
+            continue
+        target = None if any(_JUNK_NAMES.match(part) for part in path.parts) else place(path)
+        if target is None:
+            left_out.append(member.name)
+            continue
+        target = checked_name(str(target), str(archive))
+        folded = str(target).casefold()  # a file system may not tell upper from lower case
+        if folded in seen or not target.parts:
+            raise ArchiveError(f"{archive} holds {member.name!r} twice (also as {seen.get(folded, member.name)!r}). "
+                               "Nothing was unpacked.")
+        seen[folded] = member.name
+        folders.update(str(parent).casefold() for parent in target.parents if parent.parts)
+        targets[member.offset_data] = str(target)
+    clash = folders & set(seen)
+    if clash:
+        raise ArchiveError(f"{archive} holds {seen[min(clash)]!r} as a file and as a folder. Nothing was unpacked.")
+    return targets, left_out
+
+
+def _refuse_links(destination: Path, targets: list[str]) -> None:
+    """Refuse to write through a link below the destination (the destination itself may be one: a larger disk)."""
+    checked = set()
+    for target in targets:
+        path = destination
+        for part in PurePosixPath(target).parts:
+            path = path / part
+            if path in checked:
+                continue
+            checked.add(path)
+            if path.is_symlink():
+                raise InputError(f"{path} is a link; files are not unpacked through links. Move it away and run again.")
+            if not path.exists():
+                break
+            is_folder = path != destination / target
+            if path.is_dir() != is_folder:
+                raise InputError(f"{path} is a {'file' if is_folder else 'folder'} here and the other way round in the "
+                                 "archive. Move it away and run again.")
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _extract(archive: Path, limits: Limits, targets: dict[int, str], staging: Path) -> dict[str, StoredFile]:
+    """Write the planned members below ``staging``."""
+    files: dict[str, StoredFile] = {}
+    with _open_tar(archive, limits) as (tar, stream):
+        while True:
+            with _explaining(archive):
+                member = tar.next()
+            if member is None:
+                break
+            tar.members = []
+            if member.offset_data not in targets or not member.isfile():
+                continue
+            target = targets[member.offset_data]
+            path = staging / target
+            path.parent.mkdir(parents=True, exist_ok=True)
+            digest, missing = hashlib.sha256(), member.size
+            with path.open("xb") as out:
+                with _explaining(archive):
+                    stream.seek(member.offset_data)
+                while missing:
+                    with _explaining(archive):
+                        chunk = stream.read(min(missing, _CHUNK))
+                        if not chunk:
+                            raise ArchiveError(f"{member.name!r} breaks off {missing:,} bytes before its end")
+                    out.write(chunk)
+                    digest.update(chunk)
+                    missing -= len(chunk)
+            files[target] = StoredFile(member.size, digest.hexdigest())
+    if len(files) != len(targets):
+        raise ArchiveError(f"{archive} changed while it was read. Nothing was unpacked; run again.")
+    return files
+
+
+def remove_stale_staging(destination: Path) -> None:
+    """Remove what a killed run left in ``destination``. Call it only while no other process unpacks there."""
+    if destination.is_dir():
+        for staging in destination.glob(f".unpack{STAGING_MARK}*"):
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def unpack(archive: Path, destination: Path, place: Callable[[PurePosixPath], PurePosixPath | None], limits: Limits, *,
+           overwrite: bool = False, may_replace: Callable[[str, Path], bool] | None = None,
+           check: Callable[[dict[str, StoredFile]], None] | None = None) -> Unpacked:
+    """Unpack an archive into a folder: all that was selected, or nothing.
+
+    Parameters
+    ----------
+    archive : Path
+        A tar file, plain or gzipped.
+    destination : Path
+        Where the files go. Made when missing.
+    place : callable
+        From a member's path to its path below ``destination``; None leaves the member out.
+    limits : Limits
+        What the archive may hold at most (before the selection).
+    overwrite : bool
+        Replace files that are here with other contents. Otherwise they are an error, and nothing is moved.
+    may_replace : callable, optional
+        ``may_replace(path below destination, path on disk)``: true for a differing file that may go all the same.
+    check : callable, optional
+        Is handed the unpacked files (sizes, checksums) before the first one moves; raises to refuse them.
+
+    Returns
+    -------
+    Unpacked
+
+    Raises
+    ------
+    ArchiveError
+        The archive is damaged, or holds a member that is refused: an absolute path, ``..``, a link, a device, a size
+        beyond the stated.
+    InputError
+        Differing files are in the way, or the disk is full.
+    """
+    archive, destination = Path(archive), Path(destination)
+    members = _read_members(archive, limits)
+    targets, left_out = _plan(archive, members, place)
+    _refuse_links(destination, list(targets.values()))
+    made_here = [folder for folder in (destination, *destination.parents) if not folder.exists()]
+    staging = destination / f".unpack{STAGING_MARK}{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    try:
+        staging.mkdir(parents=True)
+        try:
+            files = _extract(archive, limits, targets, staging)
+            if check:
+                check(files)
+            if hasattr(os, "sync"):
+                os.sync()  # the contents reach the disk before the names do
+            return _move(files, staging, destination, tuple(left_out), overwrite, may_replace)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                need = sum(member.size for member in members if member.offset_data in targets)
+                raise InputError(f"The disk is full: unpacking {archive.name} into {destination} needs {need:,} bytes. "
+                                 "Nothing was changed. Make room and run again.") from error
+            raise
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        for folder in made_here:  # leave no empty folder behind when nothing was unpacked
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _move(files: dict[str, StoredFile], staging: Path, destination: Path, left_out: tuple[str, ...], overwrite: bool,
+          may_replace: Callable[[str, Path], bool] | None) -> Unpacked:
+    """Compare with what is here, then move the staged files to their places."""
+    new, same, differing, replaced = [], [], [], []
+    for target, stored in files.items():
+        path = destination / target
+        if not path.exists():
+            new.append(target)
+        elif path.stat().st_size == stored.n_bytes and file_digest(path) == stored.sha256:
+            same.append(target)
+        elif overwrite or (may_replace is not None and may_replace(target, path)):
+            replaced.append(target)
+        else:
+            differing.append(target)
+    if differing:
+        raise InputError(f"{len(differing)} files in {destination} differ from those in the archive, e.g. "
+                         f"{', '.join(differing[:3])}. Nothing was changed. Use --overwrite to replace them, "
+                         "or move them away.")
+    for target in new + replaced:
+        path = destination / target
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (staging / target).replace(path)
+    return Unpacked(files, tuple(new), tuple(same), tuple(replaced), left_out)

@@ -1,0 +1,342 @@
+"""Bring the published data into a root: download, compare, unpack, remember what arrived, verify it later.
+
+What arrived is remembered in ``<root>/downloads/<name>.json``: where the archive came from, its length and SHA-256, and
+length and SHA-256 of every file. The first complete download sets them (nothing is published); later ones are compared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from aud_dnn.archives import (
+    ArchiveError,
+    Limits,
+    StoredFile,
+    Unpacked,
+    file_digest,
+    remove_stale_staging,
+    unpack,
+)
+from aud_dnn.atomic import atomic_file
+from aud_dnn.downloads import DownloadError, download, remote_size
+from aud_dnn.downloads_manifest import Source
+from aud_dnn.errors import InputError, MissingDataError, unknown_name
+from aud_dnn.paths import ProjectPaths
+from aud_dnn.public_stimuli import write_stimulus_tables
+from aud_dnn.resources import MODELS
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one archive brought.
+
+    Attributes
+    ----------
+    origin : str
+        Address or path that the archive came from.
+    n_bytes, sha256 : int, str
+        Of the archive.
+    date : str
+        Day of the first complete download.
+    only : list of str or None
+        The models that were taken out of the archive; None: everything.
+    files : dict of str -> StoredFile
+        What was unpacked, by path below the root.
+    made_here : dict of str -> StoredFile
+        Small tables that were made from the download.
+    """
+
+    origin: str
+    n_bytes: int
+    sha256: str
+    date: str
+    only: list[str] | None
+    files: dict[str, StoredFile]
+    made_here: dict[str, StoredFile] = field(default_factory=dict)
+
+
+def downloads_folder(paths: ProjectPaths) -> Path:
+    """Where archives lie until they are unpacked, and the records for good."""
+    return paths.root / "downloads"
+
+
+def read_record(paths: ProjectPaths, name: str) -> Record | None:
+    """What is remembered of an archive; None if it was never unpacked here."""
+    path = downloads_folder(paths) / f"{name}.json"
+    if not path.is_file():
+        return None
+    try:
+        stored = json.loads(path.read_text())
+        for key in ("files", "made_here"):
+            stored[key] = {name: StoredFile(**entry) for name, entry in stored[key].items()}
+        return Record(**stored)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{path} is damaged ({error}). Remove it; the next download writes it anew.") from error
+
+
+def _write_record(paths: ProjectPaths, name: str, record: Record) -> None:
+    with atomic_file(downloads_folder(paths) / f"{name}.json") as staging:
+        staging.write_text(json.dumps(asdict(record), indent=1))
+
+
+@contextlib.contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold a lock file while the block runs; the system frees it when the process ends, however it ends.
+
+    Raises
+    ------
+    InputError
+        Another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            _lock(descriptor)
+        except OSError as error:
+            os.close(descriptor)
+            raise InputError(f"Another download into {path.parent.parent} is running (it holds {path}). "
+                             "Wait for it, or stop it.") from error
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                break  # still the file that others will open
+        os.close(descriptor)
+    try:
+        yield
+    finally:
+        if os.name == "posix":
+            path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    if os.name == "posix":
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    else:
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+
+# --- one archive -------------------------------------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class Options:
+    """How archives are fetched.
+
+    Attributes
+    ----------
+    base_url : str, optional
+        A mirror that holds the archives under their names.
+    from_dir : Path, optional
+        A folder that holds them.
+    only : tuple of str
+        Models to take out of the activations archive; all if empty.
+    overwrite : bool
+        Fetch again, and replace differing files.
+    keep_archives : bool
+        Do not remove an archive after it was unpacked.
+    """
+
+    base_url: str | None = None
+    from_dir: Path | None = None
+    only: tuple[str, ...] = ()
+    overwrite: bool = False
+    keep_archives: bool = False
+
+
+def address(source: Source, options: Options) -> str:
+    """Where the archive is fetched from."""
+    return f"{options.base_url.rstrip('/')}/{source.file}" if options.base_url else source.url
+
+
+def carried_archive(source: Source, folder: Path) -> Path:
+    """The archive in a folder of archives carried by hand, plain or gzipped."""
+    stem = source.file.removesuffix(".gz").removesuffix(".tar")
+    for name in dict.fromkeys((source.file, f"{stem}.tar", f"{stem}.tar.gz", f"{stem}.tgz")):
+        if (folder / name).is_file():
+            return folder / name
+    raise MissingDataError(f"{folder} holds no {source.file} (nor {stem}.tar.gz). Copy it there, or download without "
+                           "--from-dir.")
+
+
+def check_model_names(names: Sequence[str]) -> None:
+    """Refuse names in ``--only`` that no archive can hold, before a long download."""
+    for name in names:
+        if not any(name.startswith(model) for model in MODELS):  # also Seed2, SL10 and other variants
+            raise unknown_name("model in --only", name, MODELS)
+
+
+def is_here(paths: ProjectPaths, record: Record | None, options: Options) -> bool:
+    """Whether everything that is asked for was unpacked before and is still there, going by the lengths."""
+    if record is None or (record.only is not None and not set(options.only or ("",)) <= set(record.only)):
+        return False
+    return all((paths.root / name).is_file() and (paths.root / name).stat().st_size == stored.n_bytes
+               for name, stored in record.files.items())
+
+
+def plan_line(paths: ProjectPaths, source: Source, options: Options) -> str:
+    """One line of ``--dry-run``: what would happen for this archive, and its size."""
+    if is_here(paths, read_record(paths, source.name), options) and not options.overwrite:
+        return f"{source.file}: already here, nothing to do"
+    if options.from_dir:
+        path = carried_archive(source, options.from_dir)
+        return f"{source.file}: {path.stat().st_size / 1e6:,.1f} MB, unpacked from {path}"
+    try:
+        n_bytes = remote_size(address(source, options))
+        size = f"{n_bytes / 1e6:,.1f} MB" if n_bytes else f"about {source.about_bytes / 1e6:,.0f} MB (server states none)"
+    except DownloadError as error:
+        size = f"about {source.about_bytes / 1e6:,.0f} MB (not confirmed: {error})"
+    part = downloads_folder(paths) / f"{source.file}.part"
+    here = f", {part.stat().st_size / 1e6:,.1f} MB of it are here already" if part.is_file() else ""
+    return f"{source.file}: {size}{here}, from {address(source, options)}"
+
+
+def require_room(paths: ProjectPaths, sources: Sequence[Source], options: Options) -> None:
+    """Refuse to start when the disk cannot hold the archives and what they unpack to."""
+    folder = downloads_folder(paths)
+    need, largest = 0, 0
+    for source in sources:
+        if options.from_dir:
+            need += carried_archive(source, options.from_dir).stat().st_size
+            continue
+        with contextlib.suppress(DownloadError):
+            n_bytes = remote_size(address(source, options)) or 0
+            need += n_bytes
+            part = folder / f"{source.file}.part"
+            largest = max(largest, n_bytes - (part.stat().st_size if part.is_file() else 0))
+    free = shutil.disk_usage(paths.root).free
+    if need + largest > free:
+        raise InputError(f"{paths.root} has {free / 1e6:,.0f} MB free; {(need + largest) / 1e6:,.0f} MB are needed (one "
+                         "archive at a time and what all unpack to). Make room, or choose another --root.")
+
+
+def install(paths: ProjectPaths, source: Source, options: Options, *, progress: bool = True,
+            say: Callable[[str], None] = print) -> Record:
+    """Fetch one archive, unpack it into the root, and remember what it brought.
+
+    Raises
+    ------
+    InputError
+        The download fails, the archive is damaged or hostile, a checksum differs, or differing files are in the way.
+        The root is as it was before; at most a part of the archive is left in ``downloads/`` to go on from.
+    """
+    before = read_record(paths, source.name)
+    if is_here(paths, before, options) and not options.overwrite:
+        say(f"{source.file}: already here since {before.date}. --verify compares every byte, --overwrite fetches it again.")
+        return before
+    expected = source.sha256 or (before.sha256 if before and source.stable and not options.overwrite else None)
+    archive, origin, carried = _fetch(paths, source, options, None if options.from_dir else expected, progress, say)
+    digest = file_digest(archive)
+    if expected and digest != expected:
+        raise InputError(f"{archive}: its SHA-256 is {digest}; the one {'published' if source.sha256 else 'recorded'} is "
+                         f"{expected}. Nothing was unpacked. Get the right file"
+                         + ("." if source.sha256 else ", or take the new one with --overwrite."))
+    n_bytes = archive.stat().st_size
+    try:
+        record = _unpack(paths, source, options, archive, before)
+    except ArchiveError:
+        if not carried:
+            archive.unlink()  # it is of no use, and would be taken for whole the next time
+        raise
+    record = replace(record, origin=origin, n_bytes=n_bytes, sha256=digest)
+    if before and before.sha256 == digest and not options.overwrite:
+        record = replace(record, date=before.date)
+    _write_record(paths, source.name, record)
+    if not carried and not options.keep_archives:
+        archive.unlink()
+    known = "as published" if source.sha256 else "as before" if expected else "recorded now; none is published"
+    say(f"{source.file}: {len(record.files):,} files in {paths.root / source.destination}. SHA-256 {digest} ({known}).")
+    return record
+
+
+def _fetch(paths: ProjectPaths, source: Source, options: Options, expected: str | None, progress: bool,
+           say: Callable[[str], None]) -> tuple[Path, str, bool]:
+    """The archive on this disk, where it came from, and whether it belongs to the user."""
+    if options.from_dir:
+        path = carried_archive(source, options.from_dir)
+        if path.stat().st_size > source.max_bytes:
+            raise InputError(f"{path} has {path.stat().st_size:,} bytes; at most {source.max_bytes:,} are stated for it.")
+        return path, str(path), True
+    url, target = address(source, options), downloads_folder(paths) / source.file
+    if target.is_file():
+        say(f"{source.file}: downloaded before ({target}), not fetched again. Remove it to fetch it anew.")
+    else:
+        download(url, target, max_bytes=source.max_bytes, sha256=expected, progress=progress)
+    return target, url, False
+
+
+def _unpack(paths: ProjectPaths, source: Source, options: Options, archive: Path, before: Record | None) -> Record:
+    destination = paths.root / source.destination
+    if source.name == "model_actv" and (paths.root / "model_actv").is_dir() and not destination.is_dir():
+        raise InputError(f"{paths.root / 'model_actv'} is the archive's name for model-actv/. Rename the folder to "
+                         "model-actv, then run again; files that are there already will not be unpacked twice.")
+    chosen, seen = options.only if source.name == "model_actv" else (), set()
+
+    def place(member: PurePosixPath) -> PurePosixPath | None:
+        target = source.place(member)
+        if target is None or not chosen:
+            return target
+        seen.add(target.parts[0])
+        return target if target.parts[0] in chosen else None
+
+    def check(files: dict[str, StoredFile]) -> None:
+        for model in chosen:
+            if model not in seen:
+                raise unknown_name(f"model in {archive.name}", model, sorted(seen), "Nothing was unpacked.")
+        if not files:
+            raise InputError(f"{archive} holds none of the files that are wanted from it. Nothing was unpacked.")
+        if before and not options.overwrite:  # says the same as the archive's checksum, where the archive is not stable
+            changed = [name for name, stored in files.items()
+                       if before.files.get(f"{source.destination}/{name}", stored) != stored]
+            if changed:
+                raise InputError(f"{len(changed)} files in {archive.name} are not those of {before.date}, e.g. "
+                                 f"{changed[0]}. Nothing was unpacked. Take the new ones with --overwrite.")
+
+    made_here = {}
+    if source.name != "stimuli":
+        stimuli = read_record(paths, "stimuli")
+        made_here = stimuli.made_here if stimuli else {}
+
+    def may_replace(target: str, path: Path) -> bool:
+        made = made_here.get(f"{source.destination}/{target}")
+        return made is not None and file_digest(path) == made.sha256
+
+    remove_stale_staging(destination)
+    done: Unpacked = unpack(archive, destination, place, Limits(source.max_members, source.max_bytes),
+                            overwrite=options.overwrite, may_replace=may_replace, check=check)
+    files = {f"{source.destination}/{name}": stored for name, stored in done.files.items()}
+    only = sorted(chosen) or None
+    if only is not None and before is not None:  # models that were taken earlier stay on record
+        files = before.files | files
+        only = None if before.only is None else sorted({*before.only, *only})
+    made = write_stimulus_tables(paths) if source.name == "stimuli" else []
+    stored = {path.relative_to(paths.root).as_posix(): StoredFile(path.stat().st_size, file_digest(path)) for path in made}
+    if before and source.name == "stimuli":
+        stored = before.made_here | stored
+    return Record("", 0, "", datetime.date.today().isoformat(), only, files, stored)
+
+
+# --- verify ------------------------------------------------------------------------------------------------------------
+
+def verify(paths: ProjectPaths, record: Record) -> list[str]:
+    """Compare every recorded file, byte by byte, with its checksum; one sentence for each that is not as it was."""
+    problems = []
+    for name, stored in record.files.items():
+        path = paths.root / name
+        if not path.is_file():
+            problems.append(f"{name} is missing")
+        elif path.stat().st_size != stored.n_bytes:
+            problems.append(f"{name} has {path.stat().st_size:,} bytes; {stored.n_bytes:,} were unpacked")
+        elif file_digest(path) != stored.sha256:
+            problems.append(f"{name} has other contents than were unpacked")
+    return problems

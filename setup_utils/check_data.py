@@ -1,0 +1,36 @@
+"""Inspect the data, activations and results below a root: shapes, types, ids, NaN, constant units, duplicated sounds.
+
+Run it after a download, and on activations of your own before any fit::
+
+    python setup_utils/check_data.py
+    python setup_utils/check_data.py --models MyModel
+
+The exit status is 1 when something is wrong, else 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from aud_dnn.arguments import add_root, run_script
+from aud_dnn.check_data import check_installation
+from aud_dnn.findings import report
+from aud_dnn.paths import find_root
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    add_root(parser)
+    parser.add_argument("--models", default="", metavar="MODEL,MODEL",
+                        help="look at the activations of these models only (default: everything)")
+    args = parser.parse_args(arguments)
+    models = [name.strip() for name in args.models.split(",") if name.strip()]
+    return report(check_installation(find_root(args.root), models=models or None))
+
+
+if __name__ == "__main__":
+    run_script(main)

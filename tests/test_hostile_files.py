@@ -1,0 +1,224 @@
+"""Hostile and damaged files at every reader; ``python tests/fuzz_readers.py --count 100000`` is the long version."""
+
+from __future__ import annotations
+
+import ast
+import re
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+
+import fuzz_readers
+import h5py
+import made_data
+import numpy as np
+import pytest
+
+from aud_dnn.errors import DamagedFileError, InputError
+from aud_dnn.files import mat_variables, read_mat, read_npy
+from aud_dnn.paths import ProjectPaths
+from aud_dnn.results import PROVENANCE_FILE, read_result
+from aud_dnn.rsa_results import read_part
+from aud_dnn.utils import load_stimuli, open_activations
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def readers():
+    return {reader.name: reader for reader in fuzz_readers.readers()}
+
+
+def test_mutated_files_at_every_reader():
+    """2,000 inputs of the long run, with a seed of their own."""
+    pytest.importorskip("resource", reason="needs a POSIX system")
+    outcomes, failures = fuzz_readers.run(2000, seed=20)
+    assert not failures, "\n".join(failures[:10])
+    assert sum(sum(counts.values()) for counts in outcomes.values()) == 2000
+    assert all(counts["refused"] for counts in outcomes.values())
+
+
+def test_the_fuzz_run_notices_what_it_looks_for():
+    """A reader that hangs, crashes, fails, runs a program or writes elsewhere is caught (each is planted here)."""
+    judge = fuzz_readers._judge
+    plain = fuzz_readers.Reader("x", (b"good",), bytes)
+    assert judge(plain, b"good", b"bad", {fuzz_readers._digest(b"good")}) == "same"
+    assert judge(plain, b"other", b"bad", set()) == "other"
+    assert judge(plain, np.zeros(10**6), b"bad", set()).startswith("FAILED")
+    sealed = fuzz_readers.Reader("x", (b"good",), bytes, checksums=True)
+    assert judge(sealed, b"other", b"bad", set()).startswith("FAILED")
+
+
+@pytest.mark.parametrize("name", ["npy", "npz", "mat", "h5", "csv", "parquet", "netcdf, scores", "netcdf, RSA",
+                                  "json, provenance", "json, record"])
+def test_files_cut_at_every_length_are_refused(readers, name, tmp_path):
+    """At each of up to 300 lengths; never taken for whole."""
+    reader = readers[name]
+    for good in reader.good:
+        for length in sorted({*range(0, len(good), max(1, len(good) // 300)), len(good) - 1}):
+            folder = tmp_path / "inside"
+            folder.mkdir()
+            (folder / "file").write_bytes(good[:length])
+            try:
+                value = reader.read(folder / "file")
+            except InputError:
+                pass
+            else:
+                # A part of an RSA that cannot be read is computed again; trailing white space means nothing; a MATLAB file
+                # cut between two variables lacks the second, which its reader asks for by name.
+                assert value is None or not good[length:].strip() or (name == "mat" and len(value) == 1)
+            for path in folder.rglob("*"):
+                if path.is_file():
+                    path.unlink()
+            for path in sorted(folder.rglob("*"), reverse=True):
+                path.rmdir()
+            folder.rmdir()
+
+
+def npy_header(shape: str, dtype: str = "'<f8'") -> bytes:
+    header = f"{{'descr': {dtype}, 'fortran_order': False, 'shape': {shape}, }}".encode()
+    header += b" " * (-(len(header) + 11) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
+
+
+@pytest.mark.parametrize("shape", ["(1000000000000,)", "(1000000, 1000000, 1000000)", "(-1,)", "(True, 8)", "(2**40,)"])
+def test_an_array_of_enormous_or_impossible_shape_takes_no_memory(tmp_path, shape):
+    path = tmp_path / "x.npy"
+    path.write_bytes(npy_header(shape) + bytes(64))
+    with pytest.raises(InputError):
+        read_npy(path)
+
+
+def test_arrays_of_objects_are_not_opened(tmp_path, monkeypatch):
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "ran",))
+
+    np.save(tmp_path / "x.npy", np.array([Evil()], dtype=object), allow_pickle=True)
+    with pytest.raises(InputError, match="could run code"):
+        read_npy(tmp_path / "x.npy")
+    np.savez(tmp_path / "x.npz", a=np.array([Evil()], dtype=object), allow_pickle=True)
+    assert read_part(tmp_path / "x.npz") is None
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_zip_bomb_in_a_part_takes_no_memory(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.npz", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a.npy", npy_header("(1000000000000,)") + bytes(1000))
+    assert read_part(tmp_path / "x.npz") is None
+
+
+def test_matlab_files_that_would_fill_the_memory(tmp_path):
+    good = made_data._mat({"R": np.ones((3, 4))})
+    path = tmp_path / "x.mat"
+    at = good.index(struct.pack("<ii", 3, 4))
+    path.write_bytes(good[:at] + struct.pack("<ii", 10**6, 10**6) + good[at + 8:])
+    with pytest.raises(DamagedFileError):
+        read_mat(path, ("R",))
+    bomb = zlib.compress(good[128:] + bytes(50_000_000))
+    path.write_bytes(good[:128] + struct.pack("<II", 15, len(bomb)) + bomb)
+    for read in (mat_variables, lambda file: read_mat(file, ("R",))):
+        with pytest.raises(DamagedFileError, match="longer than it says"):
+            read(path)
+
+
+def _external_link(file, outside):
+    file["relu0"] = h5py.ExternalLink(str(outside), "relu0")
+
+
+def _soft_link_to_external(file, outside):
+    file["way"] = h5py.ExternalLink(str(outside), "/")
+    file["relu0"] = h5py.SoftLink("/way/relu0")
+
+
+def _external_group(file, outside):
+    file["relu0"] = h5py.ExternalLink(str(outside), "/")
+
+
+def _virtual(file, outside):
+    layout = h5py.VirtualLayout((165, 3), dtype="f8")
+    layout[:] = h5py.VirtualSource(str(outside), "relu0", shape=(165, 3))
+    file.create_virtual_dataset("relu0", layout)
+
+
+def _external_storage(file, outside):
+    file.create_dataset("relu0", (165, 3), "f8", external=[(str(outside), 0, h5py.h5f.UNLIMITED)])
+
+
+@pytest.mark.parametrize("way", [_external_link, _soft_link_to_external, _external_group, _virtual, _external_storage])
+def test_h5_files_that_lead_to_other_files_are_refused(tmp_path, way):
+    """The other file holds good activations: nothing but the refusal keeps them out."""
+    made_data.write_tree(tmp_path, made_data.data_files(sounds=False))
+    outside = tmp_path / "outside.h5"
+    outside.write_bytes(made_data.h5_bytes({"relu0": np.random.default_rng(0).random((165, 3))}))
+    folder = tmp_path / "model-actv/mymodel"
+    folder.mkdir(parents=True)
+    with h5py.File(folder / "natsound_activations.h5", "w") as file:
+        way(file, outside)
+    paths = ProjectPaths(tmp_path)
+    stimuli = load_stimuli(paths)
+    for layers in (None, ["relu0"]):
+        with pytest.raises(InputError) as raised:
+            open_activations(paths, "mymodel", stimuli, layers=layers).read("relu0")
+        assert re.search(r"another file|no layers|Unknown layer", str(raised.value))
+
+
+def test_an_h5_dataset_of_enormous_shape_is_refused(tmp_path):
+    made_data.write_tree(tmp_path, made_data.data_files(sounds=False))
+    folder = tmp_path / "model-actv/mymodel"
+    folder.mkdir(parents=True)
+    with h5py.File(folder / "natsound_activations.h5", "w") as file:
+        file.create_dataset("relu0", (165, 10**10), "f8", chunks=(1, 1000), compression="gzip")
+    paths = ProjectPaths(tmp_path)
+    with pytest.raises(InputError, match="only 0 are stored"):
+        open_activations(paths, "mymodel", load_stimuli(paths)).read("relu0")
+
+
+def test_a_flipped_bit_anywhere_in_a_result_of_ours_is_noticed(tmp_path):
+    from test_convert import published_result
+
+    from aud_dnn.convert import main
+
+    published_result(tmp_path / "results")
+    main([str(tmp_path / "results"), str(tmp_path / "open")])
+    folder = next((tmp_path / "open").glob("*/AUD*"))
+    rng = np.random.default_rng(0)
+    for path in sorted(folder.iterdir()):
+        if path.suffix == ".log" or path.name == PROVENANCE_FILE:
+            continue
+        raw = path.read_bytes()
+        for at in rng.integers(len(raw), size=25):
+            path.write_bytes(raw[:at] + bytes([raw[at] ^ 1 << int(at) % 8]) + raw[at + 1:])
+            with pytest.raises(DamagedFileError, match="not as it was written"):
+                read_result(folder).predictions()
+        path.write_bytes(raw)
+    read_result(folder).predictions(rescaled=True)
+
+
+_UNSAFE = r"(pickle|joblib|torch|dill|shelve)\.(load|loads|Unpickler|open)$|read_pickle$|\.extractall$|\.extract$"
+
+
+def test_one_place_decides_what_may_be_unpickled():
+    """No module calls a plain unpickler, ``eval``, ``exec`` or ``extractall``, or turns ``allow_pickle`` on."""
+    found = []
+    for path in [*REPOSITORY.glob("aud_dnn/**/*.py"), *REPOSITORY.glob("setup_utils/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.keyword) and node.arg == "allow_pickle" and not (
+                    isinstance(node.value, ast.Constant) and node.value.value is False):
+                found.append(f"{path.name}: allow_pickle")
+            if not isinstance(node, ast.Call):
+                continue
+            call = ast.unparse(node.func)
+            if call in ("eval", "exec", "__import__") or re.search(_UNSAFE, call):
+                found.append(f"{path.name}: {call}")
+    assert not found
+    assert re.search(_UNSAFE, "pickle.loads") and re.search(_UNSAFE, "pd.read_pickle")
+
+
+def test_a_wav_file_that_promises_gigabytes(readers, tmp_path):
+    raw = bytearray(readers["wav"].good[0])
+    raw[40:44] = struct.pack("<I", 2**31)
+    (tmp_path / "x.wav").write_bytes(raw)
+    with pytest.raises(InputError):
+        readers["wav"].read(tmp_path / "x.wav")
