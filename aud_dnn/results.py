@@ -182,7 +182,7 @@ def _write_table(path: Path, table: pd.DataFrame) -> None:
     import pyarrow as pa
 
     table = table.reset_index(drop=True)        # voxel_id is a column, too
-    for name in table.select_dtypes(object):
+    for name in table.columns[[dtype.kind == "O" for dtype in table.dtypes]]:
         try:
             pa.array(table[name], from_pandas=True)
         except pa.ArrowException:               # text and numbers in one column of the metadata: keep them as text
