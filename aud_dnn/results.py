@@ -45,7 +45,7 @@ _PUBLISHED_SCORES, _PUBLISHED_TABLE = "ds.pkl", "df_output.pkl"
 _VOXELS_PER_CHUNK = 512
 _SAFE_IN_FOLDER = " ()[],=+-_.&'!@#$;"     # and letters and digits: they stay as they are
 _PACKED = {"zlib": True, "complevel": 1, "shuffle": True}
-_ALWAYS_STORED = {field.name for field in fields(LayerScores)} - {"alpha_on_plateau"}   # the published runs have no such flag
+_ALWAYS_STORED = {field.name for field in fields(LayerScores)} - {"alpha_on_plateau"}     # the published runs lack this flag
 _MASKS = {"train_mask": "all_train_idxs", "test_mask": "all_test_idxs"}
 _IDENTIFIER = re.compile(r"AUD-MAPPING-Ridge_TARGET-(?P<target>[^_]+)_SOURCE-(?P<source>.+)"
                          r"_RANDNETW-(?P<randnetw>True|False)_ALPHALIMIT-(?P<alphalimit>\d+)")

@@ -432,7 +432,7 @@ def open_activations(paths: ProjectPaths, model: str, stimuli: Stimuli, *, randn
         Unknown model or layer; a file missing; wrong sounds or numbers of rows. Values are checked as they are read.
     """
     suffix = "_randnetw" if randnetw else ""
-    if Path(model).name != model:
+    if Path(model).name != model or model in ("", ".."):
         raise InputError(f"{model!r} is not the name of a model: give the name of its folder below {paths.activations}, "
                          "without a path.")
     folder = paths.model_activations(model)
