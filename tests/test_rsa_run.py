@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aud_dnn import rsa_run
+from aud_dnn import rsa_run, rsa_workers
 from aud_dnn.analyze.rsa_matrix_calculation_all_models import main
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths, find_root
@@ -164,8 +164,8 @@ def test_what_is_there_is_loaded_and_only_the_rest_is_computed(paths, monkeypatc
     assert len(first.report.computed) == 2
     score_part_path(paths.rsa_results, "NH2015", "All", "spectemp", "trained").unlink()
     computed = []
-    original = rsa_run._score_one
-    monkeypatch.setattr(rsa_run, "_score_one", lambda *arguments: computed.append(arguments[2:]) or original(*arguments))
+    original = rsa_workers.score_one
+    monkeypatch.setattr(rsa_workers, "score_one", lambda *arguments: computed.append(arguments[2:]) or original(*arguments))
     second = small(paths)
     assert computed == [("spectemp", "trained", [("NH2015", "All")])]
     assert [unit.model for unit in second.report.loaded] == ["Kell2018word"]
@@ -213,18 +213,18 @@ def test_results_of_other_neural_data_are_not_mixed_in(paths):
 
 
 def test_a_kill_between_two_models_loses_nothing_finished(paths, monkeypatch):
-    original = rsa_run._score_one
+    original = rsa_workers.score_one
 
     def killed(shared, vectors, model, condition, pairs):
         if model == "Kell2018word":
             raise KeyboardInterrupt
         return original(shared, vectors, model, condition, pairs)
 
-    monkeypatch.setattr(rsa_run, "_score_one", killed)
+    monkeypatch.setattr(rsa_workers, "score_one", killed)
     with pytest.raises(KeyboardInterrupt):
         small(paths)
     assert not analysis_path(paths.rsa_results, "NH2015", "All").exists()
-    monkeypatch.setattr(rsa_run, "_score_one", original)
+    monkeypatch.setattr(rsa_workers, "score_one", original)
     run = small(paths)
     assert [unit.model for unit in run.report.loaded] == ["spectemp"]
     assert [unit.model for unit in run.report.computed] == ["Kell2018word"]
@@ -243,7 +243,8 @@ def test_a_users_own_model_joins(paths):
 
 @pytest.mark.parametrize(("changes", "message"), [
     ({"targets": ("NH2016",)}, "NH2015"), ({"rois": ("primary",)}, "Did you mean Primary"),
-    ({"models": ("Kell2018wrod",)}, "Kell2018word"), ({"conditions": ("random",)}, "permuted")])
+    ({"models": ("Kell2018wrod",)}, "Kell2018word"), ({"models": ("../other",)}, "name of its folder"),
+    ({"conditions": ("random",)}, "permuted")])
 def test_unknown_names_are_refused_with_the_nearest(paths, changes, message):
     with pytest.raises(InputError, match=message):
         small(paths, **changes)
@@ -347,6 +348,8 @@ def test_a_damaged_result_file_is_named(paths):
     path.write_bytes(b"not a netCDF file")
     with pytest.raises(InputError, match=r"rsa_NH2015_All\.nc"):
         read_analysis(paths.rsa_results, "NH2015")
+    run = small(paths)  # everything is there in parts: nothing is computed, the file is made again
+    assert not run.report.computed and read_analysis(paths.rsa_results, "NH2015").equals(run.datasets["NH2015", "All"])
     with pytest.raises(MissingDataError, match="rsa_matrix_calculation_all_models"):
         read_analysis(paths.rsa_results, "B2021")
 

@@ -26,8 +26,9 @@ from aud_dnn.paths import find_root
 from aud_dnn.resources import VOXEL_TARGETS
 from aud_dnn.rsa_legacy import write_published_rsa
 from aud_dnn.rsa_results import ALL_VOXELS, CONDITIONS, ROI_CHOICES, condition_name, model_part_path, read_part
-from aud_dnn.rsa_run import RSARun, run_rsa, usable_cores
+from aud_dnn.rsa_run import RSARun, run_rsa
 from aud_dnn.rsa_tables import STATISTICS, all_tables, write_tables
+from aud_dnn.rsa_workers import usable_cores
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
