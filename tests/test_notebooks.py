@@ -69,6 +69,12 @@ def test_the_component_layers_are_recovered(fitted, demo_truth):
         assert chosen[component].mode()[0] == layer
 
 
+def test_predicted_component_responses_have_the_level_of_the_measured_ones(fitted):
+    table = figures.figure_4(fitted, FigureOptions(), [("Kell2018word", False)])[4].table
+    assert table["predicted"].mean() == pytest.approx(table["measured"].mean(), rel=0.05)
+    assert np.corrcoef(table["predicted"], table["measured"])[0, 1] ** 2 > 0.7
+
+
 # --- notebooks and scripts -------------------------------------------------------------------------------------------
 
 def test_there_is_a_notebook_for_every_figure():

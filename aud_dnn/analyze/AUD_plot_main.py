@@ -12,13 +12,19 @@ named, on the figure, too.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__" and not __package__:      # run as a file: import from the repository, not from this folder
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from aud_dnn.arguments import add_bool, add_root, run_script
+
+if TYPE_CHECKING:
+    from aud_dnn.paths import ProjectPaths
 
 PAPER = ("2", "4", "5", "7", "8", "9")
 EXTRAS = ("supplement", "surface", "diagnostics", "aggregate")
@@ -44,7 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
                         help="file formats (default: those of the paper, svg and mostly png)")
     parser.add_argument("--out", type=Path, default=None, metavar="DIR", help="folder for pictures and tests "
                                                                                "(default: results/)")
-    parser.add_argument("--jobs", type=int, default=2, help="processes that aggregate results (default: 2)")
+    parser.add_argument("--jobs", type=int, default=2, help="processes that aggregate and draw (default: 2)")
     add_root(parser)
     return parser
 
@@ -54,35 +60,46 @@ def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
 
     # heavy imports only once the command line is understood: --help answers at once
-    from aud_dnn.aggregate_tables import write_table
-    from aud_dnn.analyze import figures, supplement
     from aud_dnn.figure_inputs import aggregate_all
     from aud_dnn.paths import find_root
 
     paths = find_root(arguments.root)
     chosen = [*PAPER, *EXTRAS] if "all" in arguments.figures else list(dict.fromkeys(arguments.figures))
+    made = aggregate_all(paths, [*arguments.target, "NH2015comp"], jobs=arguments.jobs)
+    print(f"Aggregated {len(made)} sets of results; the tables are in {paths.results}/<model>/outputs/.", flush=True)
+    work = [(paths, name, arguments) for name in chosen if name != "aggregate"]
+    if arguments.jobs > 1 and len(work) > 1:
+        with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+            for lines in pool.map(_make, work):
+                print(lines, flush=True)
+    else:
+        for job in work:
+            print(_make(job), flush=True)
+    return 0
+
+
+def _make(job: tuple[ProjectPaths, str, argparse.Namespace]) -> str:
+    """Draw and save one figure, or one of the extras, and its tests; what to say about it."""
+    from aud_dnn.aggregate_tables import write_table
+    from aud_dnn.analyze import figures, supplement
+
+    paths, name, arguments = job
     options = figures.FigureOptions(
         own_models=tuple(arguments.models), palette=arguments.palette, participants=arguments.participants,
         targets=tuple(arguments.target), conditions=tuple(name == "permuted" for name in dict.fromkeys(arguments.condition)))
     out = arguments.out or paths.results
-    made = aggregate_all(paths, [*arguments.target, "NH2015comp"], jobs=arguments.jobs)
-    print(f"Aggregated {len(made)} sets of results; the tables are in {paths.results}/<model>/outputs/.")
-    for name in chosen:
-        if name == "aggregate":
-            continue
-        folder = out / ("PLOTS_SURF_across-models" if name == "surface" else "PLOTS_across-models")
-        if name in supplement.SUPPLEMENTS:
-            drawings = supplement.SUPPLEMENTS[name](paths, options)
-        else:
-            drawings = figures.draw(paths, name, options, annotate=arguments.annotate)
-        written = drawings.save(folder, arguments.formats)
-        print(f"{name}: {len(drawings)} drawing(s), {len(written)} files in {folder}")
-        for note in drawings.notes:
-            print(f"  {note}")
-        if arguments.stats and name in PAPER:
-            for stem, table in figures.statistics(paths, name, options, drawings).items():
-                print(f"  {write_table(out / 'STATS_across-models' / f'{stem}.csv', table, index=False)}")
-    return 0
+    folder = out / ("PLOTS_SURF_across-models" if name == "surface" else "PLOTS_across-models")
+    if name in supplement.SUPPLEMENTS:
+        drawings = supplement.SUPPLEMENTS[name](paths, options)
+    else:
+        drawings = figures.draw(paths, name, options, annotate=arguments.annotate)
+    written = drawings.save(folder, arguments.formats)
+    lines = [f"{name}: {len(drawings)} drawing(s), {len(written)} files in {folder}",
+             *(f"  {note}" for note in drawings.notes)]
+    if arguments.stats and name in PAPER:
+        for stem, table in figures.statistics(paths, name, options, drawings).items():
+            lines.append(f"  {write_table(out / 'STATS_across-models' / f'{stem}.csv', table, index=False)}")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -61,6 +61,11 @@ def _map_one(paths: ProjectPaths, results: ModelResults, paint: _Painter) -> tup
     found = argmax_layers(results)
     metadata = results.metadata.reset_index(drop=True)
     drawings = Drawings()
+    if "roi_label_general" in metadata:
+        labelled = metadata["roi_label_general"].notna().to_numpy()
+        tied = 100 * (found.n_tied[labelled] > 0).mean() if labelled.any() else 0
+        drawings.notes.append(f"{display_name(model)}{' (permuted)' if results.randnetw else ''} on {target}: {tied:.1f} % "
+                              "of the voxels in a labelled region have several best layers; one is drawn at random.")
     maps = {}
     for name, values in (("pos", found.position.astype(float)), ("rel_pos", found.relative_position)):
         maps[name] = surface.median_by_coordinate(values, metadata)
@@ -100,6 +105,7 @@ def surface_figures(paths: ProjectPaths, options: FigureOptions | None = None) -
                     continue
                 own, relative[model], index = _map_one(paths, results, paint)
                 drawings += own
+                drawings.notes += own.notes
                 pooled.setdefault(model, (results, []))[1].append(index)
             group = {model: table for model, table in relative.items() if model in FIGURE_7_MODELS}
             if group:
