@@ -10,6 +10,7 @@ DEMO := demo
 
 .PHONY: demo test lint figures benchmark clean
 
+
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.10 to 3.13 found; name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
@@ -27,13 +28,27 @@ demo: $(VENV)/.installed
 	$(BIN)/python aud_dnn/AUD_main.py --root $(DEMO) --source_model Kell2018word --source_layer all --target all
 	$(BIN)/python aud_dnn/AUD_main.py --root $(DEMO) --source_model Kell2018word --source_layer all --target all --randnetw True
 	$(BIN)/python aud_dnn/AUD_main.py --root $(DEMO) --source_model spectemp --source_layer all --target all
+	$(BIN)/python aud_dnn/analyze/rsa_matrix_calculation_all_models.py --root $(DEMO) --models Kell2018word spectemp \
+		--target NH2015 --roi All --model_pages False
 	$(BIN)/python -m aud_dnn.demo.report --root $(DEMO)
 
 test: $(VENV)/.installed-test lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
+
+# the notebooks, run on ROOT (default: the demo), as web pages below results/
+ROOT ?= $(DEMO)
+figures: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[notebooks]'
+	AUD_DNN_ROOT=$(abspath $(ROOT)) $(BIN)/python -m jupyter nbconvert --to html --execute --output-dir $(ROOT)/results/notebooks \
+		notebooks/generate_Figure*.ipynb
+
+benchmark: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[benchmark]'
+	$(BIN)/python benchmarks/benchmark_ridge.py
+	$(BIN)/python benchmarks/benchmark_rsa.py
 
 clean:
 	rm -rf $(VENV) $(DEMO)

@@ -10,11 +10,13 @@ import pandas as pd
 from aud_dnn.arguments import run_script
 from aud_dnn.demo import read_truth
 from aud_dnn.demo.truth import NETWORK
+from aud_dnn.files import require_file
 from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.resources import BASELINE_MODEL, MODELS, ROIS, TARGETS, VOXEL_TARGETS
 from aud_dnn.results import read_table, result_folder
 
 FIGURE = "demo_overview"
+RSA_FIGURE = "ALL_MODELS_NH2015_Trained_Human-ModelRSA"
 
 
 def _score_column(target: str) -> str:
@@ -83,6 +85,13 @@ def plot_overview(paths: ProjectPaths) -> Path:
     return written[-1]
 
 
+def rsa_summary(paths: ProjectPaths) -> pd.Series:
+    """RSA score of the trained models and the noise ceiling (NH2015, all voxels), from the csv beside the figure."""
+    plotted = pd.read_csv(require_file(paths.rsa_results / f"{RSA_FIGURE}.csv", "Run the RSA script on the demo first."),
+                          index_col="model")
+    return pd.concat([plotted["score"], pd.Series({"(noise ceiling)": plotted["ceiling_mean"].iloc[0]})])
+
+
 def main(argv: list[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m aud_dnn.demo.report", description=__doc__)
@@ -93,6 +102,9 @@ def main(argv: list[str] | None = None) -> int:
     print("\nBest layer of the trained network, planted and found:\n")
     print(best_layers(paths).to_string())
     print(f"\nFigure: {plot_overview(paths)}")
+    print("\nSimilarity (RSA) of the trained models and the participants, NH2015:\n")
+    print(rsa_summary(paths).to_string(float_format="{:.2f}".format))
+    print(f"\nFigure: {paths.rsa_results / RSA_FIGURE}.pdf")
     return 0
 
 
