@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -87,7 +88,10 @@ def test_every_script_answers_help(script: str, tmp_path: Path) -> None:
     run_as_file = "run as a file" in (REPOSITORY / script).read_text(encoding="utf-8")     # it sets its own import path
     as_module = parts[0] == "aud_dnn" and not run_as_file
     target = ["-m", ".".join(parts)] if as_module else [str(REPOSITORY / script)]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    if parts[0] != "aud_dnn":       # programs beside the package expect it to be installed
+        environment["PYTHONPATH"] = str(REPOSITORY)
     run = subprocess.run([sys.executable, *target, "--help"], capture_output=True, text=True, timeout=120, check=False,
-                         cwd=REPOSITORY if as_module else tmp_path)
+                         cwd=REPOSITORY if as_module else tmp_path, env=environment)
     assert run.returncode == 0, run.stderr
     assert "usage:" in run.stdout and "--" in run.stdout
