@@ -44,3 +44,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str], remedy: str = "") -
 
 class DamagedFileError(InputError):
     """A file is truncated, corrupt, or not of the format that its name promises."""
+
+
+class UnsafePickleError(InputError):
+    """A pickle asks for something that plain data never need; it was not opened."""
