@@ -1,0 +1,8 @@
+"""From sounds to activations: the models of the paper, their permuted controls, and any model of your own.
+
+``spectemp`` needs NumPy and SciPy only; the networks need PyTorch (``pip install '.[extract]'``).
+"""
+
+from aud_dnn.extract.run import Extraction, Extractor, extract
+
+__all__ = ["Extraction", "Extractor", "extract"]
