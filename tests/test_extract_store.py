@@ -28,6 +28,9 @@ class MeanAndSpread:
         self.details = {"scale": scale}
         self.seen, self._stop_after, self._scale = [], stop_after, scale
 
+    def check(self, batch=1):
+        return ""
+
     def prepare(self, samples, rate):
         return self._scale * samples
 

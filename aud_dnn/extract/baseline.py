@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from aud_dnn.cochleagram import DURATION, SAMPLE_RATE, cochleagram, prepare_waveform
+from aud_dnn.cochleagram import DURATION, N_CHANNELS, SAMPLE_RATE, cochleagram, prepare_waveform
 from aud_dnn.errors import unknown_name
-from aud_dnn.spectemp import POOLINGS, pool_power, spectrotemporal_features
+from aud_dnn.spectemp import N_FEATURES, POOLINGS, pool_power, spectrotemporal_features
 
 
 class SpectroTemporalExtractor:
@@ -35,6 +35,11 @@ class SpectroTemporalExtractor:
             "pooling": pooling,
             "preprocessing": "first 2 s, polyphase to 20 kHz, RMS 0.1, clipped to [-1, 1], cochleagram 211 x 390 (float64)",
         }
+
+    def check(self, batch: int = 1) -> str:
+        """The layers and their lengths; there is nothing here that could go wrong with another sound."""
+        lengths = (N_CHANNELS, N_FEATURES, N_FEATURES, N_FEATURES)
+        return "\n".join(f"{layer:22}{length}" for layer, length in zip(("tap", *self.layers), ("values", *lengths)))
 
     def prepare(self, samples: np.ndarray, rate: int) -> np.ndarray:
         """The cochleagram of one sound."""

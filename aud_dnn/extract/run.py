@@ -43,6 +43,9 @@ class Extractor(Protocol):
     max_batch: int | None
     details: dict[str, Any]
 
+    def check(self, batch: int = 1) -> str:
+        """Try the model on noise, refuse what would spoil activations; the table of layers and lengths, as text."""
+
     def prepare(self, samples: np.ndarray, rate: int) -> Any:
         """What the model takes, of one mono sound with samples in [-1, 1]."""
 
@@ -125,6 +128,8 @@ def extract(extractor: Extractor, name: str, paths: ProjectPaths, *, sounds: Pat
     store = ActivationStore(paths.model_activations(name), settings, list(files), extractor.layers, randnetw=randnetw,
                             format=format, overwrite=overwrite)
     missing = store.missing()
+    if missing:
+        extractor.check(batch)
     with tqdm(total=len(files), initial=len(files) - len(missing), unit="sound", desc=name,
               disable=None if progress else True) as bar:
         for start in range(0, len(missing), batch):
