@@ -31,9 +31,24 @@ def add_root(parser: argparse._ActionsContainer) -> None:
                              "(default: $AUD_DNN_ROOT, else the repository)")
 
 
+def show_log(*, verbose: bool) -> None:
+    """Send the project's log to stderr: everything, or only warnings.
+
+    Remarks on single results (``extra={"remark": True}``) are for the log files; scripts sum them up at the end.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    if not verbose:
+        handler.setLevel(logging.WARNING)
+        handler.addFilter(lambda record: not getattr(record, "remark", False))
+    logger = logging.getLogger("aud_dnn")
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
 def run_script(main: Callable[[list[str] | None], int]) -> None:
     """Run a script's ``main``: an :class:`InputError` becomes one line on stderr and exit status 2, Ctrl-C status 130."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
         status = main(None)
     except InputError as error:

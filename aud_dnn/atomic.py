@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
+import socket
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +20,13 @@ class AlreadyFinishedError(FileExistsError):
 
 
 def _beside(path: Path, mark: str) -> Path:
-    return path.with_name(f".{path.name[:100]}{mark}{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    host = socket.gethostname().replace(os.sep, "_")[:40]
+    return path.with_name(f"{_hidden(path, mark)}{host}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+
+
+def _hidden(path: Path, mark: str) -> str:
+    digest = hashlib.sha256(path.name.encode()).hexdigest()[:12]     # names may be too long to carry whole
+    return f".{path.name[:60]}-{digest}{mark}"
 
 
 def _sync(path: Path) -> None:
@@ -92,7 +100,40 @@ def restore_replaced(path: Path) -> bool:
     path = Path(path)
     if path.exists() or not path.parent.is_dir():
         return False
-    for replaced in sorted(path.parent.glob(f".{path.name[:100]}{_REPLACED_MARK}*")):
+    prefix = _hidden(path, _REPLACED_MARK)
+    for replaced in sorted(candidate for candidate in path.parent.iterdir() if candidate.name.startswith(prefix)):
         replaced.rename(path)
         return True
     return False
+
+
+def remove_abandoned(path: Path) -> int:
+    """Remove what killed runs on this host left half-written for ``path``; returns how many there were.
+
+    What a run that is still alive, or a run on another host, is writing stays.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        return 0
+    removed = 0
+    for mark in (STAGING_MARK, _REPLACED_MARK):
+        prefix = f"{_hidden(path, mark)}{socket.gethostname().replace(os.sep, '_')[:40]}-"
+        for leftover in path.parent.iterdir():
+            process = leftover.name.removeprefix(prefix).split("-")[0]
+            if leftover.name.startswith(prefix) and process.isdigit() and not _is_alive(int(process)):
+                if leftover.is_dir():
+                    shutil.rmtree(leftover, ignore_errors=True)
+                else:
+                    leftover.unlink(missing_ok=True)
+                removed += 1
+    return removed
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:         # alive, but somebody else's
+        return True
+    return True

@@ -28,7 +28,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-MAX_RECORDS = 2_000_000  # lists, dicts, sets, marks and calls; the published files hold some ten thousand
+MAX_RECORDS = 1_000_000  # lists, dicts, sets and calls; the largest published file needs some hundred thousand
+MAX_MARKS = 1000  # containers that are open at the same time
 MAX_KEY_TUPLE = 32
 _INT_KEYS = range(-(2**63), 2**64)
 _INSTRUCTION_NAMES = {ord(code.code): code.name for code in pickletools.opcodes}
@@ -82,7 +83,7 @@ class Budget:
 def key_of(value: Any) -> Any:
     """Return ``value`` as a key of a dictionary, or refuse it."""
     kind = type(value)
-    if kind is str or kind is float or kind is bool or value is None or isinstance(value, np.generic):
+    if kind in (str, float, bool, bytes) or value is None or isinstance(value, np.generic):
         return value
     if kind is int and value in _INT_KEYS:
         return value
@@ -212,7 +213,8 @@ class PickleMachine:
     # containers
 
     def _mark(self) -> None:
-        self._count()
+        if len(self._below) == MAX_MARKS:
+            raise RefusalError(f"nests more than {MAX_MARKS} containers")
         self._below.append(self._stack)
         self._stack = []
 

@@ -18,6 +18,7 @@ import pandas as pd
 from .pickle_machine import Call, DamageError, Name, RefusalError
 from .safe_pickle import Builder, dtype_of
 
+MAX_COLUMNS = 10_000  # a result table has some thirty
 _MASKED = [f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)] + ["Float32", "Float64", "Boolean"]
 
 TABLE_NAMES = {
@@ -134,10 +135,8 @@ def _backed(builder: Builder, record: Call) -> Any:
     state = record.state
     if type(family) is not Name or type(state) is not tuple or len(state) not in (2, 3):
         raise DamageError("holds a column without its contents")
-    dtype, values = state[:2]
-    if type(values) is not Call:
-        raise DamageError("holds a column without its values")
-    values = _array(builder, values, n_dims=1)
+    dtype, values = state[0], _array(builder, state[1], n_dims=1)
+    builder.budget.spend(len(values))
     if family.kind == "Categorical":
         return _categories(builder, dtype, values)
     if family.kind == "StringArray":
@@ -180,7 +179,7 @@ def _arrow_text(builder: Builder, record: Call) -> Any:
         raise RefusalError("asks for an Arrow column of another type than text")
     if not all(type(number) is int and 0 <= number < 2**48 for number in (length, start)) or type(buffers) is not list:
         raise DamageError("holds a text column of an impossible length")
-    bits, ends, text = (_buffer(builder, buffer) for buffer in (*buffers, None, None, None)[:3])
+    bits, ends, text = (_buffer(buffer) for buffer in (*buffers, None, None, None)[:3])
     if length == 0:
         return _text([], state.get("_dtype"))
     width = np.dtype("<i4" if alias == "string" else "<i8")
@@ -198,7 +197,7 @@ def _arrow_text(builder: Builder, record: Call) -> Any:
     return _text(values, state.get("_dtype"))
 
 
-def _buffer(builder: Builder, record: Any) -> bytes | memoryview:
+def _buffer(record: Any) -> bytes | memoryview:
     if record is None:
         return b""
     if not _is(record, "py_buffer") or len(record.arguments) != 1 or type(record.arguments[0]) not in (bytes, memoryview):
@@ -271,10 +270,19 @@ def _axes(builder: Builder, axes: Any, n_axes: int) -> list[pd.Index]:
     return axes
 
 
+def _pay_for_copy(builder: Builder, column: Any) -> None:
+    """Many tables may share one block in a pickle, but each gets a copy here. An object counts as the byte that it took."""
+    plain = type(column) is np.ndarray and column.dtype.kind != "O"
+    builder.budget.spend(column.nbytes if plain else len(column))
+
+
 def _frame(builder: Builder, record: Call) -> pd.DataFrame:
     state = _state(record)
     axes, blocks = _blocks(state.get("_mgr", state.get("_data")))
     columns, rows = _axes(builder, axes, 2)
+    if len(columns) > MAX_COLUMNS:
+        raise RefusalError(f"holds a table of {len(columns)} columns; at most {MAX_COLUMNS} are read")
+    builder.budget.spend(1000 + 100 * len(columns))
     series: dict[int, pd.Series] = {}
     for values, placement in blocks:
         values = builder.build(values)
@@ -285,6 +293,7 @@ def _frame(builder: Builder, record: Call) -> pd.DataFrame:
         for column, content in zip(placement, block):
             if column in series or not 0 <= column < len(columns) or getattr(content, "shape", None) != (len(rows),):
                 raise DamageError("holds a table whose columns are out of place or not as long as its rows")
+            _pay_for_copy(builder, content)
             series[column] = pd.Series(content, index=rows, dtype=content.dtype, copy=False)
     if len(series) != len(columns):
         raise DamageError(f"holds a table of {len(columns)} columns with {len(series)} of them filled")
@@ -304,6 +313,8 @@ def _series(builder: Builder, record: Call) -> pd.Series:
     if getattr(values, "shape", None) != (len(rows),):
         raise DamageError("holds a column that is not as long as its rows")
     name = builder.atom(state.get("_name", state.get("name")))
+    builder.budget.spend(1000)
+    _pay_for_copy(builder, values)
     return pd.Series(values, index=rows, dtype=values.dtype, name=name)
 
 
@@ -333,6 +344,7 @@ def _variable(builder: Builder, name: Any, record: Any) -> tuple[tuple[str, ...]
         values = _coordinate(builder, _state(values))
     else:
         values = _array(builder, values)
+    builder.budget.spend(300)
     return dims, values, dict(builder.build(state.get("_attrs") or {}))
 
 

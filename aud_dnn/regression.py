@@ -83,8 +83,10 @@ class TestPredictions:
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use: those it may run on, at most ``OMP_NUM_THREADS`` where that is set."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(cores, int(limit))) if limit.isdigit() else cores
 
 
 def decompose_splits(design: Design, splits: Splits, alphas: np.ndarray, n_threads: int | None = None) -> list[SplitRidge]:
@@ -151,10 +153,37 @@ def score_responses(decomposed: Sequence[SplitRidge], responses: np.ndarray, spl
     return scores, predictions
 
 
+def predict_mean_responses(decomposed: Sequence[SplitRidge], responses: np.ndarray, splits: Splits) -> np.ndarray:
+    """Predictions of the mean responses to all sounds, training sounds included, with the training mean added back.
+
+    For looking at single voxels; :func:`score_responses` keeps predictions for the test sounds of all of them.
+
+    Parameters
+    ----------
+    decomposed : sequence of SplitRidge
+    responses : array of shape (n_sounds, n_voxels, n_repetitions)
+    splits : Splits
+
+    Returns
+    -------
+    array of shape (n_splits, n_sounds, n_voxels)
+    """
+    measured = responses.mean(axis=2)
+    predicted = np.empty((len(splits), *measured.shape))
+    for s, (split, train, test) in enumerate(zip(decomposed, splits.train, splits.test)):
+        level = measured[train].mean(axis=0)
+        z = project(split, (measured[train] - level)[:, None])
+        chosen = select_alphas(split, z).index[0]
+        weights = split.shrinkage[:, chosen] * z[:, 0] * split.prediction_scale[chosen]
+        predicted[s, train] = split.basis @ (split.singular[:, None] * weights) + level
+        predicted[s, test] = split.test_scores @ weights + split.test_means @ weights + level
+    return predicted
+
+
 def _score_block(decomposed: Sequence[SplitRidge], responses: np.ndarray, splits: Splits, voxels: slice,
                  scores: LayerScores, predictions: TestPredictions | None) -> None:
     """All splits for a block of voxels."""
-    block = np.ascontiguousarray(responses[:, voxels].transpose(0, 2, 1), dtype=np.float64)
+    block = np.array(responses[:, voxels].transpose(0, 2, 1), dtype=np.float64, order="C")     # a copy: centred in place
     level = block.mean(axis=0)
     block -= level
     mean_response = block.mean(axis=1) if block.shape[1] > 1 else block[:, 0]
@@ -178,8 +207,9 @@ def _score_split(split: SplitRidge, train: np.ndarray, test: np.ndarray, level: 
                  scores: LayerScores, predictions: TestPredictions | None) -> None:
     """One split for one block.
 
-    ``train`` (n_train, n_repetitions, n_voxels) and ``test`` (n_test, n_voxels; the mean over repetitions) have had ``level``
-    (n_repetitions, n_voxels) taken out. Series 0 below is the mean over repetitions; 1, 2, … are the single repetitions.
+    ``train`` (n_train, n_repetitions, n_voxels) and ``test`` (n_test, n_voxels; the mean over repetitions) have
+    had ``level`` (n_repetitions, n_voxels) taken out. Series 0 below is the mean over repetitions; 1, 2, … are the
+    single repetitions.
     """
     voxels, s = where
     n_train, n_test = len(train), len(test)

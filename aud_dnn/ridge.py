@@ -16,8 +16,8 @@ left), z = Uᵀy. Then with d_j = α / (λ_j + α)
 so each alpha is a fixed n × (n−1) matrix A_α = diag(1/h) U diag(d) applied to z, and the error is ‖A_α z‖² / n.
 
 **Exact choice, mostly in single precision.** With A_αᵀA_α = CᵀC (C upper triangular), ‖A_α z‖ = ‖C z‖. All ‖C z‖ are first
-computed in float32, each with a bound on its error (below); only alphas whose interval overlaps that of the best are computed
-again, in float64. Alphas at the two ends of the grid, where A_α hardly changes, are screened by one representative whose
+computed in float32, each with a bound on its error; only alphas whose interval overlaps that of the best are computed again,
+in float64. Alphas at the two ends of the grid, where A_α hardly changes, are screened by one representative whose
 interval is widened by the largest ‖A_α − A_rep‖_F. For large α, A_α is nearly linear in 1/α: where the two ends of that run
 show that the error rises (or falls) all along it, by more than the bend, its best alpha is an end. So the choice is the one
 that float64 would make throughout.
@@ -209,7 +209,8 @@ def decompose(design: Design, train: np.ndarray, test: np.ndarray, alphas: np.nd
     scores[:, np.linalg.norm(scores, axis=0) <= resolved] = 0.0
 
     eigenvalues = singular**2
-    scaled_alphas = np.clip(alphas / design.scale / design.scale, *_ALPHA_RANGE)
+    with np.errstate(over="ignore", under="ignore"):
+        scaled_alphas = np.clip(alphas / design.scale / design.scale, *_ALPHA_RANGE)
     prediction_scale = 1.0 / (eigenvalues[0] + scaled_alphas)
     shrinkage = singular[:, None] / ((eigenvalues[:, None] + scaled_alphas) * prediction_scale)
     operators = _leave_one_out_operators(basis, eigenvalues, scaled_alphas)

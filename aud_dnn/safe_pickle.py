@@ -32,6 +32,9 @@ Allowed = Literal["arrays", "tables", "dataset"]
 
 MAX_DEPTH = 64
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
+_DTYPE = re.compile(
+    r"(?P<kind>b(?=1$)|[iu](?=[1248]$)|f(?=[248]$)|c(?=(?:8|16)$)|[SU](?=[1-9])|O(?=8?$|4$))(?P<size>[0-9]{0,7})"
+)
 _OPEN = object()  # stands for a container while its contents are built
 
 ARRAY_NAMES = {
@@ -224,11 +227,6 @@ def dtype_of(record: Any) -> np.dtype:
     if type(state[5]) is not int or state[5] not in (-1, dtype.itemsize):
         raise DamageError(f"holds the dtype {code!r} with another item size")
     return dtype
-
-
-_DTYPE = re.compile(
-    r"(?P<kind>b(?=1$)|[iu](?=[1248]$)|f(?=[248]$)|c(?=(?:8|16)$)|[SU](?=[1-9])|O(?=8?$|4$))(?P<size>[0-9]{0,9})"
-)
 
 
 def _payload(value: Any) -> memoryview | bytes:

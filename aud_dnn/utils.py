@@ -291,6 +291,11 @@ class Activations:
         self._keys = keys
         self._stimuli = stimuli
 
+    @property
+    def stimulus_ids(self) -> tuple[str, ...]:
+        """Sound ids of the rows."""
+        return self._stimuli.ids
+
     def items(self) -> Iterator[tuple[str, np.ndarray]]:
         """Layer after layer, each read when it is asked for."""
         raise NotImplementedError

@@ -1,0 +1,70 @@
+"""Predict fMRI voxel responses (or response components) from the activations of a model's layers by ridge regression.
+
+    python aud_dnn/AUD_main.py --source_model Kell2018word --source_layer relu2 --target NH2015
+    python aud_dnn/AUD_main.py --source_model AST --source_layer all --target NH2015 B2021 NH2015comp
+
+Reads model-actv/<model>/ and data/neural/<target>/, writes results/<model>/AUD-MAPPING-Ridge_…/. Results that are already
+there are kept; run the same command again after a stop and it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+if __name__ == "__main__" and not __package__:      # run as a file: import from the repository, not from this folder
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from aud_dnn.arguments import add_bool, add_root, run_script, show_log
+from aud_dnn.errors import unknown_name
+from aud_dnn.resources import TARGETS
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line. Flags, meanings and defaults are those of the published script."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source_model", default="Kell2018word", metavar="MODEL",
+                        help="model: a name of the registry, or the folder of your own model below model-actv/ "
+                             "(default: Kell2018word)")
+    parser.add_argument("--source_layer", nargs="+", default=["relu2"], metavar="LAYER",
+                        help="one or more layers, or `all` (default: relu2)")
+    parser.add_argument("--target", nargs="+", default=["NH2015"], metavar="TARGET",
+                        help=f"one or more of {', '.join(TARGETS)}, or `all` (default: NH2015)")
+    parser.add_argument("--alphalimit", type=int, default=50, metavar="L",
+                        help="the grid of ridge penalties is 10^(L-1), …, 10^-L (default: 50, as published)")
+    add_bool(parser, "--randnetw", False, "use the network with permuted weights")
+    add_bool(parser, "--save_plot", False, "also save diagnostic pictures: predicted against measured responses for every "
+                                           "500th voxel, and an overview of scores and alphas")
+    add_bool(parser, "--save_preds", True, "save the predictions for the test sounds")
+    add_bool(parser, "--verbose", False, "log to the terminal what goes to the log file")
+    add_bool(parser, "--legacy_pickles", False, "also write df_output.pkl, ds.pkl and y_preds_test*.pkl as published")
+    parser.add_argument("--overwrite", action="store_true", help="fit again what is already there")
+    add_root(parser)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse the command line, fit, print the closing table."""
+    arguments = build_parser().parse_args(argv)
+    targets = TARGETS if arguments.target == ["all"] else tuple(dict.fromkeys(arguments.target))
+    for target in targets:
+        if target not in TARGETS:
+            raise unknown_name("target", target, [*TARGETS, "all"])
+    layers = None if arguments.source_layer == ["all"] else tuple(dict.fromkeys(arguments.source_layer))
+    show_log(verbose=arguments.verbose)
+
+    # heavy imports only once the command line is understood: --help answers at once
+    from aud_dnn.fitting import FitOptions, fit_model, outcome_table
+    from aud_dnn.paths import find_root
+
+    options = FitOptions(arguments.source_model, layers, targets, randnetw=arguments.randnetw,
+                         alphalimit=arguments.alphalimit, save_plot=arguments.save_plot, save_preds=arguments.save_preds,
+                         legacy_pickles=arguments.legacy_pickles, overwrite=arguments.overwrite)
+    outcomes = fit_model(find_root(arguments.root), options)
+    print(outcome_table(outcomes))
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)

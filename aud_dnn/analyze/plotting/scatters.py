@@ -1,0 +1,276 @@
+"""Models (or layers) as points: seeds, layer positions, components against each other, consistency, dimensionality."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from aud_dnn import stats
+from aud_dnn.across_models import AcrossModels, ComponentScores, RegionPositions
+from aud_dnn.aggregate_tables import CV_NAME
+from aud_dnn.analyze.plotting.style import (
+    Drawing,
+    PointStyle,
+    component_name,
+    display_name,
+    format_p,
+    identity_line,
+    mark_incomplete,
+    model_styles,
+    new_figure,
+    paper_style,
+    value_label,
+)
+from aud_dnn.resources import COMPONENTS, MODELS
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Axis limits; None leaves them to the data, equal on both axes where ``equal``."""
+
+    x: tuple[float, float] | None = None
+    y: tuple[float, float] | None = None
+    equal: bool = True
+
+    def apply(self, ax: Axes) -> None:
+        if self.x is None and self.y is None and self.equal:
+            low = min(ax.get_xlim()[0], ax.get_ylim()[0])
+            high = max(ax.get_xlim()[1], ax.get_ylim()[1])
+            ax.set(xlim=(low, high), ylim=(low, high))
+        if self.x is not None:
+            ax.set_xlim(self.x)
+        if self.y is not None:
+            ax.set_ylim(self.y)
+
+
+def draw_points(ax: Axes, x: np.ndarray, y: np.ndarray, styles: Sequence[PointStyle], *, xerr: np.ndarray | None = None,
+                yerr: np.ndarray | None = None, size: float = 7.5, bar_width: float = 1.5) -> None:
+    """One marker per point, with error bars without caps."""
+    for place, style in enumerate(styles):
+        fill = style.color if style.filled else "none"
+        ax.errorbar(x[place], y[place], xerr=None if xerr is None else xerr[place],
+                    yerr=None if yerr is None else yerr[place], fmt=style.marker, markersize=size, color=style.color,
+                    markerfacecolor=fill, markeredgecolor=style.color, elinewidth=bar_width, capsize=0)
+
+
+def legend_right(ax: Axes, labels: Sequence[str], styles: Sequence[PointStyle], *, size: float = 10,
+                 columns: int = 1) -> None:
+    """A legend of points right of the axis."""
+    handles = [Line2D([], [], linestyle="none", marker=style.marker, color=style.color, markersize=8,
+                      markerfacecolor=style.color if style.filled else "none") for style in styles]
+    ax.legend(handles, labels, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=size, ncols=columns)
+
+
+def correlation_text(x: np.ndarray, y: np.ndarray, decimals: int = 2) -> str:
+    """``$R^2$=0.92, p=1.2e-05``: square of Pearson's r and its p."""
+    r, p, _ = stats.pearson(x, y)
+    return f"$R^2$={r**2:.{decimals}f}, {format_p(p)}"
+
+
+def _condition(randnetw: bool) -> str:
+    return "_randnetw" if randnetw else ""
+
+
+def seed_scatter(data: AcrossModels, pairs: Sequence[tuple[str, str]], *, limits: Limits, suffix: str = "",
+                 palette: str = "paper") -> Drawing | None:
+    """First against second training run of the same networks (Figure 2).
+
+    Errors are within-participant errors over the plotted models only. None where no pair has both results.
+    """
+    present = [(a, b) for a, b in pairs if a in data.scores and b in data.scores]
+    if not present:
+        return None
+    summary = data.summary([model for pair in present for model in pair])
+    mean, error = f"{data.value}_mean", f"{data.value}_yerr"
+    first, second = [a for a, _ in present], [b for _, b in present]
+    x, y = summary.loc[first, mean].to_numpy(), summary.loc[second, mean].to_numpy()
+    styles = [model_styles(first, palette)[model] for model in first]
+    with paper_style():
+        figure = new_figure(7, 7)
+        ax = figure.add_subplot()
+        draw_points(ax, x, y, styles, xerr=summary.loc[first, error].to_numpy(), yerr=summary.loc[second, error].to_numpy(),
+                    size=10, bar_width=2)
+        limits.apply(ax)
+        _warn_outside(ax, x, y)
+        identity_line(ax, color="black")
+        ax.set_box_aspect(1)
+        ax.text(0.95, 0.05, correlation_text(x, y), transform=ax.transAxes, ha="right", va="bottom")
+        ax.set_xlabel(f"{value_label(data.value)} Seed 1")
+        ax.set_ylabel(f"{value_label(data.value)} Seed 2")
+        ax.set_title(f"{data.target}{' randnetw' if data.randnetw else ''}")
+        legend_right(ax, first, styles)
+        mark_incomplete(figure, [model for model in data.missing if any(model in pair for pair in pairs)], notes=data.notes)
+    r, p, n = stats.pearson(x, y)
+    table = summary.rename_axis("source_model").assign(
+        models1=", ".join(first), models2=", ".join(second), r=r, r2=r**2, p=p, target=data.target,
+        randnetw=str(data.randnetw))
+    stem = (f"across-models_roi-None_{data.target}{_condition(data.randnetw)}_{CV_NAME}_within_subject_sem_"
+            f"n-models={n}_{data.value}{suffix}")
+    return Drawing(figure, stem, table)
+
+
+def component_seed_scatter(data: ComponentScores, pairs: Sequence[tuple[str, str]], *, limits: Limits, suffix: str = "",
+                           palette: str = "paper") -> Drawing | None:
+    """First against second training run on each component (supplement); errors over iterations."""
+    present = [(a, b) for a, b in pairs if a in data.mean and b in data.mean]
+    if not present:
+        return None
+    first, second = [a for a, _ in present], [b for _, b in present]
+    styles = [model_styles(first, palette)[model] for model in first]
+    rows = []
+    with paper_style():
+        figure = new_figure(28, 6)
+        for ax, component in zip(figure.subplots(1, len(COMPONENTS)), COMPONENTS):
+            x, y = data.mean.loc[component, first].to_numpy(), data.mean.loc[component, second].to_numpy()
+            draw_points(ax, x, y, styles, xerr=data.sem.loc[component, first].to_numpy(),
+                        yerr=data.sem.loc[component, second].to_numpy())
+            limits.apply(ax)
+            _warn_outside(ax, x, y)
+            identity_line(ax, color="black")
+            ax.set_box_aspect(1)
+            ax.text(0.95, 0.05, correlation_text(x, y), transform=ax.transAxes, ha="right", va="bottom")
+            ax.set(xlabel="Seed 1", ylabel="Seed 2", title=component)
+            r, p, _ = stats.pearson(x, y)
+            rows += [{"comp": component, "source_model": model, data.value: data.mean.loc[component, model],
+                      f"{data.value}_sem_over_it": data.sem.loc[component, model], "r": r, "r2": r**2, "p": p}
+                     for model in (*first, *second)]
+        legend_right(ax, [display_name(model) for model in first], styles)
+        mark_incomplete(figure, [model for model in data.missing if any(model in pair for pair in pairs)], notes=data.notes)
+    stem = (f"across-models_roi-None_NH2015comp{_condition(data.randnetw)}_{CV_NAME}_{data.value}_sem_over_it_"
+            f"n-models={len(rows)}{data.value}{suffix}")
+    return Drawing(figure, stem, pd.DataFrame(rows).set_index("comp"))
+
+
+def _warn_outside(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    """Published limits may hide points of other models; say so on the axis rather than lose them."""
+    (x_low, x_high), (y_low, y_high) = ax.get_xlim(), ax.get_ylim()
+    hidden = int(((x < x_low) | (x > x_high) | (y < y_low) | (y > y_high)).sum())
+    if hidden:
+        ax.text(0.03, 0.97, f"{hidden} point(s) outside the limits", transform=ax.transAxes, ha="left", va="top",
+                color="firebrick", fontsize=9)
+
+
+def region_scatter(data: RegionPositions, x: str, y: str, *, palette: str = "paper", annotate: bool = False,
+                   suffix: str = "") -> Drawing:
+    """Relative best-layer position in two regions, one point per model (Figure 7, regression).
+
+    Limits are 0.1 to 0.9 for the published selection of trained models, otherwise -0.02 to 1.02.
+    """
+    table = data.pair(x, y)
+    means = table[["primary_mean", "non_primary_mean"]].to_numpy()
+    narrow = not data.randnetw and means.min() >= 0.1 and means.max() <= 0.9
+    styles = [model_styles(table.index, palette)[model] for model in table.index]
+    with paper_style():
+        figure = new_figure(10, 5)
+        ax = figure.add_subplot()
+        identity_line(ax, alpha=0.4)
+        draw_points(ax, means[:, 0], means[:, 1], styles, xerr=table["primary_yerr"].to_numpy(),
+                    yerr=table["non_primary_yerr"].to_numpy())
+        ax.set_aspect("equal")
+        limits = (0.1, 0.9) if narrow else (-0.02, 1.02)
+        ax.set(xlim=limits, ylim=limits)
+        ticks = np.arange(0.1, 1, 0.2) if narrow else np.arange(0, 1.1, 0.2)
+        ax.set_xticks(ticks)
+        ax.set_yticks(ticks)
+        ax.set_xlabel(f"Relative best layer: {x}", fontsize=17)
+        ax.set_ylabel(f"Relative best layer: {y}", fontsize=17)
+        ax.set_title(f"{data.target}{' randnetw' if data.randnetw else ''} collapse: median, rel_pos", fontsize=12)
+        if annotate:
+            for model, (left, up) in zip(table.index, means):
+                ax.annotate(display_name(model), (left, up), xytext=(4, 4), textcoords="offset points", fontsize=6)
+        legend_right(ax, [display_name(model) for model in table.index], styles, size=9)
+        mark_incomplete(figure, data.missing, notes=data.notes, y=-0.06)
+    stem = (f"across-models_scatter{'_annotated' if annotate else ''}{suffix}_within_subject_sem_roi_label_general_{x}-{y}_"
+            f"{data.target}{_condition(data.randnetw)}_rel_pos-median_{data.value}")
+    return Drawing(figure, stem, table.assign(target=data.target, randnetw=str(data.randnetw)))
+
+
+def _marker_style(model: str, palette: str) -> PointStyle:
+    """Black markers by task for the networks of Figure 9; clean twins open, other models as in the other figures."""
+    task = model.removesuffix("Seed2")
+    if task in MODELS and task.endswith("Clean"):
+        return PointStyle("black", MODELS[task.removesuffix("Clean")].marker or "o", filled=False)
+    marker = MODELS[model].marker if model in MODELS else None
+    if marker:
+        return PointStyle("black", marker, filled=marker != "o")
+    return model_styles([model], palette)[model]
+
+
+def component_pair_scatter(data: ComponentScores, x: str, y: str, order: Sequence[str], *, suffix: str = "",
+                           palette: str = "paper") -> Drawing:
+    """Two components against each other, one black marker per in-house network (Figure 9B): shape is the task."""
+    models = [model for model in order if model in data.models]
+    models += [model for model in data.models if model not in models]
+    styles = [_marker_style(model, palette) for model in models]
+    number = {component: place for place, component in enumerate(COMPONENTS, start=1)}
+    limits = (0, 1) if data.randnetw else (0.5, 1)
+    with paper_style():
+        figure = new_figure(6, 6)
+        ax = figure.add_subplot()
+        identity_line(ax)
+        points = data.mean.loc[x, models].to_numpy(), data.mean.loc[y, models].to_numpy()
+        draw_points(ax, *points, styles, size=8.7)
+        ax.set(xlim=limits, ylim=limits)
+        _warn_outside(ax, *points)
+        ax.set_box_aspect(1)
+        for axis, component in ((ax.xaxis, x), (ax.yaxis, y)):
+            axis.set_label_text(f'{value_label(data.value)} Component {number[component]}: "{component_name(component)}"')
+        ax.set_title(f"NH2015comp{' randnetw' if data.randnetw else ''}", fontsize=12)
+        legend_right(ax, models, styles)
+        mark_incomplete(figure, data.missing, notes=data.notes)
+    table = pd.DataFrame({component: data.mean.loc[component, models] for component in (x, y)}).rename_axis("source_model")
+    stem = (f"Component-{number[x]}-Component-{number[y]}_scatter_NH2015comp{_condition(data.randnetw)}{suffix}"
+            "_symbols-True_black-True")
+    return Drawing(figure, stem, table)
+
+
+def value_scatter(table: pd.DataFrame, x: str, y: str, models: Sequence[str], *, stem: str, labels: tuple[str, str],
+                  title: str, limits: Limits, palette: str = "paper", identity: bool = True, size: tuple[float, float] = (8, 8),
+                  xerr: str | None = None, yerr: str | None = None, missing: Sequence[str] = (),
+                  notes: Sequence[str] = ()) -> Drawing | None:
+    """Two columns of a table against each other, one point per row coloured by its model (consistency, dimensionality).
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per model or per layer. Rows with a NaN in either column are left out.
+    x, y, xerr, yerr : str
+        Columns.
+    models : sequence of str
+        The model of each row.
+    stem, labels, title, limits, identity, size : see the figures that use this
+
+    Returns
+    -------
+    Drawing or None
+        None where fewer than two rows are complete.
+    """
+    known = table[[x, y]].notna().all(axis=1).to_numpy()
+    shown, owners = table[known], [model for model, use in zip(models, known) if use]
+    if len(shown) < 2:
+        return None
+    unique = list(dict.fromkeys(owners))
+    styles = model_styles(unique, palette)
+    points = shown[x].to_numpy(dtype=float), shown[y].to_numpy(dtype=float)
+    r, p, n = stats.pearson(*points)
+    with paper_style():
+        figure = new_figure(*size)
+        ax = figure.add_subplot()
+        draw_points(ax, *points, [styles[model] for model in owners], bar_width=1,
+                    xerr=shown[xerr].to_numpy() if xerr else None, yerr=shown[yerr].to_numpy() if yerr else None)
+        limits.apply(ax)
+        _warn_outside(ax, *points)
+        if identity:
+            identity_line(ax)
+        ax.set_box_aspect(1)
+        ax.set(xlabel=labels[0], ylabel=labels[1])
+        ax.set_title(f"{title}\n$R^2$={r**2:.3f}, {format_p(p)}, n={n}", fontsize=12)
+        ax.text(0.97, 0.03, f"$R^2$={r**2:.2f}", transform=ax.transAxes, ha="right", va="bottom", fontsize=16)
+        legend_right(ax, [display_name(model) for model in unique], [styles[model] for model in unique], size=9)
+        mark_incomplete(figure, missing, notes=notes)
+    return Drawing(figure, stem, table.assign(r=r, r2=r**2, p=p, n=n))

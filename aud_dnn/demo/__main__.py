@@ -1,0 +1,30 @@
+"""Make the demo data set: ``python -m aud_dnn.demo --root demo``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from aud_dnn.arguments import run_script
+from aud_dnn.demo.making import OWN_MODEL, make_demo
+from aud_dnn.demo.truth import NETWORK, TRUTH_FILE
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m aud_dnn.demo",
+                                     description="Make a small data set with known truth, in the published layout.")
+    parser.add_argument("--root", type=Path, default=Path("demo"), metavar="DIR", help="folder to make (default: demo)")
+    parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier demo in the same folder")
+    arguments = parser.parse_args(argv)
+    truth = make_demo(arguments.root, arguments.seed, overwrite=arguments.overwrite)
+    print(f"Made the demo in {arguments.root}: " + ", ".join(f"{target} with {len(voxels.voxel_id)} voxels"
+                                                             for target, voxels in truth.voxels.items())
+          + f"; models {NETWORK}, DCASE2020, spectemp and {OWN_MODEL}. What was planted is in "
+            f"{arguments.root / TRUTH_FILE}.")
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,100 @@
+"""What the pipeline found in the demo, beside what was planted: ``python -m aud_dnn.demo.report --root demo``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from aud_dnn.arguments import run_script
+from aud_dnn.demo import read_truth
+from aud_dnn.demo.truth import NETWORK
+from aud_dnn.paths import ProjectPaths, find_root
+from aud_dnn.resources import BASELINE_MODEL, MODELS, ROIS, TARGETS, VOXEL_TARGETS
+from aud_dnn.results import read_table, result_folder
+
+FIGURE = "demo_overview"
+
+
+def _score_column(target: str) -> str:
+    return "median_r2_test_c" if target in VOXEL_TARGETS else "median_r2_test"
+
+
+def layer_scores(paths: ProjectPaths, model: str, target: str, randnetw: bool, roi: str | None = None) -> pd.Series:
+    """Median score over voxels (of one region) or components, per layer."""
+    medians = {}
+    for layer in MODELS[model].layer_names:
+        table = read_table(result_folder(paths, model, layer, target, randnetw))
+        if roi is not None:
+            table = table[table["roi_label_general"] == roi]
+        medians[layer] = float(table[_score_column(target)].median())
+    return pd.Series(medians)
+
+
+def score_summary(paths: ProjectPaths) -> pd.DataFrame:
+    """Median scores of every layer of the demo's network, trained and permuted, and of the baseline."""
+    columns = {(target, "permuted" if randnetw else "trained"): layer_scores(paths, NETWORK, target, randnetw)
+               for target in TARGETS for randnetw in (False, True)}
+    summary = pd.DataFrame(columns)
+    for target in TARGETS:
+        summary.loc[f"({BASELINE_MODEL})", (target, "trained")] = layer_scores(paths, BASELINE_MODEL, target, False).iloc[0]
+    return summary
+
+
+def best_layers(paths: ProjectPaths) -> pd.DataFrame:
+    """Best layer of the trained network per region, per data set, and the one that was planted."""
+    planted = read_truth(paths.root).roi_layers
+    found = {target: {roi: layer_scores(paths, NETWORK, target, False, roi).idxmax() for roi in ROIS}
+             for target in VOXEL_TARGETS}
+    return pd.DataFrame({"planted": {roi: planted[roi] for roi in ROIS}, **found})
+
+
+def plot_overview(paths: ProjectPaths) -> Path:
+    """Score per layer, trained and permuted, and per region; saved below ``results/``."""
+    import matplotlib.pyplot as plt
+
+    from aud_dnn.analyze.plotting.style import BASELINE_COLOR, layer_legend, paper_style, roi_color, save_figure
+
+    planted = read_truth(paths.root).roi_layers
+    layers = MODELS[NETWORK].layer_names
+    rows = {}
+    with paper_style():
+        figure, axes = plt.subplots(1, 2, figsize=(12, 4.8), sharey=True, layout="constrained")
+        for randnetw, label in ((False, "Trained network"), (True, "Permuted network")):
+            rows[label] = scores = layer_scores(paths, NETWORK, "NH2015", randnetw)
+            axes[0].plot(scores.to_numpy(), "o-", color="darkslateblue", alpha=0.35 if randnetw else 1, label=label)
+        baseline = layer_scores(paths, BASELINE_MODEL, "NH2015", False).iloc[0]
+        axes[0].axhline(baseline, color=BASELINE_COLOR, linestyle="--", label="SpectroTemporal", zorder=0)
+        axes[0].legend(frameon=False, fontsize=10, loc="upper left")
+        axes[0].set(title="All voxels", ylabel="Median noise-corrected $R^2$", ylim=(0, 1.05))
+        for roi in ROIS:
+            rows[roi] = scores = layer_scores(paths, NETWORK, "NH2015", False, roi)
+            axes[1].plot(scores.to_numpy(), "o-", color=roi_color(roi), label=roi)
+            axes[1].plot(layers.index(planted[roi]), 0.04, "^", color=roi_color(roi), markersize=10, clip_on=False)
+        axes[1].legend(frameon=False, fontsize=10, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        axes[1].set_title("By region (▲: the layer that drives it)")
+        for axis in axes:
+            axis.set_xticks(range(len(layers)), [layer_legend(NETWORK, layer) for layer in layers], rotation=45, ha="right",
+                            rotation_mode="anchor")
+        figure.suptitle("Demo data (simulated), NH2015")
+    written = save_figure(figure, paths.results / FIGURE, pd.DataFrame(rows).rename_axis("layer"))
+    plt.close(figure)
+    return written[-1]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m aud_dnn.demo.report", description=__doc__)
+    parser.add_argument("--root", default="demo", metavar="DIR", help="the demo's folder (default: demo)")
+    paths = find_root(parser.parse_args(argv).root)
+    print("Median noise-corrected R2 over voxels (NH2015, B2021), median R2 over components (NH2015comp):\n")
+    print(score_summary(paths).to_string(float_format="{:.2f}".format, na_rep=""))
+    print("\nBest layer of the trained network, planted and found:\n")
+    print(best_layers(paths).to_string())
+    print(f"\nFigure: {plot_overview(paths)}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)

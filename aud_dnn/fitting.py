@@ -1,0 +1,314 @@
+"""Fit layers of a model to targets: read, reduce and check everything first, then fit, then write each result whole."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from aud_dnn import NUMERICS_VERSION, __version__
+from aud_dnn.atomic import AlreadyFinishedError, atomic_folder, remove_abandoned, restore_replaced
+from aud_dnn.errors import InputError
+from aud_dnn.files import sha256
+from aud_dnn.paths import ProjectPaths
+from aud_dnn.regression import LayerScores, available_cores, decompose_splits, score_responses
+from aud_dnn.results import is_complete, read_table, result_folder, write_result
+from aud_dnn.ridge import Design, SplitRidge, alpha_grid, reduce_features
+from aud_dnn.splits import published_splits
+from aud_dnn.utils import Activations, Target, few, load_stimuli, load_target, open_activations
+
+log = logging.getLogger("aud_dnn")
+
+_PACKAGES = ("numpy", "scipy", "pandas", "h5py", "xarray")
+_LARGEST_ALPHALIMIT = 100
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What one call of the regression is to do. Defaults are those of the published script."""
+
+    model: str
+    layers: tuple[str, ...] | None          # None: all
+    targets: tuple[str, ...]
+    randnetw: bool = False
+    alphalimit: int = 50
+    save_plot: bool = False
+    save_preds: bool = True
+    legacy_pickles: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something odd that is no error: what, and where with counts and first ids."""
+
+    what: str
+    where: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.where}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One line of the closing table."""
+
+    layer: str
+    target: str
+    status: str                     # "fitted", "already there", "finished by another run"
+    folder: Path
+    median_r2: float                # over voxels, of the medians over splits
+    median_r2_c: float | None       # None where there is no noise correction
+    remarks: tuple[Remark, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A layer, read, checked and reduced; the activations themselves are not kept."""
+
+    name: str
+    design: Design
+    provenance: dict[str, Any]
+    remarks: tuple[Remark, ...]
+
+
+def fit_model(paths: ProjectPaths, options: FitOptions, *, progress: bool = True) -> list[Outcome]:
+    """Fit every layer to every target and write the results.
+
+    All input is read and checked before the first fit. A result that is already whole is skipped unless
+    ``options.overwrite``; a layer is decomposed once for all targets.
+
+    Parameters
+    ----------
+    paths : ProjectPaths
+    options : FitOptions
+    progress : bool
+        Show a progress bar (only where stderr is a terminal).
+
+    Returns
+    -------
+    list of Outcome
+        Target after target, layers in the order asked for.
+
+    Raises
+    ------
+    InputError
+        Anything wrong with the input; nothing has been fitted or written then.
+    """
+    if not 1 <= options.alphalimit <= _LARGEST_ALPHALIMIT:
+        raise InputError(f"--alphalimit must be between 1 and {_LARGEST_ALPHALIMIT} (alphas from 10^(limit-1) to "
+                         f"10^-limit); got {options.alphalimit}.")
+    stimuli = load_stimuli(paths)
+    activations = open_activations(paths, options.model, stimuli, randnetw=options.randnetw, layers=options.layers)
+    wanted = {(target, layer): result_folder(paths, options.model, layer, target, options.randnetw, options.alphalimit)
+              for target in options.targets for layer in activations.layers}
+    for folder in wanted.values():
+        restore_replaced(folder)
+        remove_abandoned(folder)
+    to_fit = {work: folder for work, folder in wanted.items() if options.overwrite or not is_complete(folder)}
+    for folder in to_fit.values():
+        if folder.exists() and not is_complete(folder) and not options.overwrite:
+            raise InputError(f"{folder} exists but holds no whole result. Move it away, or use --overwrite.")
+    targets = {name: load_target(paths, name, stimuli) for name in options.targets
+               if any(target == name for target, _ in to_fit)}
+    layers = _read_layers(activations, [layer for layer in activations.layers if any(of == layer for _, of in to_fit)])
+    _check_disk_space(paths, options, to_fit, targets)
+    target_checksums = {name: sha256(target.responses) for name, target in targets.items()}
+
+    outcomes = {}
+    with _progress_bar(sum(targets[target].n_voxels for target, _ in to_fit), progress and bool(to_fit)) as bar:
+        for layer in layers:
+            started = time.perf_counter()
+            decomposed = decompose_splits(layer.design, published_splits(), alpha_grid(options.alphalimit))
+            for name, target in targets.items():
+                if (name, layer.name) in to_fit:
+                    bar.set_postfix_str(f"{layer.name} {name}")
+                    provenance = {**_provenance(options, layer.name, name), "activations": layer.provenance,
+                                  "responses": {"shape": target.responses.shape, "sha256": target_checksums[name]}}
+                    outcomes[name, layer.name] = _fit_one(to_fit[name, layer.name], decomposed, layer, target, options,
+                                                          provenance, started, bar.update)
+                    started = time.perf_counter()
+    return [outcomes.get(work) or _outcome_on_disk(*work, folder, "already there") for work, folder in wanted.items()]
+
+
+def _read_layers(activations: Activations, names: Sequence[str]) -> list[_Layer]:
+    layers = []
+    for name in names:
+        features = activations.read(name)
+        provenance = {"shape": features.shape, "dtype": str(features.dtype), "sha256": sha256(features)}
+        with threadpool_limits(1, user_api="blas"):     # panels this narrow are slower on several threads
+            design = reduce_features(features)
+        layers.append(_Layer(name, design, provenance, tuple(_remarks(activations, name, features, design))))
+    return layers
+
+
+def _remarks(activations: Activations, layer: str, features: np.ndarray, design: Design) -> Iterator[Remark]:
+    """What is odd about a layer but no error."""
+    if design.is_constant:
+        yield Remark("layer does not vary over the sounds, every r is 0", layer)
+    elif design.n_constant_units:
+        yield Remark("units do not vary over the sounds, they carry nothing",
+                     f"{design.n_constant_units} of {design.n_units} units of {layer}")
+    first_with: dict[bytes, str] = {}
+    same = []
+    for sound, row in zip(activations.stimulus_ids, np.ascontiguousarray(features)):
+        other = first_with.setdefault(row.tobytes(), sound)
+        if other != sound:
+            same.append(f"{sound} = {other}")
+    if same and not design.is_constant:
+        yield Remark("sounds have the same features as another", f"{len(same)} in {layer}: {few(same)}")
+
+
+def _check_disk_space(paths: ProjectPaths, options: FitOptions, to_fit: dict[tuple[str, str], Path],
+                      targets: dict[str, Target]) -> None:
+    """Refuse to start what cannot be stored (upper bound: nothing compresses)."""
+    splits = published_splits()
+    needed = 0
+    for name, _ in to_fit:
+        per_voxel = len(splits) * 8 * 16 + 1000
+        if options.save_preds:
+            per_voxel += len(splits) * (int(splits.test[0].sum()) * 4 + 8)
+        if options.legacy_pickles:
+            per_voxel += len(splits) * (2 * splits.test.shape[1] * 8 + 8 * 16)
+        needed += targets[name].n_voxels * per_voxel
+    paths.results.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(paths.results).free
+    if needed > free:
+        raise InputError(f"The results may need {needed / 1e6:.0f} MB, but {paths.results} has only {free / 1e6:.0f} MB "
+                         "free. Make room, fit fewer layers, or leave the predictions out (--save_preds False).")
+
+
+def _fit_one(folder: Path, decomposed: Sequence[SplitRidge], layer: _Layer, target: Target, options: FitOptions,
+             provenance: dict[str, Any], started: float, advance: Any) -> Outcome:
+    splits = published_splits()
+    try:
+        with atomic_folder(folder, overwrite=options.overwrite) as staging, _log_file(staging):
+            log.info("%s %s randnetw=%s, layer %s: %d units, %s: %d columns", __version__, options.model, options.randnetw,
+                     layer.name, layer.design.n_units, target.name, target.n_voxels)
+            scores, predictions = score_responses(decomposed, target.responses, splits,
+                                                  keep_predictions=options.save_preds, progress=advance)
+            remarks = (*layer.remarks, *_score_remarks(scores, target, decomposed[0].alphas))
+            for remark in remarks:
+                log.warning("%s / %s: %s", layer.name, target.name, remark, extra={"remark": True})
+            provenance = {**provenance, "remarks": [str(remark) for remark in remarks], "split_seed": splits.seed,
+                          "seconds": round(time.perf_counter() - started, 3), "peak_memory_mb": _peak_memory_mb()}
+            write_result(staging, scores, predictions, target, splits, model=options.model, layer=layer.name,
+                         randnetw=options.randnetw, provenance=provenance, legacy_pickles=options.legacy_pickles)
+            if options.save_plot:
+                from aud_dnn.analyze.plotting.diagnostics import save_diagnostics
+
+                save_diagnostics(staging / "plots", scores, decomposed, target, splits, f"{options.model} {layer.name}")
+            median_r2, median_r2_c = _medians(np.median(scores.r2_test, axis=1), np.median(scores.r2_test_c, axis=1),
+                                              target.has_repetitions)
+            log.info("median R2 %.4f; %.1f s", median_r2, provenance["seconds"])
+    except AlreadyFinishedError:
+        log.warning("%s was finished by another run meanwhile; its result is kept", folder.name)
+        return _outcome_on_disk(target.name, layer.name, folder, "finished by another run")
+    return Outcome(layer.name, target.name, "fitted", folder, median_r2, median_r2_c, remarks)
+
+
+def _score_remarks(scores: LayerScores, target: Target, alphas: np.ndarray) -> Iterator[Remark]:
+    """What is odd about the scores, each once with its count and the first ids."""
+    unit = "voxels" if target.has_repetitions else "components"
+    for what, odd in (
+        ("do not vary over the sounds (r = 0, reliability at its floor)",
+         (target.responses == target.responses[:1]).all(axis=(0, 2))),
+        (f"chose the largest or smallest alpha ({alphas[0]:.0e}, {alphas[-1]:.0e}) in some split",
+         (scores.warning_alphas > 0).any(axis=1)),
+        ("have an alpha on a plateau in some split (others cannot be told apart from it)",
+         (scores.alpha_on_plateau > 0).any(axis=1)),
+        ("have a median noise-corrected R2 above 1", np.median(scores.r2_test_c, axis=1) > 1),
+    ):
+        if odd.any():
+            yield Remark(f"{unit} {what}", f"{np.count_nonzero(odd)} of {target.n_voxels}, "
+                                           f"voxel_id {few(target.ids[odd].tolist())}")
+
+
+def _medians(r2: np.ndarray, r2_c: np.ndarray, has_repetitions: bool) -> tuple[float, float | None]:
+    return float(np.median(r2)), float(np.median(r2_c)) if has_repetitions else None
+
+
+def _outcome_on_disk(target: str, layer: str, folder: Path, status: str) -> Outcome:
+    table = read_table(folder)
+    medians = _medians(table["median_r2_test"].to_numpy(), table["median_r2_test_c"].to_numpy(), target != "NH2015comp")
+    return Outcome(layer, target, status, folder, *medians)
+
+
+# --- records of the run ------------------------------------------------------------------------------------------------
+
+def _provenance(options: FitOptions, layer: str, target: str) -> dict[str, Any]:
+    return {
+        "aud_dnn": __version__, "numerics": NUMERICS_VERSION, "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in _PACKAGES}, "platform": platform.platform(),
+        "arguments": {"source_model": options.model, "source_layer": layer, "target": target,
+                      "randnetw": options.randnetw, "alphalimit": options.alphalimit, "save_preds": options.save_preds,
+                      "save_plot": options.save_plot, "legacy_pickles": options.legacy_pickles},
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"), "threads": available_cores(),
+    }
+
+
+def _peak_memory_mb() -> float | None:
+    try:
+        import resource
+    except ImportError:     # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)
+
+
+@contextmanager
+def _log_file(folder: Path) -> Iterator[None]:
+    """What is logged meanwhile also goes into ``out-<date>.log`` there."""
+    handler = logging.FileHandler(folder / f"out-{datetime.now():%Y%m%d-%H%M%S}.log", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+        log.removeHandler(handler)
+        handler.close()
+
+
+@contextmanager
+def _progress_bar(n_voxels: int, wanted: bool) -> Iterator[Any]:
+    from tqdm import tqdm
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    with tqdm(total=n_voxels, unit="voxel", unit_scale=True, disable=None if wanted else True) as bar, \
+            logging_redirect_tqdm():
+        yield bar
+
+
+def outcome_table(outcomes: Sequence[Outcome]) -> str:
+    """The closing table."""
+    width = max([5, *(len(outcome.layer) for outcome in outcomes)])
+    lines = [f"{'target':<11}{'layer':<{width + 2}}{'median R2':>10}{'noise-corrected':>17}  status"]
+    for outcome in outcomes:
+        corrected = "–" if outcome.median_r2_c is None else f"{outcome.median_r2_c:.3f}"
+        count = f", {len(outcome.remarks)} warning(s)" if outcome.remarks else ""
+        lines.append(f"{outcome.target:<11}{outcome.layer:<{width + 2}}{outcome.median_r2:>10.3f}{corrected:>17}  "
+                     f"{outcome.status}{count}")
+    first_of = {remark.what: (outcome, remark) for outcome in reversed(outcomes) for remark in outcome.remarks}
+    counts = Counter(remark.what for outcome in outcomes for remark in outcome.remarks)
+    if counts:
+        lines.append("Warnings (all are in provenance.json and the log file of each result):")
+        lines += [f"  {what}: in {count} result(s), e.g. {first_of[what][0].layer} / {first_of[what][0].target}: "
+                  f"{first_of[what][1].where}" for what, count in counts.items()]
+    lines += [f"Results in {folder}" for folder in dict.fromkeys(outcome.folder.parent for outcome in outcomes)]
+    return "\n".join(lines)

@@ -1,0 +1,341 @@
+"""Regression results on disk: one folder per model, layer, condition, target and grid. Written whole, or not at all.
+
+A folder holds
+
+* ``ds.nc`` (netCDF-4): scores per voxel and split, the split masks;
+* ``df_output.parquet``: one row per voxel or component, summaries over splits and the voxel's metadata;
+* ``y_preds.nc`` (netCDF-4, compressed): predictions for the test sounds and training means;
+* ``provenance.json``: versions, arguments, checksums of what went in, seed, time, memory;
+* ``out-<date>.log``, and pictures if asked for.
+
+The authors' folders hold pickles instead (``df_output.pkl``, ``ds.pkl``, ``y_preds_test.pkl``,
+``y_preds_test_rescaled.pkl``). :func:`read_result` opens both and gives the same thing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
+from aud_dnn.paths import ProjectPaths
+from aud_dnn.regression import LayerScores, TestPredictions
+from aud_dnn.safe_pickle import load_pickle
+from aud_dnn.splits import Splits
+from aud_dnn.utils import Target
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+SCORES_FILE = "ds.nc"
+TABLE_FILE = "df_output.parquet"
+PREDICTIONS_FILE = "y_preds.nc"
+PROVENANCE_FILE = "provenance.json"
+_PUBLISHED_SCORES, _PUBLISHED_TABLE = "ds.pkl", "df_output.pkl"
+_VOXELS_PER_CHUNK = 512
+_MASKS = {"train_mask": "all_train_idxs", "test_mask": "all_test_idxs"}
+_IDENTIFIER = re.compile(r"AUD-MAPPING-Ridge_TARGET-(?P<target>[^_]+)_SOURCE-(?P<source>.+)"
+                         r"_RANDNETW-(?P<randnetw>True|False)_ALPHALIMIT-(?P<alphalimit>\d+)")
+
+
+def identifier(model: str, layer: str, target: str, randnetw: bool, alphalimit: int = 50) -> str:
+    """Name of the result folder, as published. A ``/`` in a layer's name becomes ``--``."""
+    return (f"AUD-MAPPING-Ridge_TARGET-{target}_SOURCE-{model}-{layer.replace('/', '--')}_RANDNETW-{randnetw}"
+            f"_ALPHALIMIT-{alphalimit}")
+
+
+def result_folder(paths: ProjectPaths, model: str, layer: str, target: str, randnetw: bool, alphalimit: int = 50) -> Path:
+    """Where the result of one layer lies."""
+    return paths.results / model / identifier(model, layer, target, randnetw, alphalimit)
+
+
+@dataclass(frozen=True)
+class ResultKey:
+    """What a result folder's name says."""
+
+    model: str
+    layer: str
+    target: str
+    randnetw: bool
+    alphalimit: int
+
+
+def parse_folder(folder: Path) -> ResultKey | None:
+    """Read ``<model>/<identifier>`` back; None if the folder is not named like a result."""
+    match = _IDENTIFIER.fullmatch(folder.name)
+    model = folder.parent.name
+    if match is None or not match["source"].startswith(f"{model}-"):
+        return None
+    layer = match["source"].removeprefix(f"{model}-").replace("--", "/")
+    return ResultKey(model, layer, match["target"], match["randnetw"] == "True", int(match["alphalimit"]))
+
+
+def is_complete(folder: Path) -> bool:
+    """A whole result lies there, ours (folders get their name only when whole) or the authors'."""
+    return all((folder / name).is_file() for name in (SCORES_FILE, TABLE_FILE, PROVENANCE_FILE)) or all(
+        (folder / name).is_file() for name in (_PUBLISHED_SCORES, _PUBLISHED_TABLE))
+
+
+def find_results(paths: ProjectPaths, model: str) -> Iterator[tuple[ResultKey, Path]]:
+    """All whole results of a model."""
+    folder = paths.results / model
+    for candidate in sorted(folder.iterdir()) if folder.is_dir() else []:
+        key = parse_folder(candidate)
+        if key is not None and is_complete(candidate):
+            yield key, candidate
+
+
+# --- from scores to tables ---------------------------------------------------------------------------------------------
+
+def _reduce(values: np.ndarray, how: str) -> np.ndarray:
+    """Over splits, NaN ignored (a voxel that is constant has no r); NaN where nothing is left."""
+    defined = ~np.isnan(values)
+    if defined.all():
+        return getattr(np, how)(values, axis=1)
+    out = np.full(len(values), np.nan)
+    some = defined.any(axis=1)
+    out[some] = getattr(np, f"nan{how}")(values[some], axis=1)
+    return out
+
+
+def score_table(scores: LayerScores, target: Target, model: str, layer: str, randnetw: bool) -> pd.DataFrame:
+    """``df_output``: one row per voxel, columns in the published order (pipeline section 6).
+
+    ``mean_`` and ``median_`` over splits of r_prior_zero_test, r_test, r2_test, r2_test_c, r2_train and alpha, ``std_``
+    (population) of the R²; NaN ignored. Then voxel_id, vox_idx_coord, the metadata, and what was fitted.
+    """
+    import pandas as pd
+
+    columns: dict[str, Any] = {}
+    for name, values in (("r_prior_zero_test", scores.r_prior_zero), ("r_test", scores.r_test), ("r2_test", scores.r2_test),
+                         ("r2_test_c", scores.r2_test_c), ("r2_train", scores.r2_train)):
+        columns[f"mean_{name}"] = _reduce(values, "mean")
+        columns[f"median_{name}"] = _reduce(values, "median")
+        if name.startswith("r2"):
+            columns[f"std_{name}"] = _reduce(values, "std")
+    columns["median_alpha"] = _reduce(scores.alphas, "median")
+    columns["mean_alpha"] = _reduce(scores.alphas, "mean")
+    columns["voxel_id"] = target.ids
+    columns["vox_idx_coord"] = np.arange(target.n_voxels)
+    metadata = target.metadata.drop(columns=[*columns, "source_model", "source_layer", "randnetw", "target"],
+                                    errors="ignore")
+    table = pd.concat([pd.DataFrame(columns), metadata], axis=1)
+    named = pd.DataFrame({"source_model": model, "source_layer": layer, "randnetw": str(randnetw), "target": target.name},
+                         index=table.index)
+    table = pd.concat([table, named], axis=1)
+    return table.set_index(pd.Index(target.ids, name="voxel_id"))
+
+
+def score_dataset(scores: LayerScores, target: Target, splits: Splits, model: str, layer: str,
+                  randnetw: bool) -> xr.Dataset:
+    """``ds``: scores per voxel and split; the attributes all_train_idxs, all_test_idxs are (n_sounds, n_splits) masks."""
+    import xarray as xr
+
+    dims = ("vox_idx", "split_idx")
+    return xr.Dataset(
+        {field.name: (dims, getattr(scores, field.name)) for field in fields(LayerScores)},
+        coords={"vox_idx": np.arange(target.n_voxels), "split_idx": np.arange(len(splits)),
+                "voxel_id": ("vox_idx", np.asarray(target.ids)), "stimulus": list(target.stimuli.ids),
+                "source_model": model, "source_layer": layer, "randnetw": str(randnetw), "target": target.name},
+        attrs={"all_train_idxs": splits.train.T.astype(np.int8), "all_test_idxs": splits.test.T.astype(np.int8)})
+
+
+def _rescaled(values: np.ndarray, train_means: np.ndarray) -> np.ndarray:
+    return values + train_means[:, None, :]
+
+
+def _full_predictions(values: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """(n_sounds, n_splits, n_voxels), NaN where the sound was in the training half, from (n_splits, n_test, n_voxels)."""
+    full = np.full((test.shape[1], len(test), values.shape[2]), np.nan)
+    for split, mask in enumerate(test):
+        full[mask, split] = values[split]
+    return full
+
+
+# --- writing -----------------------------------------------------------------------------------------------------------
+
+def write_result(folder: Path, scores: LayerScores, predictions: TestPredictions | None, target: Target, splits: Splits, *,
+                 model: str, layer: str, randnetw: bool, provenance: dict[str, Any], legacy_pickles: bool = False) -> None:
+    """Write the files of one result into ``folder`` (a staging folder of :func:`aud_dnn.atomic.atomic_folder`)."""
+    table = score_table(scores, target, model, layer, randnetw)
+    dataset = score_dataset(scores, target, splits, model, layer, randnetw)
+    _write_table(folder / TABLE_FILE, table)
+    _write_dataset(folder / SCORES_FILE, dataset)
+    if predictions is not None:
+        _write_predictions(folder / PREDICTIONS_FILE, predictions, target, splits)
+    if legacy_pickles:
+        _write_legacy_pickles(folder, table, dataset, predictions, splits)
+    (folder / PROVENANCE_FILE).write_text(json.dumps(provenance, indent=2) + "\n")
+
+
+def _write_table(path: Path, table: pd.DataFrame) -> None:
+    table.reset_index(drop=True).to_parquet(path, engine="pyarrow", index=False)    # voxel_id is a column, too
+
+
+def _write_dataset(path: Path, dataset: xr.Dataset) -> None:
+    on_disk = dataset.copy()
+    on_disk.attrs = {}
+    for name, attribute in _MASKS.items():
+        on_disk[name] = (("stimulus", "split_idx"), dataset.attrs[attribute])
+    packed = {name: {"zlib": True, "complevel": 1, "shuffle": True} for name, v in on_disk.data_vars.items() if v.ndim}
+    on_disk.to_netcdf(path, engine="h5netcdf", encoding=packed)
+
+
+def _write_predictions(path: Path, predictions: TestPredictions, target: Target, splits: Splits) -> None:
+    import xarray as xr
+
+    _, n_test, n_voxels = predictions.values.shape
+    xr.Dataset(
+        {"y_pred_test": (("split_idx", "test_idx", "vox_idx"), predictions.values,
+                         {"long_name": "predicted response to the test sounds, minus its training mean; "
+                                       "test sounds in stimulus order"}),
+         "y_train_mean": (("split_idx", "vox_idx"), predictions.train_means,
+                          {"long_name": "training mean; added back it gives the rescaled prediction"}),
+         "test_mask": (("split_idx", "stimulus"), splits.test.astype(np.int8))},
+        coords={"stimulus": list(target.stimuli.ids), "voxel_id": ("vox_idx", np.asarray(target.ids))},
+    ).to_netcdf(path, engine="h5netcdf", encoding={
+        "y_pred_test": {"zlib": True, "complevel": 1, "shuffle": True,
+                        "chunksizes": (1, n_test, min(_VOXELS_PER_CHUNK, n_voxels))}})
+
+
+def _write_legacy_pickles(folder: Path, table: pd.DataFrame, dataset: xr.Dataset, predictions: TestPredictions | None,
+                          splits: Splits) -> None:
+    """The four published files, for programs that read those."""
+    import pickle
+
+    def dump(name: str, content: object) -> None:
+        with (folder / name).open("wb") as file:
+            pickle.dump(content, file, protocol=4)
+
+    dump(_PUBLISHED_TABLE, table)
+    dump(_PUBLISHED_SCORES, dataset.load())
+    if predictions is not None:
+        dump("y_preds_test.pkl", _full_predictions(predictions.values, splits.test))
+        dump("y_preds_test_rescaled.pkl",
+             _full_predictions(_rescaled(predictions.values, predictions.train_means), splits.test))
+
+
+# --- reading -----------------------------------------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class RegressionResult:
+    """One result, ours or published.
+
+    Attributes
+    ----------
+    folder : Path
+    table : DataFrame
+        ``df_output``: one row per voxel, index and column ``voxel_id``.
+    scores : xarray.Dataset
+        ``ds``: variables of shape (vox_idx, split_idx); attributes ``all_train_idxs`` and ``all_test_idxs`` of shape
+        (n_sounds, n_splits).
+    provenance : dict or None
+        None for published results.
+    """
+
+    folder: Path
+    table: pd.DataFrame
+    scores: xr.Dataset
+    provenance: dict[str, Any] | None
+
+    def predictions(self, *, rescaled: bool = False) -> np.ndarray:
+        """Predicted responses to the test sounds, shape (n_sounds, n_splits, n_voxels); NaN for training sounds.
+
+        Parameters
+        ----------
+        rescaled : bool
+            With the mean response to the training sounds added back.
+
+        Raises
+        ------
+        MissingDataError
+            The result was made without predictions.
+        """
+        ours = self.folder / PREDICTIONS_FILE
+        if ours.is_file():
+            return _read_predictions(ours, rescaled)
+        published = self.folder / ("y_preds_test_rescaled.pkl" if rescaled else "y_preds_test.pkl")
+        if published.is_file():
+            return load_pickle(published, allow="arrays")
+        raise MissingDataError(f"{self.folder} holds no predictions. Run the layer again with --save_preds True "
+                               "--overwrite.")
+
+
+def read_result(folder: Path) -> RegressionResult:
+    """Read one result, ours or the authors'.
+
+    Raises
+    ------
+    MissingDataError
+        No whole result lies there.
+    DamagedFileError
+        A file cannot be read.
+    """
+    if (folder / PROVENANCE_FILE).is_file() and is_complete(folder):
+        provenance = json.loads((folder / PROVENANCE_FILE).read_text())
+        return RegressionResult(folder, read_table(folder), _read_dataset(folder / SCORES_FILE), provenance)
+    if is_complete(folder):
+        scores = _published_dataset(load_pickle(folder / _PUBLISHED_SCORES, allow="dataset"))
+        return RegressionResult(folder, read_table(folder), scores, None)
+    raise MissingDataError(f"{folder} holds no finished result. Run aud_dnn/AUD_main.py for this model and layer, or "
+                           "`python setup_utils/download_files.py --get_results True` for the published ones.")
+
+
+def read_table(folder: Path) -> pd.DataFrame:
+    """Only ``df_output`` of a result."""
+    import pandas as pd
+
+    path = folder / TABLE_FILE
+    if not path.is_file():
+        return load_pickle(folder / _PUBLISHED_TABLE, allow="tables")
+    try:
+        table = pd.read_parquet(path, engine="pyarrow")
+    except (OSError, ValueError) as error:
+        raise DamagedFileError(f"{path} cannot be read ({error}). Run this layer again with --overwrite.") from error
+    return table.set_index(pd.Index(table["voxel_id"], name="voxel_id"))
+
+
+def _open_dataset(path: Path) -> xr.Dataset:
+    import xarray as xr
+
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as dataset:
+            return dataset.load()
+    except (OSError, ValueError, KeyError) as error:
+        raise DamagedFileError(f"{path} cannot be read ({error}). Run this layer again with --overwrite.") from error
+
+
+def _read_dataset(path: Path) -> xr.Dataset:
+    on_disk = _open_dataset(path)
+    dataset = on_disk.drop_vars(list(_MASKS))
+    dataset.attrs = {attribute: on_disk[name].to_numpy() for name, attribute in _MASKS.items()}
+    return dataset
+
+
+def _published_dataset(published: xr.Dataset) -> xr.Dataset:
+    """The published coordinates (one per voxel, on dimensions of their own) in the form of :func:`score_dataset`."""
+    lacking = {field.name for field in fields(LayerScores)} - set(published) - {"alpha_on_plateau"}
+    if lacking or not set(_MASKS.values()) <= set(published.attrs):
+        raise InputError(f"A published ds.pkl must hold every score and both split masks; missing: {sorted(lacking)}.")
+    import xarray as xr
+
+    constants = {name: str(published[name].to_numpy().ravel()[0]) for name in ("source_model", "source_layer", "randnetw")}
+    return xr.Dataset({name: (("vox_idx", "split_idx"), variable.to_numpy()) for name, variable in published.items()},
+                      coords={"vox_idx": published["vox_idx"].to_numpy(), "split_idx": published["split_idx"].to_numpy(),
+                              "voxel_id": ("vox_idx", published["voxel_id"].to_numpy()), **constants},
+                      attrs={name: np.asarray(published.attrs[name]).astype(np.int8) for name in _MASKS.values()})
+
+
+def _read_predictions(path: Path, rescaled: bool) -> np.ndarray:
+    stored = _open_dataset(path)
+    values = stored["y_pred_test"].to_numpy().astype(np.float64)
+    if rescaled:
+        values = _rescaled(values, stored["y_train_mean"].to_numpy())
+    return _full_predictions(values, stored["test_mask"].to_numpy().astype(bool))

@@ -1,0 +1,260 @@
+"""The files of the RSA: parts that a run leaves behind one by one, and one netCDF-4 file per target and region.
+
+Below ``results/rsa_analysis/``::
+
+    parts/<target>/<roi>/neural.npz                  RDMs and ceilings of the participants
+    parts/<target>/<roi>/<model>_<condition>.npz     scores of one model in one condition
+    parts/models/<model>_<condition>.npz             RDMs and effective dimensionality of the layers
+    rsa_<target>_<roi>.nc                            everything about one target and region (:func:`assemble`)
+
+Every file is whole or absent, and nothing that is read can run code (``allow_pickle=False``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from aud_dnn import NUMERICS_VERSION, __version__
+from aud_dnn.atomic import atomic_file
+from aud_dnn.errors import InputError, MissingDataError
+from aud_dnn.resources import BASELINE_MODEL, ROIS
+from aud_dnn.rsa import BestLayer
+from aud_dnn.rsa_analysis import DIMENSIONALITY_VARIANTS, ModelSide, NeuralSide, RSAScores
+
+ALL_VOXELS = "All"
+ROI_CHOICES = (ALL_VOXELS, *ROIS)
+CONDITIONS = ("trained", "permuted")
+
+_ABOUT = "about"
+
+
+def condition_name(randnetw: bool) -> str:
+    """``trained`` or ``permuted``."""
+    return CONDITIONS[int(randnetw)]
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class Part:
+    """Arrays by name, and what is known about how they were made."""
+
+    arrays: dict[str, np.ndarray]
+    about: dict[str, Any]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return tuple(self.arrays["layers"].tolist())
+
+
+def neural_part_path(folder: Path, target: str, roi: str) -> Path:
+    return folder / "parts" / target / roi / "neural.npz"
+
+
+def score_part_path(folder: Path, target: str, roi: str, model: str, condition: str) -> Path:
+    return folder / "parts" / target / roi / f"{model}_{condition}.npz"
+
+
+def model_part_path(folder: Path, model: str, condition: str) -> Path:
+    return folder / "parts" / "models" / f"{model}_{condition}.npz"
+
+
+def analysis_path(folder: Path, target: str, roi: str) -> Path:
+    return folder / f"rsa_{target}_{roi}.nc"
+
+
+def write_part(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Part:
+    """Write arrays and a description into one ``.npz``; whole or not at all."""
+    about = {"numerics_version": NUMERICS_VERSION, "version": __version__, **about}
+    with atomic_file(path) as staging, staging.open("wb") as file:
+        np.savez(file, **arrays, **{_ABOUT: np.array(json.dumps(about))})
+    return Part(dict(arrays), about)
+
+
+def read_part(path: Path) -> Part | None:
+    """A part written by :func:`write_part`; None if there is none, if it is damaged, or if an older version of the numerics
+    made it (each of these means: compute it)."""
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        about = json.loads(str(arrays.pop(_ABOUT)))
+        current = about["numerics_version"] == NUMERICS_VERSION
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        return None
+    return Part(arrays, about) if current else None
+
+
+def neural_arrays(side: NeuralSide, participants: Sequence[str]) -> dict[str, np.ndarray]:
+    """What is kept of the neural side (the vectors are not: they are made from the data in a second)."""
+    kept = {field.name: getattr(side, field.name) for field in dataclasses.fields(side) if field.name != "vectors"}
+    return {"participants": np.array(participants), **kept}
+
+
+def model_arrays(side: ModelSide) -> dict[str, np.ndarray]:
+    """What is kept of the model side."""
+    return {"layers": np.array(side.layers), "rdms": side.rdms, "concatenated_rdm": side.concatenated_rdm,
+            "n_units": side.n_units, "n_constant_units": side.n_constant_units,
+            "n_constant_units_train": side.n_constant_units_train,
+            "effective_dimensionality": side.effective_dimensionality}
+
+
+# name in the published record -> value, dimensions after (condition, model); None where the record does not have it
+_SCORE_VARIABLES: dict[str, tuple[str, tuple[str, ...], str]] = {
+    "all_layer_train_correlations": ("layer_train", ("participant", "split", "layer"),
+                                     "Spearman similarity of each layer on the training sounds"),
+    "all_layer_test_correlations": ("layer_test", ("participant", "split", "layer"),
+                                    "Spearman similarity of each layer on the test sounds"),
+    "best_layer_idx": ("best_index", ("participant", "split"), "layer chosen on the training sounds, from 0; -1 for none"),
+    "best_layer_test_value": ("best_value", ("participant", "split"), "test similarity of the layer chosen"),
+    "best_layer_rsa_median_across_splits": ("best_median", ("participant",),
+                                            "the score: median over splits of best_layer_test_value"),
+    "splits_median_best_layer_idx": ("best_median_index", ("participant",), "median over splits of best_layer_idx"),
+    "splits_median_distance_all_layers": ("layer_test_median", ("participant", "layer"),
+                                          "median over splits of all_layer_test_correlations"),
+    "all_data_rsa_for_best_layer": ("layer_all_sounds", ("participant", "layer"),
+                                    "Spearman similarity of each layer, all 165 sounds"),
+    "all_model_features_rsa": ("concatenated_all_sounds", ("participant",),
+                               "Spearman similarity of all layers concatenated, all 165 sounds"),
+    "best_layer_position": ("best_layer_position", ("participant",),
+                            "argmax of all_data_rsa_for_best_layer / (number of layers - 1); undefined for one layer"),
+}
+
+
+def score_arrays(scores: RSAScores) -> dict[str, np.ndarray]:
+    """All scores by the name that parts give them; the first axis of each is the participant."""
+    best: BestLayer = scores.best
+    return {"layer_train": scores.layer_train, "layer_test": scores.layer_test, "best_index": best.index,
+            "best_value": best.value, "best_median": best.median_value, "best_median_index": best.median_index,
+            "layer_test_median": scores.layer_test_median, "layer_all_sounds": scores.layer_all_sounds,
+            "concatenated_all_sounds": scores.concatenated_all_sounds,
+            "best_layer_position": scores.best_layer_position}
+
+
+# --- one file per target and region -----------------------------------------------------------------------------------
+
+def assemble(target: str, roi: str, neural: Part, parts: Mapping[tuple[str, str], Part], *, sounds: Sequence[str],
+             categories: Sequence[str], train: np.ndarray, about: Mapping[str, Any] | None = None) -> xr.Dataset:
+    """Everything about one target and region as one dataset, named as in the published record where that has a name.
+
+    Parameters
+    ----------
+    target, roi : str
+    neural : Part
+    parts : mapping from (model, condition) to Part
+        The baseline without a permuted version stands in for it with its trained scores.
+    sounds, categories : sequences of str
+        In the order of the RDMs (grouped by category).
+    train : bool array of shape (n_splits, n_sounds)
+    about : mapping, optional
+        More attributes.
+
+    Returns
+    -------
+    Dataset
+        Dimensions ``condition``, ``model``, ``participant``, ``split``, ``layer`` (padded with NaN to the longest model),
+        ``pair`` (upper triangle, row by row), ``sound``.
+    """
+    parts = dict(parts)
+    baseline = parts.get((BASELINE_MODEL, CONDITIONS[0]))
+    stands_in = baseline is not None and (BASELINE_MODEL, CONDITIONS[1]) not in parts
+    if stands_in:
+        parts[BASELINE_MODEL, CONDITIONS[1]] = baseline
+    models = list(dict.fromkeys(model for model, _ in parts))
+    n_layers = max((len(part.layers) for part in parts.values()), default=0)
+    sizes = {"participant": len(neural.arrays["participants"]), "split": len(train), "layer": n_layers}
+    variables: dict[str, tuple] = {}
+    for name, (key, dims, meaning) in _SCORE_VARIABLES.items():
+        integer = name == "best_layer_idx"
+        values = np.full((len(CONDITIONS), len(models), *(sizes[dim] for dim in dims)), -1 if integer else np.nan,
+                         dtype=np.int64 if integer else np.float64)
+        for (model, condition), part in parts.items():
+            given = part.arrays[key]
+            place = values[CONDITIONS.index(condition), models.index(model)]
+            place[..., :given.shape[-1]] = given
+        variables[name] = (("condition", "model", *dims), values, {"long_name": meaning})
+    names = np.full((len(CONDITIONS), len(models), n_layers), "", dtype=object)
+    available = np.zeros((len(CONDITIONS), len(models)), dtype=bool)
+    for (model, condition), part in parts.items():
+        place = CONDITIONS.index(condition), models.index(model)
+        names[place][:len(part.layers)] = part.layers
+        available[place] = True
+    variables["model_layers"] = (("condition", "model", "layer"), names, {"long_name": "names of the layers, in order"})
+    variables["available"] = (("condition", "model"), available, {"long_name": "there are results"})
+    kept = neural.arrays
+    variables |= {
+        "all_data_corr_mat_fmri": (("participant", "pair"), kept["rdms"],
+                                   {"long_name": "Pearson correlations between all 165 sounds over the participant's "
+                                                 "voxels; upper triangle, row by row"}),
+        "leave_one_out_neural_r_cv_test_splits": (
+            ("participant", "split"), kept["ceiling_pearson"],
+            {"long_name": "published ceiling: PEARSON of the participant's test RDM and the mean of the others'"}),
+        "leave_one_out_neural_spearman_cv_test_splits": (
+            ("participant", "split"), kept["ceiling_spearman"],
+            {"long_name": "recommended ceiling: the same in Spearman, the measure of the scores"}),
+        "leave_one_out_neural_r_all_sounds": (("participant",), kept["ceiling_pearson_all_sounds"],
+                                              {"long_name": "Pearson ceiling with all 165 sounds"}),
+        "leave_one_out_neural_spearman_all_sounds": (("participant",), kept["ceiling_spearman_all_sounds"],
+                                                     {"long_name": "Spearman ceiling with all 165 sounds"}),
+        "n_voxels": (("participant",), kept["n_voxels"], {"long_name": "voxels of the participant in this region"}),
+        "effective_dimensionality": (("variant",), kept["effective_dimensionality"],
+                                     {"long_name": "of the voxels of all participants together"}),
+        "train_sounds": (("split", "sound"), train, {"long_name": "sound is in the training half"}),
+        "category": (("sound",), np.array(categories, dtype=object)),
+    }
+    return xr.Dataset(
+        variables,
+        coords={"condition": list(CONDITIONS), "model": np.array(models, dtype=object),
+                "participant": np.array(kept["participants"].tolist(), dtype=object), "split": np.arange(len(train)),
+                "layer": np.arange(n_layers), "sound": np.array(sounds, dtype=object),
+                "variant": list(DIMENSIONALITY_VARIANTS)},
+        attrs={"target": target, "roi": roi, "numerics_version": NUMERICS_VERSION, "version": __version__,
+               "baseline_stands_in_for_permuted": int(stands_in), **(about or {})})
+
+
+def write_analysis(path: Path, dataset: xr.Dataset) -> None:
+    """Write a dataset as netCDF-4; whole or not at all."""
+    packed = {name: {"zlib": True, "complevel": 1} for name, variable in dataset.data_vars.items()
+              if variable.dtype.kind == "f" and variable.size > 10_000}
+    with atomic_file(path) as staging:
+        dataset.to_netcdf(staging, engine="h5netcdf", encoding=packed)
+
+
+def read_analysis(folder: Path, target: str, roi: str = ALL_VOXELS) -> xr.Dataset:
+    """Read ``rsa_<target>_<roi>.nc``.
+
+    Raises
+    ------
+    MissingDataError, InputError
+        The file is not there, or cannot be read.
+    """
+    path = analysis_path(Path(folder), target, roi)
+    remedy = "Run python aud_dnn/analyze/rsa_matrix_calculation_all_models.py."
+    if not path.is_file():
+        raise MissingDataError(f"{path} is missing. {remedy}")
+    try:
+        return xr.load_dataset(path, engine="h5netcdf")
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise InputError(f"{path} is damaged or not an RSA result ({type(error).__name__}: {error}). "
+                         f"Delete it. {remedy}") from error
+
+
+def published_score(dataset: xr.Dataset, condition: str) -> xr.DataArray:
+    """The score of the paper, (model, participant), of the models that have results in this condition."""
+    chosen = dataset["best_layer_rsa_median_across_splits"].sel(condition=condition)
+    return chosen.isel(model=np.flatnonzero(dataset["available"].sel(condition=condition).values))
+
+
+__all__ = ["ALL_VOXELS", "CONDITIONS", "DIMENSIONALITY_VARIANTS", "ROI_CHOICES", "Part", "analysis_path", "assemble",
+           "condition_name", "model_arrays", "model_part_path", "neural_arrays", "neural_part_path", "published_score",
+           "read_analysis", "read_part", "score_arrays", "score_part_path", "write_analysis", "write_part"]

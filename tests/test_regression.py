@@ -1,0 +1,234 @@
+"""Scores of one layer against a slow, obvious implementation, and what must never change them."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import RidgeCV
+
+from aud_dnn import regression
+from aud_dnn.paths import ProjectPaths
+from aud_dnn.regression import (
+    LayerScores,
+    decompose_splits,
+    predict_mean_responses,
+    score_responses,
+)
+from aud_dnn.ridge import alpha_grid, reduce_features
+from aud_dnn.splits import Splits, published_splits
+from aud_dnn.utils import load_stimuli, load_target, open_activations
+
+ALPHAS = alpha_grid(5)
+
+
+def simulate(n_voxels: int, n_units: int = 120, n_repetitions: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    X = np.maximum(rng.standard_normal((165, 10)) @ rng.standard_normal((10, n_units))
+                   + 0.5 * rng.standard_normal((165, n_units)), 0)
+    signal = X[:, :20] @ rng.standard_normal((20, n_voxels)) + 3
+    noise = rng.standard_normal((165, n_voxels, n_repetitions)) * signal.std() * rng.uniform(0.3, 3, n_voxels)[:, None]
+    return X, signal[:, :, None] + noise
+
+
+def slow_scores(X: np.ndarray, responses: np.ndarray, splits: Splits, alphas: np.ndarray) -> dict[str, np.ndarray]:
+    """Section 5 of the published analysis, one voxel, split and repetition at a time, with scikit-learn and np.corrcoef."""
+    n_voxels, n_splits, reps = responses.shape[1], len(splits), responses.shape[2]
+    out = {name: np.zeros((n_voxels, n_splits)) for name in ("r_prior_zero", "r2_test", "r2_train", "r2_test_c", "alphas",
+                                                             "y_pred_test_std_mean", "y_train_std_mean")}
+    for s, (train, test) in enumerate(zip(splits.train, splits.test)):
+        x_train, x_test = X[train] - X[train].mean(axis=0), X[test] - X[train].mean(axis=0)
+        for v in range(n_voxels):
+            def fit(y: np.ndarray, train=train, x_train=x_train, x_test=x_test) -> tuple[np.ndarray, np.ndarray, float]:
+                model = RidgeCV(alphas=alphas).fit(x_train, y[train] - y[train].mean())
+                return model.predict(x_test), model.predict(x_train), model.alpha_
+
+            y = responses[:, v].mean(axis=1)
+            predicted, fitted, out["alphas"][v, s] = fit(y)
+            r = np.corrcoef(predicted, y[test])[0, 1]
+            out["r_prior_zero"][v, s] = r
+            out["r2_test"][v, s] = max(r, 0)**2
+            out["r2_train"][v, s] = max(np.corrcoef(fitted, y[train])[0, 1], 0)**2
+            out["y_pred_test_std_mean"][v, s] = predicted.std()
+            out["y_train_std_mean"][v, s] = y[train].std()
+            if reps > 1:
+                single = [fit(responses[:, v, i])[0] for i in range(reps)]
+                pairs = [(0, 1), (0, 2), (1, 2)]
+                r_v = np.nanmedian([np.corrcoef(responses[train, v, a], responses[train, v, b])[0, 1] for a, b in pairs])
+                r_hat = np.nanmedian([np.corrcoef(single[a], single[b])[0, 1] for a, b in pairs])
+                reliability_v, reliability_hat = (3 * x / (1 + 2 * x) for x in (r_v, r_hat))
+                out["r2_test_c"][v, s] = out["r2_test"][v, s] / (max(reliability_v, 0.182) * max(reliability_hat, 0.183))
+    return out
+
+
+@pytest.mark.parametrize("n_repetitions", [1, 3])
+def test_scores_equal_a_slow_implementation(n_repetitions: int) -> None:
+    X, responses = simulate(5, n_repetitions=n_repetitions)
+    splits = published_splits(n_splits=3)
+    untouched = responses.copy()
+    scores, predictions = score_responses(decompose_splits(reduce_features(X), splits, ALPHAS), responses, splits)
+    assert np.array_equal(responses, untouched)
+    for name, expected in slow_scores(X, responses, splits, ALPHAS).items():
+        np.testing.assert_allclose(getattr(scores, name), expected, rtol=1e-8, atol=1e-9, err_msg=name)
+    assert predictions is not None
+    np.testing.assert_allclose(predictions.train_means[0], responses[splits.train[0]].mean(axis=(0, 2)), rtol=1e-12)
+    np.testing.assert_allclose(predictions.values.std(axis=1).T, scores.y_pred_test_std_mean, rtol=1e-5)     # float32
+
+
+def test_predictions_for_all_sounds_agree_with_the_stored_ones() -> None:
+    X, responses = simulate(4)
+    splits = published_splits(n_splits=2)
+    decomposed = decompose_splits(reduce_features(X), splits, ALPHAS)
+    scores, predictions = score_responses(decomposed, responses, splits)
+    assert predictions is not None
+    everything = predict_mean_responses(decomposed, responses, splits)
+    for s in range(2):
+        stored = predictions.values[s] + predictions.train_means[s]
+        np.testing.assert_allclose(everything[s, splits.test[s]], stored, rtol=1e-5)
+        y = responses[splits.train[s]].mean(axis=2)
+        r = [np.corrcoef(everything[s, splits.train[s], v], y[:, v])[0, 1] for v in range(4)]
+        np.testing.assert_allclose(np.square(r), scores.r2_train[:, s], rtol=1e-9)
+
+
+def assert_same_scores(a: LayerScores, b: LayerScores, order: np.ndarray | slice = slice(None)) -> None:
+    for field in fields(LayerScores):
+        np.testing.assert_allclose(getattr(a, field.name), getattr(b, field.name)[order], rtol=1e-9, atol=1e-12,
+                                   err_msg=field.name)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), block=st.sampled_from([1, 7, 170, 512]), threads=st.integers(1, 3))
+def test_blocks_threads_and_order_of_voxels_change_nothing(seed: int, block: int, threads: int) -> None:
+    X, responses = simulate(180, n_units=90, seed=seed)
+    splits = published_splits(n_splits=2)
+    decomposed = decompose_splits(reduce_features(X), splits, ALPHAS)
+    reference, _ = score_responses(decomposed, responses, splits, n_threads=1)
+    order = np.random.default_rng(seed).permutation(180)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(regression, "VOXELS_PER_BLOCK", block)
+        scores, _ = score_responses(decomposed, responses[:, order], splits, n_threads=threads)
+    assert_same_scores(scores, reference, order)
+
+
+def test_float32_features_shifted_units_and_rescaled_responses() -> None:
+    X, responses = simulate(6)
+    splits = published_splits(n_splits=2)
+    reference, _ = score_responses(decompose_splits(reduce_features(X), splits, ALPHAS), responses, splits)
+    X32 = X.astype(np.float32)
+    single, _ = score_responses(decompose_splits(reduce_features(X32), splits, ALPHAS), responses, splits)
+    double, _ = score_responses(decompose_splits(reduce_features(X32.astype(np.float64)), splits, ALPHAS), responses, splits)
+    assert_same_scores(single, double)
+    shifted, _ = score_responses(decompose_splits(reduce_features(X + 7.5), splits, ALPHAS), 2 * responses - 5, splits)
+    for name in ("r_prior_zero", "r2_test_c", "alphas"):
+        np.testing.assert_allclose(getattr(shifted, name), getattr(reference, name), rtol=1e-8)
+    np.testing.assert_allclose(shifted.y_pred_test_std_mean, 2 * reference.y_pred_test_std_mean, rtol=1e-8)
+
+
+def test_degenerate_responses_have_stated_scores() -> None:
+    """Constant, identical repetitions, and a repetition that is inverted."""
+    X, responses = simulate(4)
+    responses[:, 0] = 0.3
+    responses[:, 1, 1:] = responses[:, 1, :1]
+    responses[:, 2, 1] = -responses[:, 2, 0]
+    splits = published_splits(n_splits=2)
+    scores, _ = score_responses(decompose_splits(reduce_features(X), splits, alpha_grid(50)), responses, splits)
+    assert np.isnan(scores.r_prior_zero[0]).all()
+    assert (scores.r2_test[0] == 0).all() and (scores.r2_test_c[0] == 0).all() and (scores.alphas[0] == 1e49).all()
+    assert (scores.warning_constant_mean[0] == 1).all() and (scores.warning_constant_splits[0] == 3).all()
+    assert (scores.warning_alphas[0] == 1).all() and (scores.alpha_on_plateau[0] == 1).all()
+    np.testing.assert_allclose(scores.r2_test_c[1], scores.r2_test[1], rtol=1e-9)       # both reliabilities are 1
+    assert np.isfinite(scores.r2_test_c).all()
+
+
+def test_layer_that_does_not_vary_scores_zero() -> None:
+    _, responses = simulate(3)
+    splits = published_splits(n_splits=2)
+    scores, _ = score_responses(decompose_splits(reduce_features(np.ones((165, 8))), splits, ALPHAS), responses, splits)
+    assert (scores.r2_test == 0).all() and (scores.r2_test_c == 0).all() and (scores.warning_constant_mean == 1).all()
+
+
+def test_layer_that_varies_over_the_test_sounds_only() -> None:
+    _, responses = simulate(3)
+    splits = published_splits(n_splits=1)
+    X = np.zeros((165, 4))
+    X[splits.test[0]] = np.random.default_rng(0).standard_normal((82, 4))
+    scores, _ = score_responses(decompose_splits(reduce_features(X), splits, ALPHAS), responses, splits)
+    assert (scores.r2_test == 0).all() and (scores.warning_constant_mean == 1).all()
+
+
+def test_sounds_of_responses_and_splits_must_agree() -> None:
+    X, responses = simulate(2)
+    splits = published_splits(n_splits=1)
+    with pytest.raises(ValueError, match="164 sounds"):
+        score_responses(decompose_splits(reduce_features(X), splits, ALPHAS), responses[:164], splits)
+
+
+# --- the published programs' own numbers -------------------------------------------------------------------------------
+
+def _reference_runs() -> list[dict[str, str]]:
+    index = Path(__file__).resolve().parents[2] / "shared" / "golden" / "expected" / "index.csv"
+    return list(csv.DictReader(index.open())) if index.is_file() else []
+
+
+@pytest.mark.parametrize("run", _reference_runs() or [None],
+                         ids=lambda run: run["file"].removeprefix("ridge__").removesuffix(".npz") if run else "none")
+def test_scores_equal_the_published_programs(run: dict[str, str] | None, golden_expected: Path, golden_root: Path) -> None:
+    """Within the tolerances of the reference: cells of class 0 and 1 (not on a plateau, not lost to round-off)."""
+    assert run is not None
+    expected = np.load(golden_expected / run["file"])
+    paths = ProjectPaths(golden_root)
+    stimuli = load_stimuli(paths)
+    target = load_target(paths, run["target"], stimuli)
+    features = open_activations(paths, run["model"], stimuli, randnetw=run["randnetw"] == "True",
+                                layers=[run["layer"]]).read(run["layer"])
+    splits = published_splits()
+    scores, predictions = score_responses(decompose_splits(reduce_features(features), splits, alpha_grid(50)),
+                                          target.responses, splits)
+    assert np.array_equal(target.ids, expected["voxel_id"])
+    unique, determined = expected["cell_class"] == 0, expected["cell_class"] < 2
+    assert determined.mean() > 0.9
+    assert np.array_equal(np.round(np.log10(scores.alphas[unique])), expected["alpha_log10"][unique])
+    for name in ("r_prior_zero", "r_test", "r2_test", "r2_train"):
+        np.testing.assert_allclose(getattr(scores, name)[determined], expected[name][determined], rtol=0, atol=1e-6,
+                                   err_msg=name)
+    for name in ("y_pred_test_std_mean", "y_pred_train_std_mean", "y_test_std_mean", "y_train_std_mean"):
+        np.testing.assert_allclose(getattr(scores, name)[determined], expected[name][determined], rtol=1e-5, err_msg=name)
+    for name in ("warning_constant_mean", "warning_alphas"):
+        assert np.array_equal(getattr(scores, name)[determined], expected[name][determined]), name
+    # outside the determined cells only this is promised
+    assert np.isfinite(scores.r2_test).all() and (scores.r2_test >= 0).all() and (scores.r2_test <= 1).all()
+    if "r2_test_c" in expected:
+        comparable = expected["cell_class_c"] < 2
+        np.testing.assert_allclose(scores.r2_test_c[comparable], expected["r2_test_c"][comparable], rtol=1e-4, atol=1e-12)
+    file = golden_expected / run["file"].replace("ridge__", "preds__")
+    if file.is_file():
+        reference = np.load(file)
+        assert predictions is not None
+        difference = np.abs(predictions.values - reference["y_pred_test"]).max(axis=1).T
+        spread = reference["y_pred_test"].std(axis=1).T
+        assert (difference[determined] <= 1e-5 * spread[determined]).all()
+        np.testing.assert_allclose(predictions.train_means.T[determined], reference["train_mean_added_back"].T[determined],
+                                   rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("layer", ["relu2", "avgpool"])
+def test_leave_one_out_curve_equals_the_published_programs(layer: str, golden_expected: Path, golden_root: Path) -> None:
+    from aud_dnn.ridge import decompose, leave_one_out_mse, project
+
+    curve = np.load(golden_expected / f"loo_curve__NH2015__Kell2018word__{layer}.npz")
+    paths = ProjectPaths(golden_root)
+    stimuli = load_stimuli(paths)
+    target = load_target(paths, "NH2015", stimuli)
+    features = open_activations(paths, "Kell2018word", stimuli, layers=[layer]).read(layer)
+    splits = published_splits()
+    split = decompose(reduce_features(features), splits.train[0], splits.test[0], alpha_grid(50))
+    columns = [int(np.flatnonzero(target.ids == voxel)[0]) for voxel in curve["voxel_id"]]
+    y = target.responses[splits.train[0]][:, columns].mean(axis=2)
+    mse = leave_one_out_mse(split, project(split, y - y.mean(axis=0)))
+    resolved = curve["log10_alpha"] >= -3
+    np.testing.assert_allclose(mse[resolved], curve["loo_mse"].T[resolved], rtol=1e-5)
