@@ -68,9 +68,6 @@ class _TensorsOnly(pickle.Unpickler):
             return getattr(torch, name)
         return _Inert
 
-    def persistent_load(self, _: Any) -> Any:
-        raise pickle.UnpicklingError("a storage outside of a file of torch.save")
-
 
 def _load(file: Any, **arguments: Any) -> Any:
     return _TensorsOnly(file, **arguments).load()
