@@ -45,7 +45,8 @@ def test_every_entry_keeps_its_values_and_changes_their_order(scheme):
     for name, tensor in before.items():
         np.testing.assert_array_equal(np.sort(tensor.numpy(), axis=None), np.sort(after[name].numpy(), axis=None))
         assert after[name].shape == tensor.shape
-    assert {"front.weight", "conv.weight", "conv.bias", "norm.running_mean", "head.weight", "codebook"} <= set(report.changed)
+    assert {"front.weight", "conv.weight", "conv.bias", "norm.running_mean", "head.weight",
+            "codebook"} <= set(report.changed)
     # initialised to ones or zeros throughout, or a single number: there is no other order
     assert {"norm.weight", "norm.bias", "norm.running_var", "norm.num_batches_tracked"} <= set(report.unchanged)
     assert set(report.changed) | set(report.unchanged) == set(before)
@@ -85,7 +86,8 @@ def test_two_values_always_change_places():
 def test_the_published_scheme_is_randperm_in_order_of_the_entries():
     network, state = Network(), Network().state_dict()
     torch.manual_seed(1)
-    expected = {name: tensor.flatten()[torch.randperm(tensor.numel())].reshape(tensor.shape) for name, tensor in state.items()}
+    expected = {name: tensor.flatten()[torch.randperm(tensor.numel())].reshape(tensor.shape)
+                for name, tensor in state.items()}
     before = torch.random.get_rng_state()
     permute_network(network, seed=1, scheme="published")
     assert torch.equal(before, torch.random.get_rng_state())
