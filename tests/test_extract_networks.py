@@ -201,7 +201,8 @@ EXTERNAL_COUNTS = {
 }
 STATE_NAMES = {
     "DS2": {"conv.seq_module.0.weight", "conv.seq_module.1.running_mean", "conv.seq_module.3.bias",
-            "conv.seq_module.4.weight", "rnns.0.rnn.weight_ih_l0", "rnns.4.rnn.weight_hh_l0_reverse", "rnns.1.batch_norm.module.weight",
+            "conv.seq_module.4.weight", "rnns.0.rnn.weight_ih_l0", "rnns.4.rnn.weight_hh_l0_reverse",
+            "rnns.1.batch_norm.module.weight",
             "fc.0.module.0.weight", "fc.0.module.1.weight"},
     "DCASE2020": {"encoder.gru_1.weight_ih_l0", "encoder.gru_3.bias_hh_l0_reverse", "decoder.rnn.weight_hh_l0",
                   "decoder.classifier.weight"},

@@ -48,8 +48,10 @@ class SpectroTemporalExtractor:
     def run(self, prepared: Sequence[np.ndarray]) -> list[dict[str, np.ndarray]]:
         """Stored key -> features, for each sound of the batch."""
         rows = []
+        # roots and logarithms magnify what single precision leaves of the smallest powers
+        dtype = np.float32 if self._pooling == "power" else np.float64
         for image in prepared:
-            features = spectrotemporal_features(image)
+            features = spectrotemporal_features(image, dtype=dtype)
             rows.append({"input_after_preproc": image.mean(axis=1), "filtered_signal": features.filtered.ravel(),
                          "spectempfilter_power": features.power.ravel(),
                          "avgpool": pool_power(features.power, self._pooling).ravel()})
