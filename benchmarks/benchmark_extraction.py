@@ -1,8 +1,9 @@
 """Sounds per second and memory of the extraction, beside the plain way, for every model that can be built here.
 
 The plain way: a forward hook on every module, whole tensors kept for all sounds, averaged at the end; for the baseline the
-full two-dimensional filter bank. Weights are random, sounds are noise, preprocessing counts. Every way runs in a process of
-its own, because memory is the peak of the process above what it held once the model was built.
+full two-dimensional filter bank. Weights are random, sounds are noise, preprocessing counts. Time is processor time on one
+core, so that other work on the machine does not count. Every way runs in a process of its own; memory is what the process
+holds after the sounds beyond what it held after a first one (Linux).
 
     python benchmarks/benchmark_extraction.py [--models spectemp VGGish] [--sounds 4]
 """
@@ -10,6 +11,7 @@ its own, because memory is the peak of the process above what it held once the m
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import subprocess
 import sys
@@ -33,12 +35,13 @@ def noises(count: int) -> list[np.ndarray]:
     return [0.1 * rng.standard_normal(88200) for _ in range(count)]
 
 
-def ours(extractor: Extractor, sounds: list[np.ndarray]) -> None:
+def ours(extractor: Extractor, sounds: list[np.ndarray]) -> list:
     for sound in sounds:
         extractor.run([extractor.prepare(sound, 44100)])
+    return []
 
 
-def plain_baseline(extractor: Extractor, sounds: list[np.ndarray]) -> None:
+def plain_baseline(extractor: Extractor, sounds: list[np.ndarray]) -> list:
     from aud_dnn.spectemp import (
         SPECTRAL_RATES,
         TEMPORAL_RATES,
@@ -54,13 +57,17 @@ def plain_baseline(extractor: Extractor, sounds: list[np.ndarray]) -> None:
                      gains[SPECTRAL_RATES.index(scale)][:, None]
                      * temporal_transfer_functions()[TEMPORAL_RATES.index(abs(rate))], 0)
             for rate, scale in filter_labels()]
+    kept = []
     for sound in sounds:
         spectrum = np.fft.fft2(100 * extractor.prepare(sound, 44100), (422, 1170))
         outputs = np.stack([np.fft.ifft2(spectrum * filter_)[:211, :390].real for filter_ in bank])
-        np.maximum(outputs ** 2, 1e-8).mean(axis=2)
+        kept.append(np.maximum(outputs ** 2, 1e-8))
+    for outputs in kept:
+        outputs.mean(axis=2)
+    return kept
 
 
-def plain_network(extractor: Extractor, sounds: list[np.ndarray]) -> None:
+def plain_network(extractor: Extractor, sounds: list[np.ndarray]) -> list:
     import torch
 
     network, kept = extractor._network, []
@@ -78,22 +85,25 @@ def plain_network(extractor: Extractor, sounds: list[np.ndarray]) -> None:
             network(inputs) if forward is None else forward(network, inputs)
     for tensor in kept:
         tensor.float().mean(dim=-1)
+    return kept
 
 
-def peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def held_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6
 
 
 def measure(model: str, way: str, n_sounds: int) -> None:
-    """Print seconds per sound and peak memory in MB, of this process."""
+    """Print seconds per sound, and by how many MB this process has grown."""
     random_weights = model in (*WRITTEN_HERE, *FROM_LIBRARIES)
     extractor = build_extractor(model, random_weights=random_weights)
     run: Callable = ours if way == "ours" else (plain_baseline if model == "spectemp" else plain_network)
     extractor.run([extractor.prepare(noises(1)[0], 44100)])  # tables and caches
-    before = peak_mb()
-    start = time.perf_counter()
-    run(extractor, noises(n_sounds))
-    print(f"{(time.perf_counter() - start) / n_sounds:.4f} {max(peak_mb() - before, 0):.0f}")
+    before = held_mb()
+    start = time.process_time()
+    kept = run(extractor, noises(n_sounds))
+    seconds = (time.process_time() - start) / n_sounds
+    print(f"{seconds:.4f} {max(held_mb() - before, 0):.0f} {len(kept)}")
 
 
 def main() -> None:
@@ -114,11 +124,12 @@ def main() -> None:
         cells = []
         for way in ("ours", "plain"):
             command = [sys.executable, __file__, "--measure", model, way, "--sounds", str(options.sounds)]
-            done = subprocess.run(command, capture_output=True, text=True)
+            done = subprocess.run(command, capture_output=True, text=True, env={
+                **os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
             if done.returncode:
                 cells = [done.stderr.strip().splitlines()[-1]]
                 break
-            seconds, megabytes = map(float, done.stdout.split())
+            seconds, megabytes, _ = map(float, done.stdout.split())
             cells.append((f"{1 / seconds:.2f}", f"{megabytes / options.sounds:.0f}"))
         if len(cells) == 2:
             (speed, memory), (plain_speed, plain_memory) = cells
