@@ -47,11 +47,11 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Parse the command line, fit, print the closing table."""
     arguments = build_parser().parse_args(argv)
-    targets = TARGETS if arguments.target == ["all"] else tuple(dict.fromkeys(arguments.target))
+    targets = TARGETS if "all" in arguments.target else tuple(dict.fromkeys(arguments.target))
     for target in targets:
         if target not in TARGETS:
             raise unknown_name("target", target, [*TARGETS, "all"])
-    layers = None if arguments.source_layer == ["all"] else tuple(dict.fromkeys(arguments.source_layer))
+    layers = None if "all" in arguments.source_layer else tuple(dict.fromkeys(arguments.source_layer))
     show_log(verbose=arguments.verbose)
 
     # heavy imports only once the command line is understood: --help answers at once

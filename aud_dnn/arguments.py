@@ -31,12 +31,24 @@ def add_root(parser: argparse._ActionsContainer) -> None:
                              "(default: $AUD_DNN_ROOT, else the repository)")
 
 
+class _TerminalHandler(logging.StreamHandler):
+    """Writes above a progress bar, where there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm = sys.modules.get("tqdm")      # not imported for its own sake: --help must answer at once
+        if tqdm is None:
+            super().emit(record)
+        else:
+            tqdm.tqdm.write(self.format(record), file=self.stream)
+            self.flush()
+
+
 def show_log(*, verbose: bool) -> None:
     """Send the project's log to stderr: everything, or only warnings.
 
     Remarks on single results (``extra={"remark": True}``) are for the log files; scripts sum them up at the end.
     """
-    handler = logging.StreamHandler()
+    handler = _TerminalHandler()
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     if not verbose:
         handler.setLevel(logging.WARNING)

@@ -19,9 +19,12 @@ class AlreadyFinishedError(FileExistsError):
     """Another run finished the same result first; what it wrote was left as it is."""
 
 
+def _host() -> str:
+    return socket.gethostname().replace(os.sep, "_")[:40]
+
+
 def _beside(path: Path, mark: str) -> Path:
-    host = socket.gethostname().replace(os.sep, "_")[:40]
-    return path.with_name(f"{_hidden(path, mark)}{host}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    return path.with_name(f"{_hidden(path, mark)}{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
 
 
 def _hidden(path: Path, mark: str) -> str:
@@ -77,13 +80,17 @@ def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
             if file.is_file():
                 _sync(file)
         replaced = None
-        if overwrite and path.exists():
-            replaced = _beside(path, _REPLACED_MARK)
-            path.rename(replaced)
+        if overwrite:
+            aside = _beside(path, _REPLACED_MARK)
+            with contextlib.suppress(FileNotFoundError):        # nothing there, or another run has just moved it
+                path.rename(aside)
+                replaced = aside
         try:
             staging.rename(path)
         except OSError as error:
             if path.exists():
+                if replaced is not None:
+                    shutil.rmtree(replaced, ignore_errors=True)
                 raise AlreadyFinishedError(f"{path} was finished by another run in the meantime; "
                                            "its result is kept, this one is dropped.") from error
             if replaced is not None:
@@ -96,14 +103,19 @@ def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 def restore_replaced(path: Path) -> bool:
-    """Bring back the folder that a killed overwrite had moved aside; true if there was one to bring back."""
+    """Bring back the folder that a killed overwrite had moved aside; true if there was one to bring back.
+
+    What a run that is still alive on this host has moved aside stays: it is about to put the new folder there.
+    """
     path = Path(path)
     if path.exists() or not path.parent.is_dir():
         return False
     prefix = _hidden(path, _REPLACED_MARK)
     for replaced in sorted(candidate for candidate in path.parent.iterdir() if candidate.name.startswith(prefix)):
-        replaced.rename(path)
-        return True
+        process = _writer(replaced.name, prefix)
+        if process is None or not _is_alive(process):
+            replaced.rename(path)
+            return True
     return False
 
 
@@ -117,16 +129,22 @@ def remove_abandoned(path: Path) -> int:
         return 0
     removed = 0
     for mark in (STAGING_MARK, _REPLACED_MARK):
-        prefix = f"{_hidden(path, mark)}{socket.gethostname().replace(os.sep, '_')[:40]}-"
-        for leftover in path.parent.iterdir():
-            process = leftover.name.removeprefix(prefix).split("-")[0]
-            if leftover.name.startswith(prefix) and process.isdigit() and not _is_alive(int(process)):
+        for leftover in list(path.parent.iterdir()):
+            process = _writer(leftover.name, _hidden(path, mark))
+            if process is not None and not _is_alive(process):
                 if leftover.is_dir():
                     shutil.rmtree(leftover, ignore_errors=True)
                 else:
                     leftover.unlink(missing_ok=True)
                 removed += 1
     return removed
+
+
+def _writer(name: str, prefix: str) -> int | None:
+    """Process that wrote a folder of :func:`_beside`; None if that was on another host, or the name is not one of ours."""
+    here = f"{prefix}{_host()}-"
+    process = name.removeprefix(here).split("-")[0]
+    return int(process) if name.startswith(here) and process.isdigit() else None
 
 
 def _is_alive(process: int) -> bool:

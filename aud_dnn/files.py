@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,9 +59,9 @@ def read_npy(path: Path) -> np.ndarray:
             if dtype.hasobject:
                 raise InputError(f"{path} holds Python objects, which could run code when opened. "
                                  "Save it again as a plain numeric or structured array.")
-            count = 1
-            for length in shape:
-                count *= int(length)
+            if not all(type(length) is int and length >= 0 for length in shape) or dtype.itemsize == 0:
+                raise ValueError(f"shape {shape} of {dtype}")
+            count = math.prod(shape)
             if count * dtype.itemsize != size - file.tell():
                 raise ValueError(f"the header promises {count * dtype.itemsize} bytes, the file has {size - file.tell()}")
             array = np.fromfile(file, dtype=dtype, count=count)
@@ -92,13 +93,13 @@ def read_mat(path: Path, variables: tuple[str, ...]) -> dict[str, np.ndarray]:
     return {name: content[name] for name in variables}
 
 
-def mat_strings(cells: np.ndarray) -> list[str]:
-    """The strings of a MATLAB cell array, however deeply each is wrapped."""
+def mat_strings(cells: np.ndarray, where: str) -> list[str]:
+    """The strings of a MATLAB cell array, however deeply each is wrapped; ``where`` is for the error."""
     strings = []
     for cell in np.asarray(cells).ravel():
         while isinstance(cell, np.ndarray):
             if cell.size != 1:
-                raise InputError(f"expected one string per MATLAB cell, found an array of shape {cell.shape}")
+                raise InputError(f"{where} must hold one string per MATLAB cell; found an array of shape {cell.shape}.")
             cell = cell.ravel()[0]
         strings.append(str(cell))
     return strings
@@ -118,7 +119,7 @@ def open_h5(path: Path) -> Iterator[h5py.File]:
             yield file
         except InputError:
             raise
-        except (OSError, RuntimeError, KeyError, ValueError) as error:
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
             raise _damaged(path, "HDF5", error) from error
 
 

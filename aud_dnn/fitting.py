@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import shutil
 import sys
@@ -25,7 +26,7 @@ from aud_dnn.errors import InputError
 from aud_dnn.files import sha256
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.regression import LayerScores, available_cores, decompose_splits, score_responses
-from aud_dnn.results import is_complete, read_table, result_folder, write_result
+from aud_dnn.results import PREDICTIONS_FILE, is_complete, read_table, result_folder, write_result
 from aud_dnn.ridge import Design, SplitRidge, alpha_grid, reduce_features
 from aud_dnn.splits import published_splits
 from aud_dnn.utils import Activations, Target, few, load_stimuli, load_target, open_activations
@@ -34,6 +35,7 @@ log = logging.getLogger("aud_dnn")
 
 _PACKAGES = ("numpy", "scipy", "pandas", "h5py", "xarray")
 _LARGEST_ALPHALIMIT = 100
+_LONGEST_FOLDER_NAME = 255      # bytes, of the usual file systems
 
 
 @dataclass(frozen=True)
@@ -115,13 +117,19 @@ def fit_model(paths: ProjectPaths, options: FitOptions, *, progress: bool = True
     activations = open_activations(paths, options.model, stimuli, randnetw=options.randnetw, layers=options.layers)
     wanted = {(target, layer): result_folder(paths, options.model, layer, target, options.randnetw, options.alphalimit)
               for target in options.targets for layer in activations.layers}
-    for folder in wanted.values():
+    for (_, layer), folder in wanted.items():
+        if len(os.fsencode(folder.name)) > _LONGEST_FOLDER_NAME:
+            raise InputError(f"The name of layer {layer} is too long for a result folder ({folder.name}). Store the layer "
+                             "under a shorter name.")
         restore_replaced(folder)
         remove_abandoned(folder)
     to_fit = {work: folder for work, folder in wanted.items() if options.overwrite or not is_complete(folder)}
     for folder in to_fit.values():
         if folder.exists() and not is_complete(folder) and not options.overwrite:
             raise InputError(f"{folder} exists but holds no whole result. Move it away, or use --overwrite.")
+    already = {work: _outcome_on_disk(*work, folder, "already there")
+               for work, folder in wanted.items() if work not in to_fit}
+    _report_lacking([outcome.folder for outcome in already.values()], options)
     targets = {name: load_target(paths, name, stimuli) for name in options.targets
                if any(target == name for target, _ in to_fit)}
     layers = _read_layers(activations, [layer for layer in activations.layers if any(of == layer for _, of in to_fit)])
@@ -141,7 +149,18 @@ def fit_model(paths: ProjectPaths, options: FitOptions, *, progress: bool = True
                     outcomes[name, layer.name] = _fit_one(to_fit[name, layer.name], decomposed, layer, target, options,
                                                           provenance, started, bar.update)
                     started = time.perf_counter()
-    return [outcomes.get(work) or _outcome_on_disk(*work, folder, "already there") for work, folder in wanted.items()]
+    return [outcomes[work] if work in outcomes else already[work] for work in wanted]
+
+
+def _report_lacking(folders: Sequence[Path], options: FitOptions) -> None:
+    """Say so where a result that is kept lacks what this call asks for."""
+    for asked, what, names in ((options.save_preds, "predictions", (PREDICTIONS_FILE, "y_preds_test.pkl")),
+                               (options.legacy_pickles, "the published pickles", ("ds.pkl",)),
+                               (options.save_plot, "pictures", ("plots",))):
+        lacking = [folder.name for folder in folders if asked and not any((folder / name).exists() for name in names)]
+        if lacking:
+            log.warning("%d result(s) are already there but lack %s; fit them again with --overwrite to get those: %s",
+                        len(lacking), what, few(lacking))
 
 
 def _read_layers(activations: Activations, names: Sequence[str]) -> list[_Layer]:
@@ -184,11 +203,19 @@ def _check_disk_space(paths: ProjectPaths, options: FitOptions, to_fit: dict[tup
         if options.legacy_pickles:
             per_voxel += len(splits) * (2 * splits.test.shape[1] * 8 + 8 * 16)
         needed += targets[name].n_voxels * per_voxel
-    paths.results.mkdir(parents=True, exist_ok=True)
+    try:
+        paths.results.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(paths.results, error) from error
     free = shutil.disk_usage(paths.results).free
     if needed > free:
         raise InputError(f"The results may need {needed / 1e6:.0f} MB, but {paths.results} has only {free / 1e6:.0f} MB "
                          "free. Make room, fit fewer layers, or leave the predictions out (--save_preds False).")
+
+
+def _unwritable(folder: Path, error: OSError) -> InputError:
+    return InputError(f"{folder} cannot be written: {error.strerror or error}. Nothing half-written is left there. Make "
+                      "room or mend the permissions, and run the same command again; what was finished is kept.")
 
 
 def _fit_one(folder: Path, decomposed: Sequence[SplitRidge], layer: _Layer, target: Target, options: FitOptions,
@@ -217,6 +244,10 @@ def _fit_one(folder: Path, decomposed: Sequence[SplitRidge], layer: _Layer, targ
     except AlreadyFinishedError:
         log.warning("%s was finished by another run meanwhile; its result is kept", folder.name)
         return _outcome_on_disk(target.name, layer.name, folder, "finished by another run")
+    except InputError:
+        raise
+    except OSError as error:
+        raise _unwritable(folder, error) from error
     return Outcome(layer.name, target.name, "fitted", folder, median_r2, median_r2_c, remarks)
 
 
@@ -288,10 +319,8 @@ def _log_file(folder: Path) -> Iterator[None]:
 @contextmanager
 def _progress_bar(n_voxels: int, wanted: bool) -> Iterator[Any]:
     from tqdm import tqdm
-    from tqdm.contrib.logging import logging_redirect_tqdm
 
-    with tqdm(total=n_voxels, unit="voxel", unit_scale=True, disable=None if wanted else True) as bar, \
-            logging_redirect_tqdm():
+    with tqdm(total=n_voxels, unit="voxel", unit_scale=True, disable=None if wanted else True) as bar:
         yield bar
 
 

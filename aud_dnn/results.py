@@ -14,12 +14,14 @@ The authors' folders hold pickles instead (``df_output.pkl``, ``ds.pkl``, ``y_pr
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 import numpy as np
 
@@ -40,14 +42,15 @@ PREDICTIONS_FILE = "y_preds.nc"
 PROVENANCE_FILE = "provenance.json"
 _PUBLISHED_SCORES, _PUBLISHED_TABLE = "ds.pkl", "df_output.pkl"
 _VOXELS_PER_CHUNK = 512
+_SAFE_IN_FOLDER = " ()[],=+-_.&'!@#$;"     # and letters and digits: they stay as they are
 _MASKS = {"train_mask": "all_train_idxs", "test_mask": "all_test_idxs"}
 _IDENTIFIER = re.compile(r"AUD-MAPPING-Ridge_TARGET-(?P<target>[^_]+)_SOURCE-(?P<source>.+)"
                          r"_RANDNETW-(?P<randnetw>True|False)_ALPHALIMIT-(?P<alphalimit>\d+)")
 
 
 def identifier(model: str, layer: str, target: str, randnetw: bool, alphalimit: int = 50) -> str:
-    """Name of the result folder, as published. A ``/`` in a layer's name becomes ``--``."""
-    return (f"AUD-MAPPING-Ridge_TARGET-{target}_SOURCE-{model}-{layer.replace('/', '--')}_RANDNETW-{randnetw}"
+    """Name of the result folder, as published. What a folder's name cannot hold (``/``) is written as in a URL (``%2F``)."""
+    return (f"AUD-MAPPING-Ridge_TARGET-{target}_SOURCE-{model}-{quote(layer, safe=_SAFE_IN_FOLDER)}_RANDNETW-{randnetw}"
             f"_ALPHALIMIT-{alphalimit}")
 
 
@@ -73,7 +76,7 @@ def parse_folder(folder: Path) -> ResultKey | None:
     model = folder.parent.name
     if match is None or not match["source"].startswith(f"{model}-"):
         return None
-    layer = match["source"].removeprefix(f"{model}-").replace("--", "/")
+    layer = unquote(match["source"].removeprefix(f"{model}-"))
     return ResultKey(model, layer, match["target"], match["randnetw"] == "True", int(match["alphalimit"]))
 
 
@@ -176,7 +179,15 @@ def write_result(folder: Path, scores: LayerScores, predictions: TestPredictions
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:
-    table.reset_index(drop=True).to_parquet(path, engine="pyarrow", index=False)    # voxel_id is a column, too
+    import pyarrow as pa
+
+    table = table.reset_index(drop=True)        # voxel_id is a column, too
+    for name in table.select_dtypes(object):
+        try:
+            pa.array(table[name], from_pandas=True)
+        except pa.ArrowException:               # text and numbers in one column of the metadata: keep them as text
+            table[name] = table[name].map(str, na_action="ignore")
+    table.to_parquet(path, engine="pyarrow", index=False)
 
 
 def _write_dataset(path: Path, dataset: xr.Dataset) -> None:
@@ -185,24 +196,34 @@ def _write_dataset(path: Path, dataset: xr.Dataset) -> None:
     for name, attribute in _MASKS.items():
         on_disk[name] = (("stimulus", "split_idx"), dataset.attrs[attribute])
     packed = {name: {"zlib": True, "complevel": 1, "shuffle": True} for name, v in on_disk.data_vars.items() if v.ndim}
-    on_disk.to_netcdf(path, engine="h5netcdf", encoding=packed)
+    _write_netcdf(path, on_disk, packed)
+
+
+def _write_netcdf(path: Path, dataset: xr.Dataset, encoding: dict[str, dict[str, Any]]) -> None:
+    """Write netCDF-4 by way of memory: on a full disk HDF5 does not raise an error, it takes the process down."""
+    import h5netcdf
+    from xarray.backends import H5NetCDFStore
+
+    content = io.BytesIO()
+    with h5netcdf.File(content, "w") as file:
+        dataset.dump_to_store(H5NetCDFStore(file), encoding=encoding)
+    path.write_bytes(content.getbuffer())
 
 
 def _write_predictions(path: Path, predictions: TestPredictions, target: Target, splits: Splits) -> None:
     import xarray as xr
 
     _, n_test, n_voxels = predictions.values.shape
-    xr.Dataset(
+    dataset = xr.Dataset(
         {"y_pred_test": (("split_idx", "test_idx", "vox_idx"), predictions.values,
                          {"long_name": "predicted response to the test sounds, minus its training mean; "
                                        "test sounds in stimulus order"}),
          "y_train_mean": (("split_idx", "vox_idx"), predictions.train_means,
                           {"long_name": "training mean; added back it gives the rescaled prediction"}),
          "test_mask": (("split_idx", "stimulus"), splits.test.astype(np.int8))},
-        coords={"stimulus": list(target.stimuli.ids), "voxel_id": ("vox_idx", np.asarray(target.ids))},
-    ).to_netcdf(path, engine="h5netcdf", encoding={
-        "y_pred_test": {"zlib": True, "complevel": 1, "shuffle": True,
-                        "chunksizes": (1, n_test, min(_VOXELS_PER_CHUNK, n_voxels))}})
+        coords={"stimulus": list(target.stimuli.ids), "voxel_id": ("vox_idx", np.asarray(target.ids))})
+    _write_netcdf(path, dataset, {"y_pred_test": {"zlib": True, "complevel": 1, "shuffle": True,
+                                                  "chunksizes": (1, n_test, min(_VOXELS_PER_CHUNK, n_voxels))}})
 
 
 def _write_legacy_pickles(folder: Path, table: pd.DataFrame, dataset: xr.Dataset, predictions: TestPredictions | None,
@@ -279,10 +300,21 @@ def read_result(folder: Path) -> RegressionResult:
         A file cannot be read.
     """
     if (folder / PROVENANCE_FILE).is_file() and is_complete(folder):
-        provenance = json.loads((folder / PROVENANCE_FILE).read_text())
+        path = folder / PROVENANCE_FILE
+        try:
+            provenance = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise _damaged(path, error) from error
         return RegressionResult(folder, read_table(folder), _read_dataset(folder / SCORES_FILE), provenance)
     if is_complete(folder):
-        scores = _published_dataset(load_pickle(folder / _PUBLISHED_SCORES, allow="dataset"))
+        path = folder / _PUBLISHED_SCORES
+        try:
+            scores = _published_dataset(load_pickle(path, allow="dataset"))
+        except (ValueError, KeyError, IndexError, TypeError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path} does not hold what a published ds.pkl holds ({error}). Download it again, or fit the "
+                             "layer anew.") from error
         return RegressionResult(folder, read_table(folder), scores, None)
     raise MissingDataError(f"{folder} holds no finished result. Run aud_dnn/AUD_main.py for this model and layer, or "
                            "`python setup_utils/download_files.py --get_results True` for the published ones.")
@@ -297,23 +329,31 @@ def read_table(folder: Path) -> pd.DataFrame:
         return load_pickle(folder / _PUBLISHED_TABLE, allow="tables")
     try:
         table = pd.read_parquet(path, engine="pyarrow")
-    except (OSError, ValueError) as error:
-        raise DamagedFileError(f"{path} cannot be read ({error}). Run this layer again with --overwrite.") from error
-    return table.set_index(pd.Index(table["voxel_id"], name="voxel_id"))
+        return table.set_index(pd.Index(table["voxel_id"], name="voxel_id"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> DamagedFileError:
+    return DamagedFileError(f"{path} cannot be read ({error}). Run this layer again with --overwrite.")
 
 
 def _open_dataset(path: Path) -> xr.Dataset:
+    import h5py
     import xarray as xr
 
     try:
-        with xr.open_dataset(path, engine="h5netcdf") as dataset:
+        with h5py.File(path, "r"), xr.open_dataset(path, engine="h5netcdf") as dataset:     # h5py refuses without a mess
             return dataset.load()
-    except (OSError, ValueError, KeyError) as error:
-        raise DamagedFileError(f"{path} cannot be read ({error}). Run this layer again with --overwrite.") from error
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
+        raise _damaged(path, error) from error
 
 
 def _read_dataset(path: Path) -> xr.Dataset:
     on_disk = _open_dataset(path)
+    lacking = {*_MASKS, *(field.name for field in fields(LayerScores))} - set(on_disk.variables)
+    if lacking:
+        raise _damaged(path, KeyError(*sorted(lacking)))
     dataset = on_disk.drop_vars(list(_MASKS))
     dataset.attrs = {attribute: on_disk[name].to_numpy() for name, attribute in _MASKS.items()}
     return dataset
@@ -323,7 +363,7 @@ def _published_dataset(published: xr.Dataset) -> xr.Dataset:
     """The published coordinates (one per voxel, on dimensions of their own) in the form of :func:`score_dataset`."""
     lacking = {field.name for field in fields(LayerScores)} - set(published) - {"alpha_on_plateau"}
     if lacking or not set(_MASKS.values()) <= set(published.attrs):
-        raise InputError(f"A published ds.pkl must hold every score and both split masks; missing: {sorted(lacking)}.")
+        raise KeyError(*sorted(lacking), *sorted(set(_MASKS.values()) - set(published.attrs)))
     import xarray as xr
 
     constants = {name: str(published[name].to_numpy().ravel()[0]) for name in ("source_model", "source_layer", "randnetw")}

@@ -278,9 +278,11 @@ def _build_screen(operators: np.ndarray, norms: np.ndarray, alphas: np.ndarray) 
     edges = np.linspace(0, n_free, min(_ROW_BLOCKS, n_free) + 1).astype(int)
     blocks = tuple(np.ascontiguousarray(triangles[:, a:b, a:].reshape(-1, n_free - a), dtype=np.float32)
                    for a, b in itertools.pairwise(edges))
-    # rounding of a dot product of n_free float32 terms, of its operands, and of the sum of squares
-    rounding = (2 * n_free + 8) * np.finfo(np.float32).eps / 2 + 1e-7
-    slack = rounding * norms[representatives] + np.array(spread)
+    # rounding of a dot product of n_free float32 terms, its operands and the sum of squares: |fl(Cz) − Cz| ≤ n u |C||z|
+    magnitude = np.abs(triangles)
+    bound = np.sqrt(magnitude.sum(axis=1).max(axis=1) * magnitude.sum(axis=2).max(axis=1))      # ≥ ‖ |C| ‖₂
+    rounding = (1.5 * n_free + 8) * np.finfo(np.float32).eps / 2
+    slack = rounding * bound + 1e-7 * norms[representatives] + np.array(spread)
     return _Screen(tuple(runs), blocks, tuple(int(a) for a in edges[:-1]), slack,
                    _bend(operators[:n_top], alphas[:n_top]))
 
@@ -375,15 +377,19 @@ def _screen_candidates(screen: _Screen, z: np.ndarray, norm: np.ndarray, average
     first = 1 if average_too else 0
     scaled = (z[:, first:] / scale).astype(np.float32).reshape(n_free, -1)
     squares = np.zeros((n_screened, n_series, n_responses), dtype=np.float32)
+    # one buffer for all row blocks: new memory of this size costs as much as the arithmetic on it
+    buffer = np.empty((max(len(block) for block in screen.row_blocks), scaled.shape[1]), dtype=np.float32)
     for block, start in zip(screen.row_blocks, screen.row_starts):
-        residual = (block @ scaled[start:]).reshape(n_screened, -1, n_series - first, n_responses)
+        product = np.matmul(block, scaled[start:], out=buffer[:len(block)])
+        residual = product.reshape(n_screened, -1, n_series - first, n_responses)
         squares[:, first:] += np.einsum("airv,airv->arv", residual, residual)
         if average_too:
-            mean = residual[:, :, 0] + residual[:, :, 1]
-            for series in range(2, n_series - 1):
-                mean += residual[:, :, series]
-            mean /= np.float32(n_series - 1)
-            squares[:, 0] += np.einsum("aiv,aiv->av", mean, mean)
+            total = residual[:, :, 0]
+            for series in range(1, n_series - 1):
+                total += residual[:, :, series]
+            squares[:, 0] += np.einsum("aiv,aiv->av", total, total)
+    if average_too:
+        squares[:, 0] /= (n_series - 1)**2
     error = np.sqrt(squares)
     relative_norm = (norm / scale).astype(np.float32)
     if average_too:         # its rounding is that of the series it was averaged from

@@ -115,7 +115,9 @@ def correlation_matrix(moments: Moments) -> np.ndarray:
     centred = moments.products - moments.n_units * np.outer(mean, mean)
     power = np.diag(moments.products)
     variance = np.diag(centred)
-    length = np.sqrt(np.where(variance > _CONSTANT * power, variance, np.nan))
+    # what rounding leaves: of a sound that is flat over units, and of one that is zero beside the others
+    floor = np.maximum(_CONSTANT * power, _CONSTANT**2 * power.max())
+    length = np.sqrt(np.where(variance > floor, variance, np.nan))
     matrix = centred / length[:, None] / length[None, :]
     np.fill_diagonal(matrix, np.where(np.isnan(length), np.nan, 1.0))
     return np.clip(np.round(matrix, DECIMALS), -1.0, 1.0)
@@ -161,18 +163,23 @@ def rdm_triangles(features: np.ndarray, train: np.ndarray | None = None, *, stan
     halves = [np.zeros((len(train), n, n)) for n in (n_train, n_sounds - n_train)]
     half_sums = np.zeros((len(train), n_sounds))
     n_constant = np.zeros(len(masks), dtype=np.int64)
+    buffer = np.empty((n_sounds, min(n_units, UNITS_AT_ONCE)))  # one for all: fresh memory costs more than the arithmetic
     for start in range(0, n_units, UNITS_AT_ONCE):
         block = np.array(features[:, start:start + UNITS_AT_ONCE], dtype=np.float64, order="C")
         ones = np.ones(block.shape[1])
+        values = buffer[:, :block.shape[1]] if block.shape[1] == buffer.shape[1] else np.empty_like(block)
         if standardize:
             mean, scale, constant = _unit_statistics(block, masks)
             n_constant += constant.sum(axis=1)
             factor = 1.0 / scale
-        values = (block - mean[0]) * factor[0] if standardize else block
+            np.subtract(block, mean[0], out=values)
+            values *= factor[0]
+        else:
+            values[:] = block
         whole += values @ values.T
         whole_sums += values @ ones
         for split, order in enumerate(orders):
-            values = block[order]
+            np.take(block, order, axis=0, out=values, mode="clip")  # the default mode makes a copy first
             if standardize:
                 values -= mean[split + 1]
                 values *= factor[split + 1]

@@ -140,8 +140,10 @@ def write_published_rsa(folder: Path, datasets: Mapping[tuple[str, str], xr.Data
     everything: dict[str, Any] = {}
     by_region: dict[str, Any] = {key: {} for key in _BEST_LAYER_KEYS.values()}
     for (target, roi), dataset in datasets.items():
+        # one object per participant for all models: the pickle then holds each matrix once
+        matrices = list(square_matrix(dataset["all_data_corr_mat_fmri"].values))
         for condition in CONDITIONS:
-            models = _records(dataset, condition)
+            models = _records(dataset, condition, matrices)
             if roi == ALL_VOXELS:
                 everything.setdefault(target, {})[condition] = models
             else:
@@ -157,11 +159,11 @@ def write_published_rsa(folder: Path, datasets: Mapping[tuple[str, str], xr.Data
     return written
 
 
-def _records(dataset: xr.Dataset, condition: str) -> dict[str, dict[str, dict[str, Any]]]:
+def _records(dataset: xr.Dataset, condition: str,
+             matrices: Sequence[np.ndarray]) -> dict[str, dict[str, dict[str, Any]]]:
     """model -> participant -> record."""
     values = {name: dataset[name].sel(condition=condition).values for name in dataset.data_vars
               if "condition" in dataset[name].dims}
-    matrices = square_matrix(dataset["all_data_corr_mat_fmri"].values)
     ceiling = dataset["leave_one_out_neural_r_cv_test_splits"].values
     participants = dataset["participant"].values.tolist()
     return {model: {participant: _record({name: array[m] for name, array in values.items()}, p, matrices[p], ceiling[p])

@@ -7,13 +7,10 @@ a temporary folder and mapped into every worker's memory, so that it is there on
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import itertools
-import multiprocessing
-import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,13 +18,12 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from aud_dnn.errors import InputError, MissingDataError, unknown_name
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import BASELINE_MODEL, MODELS, SOUND_CATEGORIES, VOXEL_TARGETS
-from aud_dnn.rsa_analysis import Vectors, category_order, model_side, neural_side, score_model
+from aud_dnn.rsa_analysis import Vectors, category_order, neural_side
 from aud_dnn.rsa_results import (
     ALL_VOXELS,
     CONDITIONS,
@@ -35,21 +31,27 @@ from aud_dnn.rsa_results import (
     Part,
     analysis_path,
     assemble,
-    model_arrays,
-    model_part_path,
     neural_arrays,
     neural_part_path,
     read_analysis,
     read_part,
-    score_arrays,
     score_part_path,
     write_analysis,
     write_part,
 )
+from aud_dnn.rsa_workers import (
+    Remarks,
+    Shared,
+    Tasks,
+    digest_of_arrays,
+    lay_down,
+    notes_on,
+    run_here,
+    run_in_workers,
+    usable_cores,
+)
 from aud_dnn.splits import published_splits
-from aud_dnn.utils import GET_ACTIVATIONS, Stimuli, Target, few, load_stimuli, load_target, open_activations
-
-_Tasks = dict[tuple[str, str], list[tuple[str, str]]]  # (model, condition) -> its (target, region)s
+from aud_dnn.utils import GET_ACTIVATIONS, Stimuli, Target, load_stimuli, load_target, open_activations
 
 
 class Unit(NamedTuple):
@@ -141,10 +143,13 @@ def run_rsa(paths: ProjectPaths, *, targets: Sequence[str] = VOXEL_TARGETS, rois
         for name in given:
             if name not in known:
                 raise unknown_name(kind, name, known)
+    for name in models or ():
+        if Path(name).name != name:
+            raise InputError(f"{name!r} is not the name of a model: give the name of its folder in {paths.activations}.")
     folder = paths.rsa_results
     report = RunReport()
-    wanted = [Unit(*names) for names in itertools.product(MODELS if models is None else models, conditions, targets, rois)
-              if names[:2] != (BASELINE_MODEL, CONDITIONS[1])]
+    choices = (dict.fromkeys(names) for names in (MODELS if models is None else models, conditions, targets, rois))
+    wanted = [Unit(*names) for names in itertools.product(*choices) if names[:2] != (BASELINE_MODEL, CONDITIONS[1])]
     parts = {} if overwrite else {unit: part for unit in wanted
                                   if (part := read_part(score_part_path(folder, unit.target, unit.roi, unit.model,
                                                                         unit.condition))) is not None}
@@ -248,135 +253,29 @@ class _NeuralPlan:
                 {"target": target.name, "roi": roi, "neural_digest": self.digests[target.name]})
 
 
-def _digest(*arrays: np.ndarray) -> str:
-    """A checksum of arrays: values, types and shapes."""
-    state = hashlib.blake2b(digest_size=16)
-    for array in arrays:
-        array = np.ascontiguousarray(array)
-        state.update(f"{array.dtype}{array.shape}".encode())
-        state.update(memoryview(array).cast("B"))
-    return state.hexdigest()
-
-
 def _digest_of_target(target: Target) -> str:
     labels = np.array(target.metadata["roi_label_general"].fillna("").astype(str).tolist()) \
         if "roi_label_general" in target.metadata else np.array([""])
     participants = np.array(target.metadata["subj_idx"].astype(str).tolist()) \
         if "subj_idx" in target.metadata else np.array([""])
-    return _digest(target.responses, participants.view(np.uint32), labels.view(np.uint32))
+    return digest_of_arrays(target.responses, participants.view(np.uint32), labels.view(np.uint32))
 
 
-# --- model side, in workers -------------------------------------------------------------------------------------------
-
-_VECTOR_FILES = ("all_sounds", "train", "test")
-
-
-@dataclass(frozen=True)
-class _Shared:
-    """What every worker needs; the vectors lie in ``folder`` as ``.npy`` files that are mapped, not copied."""
-
-    paths: ProjectPaths
-    stimuli: Stimuli
-    folder: str
-    rows: dict[tuple[str, str], slice]
-    digests: dict[str, str]
-    order: np.ndarray
-    train: np.ndarray
-
-    def vectors(self) -> Vectors:
-        return Vectors(*(np.load(Path(self.folder) / f"{name}.npy", mmap_mode="r") for name in _VECTOR_FILES))
-
-
-def _lay_down(folder: str, vectors: dict[tuple[str, str], Vectors]) -> dict[tuple[str, str], slice]:
-    """Write all neural vectors, stacked, into ``folder``; returns the rows of every (target, region)."""
-    stops = list(itertools.accumulate(len(item.all_sounds) for item in vectors.values()))
-    rows = {key: slice(start, stop) for key, start, stop in zip(vectors, [0, *stops], stops)}
-    for name in _VECTOR_FILES:
-        np.save(Path(folder) / f"{name}.npy", np.concatenate([getattr(item, name) for item in vectors.values()], axis=-2))
-    return rows
-
-
-_worker: tuple[_Shared, Vectors] | None = None
-
-
-def _start_worker(shared: _Shared) -> None:
-    global _worker
-    threadpool_limits(1)  # the workers share the cores among themselves
-    _worker = shared, shared.vectors()
-
-
-def _work(model: str, condition: str, pairs: list[tuple[str, str]]) -> _Remarks:
-    assert _worker is not None
-    return _score_one(*_worker, model, condition, pairs)
-
-
-def _score_one(shared: _Shared, vectors: Vectors, model: str, condition: str, pairs: list[tuple[str, str]]) -> _Remarks:
-    """Compute and write everything asked for about one model in one condition; returns what is worth a note."""
-    activations = open_activations(shared.paths, model, shared.stimuli, randnetw=condition == CONDITIONS[1])
-    digests: list[str] = []
-
-    def layers() -> Iterator[tuple[str, np.ndarray]]:
-        for name, array in activations.items():
-            digests.append(_digest(array))
-            yield name, array
-
-    side = model_side(layers(), shared.order, shared.train)
-    digest = hashlib.blake2b("".join(digests).encode(), digest_size=16).hexdigest()
-    scores = score_model(vectors, side)  # all targets and regions in one product
-    folder = shared.paths.rsa_results
-    for target, roi in pairs:
-        rows = shared.rows[target, roi]
-        arrays = {name: array[rows] for name, array in score_arrays(scores).items()}
-        write_part(score_part_path(folder, target, roi, model, condition), {"layers": np.array(side.layers), **arrays},
-                   {"model": model, "condition": condition, "target": target, "roi": roi,
-                    "neural_digest": shared.digests[target], "activations_digest": digest})
-    write_part(model_part_path(folder, model, condition), model_arrays(side),
-               {"model": model, "condition": condition, "activations_digest": digest})
-    undefined = [layer for layer, rdm in zip(side.layers, side.rdms) if np.isnan(rdm).any()]
-    sometimes = side.n_constant_units_train.max(axis=1, initial=0) - side.n_constant_units
-    return _Remarks(undefined, int(side.n_constant_units.sum()), int(sometimes.sum()))
-
-
-@dataclass(frozen=True)
-class _Remarks:
-    """What is worth a note about one model in one condition."""
-
-    undefined_layers: list[str]
-    n_constant: int
-    n_constant_on_training_half: int
-
-
-def _notes(remarks: dict[tuple[str, str], _Remarks]) -> list[str]:
-    """One note of each kind, with the first few places."""
-    notes = []
-    undefined = [f"{model} ({condition}) {layer}" for (model, condition), found in remarks.items()
-                 for layer in found.undefined_layers]
-    if undefined:
-        notes.append(f"{len(undefined)} layer(s) have an undefined RDM (a sound has the same value in all units), hence no "
-                     f"similarity, and are never the best: {few(undefined)}.")
-    for kind, consequence in (("n_constant", "do not vary over the sounds and carry nothing"),
-                              ("n_constant_on_training_half", "vary over the sounds but not over the training sounds of "
-                               "some split; there they keep their own scale, as published")):
-        counts = {f"{model} ({condition})": getattr(found, kind) for (model, condition), found in remarks.items()}
-        places = [f"{name} {count}" for name, count in counts.items() if count]
-        if places:
-            notes.append(f"{sum(counts.values())} unit(s) {consequence}: {few(places)}.")
-    return notes
-
+# --- model side ---------------------------------------------------------------------------------------------------------
 
 def _compute(paths: ProjectPaths, stimuli: Stimuli, plan: _NeuralPlan, report: RunReport, *, jobs: int | None,
              progress: bool) -> None:
-    tasks: _Tasks = {}
-    remarks: dict[tuple[str, str], _Remarks] = {}
+    tasks: Tasks = {}
+    remarks: dict[tuple[str, str], Remarks] = {}
     for unit in plan.to_do:
         tasks.setdefault(unit[:2], []).append((unit.target, unit.roi))
-    jobs = min(_usable_cores() if jobs is None else max(1, jobs), len(tasks))
-    with tempfile.TemporaryDirectory(prefix="aud_dnn_rsa_") as folder, \
+    jobs = min(usable_cores() if jobs is None else max(1, jobs), len(tasks))
+    with tempfile.TemporaryDirectory(prefix="aud_dnn_rsa_", ignore_cleanup_errors=True) as folder, \
             tqdm(total=len(plan.to_do), desc="RSA", unit="result", disable=not progress) as bar:
-        rows = _lay_down(folder, plan.vectors)
+        rows = lay_down(folder, plan.vectors)
         plan.vectors.clear()
-        shared = _Shared(paths, stimuli, folder, rows, plan.digests, plan.order, plan.train)
-        run = _run_here if jobs == 1 else partial(_run_in_workers, jobs)
+        shared = Shared(paths, stimuli, folder, rows, plan.digests, plan.order, plan.train)
+        run = run_here if jobs == 1 else partial(run_in_workers, jobs)
         for task, outcome in run(shared, tasks):
             if isinstance(outcome, InputError):
                 report.failed[task] = str(outcome)
@@ -385,35 +284,7 @@ def _compute(paths: ProjectPaths, stimuli: Stimuli, plan: _NeuralPlan, report: R
                 report.computed += [Unit(*task, *pair) for pair in tasks[task]]
             bar.set_postfix_str(f"{task[0]} ({task[1]})", refresh=False)
             bar.update(len(tasks[task]))
-    report.notes += _notes({task: remarks[task] for task in tasks if task in remarks})
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _run_here(shared: _Shared, tasks: _Tasks) -> Iterator[tuple[tuple[str, str], _Remarks | InputError]]:
-    vectors = shared.vectors()
-    for task, pairs in tasks.items():
-        try:
-            yield task, _score_one(shared, vectors, *task, pairs)
-        except InputError as error:
-            yield task, error
-
-
-def _run_in_workers(jobs: int, shared: _Shared, tasks: _Tasks) -> Iterator[tuple[tuple[str, str], _Remarks | InputError]]:
-    # spawn: a forked child of a process with running library threads can hang
-    executor = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker,
-                                   initargs=(shared,))
-    try:
-        futures = {executor.submit(_work, *task, pairs): task for task, pairs in tasks.items()}
-        for future in as_completed(futures):
-            error = future.exception()
-            if error is not None and not isinstance(error, InputError):
-                raise error
-            yield futures[future], error if error is not None else future.result()
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
+    report.notes += notes_on({task: remarks[task] for task in tasks if task in remarks})
 
 
 # --- one file per target and region -----------------------------------------------------------------------------------
@@ -426,10 +297,11 @@ def _dataset(folder: Path, target: str, roi: str, *, rebuild: bool) -> xr.Datase
             path = score_part_path(folder, target, roi, model, condition)
             if path.is_file():
                 found[model, condition] = path
-    if not rebuild and analysis_path(folder, target, roi).is_file():
-        dataset = read_analysis(folder, target, roi)
-        if set(dataset["model"].values.tolist()) == {model for model, _ in found}:
-            return dataset
+    if not rebuild:
+        with contextlib.suppress(InputError):  # missing or damaged: made again from the parts
+            dataset = read_analysis(folder, target, roi)
+            if _results_in(dataset) == set(found):
+                return dataset
     neural = read_part(neural_part_path(folder, target, roi))
     parts = {key: part for key, path in found.items() if (part := read_part(path)) is not None
              and part.about["neural_digest"] == neural.about["neural_digest"]}
@@ -438,6 +310,13 @@ def _dataset(folder: Path, target: str, roi: str, *, rebuild: bool) -> xr.Datase
                        train=kept["train"], about={"neural_digest": neural.about["neural_digest"]})
     write_analysis(analysis_path(folder, target, roi), dataset)
     return dataset
+
+
+def _results_in(dataset: xr.Dataset) -> set[tuple[str, str]]:
+    """The (model, condition)s that have results of their own."""
+    available = dataset["available"].to_series()
+    found = {(model, condition) for condition, model in available.index[available]}
+    return found - {(BASELINE_MODEL, CONDITIONS[1])}
 
 
 def _own_models(folder: Path, target: str, roi: str) -> set[str]:

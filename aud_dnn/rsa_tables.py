@@ -169,7 +169,7 @@ def region_table(datasets: Datasets) -> pd.DataFrame:
 
 # --- over participants ------------------------------------------------------------------------------------------------
 
-def _mean_and_sem(values: np.ndarray) -> tuple[float, float, int]:
+def mean_and_sem(values: np.ndarray) -> tuple[float, float, int]:
     """Mean, standard error (population standard deviation / sqrt(n - 1)) and number of the known values."""
     known = values[np.isfinite(values)]
     if not known.size:
@@ -185,7 +185,7 @@ def ceiling_table(datasets: Datasets) -> pd.DataFrame:
         for measure in CEILINGS:
             for sounds, values in (("test", dataset[CEILINGS[measure]].median("split", skipna=True).values),
                                    ("all", dataset[CEILINGS_ALL_SOUNDS[measure]].values)):
-                mean, sem, n = _mean_and_sem(values)
+                mean, sem, n = mean_and_sem(values)
                 rows.append({"target": target, "roi": roi, "sounds": sounds, "measure": measure,
                              "role": STATISTICS[int(measure == "spearman")], "mean": mean, "sem": sem, "n_participants": n})
     return pd.DataFrame(rows)
@@ -304,6 +304,10 @@ def position_table(datasets: Datasets, models: Sequence[str] | None = None) -> p
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
 
 
+_EFFECT_COLUMNS = {"Cohen's d": "cohens_d", "rank-biserial": "rank_biserial", "CLES": "cles"}
+_FEWEST_PAIRS = 3  # with fewer models there is nothing to resample
+
+
 def position_test_table(positions: pd.DataFrame, reference: str = "Primary") -> pd.DataFrame:
     """Primary against every other region over models: both Wilcoxon p-values, and effect sizes (other above reference)."""
     rows = []
@@ -320,8 +324,9 @@ def position_test_table(positions: pd.DataFrame, reference: str = "Primary") -> 
             row = {"target": target, "condition": condition, "reference": reference, "roi": roi, "n_models": len(both),
                    "mean_reference": first.mean(), "mean_roi": other.mean(), "w": test.w, "p_asymptotic": test.p,
                    "p_exact": test.p_exact, "n_different": test.n}
-            for effect in effect_sizes(other, first):
-                name = {"Cohen's d": "cohens_d", "rank-biserial": "rank_biserial", "CLES": "cles"}[effect.name]
+            row |= {f"{name}{end}": np.nan for name in _EFFECT_COLUMNS.values() for end in ("", "_low", "_high")}
+            for effect in effect_sizes(other, first) if len(both) >= _FEWEST_PAIRS else ():
+                name = _EFFECT_COLUMNS[effect.name]
                 row |= {name: effect.value, f"{name}_low": effect.low, f"{name}_high": effect.high}
             rows.append(row)
     table = pd.DataFrame(rows)

@@ -6,6 +6,7 @@ written out here follows the random stream of the published analysis (legacy Num
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -246,6 +247,8 @@ def wilcoxon_signed_rank(a: np.ndarray, b: np.ndarray) -> SignedRank:
 
 def cohens_d_paired(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
     """Mean difference over the root mean of the two variances (d_av, Cumming 2012). NaN without any variance."""
+    if np.shape(a)[axis] < 2:
+        return np.full(np.delete(np.shape(a), axis), np.nan)
     variance = (np.var(a, axis=axis, ddof=1) + np.var(b, axis=axis, ddof=1)) / 2
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(variance > 0, (np.mean(a, axis=axis) - np.mean(b, axis=axis)) / np.sqrt(variance), np.nan)
@@ -293,9 +296,11 @@ def effect_sizes(a: np.ndarray, b: np.ndarray, *, confidence: float = 0.95, n_re
         low = high = float("nan")
         if a.size > 1:
             # resamples of a single participant have no variance and hence no d; they say nothing about the interval
-            resampled = stats.bootstrap((a, b), statistic, paired=True, vectorized=True, method="percentile",
-                                        n_resamples=n_resamples, random_state=np.random.default_rng(seed)
-                                        ).bootstrap_distribution
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+                resampled = stats.bootstrap((a, b), statistic, paired=True, vectorized=True, method="percentile",
+                                            n_resamples=n_resamples, random_state=np.random.default_rng(seed)
+                                            ).bootstrap_distribution
             tails = [(1 - confidence) / 2, (1 + confidence) / 2]
             if np.isfinite(resampled).any():
                 low, high = (float(bound) for bound in np.nanquantile(resampled, tails))

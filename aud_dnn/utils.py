@@ -7,8 +7,9 @@ published with Tuckute et al. (2023); see ``docs/data.md``.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from aud_dnn.safe_pickle import load_pickle
 from aud_dnn.splits import N_SOUNDS
 
 if TYPE_CHECKING:
+    import h5py
     import pandas as pd
 
 GET_DATA = "`python setup_utils/download_files.py --get_data True` brings it."
@@ -46,7 +48,7 @@ def few(names: Sequence[Any], count: int = 3) -> str:
 
 
 def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 # --- stimuli -----------------------------------------------------------------------------------------------------------
@@ -192,6 +194,10 @@ def _read_metadata(folder: Path) -> pd.DataFrame:
     table = load_pickle(path, allow="tables")
     if not isinstance(table, pd.DataFrame) or "voxel_id" not in table.columns:
         raise InputError(f"{path} must be a pandas table with a column voxel_id. {GET_DATA}")
+    table.columns = table.columns.map(str)
+    if not table.columns.is_unique:
+        repeated = table.columns[table.columns.duplicated()].tolist()
+        raise InputError(f"{path} has more than one column {few(repeated)}. Rename or drop all but one.")
     return table.reset_index(drop=True)
 
 
@@ -218,12 +224,14 @@ def _read_b2021(folder: Path, stimuli: Stimuli) -> tuple[np.ndarray, np.ndarray]
     path = require_file(folder / "stim_info_v4.mat", GET_DATA)
     info = read_mat(path, ("stim_info",))["stim_info"]
     try:
-        names = mat_strings(info["stim_names"].ravel()[0])
+        names = mat_strings(info["stim_names"].ravel()[0], f"{path}: stim_names")
+    except InputError:
+        raise
     except (ValueError, IndexError, TypeError) as error:
         raise InputError(f"{path} must hold the struct stim_info with the field stim_names. {GET_DATA}") from error
     first = tuple(name.removesuffix(".wav") for name in names[:len(stimuli)])
     if first != stimuli.ids:
-        different = [f"{i}: {a} / {b}" for i, (a, b) in enumerate(zip(first, stimuli.ids)) if a != b]
+        different = [f"{i}: {a} / {b}" for i, (a, b) in enumerate(zip_longest(first, stimuli.ids)) if a != b]
         raise InputError(f"{path}: the first {len(stimuli)} sounds must be the NH2015 stimuli in the same order; "
                          f"different (position: here / NH2015): {few(different)}. {GET_DATA}")
     array = _read_repetitions(folder / "voxel_features_array.npy", len(names))
@@ -238,7 +246,8 @@ def _read_b2021(folder: Path, stimuli: Stimuli) -> tuple[np.ndarray, np.ndarray]
 def _read_components(folder: Path, stimuli: Stimuli) -> tuple[np.ndarray, np.ndarray]:
     path = require_file(folder / "components.mat", GET_DATA)
     content = read_mat(path, ("R", "stim_names", "component_names"))
-    names, components = mat_strings(content["stim_names"]), mat_strings(content["component_names"])
+    names = mat_strings(content["stim_names"], f"{path}: stim_names")
+    components = mat_strings(content["component_names"], f"{path}: component_names")
     responses = content["R"]
     if responses.shape != (len(names), len(components)) or responses.dtype.kind != "f":
         raise InputError(f"{path}: R must hold floats of shape ({len(names)} sounds, {len(components)} components); "
@@ -254,18 +263,24 @@ def _check_metadata_order(folder: Path, metadata: pd.DataFrame, ids: np.ndarray)
     listed = metadata["voxel_id"].to_numpy()
     if listed.shape != ids.shape or not np.array_equal(listed, ids):
         first = next((i for i, (a, b) in enumerate(zip(listed, ids)) if a != b), min(len(listed), len(ids)))
-        raise InputError(f"{folder / 'df_roi_meta.pkl'} must list the {len(ids)} voxels of voxel_features_meta.npy in the "
-                         f"same order; it lists {len(listed)}, and they differ from row {first} on. {GET_DATA}")
+        raise InputError(f"{folder / 'df_roi_meta.pkl'} must list the {len(ids)} voxels (or components) that are analysed "
+                         f"in the order of the data; it lists {len(listed)}, and they differ from row {first} on. "
+                         f"{GET_DATA}")
 
 
 def _check_responses(folder: Path, responses: np.ndarray, ids: np.ndarray) -> None:
+    has_repetitions = responses.shape[2] > 1
+    path = folder / ("voxel_features_array.npy" if has_repetitions else "components.mat")
+    if not len(ids):
+        raise InputError(f"{path}: no voxel has {N_REPETITIONS} repetitions (n_reps in voxel_features_meta.npy). {GET_DATA}")
     if len(set(ids.tolist())) != len(ids):
-        raise InputError(f"{folder}: voxel ids must be unique; {len(ids)} voxels have {len(set(ids.tolist()))} ids. "
-                         f"{GET_DATA}")
+        raise InputError(f"{folder / 'voxel_features_meta.npy'}: voxel ids must be unique; {len(ids)} voxels have "
+                         f"{len(set(ids.tolist()))} ids. {GET_DATA}")
     finite = np.isfinite(responses).all(axis=(0, 2))
     if not finite.all():
-        raise InputError(f"{folder}: {np.count_nonzero(~finite)} voxel(s) hold NaN or inf, voxel_id "
-                         f"{few(ids[~finite].tolist())}. Remove them from arrays and metadata, or get the data again.")
+        what = "voxel(s) hold NaN or inf, voxel_id" if has_repetitions else "component(s) hold NaN or inf, number"
+        raise InputError(f"{path}: {np.count_nonzero(~finite)} {what} {few(ids[~finite].tolist())}. "
+                         f"Remove them from arrays and metadata, or get the data again. {GET_DATA}")
 
 
 # --- activations -------------------------------------------------------------------------------------------------------
@@ -368,7 +383,10 @@ class _PickledActivations(Activations):
         if key not in sound:
             raise InputError(f"{path} lacks layer {layer} (stored key {key!r}), which {self._files[0].name} has. "
                              "Extract this sound again.")
-        vector = np.asarray(sound[key])
+        try:
+            vector = np.asarray(sound[key])
+        except ValueError as error:     # lists of unequal lengths
+            raise InputError(f"{path}: layer {layer} must be a 1-D array of numbers ({error}).") from error
         if vector.ndim != 1 or vector.dtype.kind not in "fiu":
             raise InputError(f"{path}: layer {layer} must be a 1-D array of numbers; found {vector.dtype} of shape "
                              f"{vector.shape}. Collapse time and flatten before saving.")
@@ -410,8 +428,11 @@ def open_activations(paths: ProjectPaths, model: str, stimuli: Stimuli, *, randn
     InputError
         Unknown model or layer; a file missing; wrong sounds or numbers of rows. Values are checked as they are read.
     """
-    folder = paths.model_activations(model)
     suffix = "_randnetw" if randnetw else ""
+    if Path(model).name != model:
+        raise InputError(f"{model!r} is not the name of a model: give the name of its folder below {paths.activations}, "
+                         "without a path.")
+    folder = paths.model_activations(model)
     if not folder.is_dir():
         _raise_unknown_model(paths, model)
     path = folder / f"natsound_activations{suffix}.h5"
@@ -425,7 +446,7 @@ def open_activations(paths: ProjectPaths, model: str, stimuli: Stimuli, *, randn
         ids = [p.name.removesuffix(ending) for p in pickles]
         files = [pickles[row] for row in rows_in_order(ids, stimuli.ids, f"{folder}/*{ending}")]
         stored = list(_sound_dict(files[0]))
-        keys = _choose_layers(model, layers, stored, stored, pickle_key, str(files[0]))
+        keys = _choose_layers(model, layers, stored, stored, stored.__contains__, pickle_key, str(files[0]))
         return _PickledActivations(files, model, randnetw, keys, stimuli)
     if randnetw and model == BASELINE_MODEL:
         raise MissingDataError(f"{BASELINE_MODEL} has no permuted version; use --randnetw False "
@@ -451,13 +472,11 @@ def _open_h5_activations(path: Path, model: str, randnetw: bool, stimuli: Stimul
                          layers: Sequence[str] | None) -> Activations:
     with open_h5(path) as file:
         stored = [name for name in h5_dataset_names(file) if name not in (LAYER_LIST_KEY, SOUND_IDS_KEY)]
-        layer_list = h5_dataset(file, LAYER_LIST_KEY)
-        listed = [_text(name) for name in layer_list[()]] if layer_list is not None else stored
-        keys = _choose_layers(model, layers, stored, listed, h5_key, str(path))
-        ids = h5_dataset(file, SOUND_IDS_KEY)
-        rows = None
-        if ids is not None:
-            rows = rows_in_order([_text(sound) for sound in ids[()]], stimuli.ids, f"{path} ({SOUND_IDS_KEY})")
+        listed = _h5_names(file, LAYER_LIST_KEY)
+        keys = _choose_layers(model, layers, stored, stored if listed is None else listed,
+                              lambda key: h5_dataset(file, key) is not None, h5_key, str(path))
+        ids = _h5_names(file, SOUND_IDS_KEY)
+        rows = None if ids is None else rows_in_order(ids, stimuli.ids, f"{path} ({SOUND_IDS_KEY})")
         for layer, key in keys.items():
             dataset = h5_dataset(file, key)
             if dataset is None or dataset.ndim != 2 or dataset.shape[0] != len(stimuli) or dataset.dtype.kind not in "fiu":
@@ -467,18 +486,31 @@ def _open_h5_activations(path: Path, model: str, randnetw: bool, stimuli: Stimul
     return _H5Activations(path, model, randnetw, keys, stimuli, rows)
 
 
-def _choose_layers(model: str, layers: Sequence[str] | None, stored: list[str], listed: list[str],
-                   key_of: Any, where: str) -> dict[str, str]:
-    """Stored key of each layer asked for, checked against what the file holds."""
+def _h5_names(file: h5py.File, key: str) -> list[str] | None:
+    """The names in a dataset of strings; None where there is no such dataset."""
+    names = h5_dataset(file, key)
+    if names is None:
+        return None
+    if names.ndim != 1 or names.dtype.kind not in "SO":
+        raise InputError(f"{file.filename}: {key} must be a list of names; found {names.dtype} of shape {names.shape}. "
+                         "Write it as a 1-D dataset of strings.")
+    return [_text(name) for name in names[()]]
+
+
+def _choose_layers(model: str, layers: Sequence[str] | None, stored: Sequence[str], listed: Sequence[str],
+                   holds: Callable[[str], bool], key_of: Callable[[str, str], str], where: str) -> dict[str, str]:
+    """Stored key of each layer asked for, checked against what the file holds.
+
+    A layer that is not stored under its published key may be stored under its own name (a model that was extracted anew).
+    """
     registered = MODELS.get(model)
-    if layers is None:
-        layers = registered.layer_names if registered else listed
-    known = list(registered.layer_names) if registered else []
-    stored_set = set(stored)
+    known = list(registered.layer_names if registered else listed)
     keys = {}
-    for layer in layers:
+    for layer in known if layers is None else layers:
         key = key_of(model, layer)
-        if key not in stored_set:
+        if not holds(key) and key != layer and holds(layer):
+            key = layer
+        if not holds(key):
             if layer in known:
                 raise InputError(f"{where} lacks layer {layer} of {model} (stored key {key!r}); it holds {few(stored, 8)}. "
                                  "Get or extract these activations again.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -158,7 +158,7 @@ def model_bars(data: AcrossModels, order: Sequence[str] | None = None, *, layout
 
 def component_table(data: ComponentScores, models: Sequence[str], **columns: str) -> pd.DataFrame:
     """One row per model and component, the baseline last."""
-    models = [*models, *([BASELINE_MODEL] if BASELINE_MODEL in data.mean else [])]
+    models = list(dict.fromkeys([*models, *([BASELINE_MODEL] if BASELINE_MODEL in data.mean else [])]))
     table = pd.concat([pd.DataFrame({data.value: data.mean[model], f"{data.value}_sem_over_it": data.sem[model],
                                      "source_model": model}).rename_axis("comp") for model in models])
     return table.assign(target="NH2015comp", randnetw=str(data.randnetw), **columns)
@@ -173,6 +173,9 @@ def component_bars(data: ComponentScores, order: Sequence[str], *, layout: BarLa
     layout = layout or BarLayout()
     models = [model for model in order if model in data.models]
     models += [model for model in data.models if model not in models]
+    models = models or [BASELINE_MODEL]     # alone, the baseline is shown as bars
+    if len(models) > 12:                    # the six axes leave no room for large names
+        layout = replace(layout, label_size=min(layout.label_size, 9.5))
     with paper_style():
         figure = new_figure(28, 8)
         axes = figure.subplots(1, len(COMPONENTS))
@@ -184,8 +187,8 @@ def component_bars(data: ComponentScores, order: Sequence[str], *, layout: BarLa
             ax.set_title(f'Component number {number}, "{component}"', fontsize=12)
         axes[0].set_ylabel(value_label(data.value), fontsize=15)
         figure.suptitle(f"{value_label(data.value)} across models manually_sorted\nNH2015comp"
-                        f"{' randnetw' if data.randnetw else ''}", y=0.82)
-        mark_incomplete(figure, data.missing, notes=data.notes, y=0.14)
+                        f"{' randnetw' if data.randnetw else ''}", y=0.79)
+        mark_incomplete(figure, data.missing, notes=data.notes)
     stem = (f"across-models_barplot_components_NH2015comp{_condition(data.randnetw)}_{CV_NAME}_{data.value}_sem_over_it_"
             f"{data.value}_manually_sorted{suffix}")
     return Drawing(figure, stem, component_table(data, models, aggregation=CV_NAME, sort_by="manually_sorted"))

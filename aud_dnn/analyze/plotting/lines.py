@@ -86,6 +86,6 @@ def components_across_models(data: ComponentScores, order: Sequence[str], *, suf
         ax.set(ylim=(0, 1), ylabel=value_label(data.value))
         ax.set_title(f"NH2015comp{' randnetw' if data.randnetw else ''} ({CV_NAME})", fontsize=12)
         ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=10)
-        mark_incomplete(figure, data.missing, notes=data.notes, y=-0.12)
+        mark_incomplete(figure, data.missing, notes=data.notes)
     stem = (f"across-models_scatter_{CV_NAME}_NH2015comp{'_randnetw' if data.randnetw else ''}{suffix}_{data.value}")
     return Drawing(figure, stem, data.mean.T.rename_axis("source_model"))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from aud_dnn import stats
 from aud_dnn.analyze.plotting.style import Drawing, category_styles, component_name, layer_legend, new_figure, paper_style
@@ -50,6 +51,8 @@ def response_scatter(measured: np.ndarray, predicted: np.ndarray, categories: Se
             ax.scatter(measured[chosen], predicted[chosen], s=22, color=style.color, marker=style.marker)
         ax.set_box_aspect(1)
         ax.set(xlim=limits, ylim=limits)
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_locator(MaxNLocator(5))
         ax.set_xlabel("Actual", fontsize=15)
         ax.set_ylabel("Predicted", fontsize=15)
         ax.set_title(f'Component {number}: "{component_name(component)}"{" randnetw" if randnetw else ""}\n'

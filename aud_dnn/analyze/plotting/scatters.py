@@ -31,21 +31,23 @@ from aud_dnn.resources import COMPONENTS, MODELS
 
 @dataclass(frozen=True)
 class Limits:
-    """Axis limits; None leaves them to the data, equal on both axes where ``equal``."""
+    """Axis limits of the paper; None leaves them to the data, equal on both axes where ``equal``."""
 
     x: tuple[float, float] | None = None
     y: tuple[float, float] | None = None
     equal: bool = True
 
-    def apply(self, ax: Axes) -> None:
-        if self.x is None and self.y is None and self.equal:
+    def apply(self, ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
+        """Set them; limits that would hide a point are given up for automatic ones."""
+        chosen = {}
+        for name, limits, values in (("x", self.x, x), ("y", self.y, y)):
+            if limits is not None and values.min() >= limits[0] and values.max() <= limits[1]:
+                chosen[f"{name}lim"] = limits
+        if self.equal and len(chosen) < 2:
             low = min(ax.get_xlim()[0], ax.get_ylim()[0])
             high = max(ax.get_xlim()[1], ax.get_ylim()[1])
-            ax.set(xlim=(low, high), ylim=(low, high))
-        if self.x is not None:
-            ax.set_xlim(self.x)
-        if self.y is not None:
-            ax.set_ylim(self.y)
+            chosen = {"xlim": (low, high), "ylim": (low, high)}
+        ax.set(**chosen)
 
 
 def draw_points(ax: Axes, x: np.ndarray, y: np.ndarray, styles: Sequence[PointStyle], *, xerr: np.ndarray | None = None,
@@ -69,7 +71,7 @@ def legend_right(ax: Axes, labels: Sequence[str], styles: Sequence[PointStyle], 
 def correlation_text(x: np.ndarray, y: np.ndarray, decimals: int = 2) -> str:
     """``$R^2$=0.92, p=1.2e-05``: square of Pearson's r and its p."""
     r, p, _ = stats.pearson(x, y)
-    return f"$R^2$={r**2:.{decimals}f}, {format_p(p)}"
+    return f"$R^2$={r**2:.{decimals}f}, {format_p(p)}" if r == r else "too few points to correlate"
 
 
 def _condition(randnetw: bool) -> str:
@@ -95,8 +97,7 @@ def seed_scatter(data: AcrossModels, pairs: Sequence[tuple[str, str]], *, limits
         ax = figure.add_subplot()
         draw_points(ax, x, y, styles, xerr=summary.loc[first, error].to_numpy(), yerr=summary.loc[second, error].to_numpy(),
                     size=10, bar_width=2)
-        limits.apply(ax)
-        _warn_outside(ax, x, y)
+        limits.apply(ax, x, y)
         identity_line(ax, color="black")
         ax.set_box_aspect(1)
         ax.text(0.95, 0.05, correlation_text(x, y), transform=ax.transAxes, ha="right", va="bottom")
@@ -129,8 +130,7 @@ def component_seed_scatter(data: ComponentScores, pairs: Sequence[tuple[str, str
             x, y = data.mean.loc[component, first].to_numpy(), data.mean.loc[component, second].to_numpy()
             draw_points(ax, x, y, styles, xerr=data.sem.loc[component, first].to_numpy(),
                         yerr=data.sem.loc[component, second].to_numpy())
-            limits.apply(ax)
-            _warn_outside(ax, x, y)
+            limits.apply(ax, x, y)
             identity_line(ax, color="black")
             ax.set_box_aspect(1)
             ax.text(0.95, 0.05, correlation_text(x, y), transform=ax.transAxes, ha="right", va="bottom")
@@ -144,15 +144,6 @@ def component_seed_scatter(data: ComponentScores, pairs: Sequence[tuple[str, str
     stem = (f"across-models_roi-None_NH2015comp{_condition(data.randnetw)}_{CV_NAME}_{data.value}_sem_over_it_"
             f"n-models={len(rows)}{data.value}{suffix}")
     return Drawing(figure, stem, pd.DataFrame(rows).set_index("comp"))
-
-
-def _warn_outside(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
-    """Published limits may hide points of other models; say so on the axis rather than lose them."""
-    (x_low, x_high), (y_low, y_high) = ax.get_xlim(), ax.get_ylim()
-    hidden = int(((x < x_low) | (x > x_high) | (y < y_low) | (y > y_high)).sum())
-    if hidden:
-        ax.text(0.03, 0.97, f"{hidden} point(s) outside the limits", transform=ax.transAxes, ha="left", va="top",
-                color="firebrick", fontsize=9)
 
 
 def region_scatter(data: RegionPositions, x: str, y: str, *, palette: str = "paper", annotate: bool = False,
@@ -184,7 +175,7 @@ def region_scatter(data: RegionPositions, x: str, y: str, *, palette: str = "pap
             for model, (left, up) in zip(table.index, means):
                 ax.annotate(display_name(model), (left, up), xytext=(4, 4), textcoords="offset points", fontsize=6)
         legend_right(ax, [display_name(model) for model in table.index], styles, size=9)
-        mark_incomplete(figure, data.missing, notes=data.notes, y=-0.06)
+        mark_incomplete(figure, data.missing, notes=data.notes)
     stem = (f"across-models_scatter{'_annotated' if annotate else ''}{suffix}_within_subject_sem_roi_label_general_{x}-{y}_"
             f"{data.target}{_condition(data.randnetw)}_rel_pos-median_{data.value}")
     return Drawing(figure, stem, table.assign(target=data.target, randnetw=str(data.randnetw)))
@@ -215,8 +206,7 @@ def component_pair_scatter(data: ComponentScores, x: str, y: str, order: Sequenc
         identity_line(ax)
         points = data.mean.loc[x, models].to_numpy(), data.mean.loc[y, models].to_numpy()
         draw_points(ax, *points, styles, size=8.7)
-        ax.set(xlim=limits, ylim=limits)
-        _warn_outside(ax, *points)
+        Limits(limits, limits).apply(ax, *points)
         ax.set_box_aspect(1)
         for axis, component in ((ax.xaxis, x), (ax.yaxis, y)):
             axis.set_label_text(f'{value_label(data.value)} Component {number[component]}: "{component_name(component)}"')
@@ -230,9 +220,9 @@ def component_pair_scatter(data: ComponentScores, x: str, y: str, order: Sequenc
 
 
 def value_scatter(table: pd.DataFrame, x: str, y: str, models: Sequence[str], *, stem: str, labels: tuple[str, str],
-                  title: str, limits: Limits, palette: str = "paper", identity: bool = True, size: tuple[float, float] = (8, 8),
-                  xerr: str | None = None, yerr: str | None = None, missing: Sequence[str] = (),
-                  notes: Sequence[str] = ()) -> Drawing | None:
+                  title: str, limits: Limits, palette: str = "paper", identity: bool = True,
+                  size: tuple[float, float] = (8, 8), xerr: str | None = None, yerr: str | None = None,
+                  missing: Sequence[str] = (), notes: Sequence[str] = ()) -> Drawing | None:
     """Two columns of a table against each other, one point per row coloured by its model (consistency, dimensionality).
 
     Parameters
@@ -263,14 +253,14 @@ def value_scatter(table: pd.DataFrame, x: str, y: str, models: Sequence[str], *,
         ax = figure.add_subplot()
         draw_points(ax, *points, [styles[model] for model in owners], bar_width=1,
                     xerr=shown[xerr].to_numpy() if xerr else None, yerr=shown[yerr].to_numpy() if yerr else None)
-        limits.apply(ax)
-        _warn_outside(ax, *points)
+        limits.apply(ax, *points)
         if identity:
             identity_line(ax)
         ax.set_box_aspect(1)
         ax.set(xlabel=labels[0], ylabel=labels[1])
-        ax.set_title(f"{title}\n$R^2$={r**2:.3f}, {format_p(p)}, n={n}", fontsize=12)
-        ax.text(0.97, 0.03, f"$R^2$={r**2:.2f}", transform=ax.transAxes, ha="right", va="bottom", fontsize=16)
+        ax.set_title(f"{title}\n{correlation_text(*points, decimals=3)}, n={n}", fontsize=12)
+        if r == r:
+            ax.text(0.97, 0.03, f"$R^2$={r**2:.2f}", transform=ax.transAxes, ha="right", va="bottom", fontsize=16)
         legend_right(ax, [display_name(model) for model in unique], [styles[model] for model in unique], size=9)
         mark_incomplete(figure, missing, notes=notes)
     return Drawing(figure, stem, table.assign(r=r, r2=r**2, p=p, n=n))

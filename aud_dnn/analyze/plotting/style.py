@@ -204,7 +204,7 @@ def format_p(p: float) -> str:
 
 
 def mark_incomplete(figure: Figure, missing: Sequence[str], what: str = "results", *, notes: Sequence[str] = (),
-                    y: float = -0.01) -> None:
+                    y: float | None = None) -> None:
     """Say below the figure which models it leaves out, and what else must be known; nothing where there is nothing to say.
 
     Parameters
@@ -216,14 +216,16 @@ def mark_incomplete(figure: Figure, missing: Sequence[str], what: str = "results
         What they lack.
     notes : sequence of str
         Further lines.
-    y : float
-        Upper edge of the text in figure coordinates.
+    y : float, optional
+        Upper edge of the text in figure coordinates; just below everything drawn so far if not given.
     """
     lines = list(notes)
     if missing:
         names = ", ".join(display_name(model) for model in missing)
         lines += textwrap.wrap(f"Incomplete: no {what} of {names}", width=max(40, int(11 * figure.get_figwidth())))
     if lines:
+        if y is None:
+            y = (figure.get_tightbbox().y0 - 0.08) / figure.get_figheight()
         figure.text(0.5, y, "\n".join(lines), ha="center", va="top", color="firebrick", fontsize=9)
 
 

@@ -1,0 +1,89 @@
+"""Draw the figures of the paper, with their statistics, from what is in results/.
+
+    python aud_dnn/analyze/AUD_plot_main.py                          every figure from whatever models there are
+    python aud_dnn/analyze/AUD_plot_main.py --figures 2 7 --models mymodel --palette colorblind
+    python aud_dnn/analyze/AUD_plot_main.py --figures aggregate      only the tables in results/<model>/outputs/
+
+Pictures (svg, png) and a csv of every plotted number go to results/PLOTS_across-models/, tests to
+results/STATS_across-models/, surface maps to results/PLOTS_SURF_across-models/. Models without results are left out and
+named, on the figure, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+if __name__ == "__main__" and not __package__:      # run as a file: import from the repository, not from this folder
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+from aud_dnn.arguments import add_bool, add_root, run_script
+
+PAPER = ("2", "4", "5", "7", "8", "9")
+EXTRAS = ("supplement", "surface", "diagnostics", "aggregate")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--figures", nargs="+", default=list(PAPER), choices=[*PAPER, *EXTRAS, "all"], metavar="FIGURE",
+                        help=f"among {' '.join(PAPER)} (the paper's numbers; 7: regression), {', '.join(EXTRAS)}, all "
+                             f"(default: {' '.join(PAPER)})")
+    parser.add_argument("--models", nargs="+", default=[], metavar="MODEL",
+                        help="further models, e.g. your own, added to every figure")
+    parser.add_argument("--target", nargs="+", default=["NH2015", "B2021"], choices=["NH2015", "B2021"], metavar="TARGET",
+                        help="voxel data sets to draw (default: NH2015 B2021)")
+    parser.add_argument("--condition", nargs="+", default=["trained", "permuted"], choices=["trained", "permuted"],
+                        metavar="CONDITION", help="trained, permuted or both (default: both)")
+    parser.add_argument("--palette", default="paper", choices=["paper", "colorblind"],
+                        help="colours of the paper, or colours safe for colour-blind readers (default: paper)")
+    add_bool(parser, "--participants", False, "draw every participant as a point")
+    add_bool(parser, "--annotate", False, "write model names beside the points of Figure 7")
+    add_bool(parser, "--stats", True, "also make the tables of statistical tests")
+    parser.add_argument("--formats", nargs="+", default=None, choices=["svg", "png", "pdf"],
+                        help="file formats (default: those of the paper, svg and mostly png)")
+    parser.add_argument("--out", type=Path, default=None, metavar="DIR", help="folder for pictures and tests "
+                                                                               "(default: results/)")
+    parser.add_argument("--jobs", type=int, default=2, help="processes that aggregate results (default: 2)")
+    add_root(parser)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse the command line, aggregate, draw, say what was written and what was missing."""
+    arguments = build_parser().parse_args(argv)
+
+    # heavy imports only once the command line is understood: --help answers at once
+    from aud_dnn.aggregate_tables import write_table
+    from aud_dnn.analyze import figures, supplement
+    from aud_dnn.figure_inputs import aggregate_all
+    from aud_dnn.paths import find_root
+
+    paths = find_root(arguments.root)
+    chosen = [*PAPER, *EXTRAS] if "all" in arguments.figures else list(dict.fromkeys(arguments.figures))
+    options = figures.FigureOptions(
+        own_models=tuple(arguments.models), palette=arguments.palette, participants=arguments.participants,
+        targets=tuple(arguments.target), conditions=tuple(name == "permuted" for name in dict.fromkeys(arguments.condition)))
+    out = arguments.out or paths.results
+    made = aggregate_all(paths, [*arguments.target, "NH2015comp"], jobs=arguments.jobs)
+    print(f"Aggregated {len(made)} sets of results; the tables are in {paths.results}/<model>/outputs/.")
+    for name in chosen:
+        if name == "aggregate":
+            continue
+        folder = out / ("PLOTS_SURF_across-models" if name == "surface" else "PLOTS_across-models")
+        if name in supplement.SUPPLEMENTS:
+            drawings = supplement.SUPPLEMENTS[name](paths, options)
+        else:
+            drawings = figures.draw(paths, name, options, annotate=arguments.annotate)
+        written = drawings.save(folder, arguments.formats)
+        print(f"{name}: {len(drawings)} drawing(s), {len(written)} files in {folder}")
+        for note in drawings.notes:
+            print(f"  {note}")
+        if arguments.stats and name in PAPER:
+            for stem, table in figures.statistics(paths, name, options, drawings).items():
+                print(f"  {write_table(out / 'STATS_across-models' / f'{stem}.csv', table, index=False)}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,393 @@
+"""The figures of the paper, one function each: from ``results/`` to drawings. Notebooks and scripts call these.
+
+All of them take the same options (:class:`FigureOptions`). Models without results are left out and named below the picture.
+Figure panels that come from the RSA are drawn by :mod:`aud_dnn.analyze.plotting.rsa_figures`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from aud_dnn.across_models import (
+    AcrossModels,
+    ComponentScores,
+    component_comparisons,
+    participant_comparisons,
+    region_comparison,
+)
+from aud_dnn.aggregate import most_frequent_layer
+from aud_dnn.aggregate_tables import CV_NAME, VALUE
+from aud_dnn.analyze.plotting.bars import GROUPED_CENTERS, BarLayout, component_bars, gapped_layout, model_bars
+from aud_dnn.analyze.plotting.lines import components_across_models
+from aud_dnn.analyze.plotting.responses import category_correlations, response_scatter
+from aud_dnn.analyze.plotting.scatters import (
+    Limits,
+    component_pair_scatter,
+    component_seed_scatter,
+    region_scatter,
+    seed_scatter,
+)
+from aud_dnn.analyze.plotting.style import Drawing, Drawings, display_name
+from aud_dnn.errors import InputError, MissingDataError
+from aud_dnn.figure_inputs import collect_components, collect_regions, collect_scores, layer_folders, predicted_responses
+from aud_dnn.paths import ProjectPaths
+from aud_dnn.resources import (
+    BASELINE_MODEL,
+    CLEAN_SEED_PAIRS,
+    COMPONENTS,
+    FIGURE_2_MODELS,
+    FIGURE_7_MODELS,
+    FIGURE_8_MODELS,
+    FIGURE_9_MODELS,
+    PERFORMANCE_ORDER,
+    SEED_PAIRS,
+    VOXEL_TARGETS,
+)
+from aud_dnn.utils import load_target
+
+OTHER_REGIONS = ("Anterior", "Lateral", "Posterior")
+REFERENCE_MODEL = "ResNet50multitask"
+RESPONSE_ROWS = ((REFERENCE_MODEL, False), (REFERENCE_MODEL, True), (BASELINE_MODEL, False))
+"""Rows of Figure 4: model and whether its weights are permuted."""
+
+
+@dataclass(frozen=True)
+class FigureOptions:
+    """What can be chosen for any figure.
+
+    Attributes
+    ----------
+    own_models : tuple of str
+        Further models, at the right of every figure in a colour of their own.
+    palette : {"paper", "colorblind"}
+    participants : bool
+        Single participants as points on the bars.
+    targets : tuple of str
+        Among ``NH2015`` and ``B2021``.
+    conditions : tuple of bool
+        False trained, True permuted.
+    """
+
+    own_models: tuple[str, ...] = ()
+    palette: str = "paper"
+    participants: bool = False
+    targets: tuple[str, ...] = VOXEL_TARGETS
+    conditions: tuple[bool, ...] = (False, True)
+
+    def models(self, published: Sequence[str], *, baseline: bool = True) -> list[str]:
+        """The published list and the user's own models, the baseline last."""
+        chosen = [model for model in (*published, *self.own_models) if model != BASELINE_MODEL]
+        return list(dict.fromkeys(chosen)) + ([BASELINE_MODEL] if baseline else [])
+
+
+def _none_of(models: Sequence[str], target: str, randnetw: bool) -> str:
+    return (f"Not drawn: no model of this figure has {'permuted' if randnetw else 'trained'} results on {target} "
+            f"({', '.join(display_name(model) for model in models[:4])}, …).")
+
+
+def _only_baseline(data: AcrossModels | ComponentScores | None) -> bool:
+    return data is None or not data.models
+
+
+# --- Figure 2 -----------------------------------------------------------------------------------------------------------
+
+def figure_2(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawings:
+    """Predictivity of all models by regression: bars for each data set, trained and permuted, then the two seeds."""
+    options = options or FigureOptions()
+    drawings = Drawings()
+    models = options.models(FIGURE_2_MODELS)
+    for target in options.targets:
+        for randnetw in options.conditions:
+            data = collect_scores(paths, models, target, randnetw)
+            if _only_baseline(data):
+                drawings.notes.append(_none_of(models, target, randnetw))
+                continue
+            order = PERFORMANCE_ORDER[target] if randnetw else None
+            drawings.append(model_bars(data, order, palette=options.palette, participants=options.participants))
+    for target in options.targets:
+        drawings += _seed_figures(paths, options, target, SEED_PAIRS, drawings.notes, clean=False)
+    return drawings
+
+
+def _seed_figures(paths: ProjectPaths, options: FigureOptions, target: str, pairs: Sequence[tuple[str, str]],
+                  notes: list[str], *, clean: bool) -> list[Drawing]:
+    """The published limits are for the published models: 0.6 to 0.8 on NH2015, 0.4 to 0.8 elsewhere, 0 to 0.6 permuted."""
+    drawings = []
+    for randnetw in options.conditions:
+        models = [model for pair in pairs for model in pair]
+        data = collect_scores(paths, models, target, randnetw)
+        low, high = (0, 0.6) if randnetw else (0.6, 0.8) if target == "NH2015" and not clean else (0.4, 0.8)
+        drawing = data and seed_scatter(data, pairs, limits=Limits((low, high), (low, high)), palette=options.palette,
+                                        suffix=f"{'_clean' if clean else ''}_seed1-vs-seed2_xl={low}-{high}_yl={low}-{high}")
+        if drawing:
+            drawings.append(drawing)
+        else:
+            notes.append(f"Seeds not compared on {target} ({'permuted' if randnetw else 'trained'}): no model has results "
+                         "of both seeds.")
+    return drawings
+
+
+def figure_2_statistics(paths: ProjectPaths, options: FigureOptions | None = None) -> dict[str, pd.DataFrame]:
+    """CochResNet50-MultiTask against the in-house networks and the baseline (file stem -> table)."""
+    options = options or FigureOptions()
+    tables = {}
+    for target in options.targets:
+        for randnetw in options.conditions:
+            others = options.models(FIGURE_9_MODELS)
+            data = collect_scores(paths, list(dict.fromkeys([REFERENCE_MODEL, *others])), target, randnetw)
+            if not _only_baseline(data):
+                table = participant_comparisons(data, [REFERENCE_MODEL, *options.own_models, BASELINE_MODEL], others)
+                tables[_statistics_stem("all-models_subject-bootstrap", target, randnetw)] = table
+    return {stem: table for stem, table in tables.items() if len(table)}
+
+
+def _statistics_stem(prefix: str, target: str, randnetw: bool) -> str:
+    return f"{prefix}_{CV_NAME}_{target}_{VALUE[target]}{'_randnetw' if randnetw else ''}_stats"
+
+
+# --- Figure 4 -----------------------------------------------------------------------------------------------------------
+
+def figure_4(paths: ProjectPaths, options: FigureOptions | None = None,
+             rows: Sequence[tuple[str, bool]] = RESPONSE_ROWS) -> Drawings:
+    """Predicted against measured component responses.
+
+    The layer shown is the one chosen in most of the ten iterations; the R² printed is that of Figure 5.
+
+    Parameters
+    ----------
+    rows : sequence of (model, permuted)
+        Six panels each. Rows without results are left out and named.
+    """
+    options = options or FigureOptions()
+    rows = [*rows, *((model, False) for model in options.own_models if (model, False) not in rows)]
+    drawings = Drawings()
+    target = load_target(paths, "NH2015comp")
+    measured, stimuli = target.responses[:, :, 0], target.stimuli
+    for model, randnetw in rows:
+        data = collect_components(paths, [model], randnetw)
+        if data is None:
+            drawings.notes.append(_none_of([model], "NH2015comp", randnetw))
+            continue
+        try:
+            layers = list(layer_folders(paths, model, "NH2015comp", randnetw and model != BASELINE_MODEL))
+        except MissingDataError as error:
+            drawings.notes.append(f"Not drawn: {error}")
+            continue
+        rng = np.random.RandomState(0)
+        for column, component in enumerate(COMPONENTS):
+            chosen = np.array([0])
+            if model in data.layers:
+                chosen = data.layers[model][component].map(layers.index).to_numpy()
+            layer = layers[most_frequent_layer(chosen, len(layers), rng, tuple(layers))]
+            predicted = predicted_responses(paths, model, layer, randnetw)[:, column]
+            drawings.append(response_scatter(measured[:, column], predicted, stimuli.categories, stimuli.ids,
+                                             component=component, model=model, layer=layer, randnetw=randnetw,
+                                             r2=float(data.mean.loc[component, model]), value=data.value,
+                                             palette=options.palette))
+    return drawings
+
+
+def figure_4_statistics(drawings: Drawings) -> pd.DataFrame:
+    """Correlations within sound categories for the panels of :func:`figure_4`."""
+    constant = ("comp", "source_model", "source_layer", "randnetw")
+    tables = []
+    for drawing in drawings:
+        panel = drawing.table
+        tables.append(category_correlations(panel["measured"].to_numpy(), panel["predicted"].to_numpy(),
+                                            panel["category"].tolist())
+                      .assign(**{name: panel[name].iloc[0] for name in constant}))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+# --- Figure 5 -----------------------------------------------------------------------------------------------------------
+
+def figure_5(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawings:
+    """Predictivity of the six components, trained and permuted, in the order of Figure 2."""
+    options = options or FigureOptions()
+    drawings = Drawings()
+    models = options.models(FIGURE_2_MODELS)
+    for randnetw in options.conditions:
+        data = collect_components(paths, models, randnetw)
+        if data is None or (randnetw and not data.models):      # the trained baseline alone is worth a picture
+            drawings.notes.append(_none_of(models, "NH2015comp", randnetw))
+            continue
+        drawings.append(component_bars(data, PERFORMANCE_ORDER["NH2015"], palette=options.palette))
+    return drawings
+
+
+# --- Figure 7 -----------------------------------------------------------------------------------------------------------
+
+def _count_suffix(n_models: int) -> str:
+    return {19: "_all-models", 15: "_good-models"}.get(n_models, f"_{n_models}-models")
+
+
+def figure_7(paths: ProjectPaths, options: FigureOptions | None = None, *, models: Sequence[str] = FIGURE_7_MODELS,
+             annotate: bool = False) -> Drawings:
+    """Position of the best layer in primary against non-primary cortex, by regression (trained networks in the paper)."""
+    options = options or FigureOptions(conditions=(False,))
+    drawings = Drawings()
+    models = options.models(models, baseline=False)
+    for target in options.targets:
+        for randnetw in options.conditions:
+            data = collect_regions(paths, models, target, randnetw)
+            if data is None:
+                drawings.notes.append(_none_of(models, target, randnetw))
+                continue
+            for other in OTHER_REGIONS:
+                drawings.append(region_scatter(data, "Primary", other, palette=options.palette, annotate=annotate,
+                                               suffix=_count_suffix(len(data.models))))
+    return drawings
+
+
+def figure_7_statistics(paths: ProjectPaths, options: FigureOptions | None = None, *,
+                        models: Sequence[str] = FIGURE_7_MODELS) -> pd.DataFrame:
+    """Wilcoxon signed-rank tests of primary against each other region over models, adjusted over the whole table."""
+    from aud_dnn.stats import add_adjusted
+
+    options = options or FigureOptions(conditions=(False,))
+    rows = []
+    for target in options.targets:
+        for randnetw in options.conditions:
+            data = collect_regions(paths, options.models(models, baseline=False), target, randnetw)
+            if data is not None:
+                rows += [region_comparison(data, "Primary", other) for other in OTHER_REGIONS]
+    if not rows:
+        return pd.DataFrame()
+    table = pd.concat(rows, ignore_index=True)
+    for column in ("p", "p_exact"):
+        table = add_adjusted(table, column)
+    return table
+
+
+# --- Figure 8 -----------------------------------------------------------------------------------------------------------
+
+def figure_8(paths: ProjectPaths, options: FigureOptions | None = None, *, grouped: bool = True) -> Drawings:
+    """Networks trained on speech in noise and on clean speech, by regression; then their two seeds, then components.
+
+    Parameters
+    ----------
+    grouped : bool
+        Stand twins together, as in print; the published notebook drew equally spaced bars.
+    """
+    options = options or FigureOptions(conditions=(False,))
+    drawings = Drawings()
+    models = options.models(FIGURE_8_MODELS)
+    layout = BarLayout(centers=GROUPED_CENTERS if grouped else None, hatch_clean=True)
+    for target in options.targets:
+        for randnetw in options.conditions:
+            data = collect_scores(paths, models, target, randnetw)
+            if _only_baseline(data):
+                drawings.notes.append(_none_of(models, target, randnetw))
+                continue
+            drawings.append(model_bars(data, FIGURE_8_MODELS, layout=layout, suffix="_word-speaker-clean-models",
+                                       palette=options.palette, participants=options.participants))
+        drawings += _seed_figures(paths, options, target, CLEAN_SEED_PAIRS, drawings.notes, clean=True)
+    return drawings
+
+
+def clean_speech_components(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawings:
+    """Figure 8 for the components (supplement), and the seeds on components."""
+    options = options or FigureOptions()
+    drawings = Drawings()
+    models = options.models(FIGURE_8_MODELS)
+    layout = BarLayout(centers=GROUPED_CENTERS, hatch_clean=True, box_aspect=1)
+    for randnetw in options.conditions:
+        data = collect_components(paths, models, randnetw)
+        if _only_baseline(data):
+            drawings.notes.append(_none_of(models, "NH2015comp", randnetw))
+        else:
+            drawings.append(component_bars(data, FIGURE_8_MODELS, layout=layout, suffix="_word-clean-models_seed1",
+                                           palette=options.palette))
+        for pairs, low, name in ((SEED_PAIRS, 0.4, ""), (CLEAN_SEED_PAIRS, 0.2, "_clean")):
+            seeds = collect_components(paths, [model for pair in pairs for model in pair], randnetw)
+            limits = (0, 1) if randnetw else (low, 1)
+            drawing = seeds and component_seed_scatter(seeds, pairs, limits=Limits(limits, limits), palette=options.palette,
+                                                       suffix=f"{name}_seed1-vs-seed2")
+            if drawing:
+                drawings.append(drawing)
+    return drawings
+
+
+def figure_8_statistics(paths: ProjectPaths, options: FigureOptions | None = None) -> dict[str, pd.DataFrame]:
+    """All pairs of the eight networks, for each seed, on voxels and on components (file stem -> table)."""
+    options = options or FigureOptions()
+    tables = {}
+    for seed, models in (("_seed1", list(FIGURE_8_MODELS)), ("_seed2", [f"{model}Seed2" for model in FIGURE_8_MODELS])):
+        for randnetw in options.conditions:
+            for target in options.targets:
+                data = collect_scores(paths, models, target, randnetw)
+                if data is not None:
+                    prefix = f"_word-speaker-clean-models_subject-bootstrap{seed}"
+                    tables[_statistics_stem(prefix, target, randnetw)] = participant_comparisons(data, models, models)
+            components = collect_components(paths, models, randnetw)
+            if components is not None:
+                stem = _statistics_stem(f"_word-speaker-clean-models{seed}", "NH2015comp", randnetw)
+                tables[stem] = component_comparisons(components, models, models)
+    return {stem: table for stem, table in tables.items() if len(table)}
+
+
+# --- Figure 9 -----------------------------------------------------------------------------------------------------------
+
+def figure_9(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawings:
+    """In-house networks on the components: bars (A), overview and music against pitch and speech (B)."""
+    options = options or FigureOptions()
+    drawings = Drawings()
+    models = options.models(FIGURE_9_MODELS)
+    for randnetw in options.conditions:
+        data = collect_components(paths, models, randnetw)
+        if _only_baseline(data):
+            drawings.notes.append(_none_of(models, "NH2015comp", randnetw))
+            continue
+        layout = gapped_layout()
+        low = float(data.mean.min(axis=None))
+        if low < layout.y_limits[0]:    # the published lower limit of 0.2 would hide these bars
+            layout = replace(layout, y_limits=(0, 1))
+        drawings.append(component_bars(data, FIGURE_9_MODELS, layout=layout, suffix="_inhouse-models",
+                                       palette=options.palette))
+        drawings.append(components_across_models(data, FIGURE_9_MODELS, suffix="_inhouse-models", palette=options.palette))
+        for other in ("pitch", "speech"):
+            drawings.append(component_pair_scatter(data, "music", other, FIGURE_9_MODELS, suffix="_inhouse-models",
+                                                   palette=options.palette))
+    return drawings
+
+
+def figure_9_statistics(paths: ProjectPaths, options: FigureOptions | None = None) -> dict[str, pd.DataFrame]:
+    """All pairs of the in-house networks and the baseline on every component (file stem -> table)."""
+    options = options or FigureOptions()
+    tables = {}
+    models = options.models(FIGURE_9_MODELS)
+    for randnetw in options.conditions:
+        data = collect_components(paths, models, randnetw)
+        if data is not None:
+            stem = _statistics_stem("_inhouse-models", "NH2015comp", randnetw)
+            tables[stem] = component_comparisons(data, models, models)
+    return {stem: table for stem, table in tables.items() if len(table)}
+
+
+FIGURES = {"2": figure_2, "4": figure_4, "5": figure_5, "7": figure_7, "8": figure_8, "9": figure_9}
+
+
+def draw(paths: ProjectPaths, number: str, options: FigureOptions | None = None, *, annotate: bool = False) -> Drawings:
+    """The regression panels of a figure of the paper, by number; ``annotate`` names the points of Figure 7."""
+    if number not in FIGURES:
+        raise InputError(f"There is no figure {number!r} here; known: {', '.join(FIGURES)}.")
+    if number == "7":
+        return figure_7(paths, options, annotate=annotate)
+    return FIGURES[number](paths, options)
+
+
+def statistics(paths: ProjectPaths, number: str, options: FigureOptions | None = None,
+               drawings: Drawings | None = None) -> dict[str, pd.DataFrame]:
+    """The statistical tests that go with a figure of the paper: file stem -> table. Figure 5 has none."""
+    if number == "4":
+        table = figure_4_statistics(figure_4(paths, options) if drawings is None else drawings)
+        return {} if table.empty else {"partial_corrs_comp-all_resp-vs-pred_NH2015comp_median_r2_test": table}
+    if number == "7":
+        table = figure_7_statistics(paths, options)
+        return {} if table.empty else {"wilcoxon_roi_label_general_rel_pos-median_median_r2_test_c": table}
+    by_figure = {"2": figure_2_statistics, "8": figure_8_statistics, "9": figure_9_statistics}
+    return by_figure[number](paths, options) if number in by_figure else {}

@@ -1,0 +1,131 @@
+"""All figures of the RSA, in the order of the published script."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import xarray as xr
+
+from aud_dnn.analyze.plotting.rdms import best_layer_rdm, model_page, neural_rdms, region_matrix
+from aud_dnn.analyze.plotting.rsa_scores import clean_speech_bars, position_scatter, rsa_bars, seed_scatter
+from aud_dnn.analyze.plotting.style import Drawing
+from aud_dnn.resources import (
+    BASELINE_MODEL,
+    CLEAN_SEED_PAIRS,
+    FIGURE_2_MODELS,
+    FIGURE_7_MODELS,
+    FIGURE_8_MODELS,
+    ROIS,
+    SEED_PAIRS,
+)
+from aud_dnn.rsa_results import ALL_VOXELS, CONDITIONS, model_part_path, read_analysis, read_part
+
+Datasets = Mapping[tuple[str, str], xr.Dataset]
+
+
+def rsa_figures(datasets: Datasets, *, conditions: Sequence[str] = CONDITIONS, statistics: str = "published",
+                palette: str = "paper", participants: bool = False) -> Iterator[Drawing]:
+    """Every figure across models that the datasets allow; one with nothing to show is left out.
+
+    Parameters
+    ----------
+    datasets : mapping from (target, region) to Dataset
+    conditions : sequence of str
+    statistics : {"published", "recommended"}
+    palette : {"paper", "colorblind"}
+    participants : bool
+        Draw every participant as a point on bars.
+    """
+    targets = list(dict.fromkeys(target for target, _ in datasets))
+    look = {"statistics": statistics, "palette": palette}
+    for target in targets:
+        if (target, ALL_VOXELS) in datasets:
+            for condition in conditions:
+                yield from _over_models(datasets[target, ALL_VOXELS], condition, look, participants)
+    for target in targets:
+        yield from _neural(datasets, target, palette)
+    for target in targets:
+        every = sorted({model for (name, _), dataset in datasets.items() if name == target
+                        for model in dataset["model"].values.tolist()} - {BASELINE_MODEL})
+        for models, prefix in ((FIGURE_7_MODELS, "FIG7_15Models_"), (every, "ALL_MODELS_")):
+            for condition in conditions:
+                if _has_positions(datasets, target, condition, models):
+                    yield position_scatter(datasets, target, condition, models=models, prefix=prefix, **look)
+
+
+def _present(dataset: xr.Dataset, condition: str) -> set[str]:
+    available = dataset["available"].sel(condition=condition).values
+    return {model for model, there in zip(dataset["model"].values.tolist(), available) if there}
+
+
+def _over_models(dataset: xr.Dataset, condition: str, look: dict[str, str], participants: bool) -> Iterator[Drawing]:
+    present = _present(dataset, condition)
+    own = [model for model in dataset["model"].values.tolist() if model in present]
+    if present - {BASELINE_MODEL}:
+        yield rsa_bars(dataset, condition, own, prefix="ALL_MODELS_", participants=participants, **look)
+        if present & set(FIGURE_2_MODELS) - {BASELINE_MODEL}:
+            yield rsa_bars(dataset, condition, FIGURE_2_MODELS, prefix="FIG2_19Models_", participants=participants, **look)
+    for pairs, prefix in ((SEED_PAIRS, "FIG2_SeedModels_"), (CLEAN_SEED_PAIRS, "FIG8_SeedModels_")):
+        if any(set(pair) <= present for pair in pairs):
+            yield seed_scatter(dataset, condition, pairs, prefix=prefix, **look)
+    if present & set(FIGURE_8_MODELS):
+        yield clean_speech_bars(dataset, condition, participants=participants, **look)
+
+
+def _neural(datasets: Datasets, target: str, palette: str) -> Iterator[Drawing]:
+    rois = [roi for roi in ROIS if (target, roi) in datasets]
+    for names in (False, True):
+        if rois:
+            yield neural_rdms(datasets, target, rois=rois, names=names, palette=palette)
+        if (target, ALL_VOXELS) in datasets:
+            yield neural_rdms(datasets, target, rois=(ALL_VOXELS,), names=names, palette=palette)
+    if len(rois) > 1:
+        yield region_matrix(datasets, target)
+
+
+def _has_positions(datasets: Datasets, target: str, condition: str, models: Iterable[str]) -> bool:
+    primary = datasets.get((target, "Primary"))
+    return primary is not None and any((target, roi) in datasets for roi in ROIS if roi != "Primary") \
+        and bool(_present(primary, condition) & set(models))
+
+
+def save_model_pages(folder: Path, target: str, models: Sequence[tuple[str, str]], *, palette: str = "paper",
+                     jobs: int = 1) -> Iterator[int]:
+    """Draw and save the pages of single models: all layers' RDMs with scores, and the best layer's with sound names.
+
+    Parameters
+    ----------
+    folder : Path
+        ``results/rsa_analysis``, where the results are and the pages go.
+    target : str
+    models : sequence of (model, condition)
+    palette : str
+    jobs : int
+        Worker processes.
+
+    Yields
+    ------
+    int
+        How many figures were saved for the next model.
+    """
+    arguments = [(folder, target, model, condition, palette) for model, condition in models]
+    if jobs == 1 or len(models) < 4:
+        yield from map(_save_pages_of, arguments)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as executor:
+        yield from executor.map(_save_pages_of, arguments)
+
+
+def _save_pages_of(arguments: tuple[Path, str, str, str, str]) -> int:
+    folder, target, model, condition, palette = arguments
+    part = read_part(model_part_path(folder, model, condition))
+    dataset = read_analysis(folder, target, ALL_VOXELS)
+    if part is None or model not in _present(dataset, condition):
+        return 0
+    pages = [draw(part, dataset, palette=palette) for draw in (model_page, best_layer_rdm)]
+    for page in pages:
+        page.save(folder)
+    return len(pages)

@@ -1,0 +1,136 @@
+"""Supplementary figures: scores across layers, best layers by region, clean speech on components, surfaces, diagnostics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from aud_dnn.aggregate_tables import (
+    SPLIT_VALUE,
+    VALUE,
+    across_layers_path,
+    has_condition,
+    outputs_folder,
+    read_participant_frame,
+    region_path,
+    write_table,
+)
+from aud_dnn.analyze.figures import FigureOptions, clean_speech_components
+from aud_dnn.analyze.plotting.bars import region_bars
+from aud_dnn.analyze.plotting.diagnostics_report import fit_overview
+from aud_dnn.analyze.plotting.lines import across_layers
+from aud_dnn.analyze.plotting.style import Drawing, Drawings, display_name
+from aud_dnn.analyze.surface_maps import surface_figures
+from aud_dnn.errors import MissingDataError
+from aud_dnn.figure_inputs import collect_layers, layer_folders
+from aud_dnn.fit_diagnostics import alpha_statistics, fit_statistics, functional_overlap
+from aud_dnn.paths import ProjectPaths
+from aud_dnn.resources import ALL_SEED1_MODELS, BASELINE_MODEL, ROIS
+from aud_dnn.results import read_result
+
+
+def layer_figures(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawings:
+    """Per model and data set: trained and permuted scores across layers, the same by region, best layers by region."""
+    options = options or FigureOptions()
+    drawings = Drawings()
+    for target in options.targets:
+        missing = []
+        for model in options.models(ALL_SEED1_MODELS, baseline=False):
+            curves = {}
+            for randnetw in options.conditions:
+                try:
+                    curves["permuted" if randnetw else "trained"] = collect_layers(paths, model, target, randnetw)
+                except MissingDataError:
+                    continue
+            if not curves:
+                missing.append(display_name(model))
+                continue
+            stem = across_layers_path(paths, model, target, False).stem
+            drawings.append(across_layers(curves, model=model, target=target, value=VALUE[target], stem=stem,
+                                          palette=options.palette))
+            if "trained" in curves:
+                drawings += _region_figures(paths, model, target, options.palette)
+        if missing:
+            drawings.notes.append(f"No results on {target}: {', '.join(missing)}.")
+    return drawings
+
+
+def _region_figures(paths: ProjectPaths, model: str, target: str, palette: str) -> Drawings:
+    drawings = Drawings()
+    try:
+        regions = {roi: collect_layers(paths, model, target, False, roi) for roi in ROIS}
+    except MissingDataError as error:
+        drawings.notes.append(f"Not drawn: {error}")
+        return drawings
+    stem = across_layers_path(paths, model, target, False, "all-regions").stem
+    drawings.append(across_layers(regions, model=model, target=target, value=VALUE[target], stem=stem, by_region=True,
+                                  palette=palette))
+    path = region_path(paths, model, target, False)
+    if path.is_file():
+        table, error = read_participant_frame(path)
+        drawings.append(region_bars(table, error, model=model, target=target, randnetw=False, stem=path.stem,
+                                    palette=palette))
+    return drawings
+
+
+def supplement(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawings:
+    """Across layers, by region, clean speech and seeds on components."""
+    drawings = layer_figures(paths, options)
+    components = clean_speech_components(paths, options)
+    drawings += components
+    drawings.notes += components.notes
+    return drawings
+
+
+def diagnostics(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawings:
+    """Reports on the fits of every model: csv tables in ``results/{model}/outputs/``, one overview picture per model."""
+    options = options or FigureOptions()
+    drawings = Drawings()
+    for target in (*options.targets, "NH2015comp"):
+        for model in options.models(ALL_SEED1_MODELS):
+            for randnetw in options.conditions:
+                if not has_condition(model, randnetw):
+                    continue
+                try:
+                    folders = layer_folders(paths, model, target, randnetw)
+                except MissingDataError:
+                    continue
+                drawings.append(_diagnose(paths, model, target, randnetw, folders, drawings.notes, options.palette))
+    if not drawings:
+        drawings.notes.append("There are no results to report on.")
+    return drawings
+
+
+def _diagnose(paths: ProjectPaths, model: str, target: str, randnetw: bool, folders: dict[str, Path], notes: list[str],
+              palette: str) -> Drawing:
+    """Write the reports of one model and draw their overview."""
+    suffix = "_randnetw" * randnetw
+    alphas, overview = {}, {}
+    table = None
+    for layer, folder in folders.items():
+        result = read_result(folder)
+        arrays = {name: result.scores[name].to_numpy() for name in result.scores.data_vars}
+        rows = fit_statistics(arrays, corrected=target != "NH2015comp")
+        name = layer.replace("/", "--")
+        write_table(outputs_folder(paths, model) / f"stats_{name}{suffix}_{target}.csv",
+                    pd.Series(rows, name="value").rename_axis("name").to_frame())
+        alphas[layer] = alpha_statistics(arrays, SPLIT_VALUE[target])
+        overview[layer] = rows
+        table = result.table
+    frame = pd.DataFrame(alphas).T.rename_axis("source_layer")
+    write_table(outputs_folder(paths, model) / f"across-layers_alpha_warnings{suffix}_{target}.csv",
+                frame[["total", "upper", "lower", "perc"]])
+    write_table(outputs_folder(paths, model) / f"across-layers_stats_alpha{suffix}_{target}.csv",
+                frame.drop(columns=["total", "upper", "lower", "perc"]))
+    masks = [name for name in ("tonotopic", "pitch", "music", "speech") if table is not None and name in table]
+    if target == "NH2015" and masks and model != BASELINE_MODEL:
+        counts = functional_overlap({name: table[name].to_numpy() for name in masks})
+        note = "Functional regions of NH2015 (voxels): " + ", ".join(f"{name} {count}" for name, count in counts.items())
+        if note not in notes:
+            notes.append(note)
+    return fit_overview(pd.DataFrame(overview).T.rename_axis("source_layer"), model=model, target=target,
+                        randnetw=randnetw, stem=f"diagnostics_{model}{suffix}_{target}", palette=palette)
+
+
+SUPPLEMENTS = {"supplement": supplement, "surface": surface_figures, "diagnostics": diagnostics}

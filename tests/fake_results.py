@@ -1,0 +1,118 @@
+"""Result folders with invented scores, as small as can be, for tests of what comes after the regression."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.io import savemat
+
+from aud_dnn.paths import ProjectPaths
+from aud_dnn.regression import LayerScores, TestPredictions
+from aud_dnn.resources import COMPONENTS, MODELS, SOUND_CATEGORIES
+from aud_dnn.results import result_folder, write_result
+from aud_dnn.splits import published_splits
+from aud_dnn.utils import Stimuli, Target
+
+PARTICIPANTS = {"NH2015": 8, "B2021": 20}
+_ROIS = np.array(["Primary", "Lateral", "Posterior", "Anterior", None], dtype=object)
+_ROI_PEAK = {"Primary": 0.3, "Lateral": 0.6, "Posterior": 0.55, "Anterior": 0.7}
+
+
+def fake_stimuli() -> Stimuli:
+    names = list(SOUND_CATEGORIES)
+    return Stimuli(tuple(f"stim{i}_sound" for i in range(165)), tuple(names[i % len(names)] for i in range(165)))
+
+
+def fake_metadata(target: str, per_participant: int = 15) -> pd.DataFrame:
+    if target == "NH2015comp":
+        return pd.DataFrame({"comp": COMPONENTS, "comp_idx": range(6), "voxel_id": range(6)})
+    n = PARTICIPANTS[target] * per_participant
+    v = np.arange(n)
+    place = v % per_participant
+    hemi = np.where(place % 2 == 0, "lh", "rh")
+    x = np.where(hemi == "lh", -20 - 2 * (place % 4), 20 + 2 * (place % 4))
+    y = 2 * (place // 4)
+    roi = _ROIS[place % 5]
+    coord = np.array([f"{a}_{b}" for a, b in zip(x, y)])
+    _, inverse, count = np.unique(coord, return_inverse=True, return_counts=True)
+    return pd.DataFrame({
+        "subj_idx": v // per_participant + 1, "hemi": hemi, "x_ras": x, "y_ras": y, "voxel_id": v, "coord_id": coord,
+        "shared_by": count[inverse], "kell_r_reliability": 0.5, "roi_label_general": roi,
+        "roi_anat_hemi": [None if r is None else f"{r}_{h}" for r, h in zip(roi, hemi)]})
+
+
+def fake_target(name: str) -> Target:
+    metadata = fake_metadata(name)
+    repetitions = 1 if name == "NH2015comp" else 3
+    responses = np.random.default_rng(99).gamma(2, 1, size=(165, len(metadata), repetitions))
+    return Target(name, responses, metadata["voxel_id"].to_numpy(), metadata, fake_stimuli())
+
+
+def fake_scores(model: str, target: Target, layer: int, n_layers: int, *, randnetw: bool) -> np.ndarray:
+    """Scores that peak early in Primary and late elsewhere; permuted networks score low and flat."""
+    rng = np.random.default_rng([sum(map(ord, model)), layer, int(randnetw), len(target.name)])
+    quality = 0.35 + 0.4 * np.random.default_rng(sum(map(ord, model))).random()
+    depth = layer / max(n_layers - 1, 1)
+    if target.name == "NH2015comp":
+        peak, offset = np.linspace(0.2, 0.9, 6), np.zeros(6)
+    else:
+        peak = np.array([_ROI_PEAK.get(roi, 0.5) for roi in target.metadata["roi_label_general"]])
+        offset = 0.03 * np.sin(target.metadata["subj_idx"].to_numpy())
+    height = 0.2 if randnetw else quality
+    tuning = height * (1 - 0.5 * (peak - (0 if randnetw else depth)) ** 2) + offset
+    return np.clip(tuning[:, None] + rng.normal(0, 0.04, size=(len(peak), 10)), 0, 1.3)
+
+
+def write_fake_layer(paths: ProjectPaths, model: str, layer: str, values: np.ndarray, target: Target, *, randnetw: bool,
+                     alphalimit: int = 50, provenance: dict | None = None) -> Path:
+    """One result folder whose r2_test and r2_test_c are ``values`` (n_rows, 10)."""
+    scores = LayerScores.empty(*values.shape)
+    scores.r2_test[:] = values
+    scores.r2_test_c[:] = 0 if target.name == "NH2015comp" else values
+    scores.r_test[:] = scores.r_prior_zero[:] = np.sqrt(values)
+    scores.r2_train[:] = np.minimum(values + 0.1, 1)
+    scores.alphas[:] = 10.0
+    splits = published_splits()
+    predictions = None
+    if target.name == "NH2015comp":
+        noise = np.random.default_rng(int(1e6 * values.sum())).normal(0, 0.5, size=(10, 82, values.shape[0]))
+        measured = np.stack([target.responses[test, :, 0] for test in splits.test])
+        train_means = np.stack([target.responses[train, :, 0].mean(axis=0) for train in splits.train])
+        centred = measured - train_means[:, None]
+        predictions = TestPredictions((0.6 * centred + noise).astype(np.float32), train_means)
+    folder = result_folder(paths, model, layer, target.name, randnetw, alphalimit)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_result(folder, scores, predictions, target, splits, model=model, layer=layer, randnetw=randnetw,
+                 provenance=provenance or {"numerics": 1, "responses": {"sha256": "0" * 64}})
+    return folder
+
+
+def write_fake_model(paths: ProjectPaths, model: str, targets: list[str], *, conditions: tuple[bool, ...] = (False, True),
+                     layers: tuple[str, ...] | None = None) -> None:
+    """All layers of one model; spectemp gets no permuted version."""
+    layers = layers or MODELS[model].layer_names
+    for name in targets:
+        target = fake_target(name)
+        for randnetw in conditions:
+            if model == "spectemp" and randnetw:
+                continue
+            for place, layer in enumerate(layers):
+                values = fake_scores(model, target, place, len(layers), randnetw=randnetw)
+                write_fake_layer(paths, model, layer, values, target, randnetw=randnetw)
+
+
+def write_fake_data(paths: ProjectPaths) -> None:
+    """The stimulus list and the components, which Figure 4 reads."""
+    stimuli, target = fake_stimuli(), fake_target("NH2015comp")
+    records = np.zeros(165, dtype=[("filename", "S40"), ("id", "i4"), ("a", "i4"), ("b", "i4"), ("cat_assignment", "U20")])
+    records["filename"] = [f"{sound}.wav".encode() for sound in stimuli.ids]
+    records["cat_assignment"] = stimuli.categories
+    for name in ("NH2015", "NH2015comp"):
+        paths.neural(name).mkdir(parents=True, exist_ok=True)
+    np.save(paths.neural("NH2015") / "neural_stim_meta.npy", records)
+    cells = lambda names: np.array([[name] for name in names], dtype=object).T  # noqa: E731
+    savemat(paths.neural("NH2015comp") / "components.mat", {"R": target.responses[:, :, 0], "stim_names": cells(stimuli.ids),
+                                                            "component_names": cells(COMPONENTS)})
+    target.metadata.to_pickle(paths.neural("NH2015comp") / "df_roi_meta.pkl", protocol=4)

@@ -1,0 +1,220 @@
+"""From result folders to tables: the conformance inputs by way of the disk, and every kind of bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import fake_results
+import vectors
+
+from aud_dnn import aggregate_tables as tables
+from aud_dnn import figure_inputs as inputs
+from aud_dnn.errors import InputError, MissingDataError
+from aud_dnn.paths import ProjectPaths
+from aud_dnn.resources import MODELS
+from aud_dnn.results import SCORES_FILE, result_folder
+from aud_dnn.utils import Target
+
+
+def write_vectors(paths: ProjectPaths, model: str, target: str, *, randnetw: bool = False) -> None:
+    """The conformance scores as result folders."""
+    metadata = vectors.metadata(target)
+    scores = vectors.scores(model, target, randnetw=randnetw)
+    responses = np.zeros((165, len(metadata), 1 if target == "NH2015comp" else 3))
+    made = Target(target, responses, metadata["voxel_id"].to_numpy(), metadata, fake_results.fake_stimuli())
+    for place, layer in enumerate(MODELS[model].layer_names):
+        fake_results.write_fake_layer(paths, model, layer, scores[:, place], made, randnetw=randnetw)
+
+
+@pytest.fixture(scope="module")
+def vector_root(tmp_path_factory) -> ProjectPaths:
+    paths = ProjectPaths(tmp_path_factory.mktemp("vectors"))
+    for model in ("metricGAN", "ZeroSpeech2020", "DCASE2020", "spectemp"):
+        write_vectors(paths, model, "NH2015")
+    write_vectors(paths, "metricGAN", "NH2015", randnetw=True)
+    write_vectors(paths, "metricGAN", "NH2015comp")
+    return paths
+
+
+@pytest.fixture
+def paths(vector_root, tmp_path) -> ProjectPaths:
+    """A copy that a test may damage."""
+    shutil.copytree(vector_root.root, tmp_path / "root")
+    return ProjectPaths(tmp_path / "root")
+
+
+def folder_of(paths: ProjectPaths, layer: str, model: str = "metricGAN") -> Path:
+    return result_folder(paths, model, layer, "NH2015", False)
+
+
+def test_the_conformance_table_by_way_of_the_disk(vector_root):
+    models = ["metricGAN", "ZeroSpeech2020", "DCASE2020", "AST", "spectemp"]
+    data = inputs.collect_scores(vector_root, models, "NH2015", False)
+    assert data.missing == ("AST",) and list(data.scores.index) == ["0", "1", "2"]
+    summary = data.summary()
+    order = ["DCASE2020", "ZeroSpeech2020", "metricGAN", "spectemp"]
+    np.testing.assert_allclose(summary.loc[order, "median_r2_test_c_mean"],
+                               [0.44583013868890703, 0.4378410913329571, 0.4236350273061544, 0.537933789519593], rtol=1e-15)
+    np.testing.assert_allclose(summary.loc["DCASE2020", "median_r2_test_c_yerr"], 0.005776895921812291, rtol=5e-14)
+
+
+def test_permuted_tables_take_the_trained_baseline(vector_root):
+    data = inputs.collect_scores(vector_root, ["metricGAN", "spectemp"], "NH2015", True)
+    np.testing.assert_allclose(data.scores["metricGAN"], [0.45077502138912673, 0.4651220058090984, 0.4567614210862666],
+                               rtol=1e-15)
+    np.testing.assert_allclose(data.scores["spectemp"], [0.5172755569405852, 0.5676330477464944, 0.5288927638716996],
+                               rtol=1e-15)
+    assert not list((vector_root.results / "spectemp" / "outputs").glob("*randnetw*"))
+
+
+def test_tables_have_the_published_names_and_unique_columns(vector_root):
+    inputs.ensure_tables(vector_root, "metricGAN", "NH2015", False)
+    inputs.ensure_tables(vector_root, "metricGAN", "NH2015comp", False)
+    names = {path.name for path in (vector_root.results / "metricGAN" / "outputs").iterdir()}
+    assert {"best-layer_CV-splits-nit-10_roi-None_metricGAN_NH2015_median_r2_test_c.csv",
+            "best-layer_CV-splits-nit-10_roi-None_metricGAN_NH2015_median_r2_test_c_stats.csv",
+            "across-layers_roi-None_metricGAN_NH2015_median_r2_test_c.csv",
+            "across-layers_roi-Anterior_metricGAN_NH2015_median_r2_test_c.csv",
+            "best-layer_barplot_roi_label_general_metricGAN_NH2015_within_subject_sem_rel_pos-median_median_r2_test_c_"
+            "layer-exclude-None.csv",
+            "best-layer-CV-splits-nit-10_per-comp_metricGAN_NH2015comp_median_r2_test.csv",
+            "across-layers_metricGAN_NH2015comp_median_r2_test.csv",
+            "best-layer-argmax_per-comp_metricGAN_NH2015comp_median_r2_test.csv"} <= names
+    for name in names:
+        header = (vector_root.results / "metricGAN" / "outputs" / name).read_text().splitlines()[0].split(",")
+        assert len(header) == len(set(header)), name
+
+
+def test_iterations_and_chosen_layers_are_kept(vector_root):
+    data = inputs.collect_components(vector_root, ["metricGAN"], False)
+    assert data.layers["metricGAN"].loc[0, ["lowfreq", "music"]].tolist() == ["Linear_1", "Linear_2"]
+    assert data.iterations["metricGAN"].shape == (10, 6)
+    np.testing.assert_allclose(data.mean.loc["lowfreq", "metricGAN"], 0.40978051656857134, rtol=1e-15)
+    np.testing.assert_allclose(data.sem.loc["speech", "metricGAN"], 0.025146015282437446, rtol=1e-14)
+
+
+def test_across_layers_and_regions(vector_root):
+    table, error = inputs.collect_layers(vector_root, "metricGAN", "NH2015", False)
+    np.testing.assert_allclose(table.loc["0"], [0.6073450952768326, 0.5862314935773612, 0.5865042379125953,
+                                                0.5871665152721107], rtol=1e-15)
+    np.testing.assert_allclose(error["Linear_1"], 0.007735067892370784, rtol=5e-14)
+    regions = inputs.collect_regions(vector_root, ["metricGAN", "ZeroSpeech2020", "DCASE2020"], "NH2015", False)
+    pair = regions.pair("Primary", "Anterior")
+    np.testing.assert_allclose(pair.loc["ZeroSpeech2020", ["primary_mean", "primary_yerr"]].astype(float),
+                               [0.625, 0.10090043850788596], rtol=1e-14)
+
+
+def test_published_tables_are_read(tmp_path):
+    """Repeated column names, as pandas brings them back, and no result folders beside."""
+    paths = ProjectPaths(tmp_path)
+    path = tables.best_layer_path(paths, "AST", "NH2015", False)
+    path.parent.mkdir(parents=True)
+    path.write_text("subj_idx,median_r2_test_c,pos,rel_pos,nit,median_r2_test_c_std_over_it,nit,roi,source_model,target,"
+                    "randnetw,datetag,method\n1,0.5,2,0.1,10,0.01,10,,AST,NH2015,False,20220101,regr\n"
+                    "2,0.6,3,0.2,10,0.01,10,,AST,NH2015,False,20220101,regr\n")
+    data = inputs.collect_scores(paths, ["AST"], "NH2015", False)
+    assert data.scores["AST"].tolist() == [0.5, 0.6]
+
+
+def test_tables_are_made_again_when_results_are_newer_and_only_then(paths):
+    inputs.ensure_tables(paths, "metricGAN", "NH2015", False)
+    path = tables.best_layer_path(paths, "metricGAN", "NH2015", False)
+    first = path.stat().st_mtime_ns
+    inputs.ensure_tables(paths, "metricGAN", "NH2015", False)
+    assert path.stat().st_mtime_ns == first
+    later = path.stat().st_mtime + 10
+    os.utime(folder_of(paths, "Linear_1") / SCORES_FILE, (later, later))
+    inputs.ensure_tables(paths, "metricGAN", "NH2015", False)
+    assert path.stat().st_mtime_ns > first
+
+
+def test_no_result_is_missing_data_with_the_command(paths):
+    with pytest.raises(MissingDataError, match=r"AUD_main.py --source_model AST --source_layer Embedding --target NH2015"):
+        inputs.load_model_results(paths, "AST", "NH2015", False)
+    assert inputs.collect_scores(paths, ["AST"], "NH2015", False) is None
+
+
+def test_a_missing_layer_is_named_with_its_command(paths):
+    shutil.rmtree(folder_of(paths, "LSTM_2-cell"))
+    with pytest.raises(InputError, match=r"1 of 4 layers have no result: LSTM_2-cell.*\n.*--source_layer LSTM_2-cell"):
+        inputs.collect_scores(paths, ["metricGAN"], "NH2015", False)
+
+
+def test_another_alphalimit_is_refused(paths):
+    folder = folder_of(paths, "Linear_2")
+    folder.rename(folder.with_name(folder.name.replace("ALPHALIMIT-50", "ALPHALIMIT-20")))
+    with pytest.raises(InputError, match=r"ALPHALIMIT-20.*--alphalimit 50"):
+        inputs.collect_scores(paths, ["metricGAN"], "NH2015", False)
+
+
+@pytest.mark.parametrize("change", [{"numerics": 2}, {"responses": {"sha256": "f" * 64}}])
+def test_mixed_versions_are_refused_within_and_between_models(paths, change):
+    file = folder_of(paths, "Linear_2") / "provenance.json"
+    provenance = json.loads(file.read_text())
+    file.write_text(json.dumps({**provenance, **change}))
+    with pytest.raises(InputError, match="different versions of code or data"):
+        inputs.collect_scores(paths, ["metricGAN"], "NH2015", False)
+    for layer in MODELS["metricGAN"].layer_names:
+        (folder_of(paths, layer) / "provenance.json").write_text(json.dumps({**provenance, **change}))
+    assert inputs.collect_scores(paths, ["metricGAN"], "NH2015", False) is not None
+    with pytest.raises(InputError, match=r"metricGAN.*DCASE2020|DCASE2020.*metricGAN"):
+        inputs.collect_scores(paths, ["metricGAN", "DCASE2020"], "NH2015", False)
+
+
+def test_other_participants_are_refused(paths):
+    inputs.collect_scores(paths, ["metricGAN", "DCASE2020"], "NH2015", False)
+    path = tables.best_layer_path(paths, "DCASE2020", "NH2015", False)
+    table = pd.read_csv(path)
+    table.loc[2, "subj_idx"] = 7
+    table.to_csv(path, index=False)
+    with pytest.raises(InputError, match=r"different participants \(2, 7\)"):
+        inputs.collect_scores(paths, ["metricGAN", "DCASE2020"], "NH2015", False)
+
+
+def test_nan_is_refused(paths):
+    metadata = vectors.metadata("NH2015")
+    scores = vectors.scores("metricGAN", "NH2015")[:, 2].copy()
+    scores[4, 4] = np.nan
+    made = Target("NH2015", np.zeros((165, 24, 3)), metadata["voxel_id"].to_numpy(), metadata, fake_results.fake_stimuli())
+    shutil.rmtree(folder_of(paths, "Linear_1"))
+    fake_results.write_fake_layer(paths, "metricGAN", "Linear_1", scores, made, randnetw=False)
+    with pytest.raises(InputError, match=r"Linear_1.*NaN or inf for 1 voxel"):
+        inputs.collect_scores(paths, ["metricGAN"], "NH2015", False)
+
+
+def test_a_damaged_file_is_named(paths):
+    (folder_of(paths, "Linear_1") / SCORES_FILE).write_bytes(b"not hdf5")
+    with pytest.raises(InputError, match="Linear_1"):
+        inputs.collect_scores(paths, ["metricGAN"], "NH2015", False)
+    inputs.collect_scores(paths, ["DCASE2020"], "NH2015", False)
+    tables.best_layer_path(paths, "DCASE2020", "NH2015", False).write_text("subj_idx,pos\n0,1\n")
+    with pytest.raises(InputError, match=r"lacks the column\(s\) median_r2_test_c"):
+        inputs.collect_scores(paths, ["DCASE2020"], "NH2015", False)
+
+
+def test_an_own_model_has_its_layers_in_the_order_of_its_activations(tmp_path):
+    import h5py
+
+    paths = ProjectPaths(tmp_path)
+    fake_results.write_fake_data(paths)
+    folder = paths.root / "model-actv" / "mine"
+    folder.mkdir(parents=True)
+    with h5py.File(folder / "natsound_activations.h5", "w") as file:
+        for layer in ("z_first", "a_last"):
+            file[layer] = np.zeros((165, 3))
+        file["layer_list"] = np.array([b"z_first", b"a_last"])
+    fake_results.write_fake_model(paths, "mine", ["NH2015"], conditions=(False,), layers=("a_last", "z_first"))
+    assert inputs.load_model_results(paths, "mine", "NH2015", False).layers == ("z_first", "a_last")
+    assert inputs.own_models(paths) == ("mine",)
+    shutil.rmtree(folder)
+    with pytest.warns(UserWarning, match="alphabetical"):
+        assert inputs.load_model_results(paths, "mine", "NH2015", False).layers == ("a_last", "z_first")

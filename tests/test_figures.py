@@ -1,0 +1,271 @@
+"""Figures: what is drawn is what the tables say, whole files, editable text, and a word on everything left out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import fake_results
+
+from aud_dnn import across_models, stats
+from aud_dnn.analyze import AUD_plot_main, figures
+from aud_dnn.analyze.figures import FigureOptions
+from aud_dnn.analyze.plotting import bars, responses, scatters, style
+from aud_dnn.errors import InputError
+from aud_dnn.figure_inputs import collect_components, collect_scores
+from aud_dnn.paths import ProjectPaths
+from aud_dnn.resources import FIGURE_8_MODELS, MODELS, PERFORMANCE_ORDER
+
+TRAINED = FigureOptions(targets=("NH2015",), conditions=(False,))
+FITTED = ("ZeroSpeech2020", "DCASE2020", "metricGAN", "spectemp")
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory) -> ProjectPaths:
+    """Three small models and the baseline on NH2015 and the components, and a model of the user's own."""
+    made = ProjectPaths(tmp_path_factory.mktemp("fake"))
+    fake_results.write_fake_data(made)
+    for model in FITTED:
+        fake_results.write_fake_model(made, model, ["NH2015", "NH2015comp"])
+    fake_results.write_fake_model(made, "mine", ["NH2015", "NH2015comp"], conditions=(False,), layers=("conv1", "conv2"))
+    return made
+
+
+@pytest.fixture(autouse=True)
+def own_layer_order(monkeypatch):
+    """The user's model has no activation files here."""
+    from aud_dnn import figure_inputs
+
+    monkeypatch.setattr(figure_inputs, "_own_layer_order", lambda paths, model, randnetw, found: sorted(found))
+
+
+def bar_heights(ax) -> list[float]:
+    return [patch.get_height() for container in ax.containers if isinstance(container, mpl.container.BarContainer)
+            for patch in container]
+
+
+def texts(figure) -> str:
+    return "\n".join(text.get_text() for text in figure.findobj(mpl.text.Text))
+
+
+# --- Figure 2 -----------------------------------------------------------------------------------------------------------
+
+def test_bars_are_the_means_in_descending_order_with_the_baseline_behind(paths):
+    data = collect_scores(paths, FITTED, "NH2015", False)
+    drawing = bars.model_bars(data)
+    ax = drawing.figure.axes[0]
+    means = data.scores.drop(columns="spectemp").mean(axis=0)
+    assert bar_heights(ax) == pytest.approx(sorted(means, reverse=True))
+    labels = [label.get_text() for label in ax.get_xticklabels()]
+    assert labels == [style.display_name(model) for model in means.sort_values(ascending=False).index]
+    assert ax.get_ylim() == (0, 1) and ax.get_box_aspect() == 0.8
+    baseline = next(line for line in ax.get_lines() if line.get_color() == "darkgrey")
+    assert baseline.get_ydata() == pytest.approx([data.scores["spectemp"].mean()] * 2)
+    assert list(baseline.get_xdata()) == [-0.25, 1.25]
+    assert list(drawing.table.index) == sorted(FITTED)  # alphabetical, with the baseline
+    np.testing.assert_allclose(drawing.table["median_r2_test_c_yerr"],
+                               stats.within_participant_sem(data.scores[sorted(FITTED)].to_numpy()))
+    assert drawing.table["n_models"].unique().tolist() == [4]
+
+
+def test_participants_are_drawn_and_written_when_asked_for(paths):
+    data = collect_scores(paths, FITTED, "NH2015", False)
+    drawing = bars.model_bars(data, participants=True)
+    points = drawing.figure.axes[0].collections[-1].get_offsets()
+    assert len(points) == 8 * 3
+    written = drawing.table.filter(like="participant_")
+    assert sorted(np.asarray(points)[:, 1]) == pytest.approx(sorted(written.drop(index="spectemp").to_numpy().ravel()))
+
+
+def test_figure_2_names_what_it_leaves_out_and_orders_permuted_bars_as_published(paths):
+    drawings = figures.figure_2(paths, FigureOptions(own_models=("mine",), targets=("NH2015",)))
+    assert len(drawings) == 2
+    trained, permuted = (drawing.figure for drawing in drawings)
+    assert "Incomplete: no results of CochCNN9-Word" in texts(trained).replace("\n", " ")
+    assert "mine" in [label.get_text() for label in trained.axes[0].get_xticklabels()]
+    shown = [label.get_text() for label in permuted.axes[0].get_xticklabels()]
+    order = [MODELS[model].display_name for model in PERFORMANCE_ORDER["NH2015"] if model in FITTED]
+    assert shown == order
+    assert any("Seeds not compared" in note for note in drawings.notes)
+
+
+def test_a_target_without_results_is_a_note_not_an_empty_picture(paths):
+    drawings = figures.figure_2(paths, FigureOptions(targets=("B2021",), conditions=(False,)))
+    assert not drawings and "Not drawn" in drawings.notes[0]
+
+
+# --- saving -------------------------------------------------------------------------------------------------------------
+
+def test_files_are_whole_editable_and_reproducible(paths, tmp_path):
+    drawing = figures.figure_2(paths, TRAINED)[0]
+    for folder in ("a", "b"):
+        written = drawing.save(tmp_path / folder, ("svg", "png", "pdf"))
+        assert {path.suffix for path in written} == {".csv", ".svg", ".png", ".pdf"}
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
+    svg = next((tmp_path / "a").glob("*.svg")).read_text()
+    assert ">VQ-VAE</text>" in svg                                      # text, not outlines
+    assert b"/Type42" in next((tmp_path / "a").glob("*.pdf")).read_bytes() or \
+        b"/CIDFontType2" in next((tmp_path / "a").glob("*.pdf")).read_bytes()
+    back = pd.read_csv(next((tmp_path / "a").glob("*.csv")), index_col=0)
+    np.testing.assert_allclose(back["median_r2_test_c_mean"], drawing.table["median_r2_test_c_mean"], rtol=1e-15)
+
+
+def test_a_failing_save_leaves_the_earlier_file(paths, tmp_path, monkeypatch):
+    drawing = figures.figure_2(paths, TRAINED)[0]
+    first, = drawing.save(tmp_path, ("png",))[1:]
+    before = first.read_bytes()
+
+    def fail(target, **_):
+        Path(target).write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(drawing.figure, "savefig", fail)
+    with pytest.raises(OSError, match="disk full"):
+        drawing.save(tmp_path, ("png",))
+    assert first.read_bytes() == before and not list(tmp_path.glob(".*"))
+
+
+# --- the other figures --------------------------------------------------------------------------------------------------
+
+def test_component_bars_and_their_table(paths):
+    data = collect_components(paths, FITTED, False)
+    drawing, = figures.figure_5(paths, TRAINED)
+    assert len(drawing.figure.axes) == 6
+    order = [model for model in PERFORMANCE_ORDER["NH2015"] if model in FITTED]
+    for ax, component in zip(drawing.figure.axes, data.mean.index):
+        assert bar_heights(ax) == pytest.approx(list(data.mean.loc[component, order]))
+    assert len(drawing.table) == 4 * 6 and set(drawing.table["source_model"]) == set(FITTED)
+    np.testing.assert_allclose(drawing.table.query("source_model == 'metricGAN'")["median_r2_test_sem_over_it"],
+                               data.sem["metricGAN"])
+
+
+def test_figure_4_shows_sounds_limits_and_two_digits(paths):
+    drawings = figures.figure_4(paths, FigureOptions(), [("metricGAN", False), ("spectemp", False), ("AST", False)])
+    assert len(drawings) == 12 and "AST" in drawings.notes[0]
+    drawing = drawings[4]
+    ax, table = drawing.figure.axes[0], drawing.table
+    assert sum(len(points.get_offsets()) for points in ax.collections) == 165
+    low, high = responses.common_limits(table["measured"].to_numpy(), table["predicted"].to_numpy())
+    assert ax.get_xlim() == ax.get_ylim() == pytest.approx((low, high))
+    value = collect_components(paths, ["metricGAN"], False).mean.loc["speech", "metricGAN"]
+    assert f"$R^2$: {value:.2g}" in texts(drawing.figure) and 'Component 5: "Speech-selective"' in texts(drawing.figure)
+    correlations = figures.figure_4_statistics(drawings)
+    assert len(correlations) == 12 * 18  # 11 categories and 7 broad ones
+    row = correlations.query("comp == 'speech' and source_model == 'metricGAN' and category == 'Song'").iloc[0]
+    song = table[table["category"] == "Song"]
+    assert row["r"] == pytest.approx(np.corrcoef(song["measured"], song["predicted"])[0, 1])
+
+
+def test_limits_as_published():
+    low, high = responses.common_limits(np.array([0.0, 1.0]), np.array([0.5, 0.7]))
+    assert (low, high) == pytest.approx((-0.05, 1 + 0.05 * 1.05))  # the upper margin is reckoned from the widened range
+
+
+def test_figure_7_points_are_means_and_the_test_is_beside_it(paths):
+    models = ["ZeroSpeech2020", "DCASE2020", "metricGAN"]
+    drawings = figures.figure_7(paths, TRAINED, models=models)
+    assert [drawing.stem.split("general_")[1].split("_NH2015")[0] for drawing in drawings] == [
+        "Primary-Anterior", "Primary-Lateral", "Primary-Posterior"]
+    table = drawings[0].table
+    markers = [line for line in drawings[0].figure.axes[0].get_lines() if line.get_marker() == "o"]
+    assert [line.get_xdata()[0] for line in markers] == pytest.approx(list(table["primary_mean"]))
+    assert (table["non_primary_mean"] > table["primary_mean"]).all()  # planted: late layers in Anterior
+    tests = figures.figure_7_statistics(paths, TRAINED, models=models)
+    assert tests["w"].tolist() == [0, 0, 0] and tests["p_exact"].tolist() == [0.25] * 3
+    assert tests["p_exact_holm"].tolist() == [0.75] * 3
+
+
+def test_comparisons_of_participants_and_components(paths):
+    data = collect_scores(paths, FITTED, "NH2015", False)
+    table = across_models.participant_comparisons(data, ["metricGAN"], [*FITTED, "AST"])
+    assert table["model2"].tolist() == ["ZeroSpeech2020", "DCASE2020", "spectemp"]  # no pair with itself, AST is missing
+    row = table.iloc[0]
+    a, b = data.scores["metricGAN"].to_numpy(), data.scores["ZeroSpeech2020"].to_numpy()
+    assert row["p_value"] == stats.bootstrap_published(a, b).p
+    assert row["p_paired"] == stats.bootstrap_paired(a, b).p
+    np.testing.assert_allclose(table["p_paired_holm"], stats.adjust_p_values(table["p_paired"].to_numpy(), "holm"))
+    components = collect_components(paths, FITTED, False)
+    table = across_models.component_comparisons(components, ["metricGAN", "DCASE2020"], ["metricGAN", "DCASE2020"])
+    assert len(table) == 12 and table["comp"].tolist()[:2] == ["lowfreq", "highfreq"]  # components innermost
+
+
+def test_clean_bars_are_grouped_and_hatched():
+    scores = pd.DataFrame(np.linspace(0.4, 0.7, 16).reshape(2, 8), columns=FIGURE_8_MODELS, index=["1", "2"])
+    data = across_models.AcrossModels("NH2015", False, "median_r2_test_c", scores)
+    layout = bars.BarLayout(centers=bars.GROUPED_CENTERS, hatch_clean=True)
+    patches = bars.model_bars(data, FIGURE_8_MODELS, layout=layout).figure.axes[0].containers[-1].patches
+    assert [patch.get_x() + patch.get_width() / 2 for patch in patches] == pytest.approx(bars.GROUPED_CENTERS)
+    assert [bool(patch.get_hatch()) for patch in patches] == [False, True] * 4
+
+
+def test_component_pairs_use_the_task_as_shape(paths):
+    from aud_dnn.analyze.plotting.scatters import _marker_style
+
+    tasks = ("word", "speaker", "music", "audioset", "multitask")
+    assert [_marker_style(f"Kell2018{task}", "paper").marker for task in tasks] == ["s", "D", "x", "+", "o"]
+    assert not _marker_style("Kell2018multitask", "paper").filled
+    assert _marker_style("Kell2018wordCleanSeed2", "paper") == style.PointStyle("black", "s", filled=False)
+
+
+def test_published_limits_give_way_rather_than_hide_a_point():
+    figure = style.new_figure(4, 4)
+    ax = figure.add_subplot()
+    ax.scatter([0.1, 0.7], [0.65, 0.7])
+    scatters.Limits((0.6, 0.8), (0.6, 0.8)).apply(ax, np.array([0.1, 0.7]), np.array([0.65, 0.7]))
+    assert ax.get_xlim()[0] < 0.1 and ax.get_xlim() == ax.get_ylim()
+    scatters.Limits((0.6, 0.8), (0.6, 0.8)).apply(ax, np.array([0.61]), np.array([0.7]))
+    assert ax.get_xlim() == (0.6, 0.8)
+
+
+# --- style --------------------------------------------------------------------------------------------------------------
+
+def test_own_models_get_a_style_of_their_own():
+    styles = style.model_styles(["AST", "mine", "another"])
+    assert styles["AST"].color == MODELS["AST"].color
+    assert len({entry.color for entry in styles.values()}) == 3
+    with pytest.raises(ValueError, match="Unknown palette"):
+        style.model_styles(["AST"], "rainbow")
+
+
+def test_the_safe_palette_tells_models_apart_by_colour_and_shape():
+    styles = style.model_styles([model for model in MODELS if not model.endswith("Seed2")], "colorblind")
+    assert len(set(styles.values())) == len(styles)
+    categories = style.category_styles("colorblind")
+    assert len(set(categories.values())) == 11
+
+
+def test_p_values_are_never_printed_as_zero_by_rounding():
+    assert [style.format_p(p) for p in (0.034, 0.0004, 0.0, float("nan"))] == ["p=0.034", "p=4.0e-04", "p=0", "p undefined"]
+
+
+def test_identity_line_follows_the_limits():
+    ax = style.new_figure(3, 3).add_subplot()
+    style.identity_line(ax)
+    ax.set(xlim=(0.2, 0.9), ylim=(0.1, 0.6))
+    assert list(ax.get_lines()[0].get_xdata()) == [0.2, 0.6]
+
+
+# --- the script ---------------------------------------------------------------------------------------------------------
+
+def test_the_script_draws_tests_and_says_what_is_missing(paths, tmp_path, capsys):
+    status = AUD_plot_main.main(["--root", str(paths.root), "--figures", "2", "5", "7", "surface", "diagnostics",
+                                 "--target", "NH2015", "--condition", "trained", "--models", "mine", "--out", str(tmp_path),
+                                 "--formats", "png", "--jobs", "1", "--palette", "colorblind"])
+    assert status == 0
+    printed = capsys.readouterr().out
+    assert "2: 1 drawing(s)" in printed and "Seeds not compared" in printed
+    assert list((tmp_path / "PLOTS_across-models").glob("across-models_roi-None_NH2015_CV*.csv"))
+    assert list((tmp_path / "PLOTS_SURF_across-models").glob("*PLOTVAL=pos_metricGAN_NH2015.png"))
+    assert (paths.results / "metricGAN" / "outputs" / "stats_Linear_1_NH2015.csv").is_file()
+
+
+def test_an_unknown_figure_is_refused(paths):
+    with pytest.raises(InputError, match="no figure '3'"):
+        figures.draw(paths, "3")

@@ -1,0 +1,135 @@
+"""Surface values: tables by place, the grid, projection to vertices, published dumps."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.io import loadmat, savemat
+
+sys.path.insert(0, str(Path(__file__).parent))
+import fake_results
+import vectors
+
+from aud_dnn import fit_diagnostics, surface
+from aud_dnn.analyze import surface_maps
+from aud_dnn.analyze.figures import FigureOptions
+from aud_dnn.errors import InputError
+from aud_dnn.paths import ProjectPaths
+
+
+def test_median_by_coordinate_checks_hemisphere_and_sharing():
+    metadata = vectors.metadata("NH2015")
+    table = surface.median_by_coordinate(np.arange(24.0), metadata)
+    assert table["coord_id"].tolist()[:2] == ["0_10", "2_10"] and table["median_plot_val"].tolist()[:2] == [8, 9]
+    with pytest.raises(InputError, match="shared_by of coordinate 0_10"):
+        surface.median_by_coordinate(np.arange(24.0), metadata.assign(shared_by=2))
+    with pytest.raises(InputError, match="0_10 lies in both hemispheres"):
+        surface.median_by_coordinate(np.arange(24.0), metadata.assign(hemi=["lh"] * 8 + ["rh"] * 16))
+
+
+def test_median_over_models_is_shifted_so_that_the_first_layer_shows():
+    one = pd.DataFrame({"coord_id": ["a", "b"], "median_plot_val": [0.0, 1.0]})
+    two = one.assign(median_plot_val=[0.5, 0.0])
+    assert surface.median_over_models({"x": one, "y": two})["median_plot_val"].tolist() == [3.5, 6.0]
+    with pytest.raises(InputError, match="different coordinates"):
+        surface.median_over_models({"x": one, "y": two[::-1]})
+
+
+def test_grid_and_projection_by_hand():
+    x, y, values = np.array([0, 2, 4, 0]), np.array([0, 0, 0, 2]), np.array([1.0, 2.0, 3.0, 4.0])
+    xs, ys, grid = surface.value_grid(x, y, values)
+    assert xs.tolist() == [0, 2, 4] and ys.tolist() == [0, 2]
+    np.testing.assert_array_equal(grid, [[1, 2, 3], [4, np.nan, np.nan]])
+    vertices = surface.FlatVertices(np.array([[0.4, 0.3], [3.2, -0.2], [2.1, 1.9], [40.0, 0.0]]), np.array([5, 0, 2, 3]))
+    # nearest points: (0, 0) -> 1; (4, 0) -> 3; (2, 2) has no voxel -> NaN; the last one is outside the grid
+    np.testing.assert_array_equal(surface.project_to_vertices(x, y, values, vertices, 7),
+                                  [3, np.nan, np.nan, np.nan, np.nan, 1, np.nan])
+    with pytest.raises(InputError, match="grid of step 2"):
+        surface.value_grid(np.array([0, 1]), np.array([0, 0]), np.array([1.0, 1.0]))
+
+
+def test_dumps_read_back_and_truncation_is_a_choice(tmp_path):
+    table = pd.DataFrame({"x_ras": [-2, 4], "y_ras": [0, 2], "hemi": ["lh", "rh"], "v": [2.5, 3.5]})
+    for truncate, expected in ((False, 2.5), (True, 2)):
+        first, _ = surface.write_hemispheres(tmp_path, "m_subj-avg", table, "v", truncate=truncate)
+        back = loadmat(first)
+        assert first.name == "m_subj-avg_lh.mat" and back["vals"].ravel().tolist() == [expected]
+        assert back["x_ras"].dtype == np.int64 and back["x_ras"].ravel().tolist() == [-2]
+
+
+def test_histogram_and_colour_scale():
+    index = np.array([0, 2, 2, 1, 1])
+    assert surface.layer_histogram(index, "abcd", "ABCD")["pos"].tolist() == [1, 2, 2, 0]
+    row = surface.color_scale_row(index, "abcd", "ABCD")
+    assert (row["argmax_pos"], row["argmax_layer_plus1"], row["argmax_rel_pos"]) == (2, "c", 1 / 3)
+    last = surface.color_scale_row(np.array([3]), "abcd", "ABCD")
+    assert last["argmax_layer_plus1"] is None and np.isnan(last["argmax_pos_plus1"])
+
+
+def test_regions_become_integers():
+    codes = surface.direct_values(pd.DataFrame({"roi_label_general": ["Primary", None, "Posterior"]}), "roi_label_general")
+    assert codes.tolist() == [1, 0, 4]
+
+
+def vertex_file(path: Path, hemispheres: tuple[str, ...] = surface.HEMISPHERES) -> None:
+    content = {}
+    for hemi in hemispheres:
+        sign = -1 if hemi == "lh" else 1
+        position = np.stack([sign * (20 + 8 * np.random.default_rng(0).random(4000)),
+                             8 * np.random.default_rng(1).random(4000)], axis=1)
+        content |= {f"vras_{hemi}": position, f"vnums_{hemi}": np.arange(4000)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    savemat(path, content)
+
+
+def test_maps_on_the_grid_and_on_fsaverage(tmp_path):
+    paths = ProjectPaths(tmp_path)
+    fake_results.write_fake_model(paths, "metricGAN", ["NH2015"], conditions=(False,))
+    options = FigureOptions(targets=("NH2015",), conditions=(False,))
+    drawings = surface_maps.surface_figures(paths, options)
+    flat = next(drawing for drawing in drawings if "PLOTVAL=pos" in drawing.stem)
+    assert "voxel grid" in drawings.notes[0]
+    meshes = [ax.collections[0] for ax in flat.figure.axes[:2]]
+    left = flat.table[flat.table["hemi"] == "lh"]
+    assert np.sort(meshes[0].get_array().compressed()) == pytest.approx(np.sort(left["median_plot_val"]))
+    folder = paths.surface / "metricGAN" / "TYPE=subj-argmax_METRIC=median_r2_test_c_PLOTVAL=rel_pos_NH2015"
+    assert len(list(folder.glob("metricGAN_*_lh.mat"))) == 8
+    assert set(loadmat(folder / "metricGAN_1_lh.mat")["vals"].ravel()) <= {0, 1 / 3, 2 / 3, 1}
+    pytest.importorskip("nilearn")
+    vertex_file(paths.surface / surface.VERTEX_FILE)
+    drawings = surface_maps.surface_figures(paths, options)
+    inflated = next(drawing for drawing in drawings if "PLOTVAL=pos" in drawing.stem)
+    assert inflated.figure.axes[0].name == "3d" and surface_maps.FLAT_NOTE not in drawings.notes
+
+
+def test_a_vertex_file_that_is_not_understood_is_listed(tmp_path):
+    vertex_file(tmp_path / "a.mat", ("lh",))
+    with pytest.raises(InputError, match="it holds: vnums_lh, vras_lh"):
+        surface.read_flat_vertices(tmp_path / "a.mat")
+    (tmp_path / "b.mat").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"b.mat cannot be read"):
+        surface.read_flat_vertices(tmp_path / "b.mat")
+
+
+def test_fit_statistics_by_hand():
+    zero = np.zeros((2, 3))
+    scores = {"r_prior_zero": np.array([[0.5, -0.2, np.nan], [0.1, 0.2, 0.3]]), "r2_test": zero + 0.2,
+              "r2_train": zero + 0.4, "r2_test_c": np.array([[1.5, 0.5, 0.2], [0.1, 1.1, 0.3]]), "alphas": zero + 10,
+              "warning_constant_mean": np.array([[0, 0, 1], [0, 0, 0]]), "warning_constant_splits": zero + 1,
+              "warning_alphas": np.array([[1, 2, 2], [0, 0, 0]])}
+    before = {name: values.copy() for name, values in scores.items()}
+    rows = fit_diagnostics.fit_statistics(scores)
+    assert rows["warning_alphas_lower_COUNT"] == 2 and rows["warning_alphas_upper_PERC"] == 16.6667  # counted, not summed
+    assert rows["warning_constant_splits_PERC"] == 33.3333 and rows["exceed1_r2_test_c_MAX"] == 1.5
+    assert rows["nan_r_prior_zero_and_constant_COUNT"] == 1 and rows["neg_r_test_MEAN"] == -0.2
+    # medians of the splits without a constant prediction: (1.5 + 0.5) / 2 and 0.3
+    assert rows["r2_test_c_no_constant_warning_mean_MEDIAN"] == pytest.approx((1.0 + 0.3) / 2)
+    assert all(np.array_equal(scores[name], before[name], equal_nan=True) for name in scores)
+    alphas = fit_diagnostics.alpha_statistics(scores, "r2_test_c")
+    assert (alphas["total"], alphas["n_voxels_affected"], alphas["median_r2_test_c_unaffected"]) == (3, 1, 0.3)
+    overlap = fit_diagnostics.functional_overlap({"pitch": np.array([1, 1, 0]), "music": np.array([0, 1, 0])})
+    assert overlap == {"pitch": 2, "music": 1, "pitch & music": 1, "any": 2}
