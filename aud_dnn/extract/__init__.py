@@ -3,6 +3,7 @@
 ``spectemp`` needs NumPy and SciPy only; the networks need PyTorch (``pip install '.[extract]'``).
 """
 
+from aud_dnn.extract.registry import AVAILABLE_MODELS, build_extractor
 from aud_dnn.extract.run import Extraction, Extractor, extract
 
-__all__ = ["Extraction", "Extractor", "extract"]
+__all__ = ["AVAILABLE_MODELS", "Extraction", "Extractor", "build_extractor", "extract"]
