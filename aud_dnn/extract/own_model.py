@@ -1,0 +1,155 @@
+"""A user's own PyTorch model: a function that builds it, and a TOML file (or a :class:`TorchModel`) that describes it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from aud_dnn.errors import InputError, MissingDataError, unknown_name
+from aud_dnn.extract.checkpoints import load_weights, read_checkpoint
+from aud_dnn.extract.resampling import RESAMPLERS, resample
+from aud_dnn.extract.taps import Tap
+from aud_dnn.extract.torch_model import TorchModel
+from aud_dnn.sounds import DURATION_POLICIES
+
+_INPUT_SHAPES = {"batch time": (1, -1), "batch channel time": (1, 1, -1)}
+_OPTIONS = {"sample_rate": (int, float), "duration": (int, float), "policy": str, "resampler": str, "input": str,
+            "max_batch": int, "fixed_entries": list, "stochastic": bool, "tap": list}
+_TAP_OPTIONS = {"name": str, "key": str, "module": str, "returned": str, "element": str, "axes": list, "collapse": str,
+                "pooling": str, "layer": int, "calls": int, "call": int, "post": str}
+
+
+def read_description(path: Path) -> tuple[list[Tap], dict[str, Any]]:
+    """Taps and options of a TOML file; see ``docs/own_model.md`` for what it can say.
+
+    Raises
+    ------
+    InputError
+        No such file, no TOML, an unknown or missing option, or one of the wrong type.
+    """
+    try:
+        import tomllib
+    except ImportError:  # Python 3.10
+        import tomli as tomllib
+
+    path = Path(path)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise MissingDataError(f"The description of the taps {path} does not exist.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is no valid TOML: {error}.") from error
+    _check_options(content, _OPTIONS, str(path), required=("sample_rate", "tap"))
+    taps = []
+    for number, entry in enumerate(content.pop("tap"), 1):
+        where = f"{path}, tap {number}"
+        if not isinstance(entry, dict):
+            raise InputError(f"{where}: begin every tap with a line [[tap]].")
+        _check_options(entry, _TAP_OPTIONS, where, required=("name",))
+        entry = {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
+        taps.append(Tap(**{"key": entry["name"], **entry}))
+    return taps, content
+
+
+def _check_options(found: dict[str, Any], known: dict[str, Any], where: str, required: tuple[str, ...]) -> None:
+    for name, value in found.items():
+        if name not in known:
+            raise unknown_name(f"option in {where}", name, known)
+        if not isinstance(value, known[name]) or (isinstance(value, bool) and known[name] is not bool):
+            raise InputError(f"{where}: {name} = {value!r} is of the wrong type.")
+    if missing := [name for name in required if name not in found]:
+        raise InputError(f"{where}: {' and '.join(missing)} missing.")
+
+
+def _import_builder(reference: str) -> Any:
+    module_name, _, function = reference.partition(":")
+    if str(Path.cwd()) not in sys.path:  # a module beside the user, as `python -m` would find it
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name != module_name.split(".")[0] and error.name != module_name:
+            raise
+        raise InputError(f"There is no Python module {module_name!r} here. Name a module that can be imported from "
+                         f"the current "
+                         "folder, as in --model mypackage:build.") from error
+    builder = getattr(module, function, None)
+    if not callable(builder):
+        names = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+        raise unknown_name(f"function of {module_name}", function, names)
+    return builder
+
+
+def build_own_model(reference: str, *, taps: Path | None = None, checkpoint: Path | None = None,
+                    trust: bool = False) -> TorchModel:
+    """A user's model, ready to run.
+
+    Parameters
+    ----------
+    reference : str
+        ``module:function``. The function takes no arguments and returns a ``torch.nn.Module`` (then ``taps`` is needed) or
+        a :class:`aud_dnn.extract.torch_model.TorchModel`.
+    taps : Path, optional
+        TOML file.
+    checkpoint : Path, optional
+        A state dict that is loaded into the network, complete.
+    trust : bool
+        See :func:`aud_dnn.extract.checkpoints.read_tensors`.
+    """
+    made = _import_builder(reference)()
+    if isinstance(made, TorchModel):
+        if taps is not None:
+            raise InputError(f"{reference} describes its taps itself; leave --taps out.")
+        model = made
+    elif isinstance(made, torch.nn.Module):
+        if taps is None:
+            raise InputError(f"{reference} returns a network; say with --taps FILE.toml where to read it.")
+        model = _described(made, taps)
+    else:
+        raise InputError(f"{reference} must return a torch.nn.Module or a TorchModel; it returned {type(made).__name__}.")
+    weights: dict[str, str] = {}
+    if checkpoint is not None:
+        tensors, weights = read_checkpoint(checkpoint, trust=trust)
+        load_weights(model.network, tensors, str(checkpoint))
+    model.details = {**model.details, "builder": reference,
+                     "weights": {**weights, "state_sha256": state_digest(model.network)}}
+    return model
+
+
+def _described(network: torch.nn.Module, path: Path) -> TorchModel:
+    taps, options = read_description(path)
+    rate = options["sample_rate"]
+    if rate != int(rate) or rate < 1:
+        raise InputError(f"{path}: sample_rate must be a whole number of Hz; got {rate}.")
+    policy, method = options.get("policy", "exact"), options.get("resampler", "soxr")
+    shape = options.get("input", "batch time")
+    for kind, value, known in (("policy", policy, DURATION_POLICIES), ("resampler", method, RESAMPLERS),
+                               ("input", shape, _INPUT_SHAPES)):
+        if value not in known:
+            raise unknown_name(f"{kind} in {path}", value, known)
+    if (max_batch := options.get("max_batch", 1)) < 1:
+        raise InputError(f"{path}: max_batch must be at least 1; got {max_batch}.")
+
+    def prepare(samples: np.ndarray, sound_rate: int) -> torch.Tensor:
+        waveform = resample(samples, sound_rate, int(rate), method)
+        return torch.tensor(waveform, dtype=torch.float32).reshape(_INPUT_SHAPES[shape])
+
+    return TorchModel(network, taps, int(rate), prepare, duration=None if policy == "any" else options.get("duration", 2.0),
+                      policy=policy, max_batch=max_batch, fixed_entries=tuple(options.get("fixed_entries", ())),
+                      stochastic=options.get("stochastic", False),
+                      details={"preprocessing": f"{method} to {int(rate)} Hz, duration {policy}"})
+
+
+def state_digest(network: torch.nn.Module) -> str:
+    """SHA-256 of all weights and buffers with their names."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

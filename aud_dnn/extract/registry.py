@@ -1,0 +1,145 @@
+"""Which models there are, and how each is built. PyTorch is imported only for a model that needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aud_dnn.errors import InputError, unknown_name
+from aud_dnn.extract.baseline import SpectroTemporalExtractor
+from aud_dnn.extract.run import Extractor
+from aud_dnn.resources import BASELINE_MODEL, MODELS
+
+if TYPE_CHECKING:
+    from aud_dnn.extract.torch_model import TorchModel
+
+WRITTEN_HERE = ("DS2", "VGGish", "DCASE2020", "ZeroSpeech2020")
+FROM_LIBRARIES = ("AST", "wav2vec", "S2T", "sepformer", "metricGAN")
+UNTRAINED = ("Kell2018init", "ResNet50init")
+_GENRE_MODELS = ("Kell2018music", "ResNet50music")
+IN_HOUSE = (*(name for name in MODELS if name.startswith(("Kell2018", "ResNet50")) and name not in _GENRE_MODELS),
+            *UNTRAINED)
+
+AVAILABLE_MODELS = (BASELINE_MODEL, *IN_HOUSE, *WRITTEN_HERE, *FROM_LIBRARIES)
+"""Models that can be extracted by name; any other is named as ``module:function``."""
+
+
+def default_name(model: str, pooling: str = "power") -> str:
+    """Folder below ``model-actv/`` for a model: its name; for one's own the module; for the baseline with its pooling."""
+    if model == BASELINE_MODEL and pooling != "power":
+        return f"{model}_{pooling}"
+    return model.split(":")[0].split(".")[-1]
+
+
+def default_format(model: str) -> str:
+    """The format in which a model's activations were published; HDF5 for others."""
+    return MODELS[model].storage if model in MODELS else "h5"
+
+
+def build_extractor(model: str, *, randnetw: bool = False, checkpoint: Path | None = None, taps: Path | None = None,
+                    random_weights: bool = False, seed: int | None = None, index_files: Sequence[Path] = (),
+                    trust: bool = False, device: str = "cpu", pooling: str = "power") -> Extractor:
+    """The extractor of a model.
+
+    Parameters
+    ----------
+    model : str
+        A name of :data:`AVAILABLE_MODELS`, or ``module:function`` for a model of your own.
+    randnetw : bool
+        Permute the weights.
+    checkpoint : Path, optional
+        The weights: a file, for models from a library a folder.
+    taps : Path, optional
+        TOML file for a model of your own.
+    random_weights : bool
+        External models as they are initialised; for trials.
+    seed : int, optional
+        Of the permutation; the published one for in-house networks, else 0.
+    index_files : sequence of Path
+        Published orders of the permutation, instead of a seed (three for ``sepformer``: encoder, mask network, decoder).
+    trust : bool
+        Read checkpoints without protection.
+    device : str
+    pooling : str
+        Of the baseline.
+
+    Raises
+    ------
+    InputError
+        Unknown model, an option that the model does not have, weights that are missing or do not fit.
+    """
+    if model == BASELINE_MODEL:
+        given = [flag for flag, value in (("--checkpoint", checkpoint), ("--taps", taps), ("--seed", seed),
+                                          ("--permutation-index", index_files)) if value not in (None, ())]
+        if randnetw or given or random_weights:
+            raise InputError(f"{BASELINE_MODEL} has no weights and so no permuted version; the analyses that need one "
+                             f"use its "
+                             f"only version. Leave out {', '.join(given) or '--randnetw and --random-weights'}.")
+        return SpectroTemporalExtractor(pooling)
+    if model in _GENRE_MODELS:
+        raise InputError(f"The weights of {model} are not public, only its activations: `python "
+                         f"setup_utils/download_files.py "
+                         "--get_model_actv True` brings them.")
+    if ":" not in model and model not in AVAILABLE_MODELS:
+        raise unknown_name("model", model, AVAILABLE_MODELS, "A model of your own is named as --model mypackage:build.")
+    if taps is not None and ":" not in model:
+        raise InputError(f"{model} has its own taps; --taps is for a model of your own.")
+    if random_weights and model not in (*WRITTEN_HERE, *FROM_LIBRARIES):
+        raise InputError("--random-weights is for external models; the untrained in-house networks are "
+                         f"{' and '.join(UNTRAINED)}.")
+    if not randnetw and (seed is not None or index_files):
+        raise InputError("--seed and --permutation-index belong to a permuted network: add --randnetw True.")
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise InputError(f"{model} needs PyTorch: pip install '.[extract]'. ({BASELINE_MODEL} needs nothing more.)"
+                         ) from error
+    from aud_dnn.extract.torch_model import TorchExtractor
+
+    built = _build(model, checkpoint, taps, trust, random_weights)
+    if randnetw:
+        built.details = {**built.details, "permutation": _permute(model, built, seed, index_files)}
+    return TorchExtractor(built, device)
+
+
+def _build(model: str, checkpoint: Path | None, taps: Path | None, trust: bool, random_weights: bool) -> TorchModel:
+    if ":" in model:
+        from aud_dnn.extract.own_model import build_own_model
+
+        return build_own_model(model, taps=taps, checkpoint=checkpoint, trust=trust)
+    if model in IN_HOUSE:
+        from aud_dnn.extract.in_house import build_in_house
+
+        return build_in_house(model, checkpoint, trust=trust)
+    if model in WRITTEN_HERE:
+        from aud_dnn.extract.external import build_external
+
+        return build_external(model, checkpoint, trust=trust, random_weights=random_weights)
+    from aud_dnn.extract.hub import build_hub_model
+
+    return build_hub_model(model, checkpoint, trust=trust, random_weights=random_weights)
+
+
+def _permute(model: str, built: TorchModel, seed: int | None, index_files: Sequence[Path]) -> dict[str, Any]:
+    """Permute the network in place; what the provenance says about it."""
+    from aud_dnn.extract.permute import in_house_seed, permute_network, read_index_file
+    from aud_dnn.extract.provenance import file_digest
+
+    in_house = model in IN_HOUSE
+    network = built.network.network if in_house else built.network  # the cochleagram has nothing to permute
+    indices = None
+    if index_files:
+        prefixes = ("encoder.", "masknet.", "decoder.") if model == "sepformer" else ("",)
+        if len(index_files) != len(prefixes):
+            raise InputError(f"{model} takes {len(prefixes)} index file(s); got {len(index_files)}.")
+        indices = {f"{prefix}{name}": index for prefix, path in zip(prefixes, index_files)
+                   for name, index in read_index_file(path, "model.1.").items()}
+        description: dict[str, Any] = {"index_files": [file_digest(path) for path in index_files]}
+    else:
+        seed = seed if seed is not None else (in_house_seed(model) if in_house else 0)
+        description = {"seed": seed, "scheme": "published" if in_house else "named"}
+    report = permute_network(network, seed=seed or 0, scheme=description.get("scheme", "named"), indices=indices,
+                             keep=lambda name: name.startswith(built.fixed_entries) if built.fixed_entries else False)
+    return {**description, "entries_changed": len(report.changed), "entries_without_order": len(report.unchanged),
+            "entries_kept": len(report.kept)}

@@ -1,0 +1,149 @@
+"""From a folder of sounds and a model to the file of activations that the analyses read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from tqdm import tqdm
+
+from aud_dnn.errors import InputError
+from aud_dnn.extract.provenance import make_settings
+from aud_dnn.extract.store import ActivationStore
+from aud_dnn.paths import ProjectPaths
+from aud_dnn.sounds import check_sounds, find_sounds, fit_duration, read_sound
+from aud_dnn.utils import load_stimuli
+
+
+class Extractor(Protocol):
+    """What a model has to offer to be extracted from.
+
+    Attributes
+    ----------
+    layers : sequence of str
+        Stored keys, in network order.
+    sample_rate : int
+        In Hz, the rate that the model works at.
+    duration : float or None
+        In seconds; None takes every length. ``policy`` says what happens to other lengths
+        (:func:`aud_dnn.sounds.fit_duration`).
+    max_batch : int or None
+        Most sounds that may share a forward pass; None for any number.
+    details : dict
+        What else decides the values (weights, preprocessing, permutation), as JSON would hold it.
+    """
+
+    layers: Sequence[str]
+    sample_rate: int
+    duration: float | None
+    policy: str
+    max_batch: int | None
+    details: dict[str, Any]
+
+    def check(self, batch: int = 1) -> str:
+        """Try the model on noise, refuse what would spoil activations; the table of layers and lengths, as text."""
+
+    def prepare(self, samples: np.ndarray, rate: int) -> Any:
+        """What the model takes, of one mono sound with samples in [-1, 1]."""
+
+    def run(self, prepared: Sequence[Any]) -> list[dict[str, np.ndarray]]:
+        """For each sound of the batch: stored key -> 1-D array."""
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What :func:`extract` did.
+
+    Attributes
+    ----------
+    path : Path
+        The HDF5 file, or the folder with one pickle per sound.
+    n_done : int
+        Sounds that were run now; the others were there from an earlier run.
+    remarks : tuple of str
+        What is no error but should be known, about sounds and activations.
+    """
+
+    path: Path
+    n_done: int
+    remarks: tuple[str, ...]
+
+
+def stimulus_files(paths: ProjectPaths, sounds: Path | None = None) -> dict[str, Path]:
+    """Sound ids and files in stimulus order.
+
+    The ids and the order come from ``neural_stim_meta.npy`` where the root has it, else from the file names
+    (:func:`aud_dnn.sounds.sort_ids`).
+    """
+    wanted = None
+    if (paths.neural("NH2015") / "neural_stim_meta.npy").is_file():
+        wanted = load_stimuli(paths).ids
+    return find_sounds(paths.stimuli if sounds is None else sounds, wanted)
+
+
+def extract(extractor: Extractor, name: str, paths: ProjectPaths, *, sounds: Path | None = None, randnetw: bool = False,
+            format: str = "h5", batch: int = 1, overwrite: bool = False, progress: bool = True) -> Extraction:
+    """Run a model on all sounds and write its activations.
+
+    What was finished before a stop is kept: the same call goes on with the sounds that are missing. Memory does not grow
+    with the number of sounds.
+
+    Parameters
+    ----------
+    extractor : Extractor
+        See :func:`aud_dnn.extract.build_extractor`.
+    name : str
+        Folder below ``model-actv/``, and the ``--source_model`` of the analyses.
+    paths : ProjectPaths
+    sounds : Path, optional
+        Folder of wav files; ``data/stimuli`` if not given.
+    randnetw : bool
+        The extractor's weights are permuted: write the ``_randnetw`` files.
+    format : {"h5", "pickle"}
+    batch : int
+        Sounds per forward pass.
+    overwrite : bool
+        Replace activations that were made with other settings.
+    progress : bool
+        Show a bar.
+
+    Raises
+    ------
+    InputError
+        Before any model runs: a sound that cannot be used, a result with other settings in the way, too large a batch.
+    """
+    if not name or name != Path(name).name or name.startswith("."):
+        raise InputError(f"{name!r} cannot be the name of a model: it becomes a folder below model-actv/.")
+    if batch < 1 or (extractor.max_batch is not None and batch > extractor.max_batch):
+        most = f"at most {extractor.max_batch}" if extractor.max_batch else "at least 1"
+        raise InputError(f"--batch {batch} is not possible for {name}: {most}. A larger batch could change its values "
+                         "(padding or statistics that depend on the batch).")
+    files = stimulus_files(paths, sounds)
+    checked, remarks = check_sounds(files, sample_rate=extractor.sample_rate, duration=extractor.duration,
+                                    policy=extractor.policy)
+    settings = make_settings(name, randnetw, extractor.layers, extractor.details, checked)
+    store = ActivationStore(paths.model_activations(name), settings, list(files), extractor.layers, randnetw=randnetw,
+                            format=format, overwrite=overwrite)
+    missing = store.missing()
+    if missing:
+        extractor.check(batch)
+    with tqdm(total=len(files), initial=len(files) - len(missing), unit="sound", desc=name,
+              disable=None if progress else True) as bar:
+        for start in range(0, len(missing), batch):
+            ids = missing[start:start + batch]
+            prepared = [_prepare(extractor, files[sound]) for sound in ids]
+            for sound, vectors in zip(ids, extractor.run(prepared), strict=True):
+                store.add(sound, vectors)
+            bar.update(len(ids))
+    return Extraction(store.path, len(missing), (*remarks, *store.finish()))
+
+
+def _prepare(extractor: Extractor, path: Path) -> Any:
+    samples, rate = read_sound(path)
+    try:
+        return extractor.prepare(fit_duration(samples, rate, extractor.duration, extractor.policy), rate)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error

@@ -1,0 +1,278 @@
+"""Where activations go while they are made, and the file that they become.
+
+Every finished sound is one small file in a hidden folder beside the result, so a stop at any moment loses at most one
+sound (or one batch). When all sounds are there, they become one HDF5 file or one pickle per sound, in the layouts that were
+published with Tuckute et al. (2023).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from aud_dnn.atomic import atomic_file
+from aud_dnn.errors import InputError, unknown_name
+from aud_dnn.extract.provenance import differing_settings, fingerprint, make_provenance
+
+FORMATS = ("h5", "pickle")
+_RUN_FILE = "run.json"
+
+
+class ActivationStore:
+    """The activations of one model in one condition, sound by sound.
+
+    Parameters
+    ----------
+    folder : Path
+        ``model-actv/<model>``.
+    settings : dict
+        Everything that decides the values (:func:`aud_dnn.extract.provenance.make_settings`).
+    ids : sequence of str
+        Sound ids, in the order of the rows.
+    layers : sequence of str
+        Stored keys, in network order.
+    format : {"h5", "pickle"}
+    overwrite : bool
+        Replace a result, or drop an unfinished run, that was made with other settings.
+
+    Raises
+    ------
+    InputError
+        There is a result or an unfinished run with other settings, and ``overwrite`` is false.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, Any], ids: Sequence[str], layers: Sequence[str], *,
+                 randnetw: bool = False, format: str = "h5", overwrite: bool = False) -> None:
+        if format not in FORMATS:
+            raise unknown_name("format of activations", format, FORMATS)
+        _check_layer_names(layers, format)
+        self.folder, self.ids, self.layers, self.format = Path(folder), list(ids), list(layers), format
+        suffix = "_randnetw" if randnetw else ""
+        self._settings = settings
+        self._h5 = self.folder / f"natsound_activations{suffix}.h5"
+        self._ending = f"_activations{suffix}.pkl"
+        self._provenance = self.folder / f"provenance{suffix}.json"
+        self._staging = self.folder / f".natsound_activations{suffix}.unfinished"
+        self._lengths: list[int] | None = None
+        self.complete = self._check_earlier_result(overwrite)
+        if self.complete:
+            shutil.rmtree(self._staging, ignore_errors=True)  # a stop right after the last file left it behind
+        else:
+            self._open_staging(overwrite)
+
+    @property
+    def path(self) -> Path:
+        """The HDF5 file, or the folder of pickles."""
+        return self._h5 if self.format == "h5" else self.folder
+
+    def _pickles(self) -> list[Path]:
+        if not self.folder.is_dir():
+            return []
+        return [path for path in self.folder.iterdir()
+                if path.name.endswith(self._ending) and not path.name.startswith(".")]
+
+    def _check_earlier_result(self, overwrite: bool) -> bool:
+        """Whether the very result that is asked for is there already."""
+        found = [self._h5] if self._h5.is_file() else []
+        pickles = self._pickles()
+        if not found and not pickles:
+            return False
+        if overwrite:
+            return False
+        earlier = None
+        if self.format == "h5" and found and not pickles:
+            earlier = read_provenance(self._h5)
+        elif self.format == "pickle" and not found:
+            if len(pickles) < len(self.ids) and self._is_own_staging():
+                return False  # a stop between the first and the last pickle; finish() writes them again
+            earlier = read_provenance(self._provenance)
+            if {path.name for path in pickles} != {sound + self._ending for sound in self.ids}:
+                earlier = None
+        if earlier and earlier["fingerprint"] == fingerprint(self._settings):
+            return True
+        what = " and ".join([path.name for path in found] + [f"{len(pickles)} files *{self._ending}"] * bool(pickles))
+        if (self.format == "h5") != bool(found):
+            why = "activations in the other format"
+        elif earlier is None:
+            why = "and there is no record of how they were made"
+        else:
+            why = f"made with other settings ({', '.join(differing_settings(earlier, self._settings))})"
+        raise InputError(f"{self.folder} holds {what}, {why}. --overwrite True replaces them; --name NAME writes elsewhere.")
+
+    def _is_own_staging(self) -> bool:
+        run = _read_json(self._staging / _RUN_FILE)
+        return run is not None and run["settings"] == self._settings
+
+    def _open_staging(self, overwrite: bool) -> None:
+        run = _read_json(self._staging / _RUN_FILE)
+        if run is not None and run["settings"] == self._settings:
+            self._lengths = run["lengths"]
+            return
+        if run is not None and not overwrite:
+            raise InputError(f"{self.folder} holds an unfinished run with other settings "
+                             f"({', '.join(differing_settings(run['settings'], self._settings))}). Finish it with those, or "
+                             "drop it with --overwrite True.")
+        shutil.rmtree(self._staging, ignore_errors=True)
+        self._staging.mkdir(parents=True)
+        self._write_run()
+
+    def _write_run(self) -> None:
+        with atomic_file(self._staging / _RUN_FILE) as path:
+            path.write_text(json.dumps({"settings": self._settings, "lengths": self._lengths}), encoding="utf-8")
+
+    def _row_file(self, sound: str) -> Path:
+        return self._staging / f"{sound}.npy"
+
+    def missing(self) -> list[str]:
+        """Ids of the sounds that are still to be done."""
+        if self.complete:
+            return []
+        return [sound for sound in self.ids if not self._row_file(sound).is_file()]
+
+    def add(self, sound: str, vectors: Mapping[str, np.ndarray]) -> None:
+        """Keep one sound's activations: stored key -> 1-D array. They are on disk when this returns.
+
+        Raises
+        ------
+        InputError
+            A layer is missing, not 1-D, of another length than for the first sound, or holds NaN or inf.
+        """
+        if set(vectors) != set(self.layers):
+            raise InputError(f"{sound}: expected the layers {self.layers}, got {list(vectors)}.")
+        arrays = [np.asarray(vectors[layer], dtype=np.float32) for layer in self.layers]
+        for layer, array in zip(self.layers, arrays):
+            if array.ndim != 1 or array.size == 0:
+                raise InputError(f"{sound}: layer {layer} must be a 1-D array with at least one value; got shape "
+                                 f"{array.shape}.")
+            if not np.isfinite(array).all():
+                raise InputError(f"{sound}: layer {layer} holds NaN or inf. The model cannot take this sound, or its "
+                                 "weights are damaged.")
+        lengths = [len(array) for array in arrays]
+        if self._lengths is None:
+            self._lengths = lengths
+            self._write_run()
+        for layer, length, wanted in zip(self.layers, lengths, self._lengths):
+            if length != wanted:
+                raise InputError(f"{sound}: layer {layer} has {length} values, but {wanted} for the sounds before. All "
+                                 "sounds must give the same units; average over the axis that changes with the sound.")
+        with atomic_file(self._row_file(sound)) as path, path.open("wb") as file:
+            np.save(file, np.concatenate(arrays))
+
+    def _rows(self) -> Iterator[tuple[str, list[np.ndarray]]]:
+        borders = np.cumsum(self._lengths)[:-1]
+        for sound in self.ids:
+            yield sound, np.split(np.load(self._row_file(sound), allow_pickle=False), borders)
+
+    def finish(self) -> list[str]:
+        """Turn the finished sounds into the result.
+
+        Returns
+        -------
+        list of str
+            Remarks: layers that are zero throughout, features that do not vary, sounds that no layer tells apart.
+        """
+        if self.complete:
+            return []
+        if missing := self.missing():
+            raise InputError(f"{len(missing)} of {len(self.ids)} sounds are not done yet: {', '.join(missing[:3])}.")
+        remarks = self._remarks()
+        provenance = make_provenance(self._settings)
+        if self.format == "h5":
+            self._finish_h5(provenance)
+        else:
+            self._finish_pickles(provenance)
+        shutil.rmtree(self._staging)
+        self.complete = True
+        return remarks
+
+    def _finish_h5(self, provenance: str) -> None:
+        with atomic_file(self._h5) as path, h5py.File(path, "w") as file:
+            file.attrs["provenance"] = provenance
+            file["layer_list"] = np.array([layer.encode() for layer in self.layers])
+            file["sound_ids"] = np.array([sound.encode() for sound in self.ids])
+            datasets = [file.create_dataset(layer, (len(self.ids), length), np.float32)
+                        for layer, length in zip(self.layers, self._lengths)]
+            for row, (_, arrays) in enumerate(self._rows()):
+                for dataset, array in zip(datasets, arrays):
+                    dataset[row] = array
+        # only now: before, a stop left the earlier pickles whole
+        for pickled in self._pickles():
+            pickled.unlink()
+        self._provenance.unlink(missing_ok=True)
+
+    def _finish_pickles(self, provenance: str) -> None:
+        # earlier files go first: a stop in between leaves too few files, which every reader refuses, never a mixture
+        for path in [self._provenance, *self._pickles(), self._h5]:
+            path.unlink(missing_ok=True)
+        with atomic_file(self._provenance) as path:
+            path.write_text(provenance, encoding="utf-8")
+        for sound, arrays in self._rows():
+            with atomic_file(self.folder / f"{sound}{self._ending}") as path:
+                path.write_bytes(pickle.dumps(dict(zip(self.layers, arrays)), protocol=4))
+
+    def _remarks(self) -> list[str]:
+        lowest = highest = None
+        by_content: dict[bytes, list[str]] = {}
+        for sound, arrays in self._rows():
+            vector = np.concatenate(arrays)
+            by_content.setdefault(hashlib.sha256(vector.tobytes()).digest(), []).append(sound)
+            lowest = vector if lowest is None else np.minimum(lowest, vector)
+            highest = vector if highest is None else np.maximum(highest, vector)
+        remarks = []
+        borders = np.cumsum(self._lengths)[:-1]
+        for layer, low, high in zip(self.layers, np.split(lowest, borders), np.split(highest, borders)):
+            constant = np.count_nonzero(low == high)
+            if not low.any() and not high.any():
+                remarks.append(f"Layer {layer} is zero for every sound.")
+            elif constant:
+                remarks.append(f"Layer {layer}: {constant} of {len(low)} features do not vary over sounds.")
+        remarks += [f"No layer tells these sounds apart: {', '.join(same[:3])}{' …' if len(same) > 3 else ''}."
+                    for same in by_content.values() if len(same) > 1]
+        return remarks
+
+
+def _check_layer_names(layers: Sequence[str], format: str) -> None:
+    if len(set(layers)) != len(layers):
+        repeated = sorted({layer for layer in layers if list(layers).count(layer) > 1})
+        raise InputError(f"Layer names must be unique; repeated: {', '.join(repeated)}.")
+    if not layers:
+        raise InputError("There are no layers to store. Name at least one tap.")
+    if format != "h5":
+        return
+    for layer in layers:
+        parts = layer.split("/")
+        if layer in ("layer_list", "sound_ids") or any(part in ("", ".", "..") for part in parts):
+            raise InputError(f"{layer!r} cannot be the name of a layer in an HDF5 file. Rename it.")
+        for end in range(1, len(parts)):
+            if "/".join(parts[:end]) in layers:
+                raise InputError(f"The layer {'/'.join(parts[:end])} would be both a dataset and the group of {layer} in an "
+                                 "HDF5 file. Rename one of them.")
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+
+
+def read_provenance(path: Path) -> dict[str, Any] | None:
+    """How a file of activations was made: of an HDF5 file, or of the ``provenance.json`` beside pickles; None if unknown."""
+    path = Path(path)
+    if path.suffix == ".json":
+        content = _read_json(path)
+    else:
+        try:
+            with h5py.File(path, "r") as file:
+                content = json.loads(file.attrs["provenance"])
+        except (OSError, KeyError, ValueError):
+            content = None
+    return content if isinstance(content, dict) and "fingerprint" in content else None

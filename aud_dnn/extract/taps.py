@@ -1,0 +1,214 @@
+"""Taps: where in a network a feature vector is taken, and how its axes become one.
+
+Axes have names. A rule names the axes that it averages; whatever else there is (channels, frequencies) is kept and
+flattened in the order of the axes. So a stray axis of length one can never be averaged by mistake.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aud_dnn.errors import InputError, unknown_name
+
+if TYPE_CHECKING:
+    import torch
+
+COLLAPSE_RULES = {
+    "time_mean": ("time",),
+    "token_mean": ("token",),
+    "patch_then_time_mean": ("time", "patch"),
+    "patch_mean": ("patch",),
+    "chunk_mean": ("chunk", "position"),
+    "frequency_time_mean": ("frequency", "time"),
+    "identity": (),
+    "final_hidden": (),
+    "final_cell": (),
+}
+"""Rule -> names of the axes that it averages, in that order. The ``final`` rules take a recurrent layer's last state."""
+
+FINAL_RULES = ("final_hidden", "final_cell")
+POOLINGS = ("mean", "rms")
+POST_FUNCTIONS = ("relu", "leaky_relu")
+AXIS_NAMES = ("batch", "channel", "frequency", "time", "token", "patch", "chunk", "position", "feature")
+
+
+@dataclass(frozen=True)
+class Tap:
+    """One place in a network.
+
+    Attributes
+    ----------
+    name : str
+        For people: tables and messages.
+    key : str
+        For files: the dataset (HDF5) or the dictionary key (pickle).
+    module : str
+        Path of a module (``features.0``); the tap sees what its forward pass returns. Empty for ``returned``.
+    returned : str
+        Path in what the model itself returns (``hidden_states.3``, ``logits``), instead of a module.
+    element : str
+        Path in what the module returns, where that is no single tensor (``0`` for the first of a tuple).
+    axes : tuple of str
+        Names of the axes of the tensor, of :data:`AXIS_NAMES`. Without ``batch`` the model takes one sound at a time.
+        Not for the ``final`` rules, whose states have a fixed shape.
+    collapse : str
+        A rule of :data:`COLLAPSE_RULES`.
+    pooling : {"mean", "rms"}
+        Average the values, or take the root of the average of their squares.
+    layer : int or None
+        For the ``final`` rules: which layer of a stacked recurrent module (0 is the first); None needs a single layer.
+    calls, call : int
+        How often the module runs in one forward pass, and which of these runs is taken (0 is the first).
+    post : str
+        Function applied before averaging: ``relu``, or ``leaky_relu:0.3`` with its slope.
+    """
+
+    name: str
+    key: str
+    module: str = ""
+    returned: str = ""
+    element: str = ""
+    axes: tuple[str, ...] = ()
+    collapse: str = "time_mean"
+    pooling: str = "mean"
+    layer: int | None = None
+    calls: int = 1
+    call: int = 0
+    post: str = ""
+
+    def __post_init__(self) -> None:
+        where = f"tap {self.name}"
+        if bool(self.module) == bool(self.returned):
+            raise InputError(f"{where}: give either module or returned.")
+        if self.collapse not in COLLAPSE_RULES:
+            raise unknown_name(f"collapse rule of {where}", self.collapse, COLLAPSE_RULES)
+        if self.pooling not in POOLINGS:
+            raise unknown_name(f"pooling of {where}", self.pooling, POOLINGS)
+        if not (isinstance(self.calls, int) and isinstance(self.call, int) and 0 <= self.call < self.calls):
+            raise InputError(f"{where}: call must lie between 0 and calls - 1; got call {self.call} of {self.calls}.")
+        if self.post and self.post.split(":")[0] not in POST_FUNCTIONS:
+            raise unknown_name(f"post function of {where}", self.post, POST_FUNCTIONS)
+        if self.collapse in FINAL_RULES:
+            if not self.module or self.axes:
+                raise InputError(f"{where}: {self.collapse} belongs to a recurrent module and takes no axes.")
+            return
+        if not self.axes:
+            raise InputError(f"{where}: name the axes of its tensor, for example axes = [\"batch\", \"channel\", \"time\"].")
+        for axis in self.axes:
+            if axis not in AXIS_NAMES:
+                raise unknown_name(f"axis of {where}", axis, AXIS_NAMES)
+        if len(set(self.axes)) != len(self.axes):
+            raise InputError(f"{where}: axes must be different; got {', '.join(self.axes)}.")
+        if absent := [axis for axis in COLLAPSE_RULES[self.collapse] if axis not in self.axes]:
+            raise InputError(f"{where}: {self.collapse} averages over {' and '.join(absent)}, which its axes "
+                             f"({', '.join(self.axes)}) do not name.")
+        if {"batch", "patch"} <= set(self.axes) and self.axes.index("batch") != 0:
+            raise InputError(f"{where}: batch must be the first axis.")
+
+    @property
+    def has_batch(self) -> bool:
+        """Whether several sounds can share a forward pass."""
+        return self.collapse in FINAL_RULES or "batch" in self.axes
+
+    def collapsed(self, output: Any, module: torch.nn.Module | None = None) -> torch.Tensor:
+        """Features of shape (n_sounds, n_features), float32, on the CPU, sharing no memory with ``output``.
+
+        Parameters
+        ----------
+        output : tensor, tuple, PackedSequence or object
+            What the module or the model returned.
+        module : torch.nn.Module, optional
+            The module itself; the ``final`` rules ask it for its layers and directions.
+
+        Raises
+        ------
+        InputError
+            No tensor where the tap looks for one, or one with another number of axes than named.
+        """
+        if self.collapse in FINAL_RULES:
+            features = self._final_state(output, module)
+        else:
+            features = self._averaged(self._tensor(output, module))
+        return features.detach().to(device="cpu", dtype=_float32(), copy=True)
+
+    def _tensor(self, output: Any, module: torch.nn.Module | None) -> torch.Tensor:
+        import torch
+
+        tensor = follow_path(output, self.returned or self.element, f"tap {self.name}")
+        if isinstance(tensor, torch.nn.utils.rnn.PackedSequence):
+            tensor, _ = torch.nn.utils.rnn.pad_packed_sequence(tensor, batch_first=getattr(module, "batch_first", False))
+        if not isinstance(tensor, torch.Tensor):
+            raise InputError(f"tap {self.name}: found {type(tensor).__name__}, not a tensor. Name the one you want with "
+                             "element, for example element = \"0\".")
+        if tensor.ndim != len(self.axes):
+            raise InputError(f"tap {self.name}: its tensor has shape {tuple(tensor.shape)}, but {len(self.axes)} axes "
+                             f"are named "
+                             f"({', '.join(self.axes)}).")
+        return _post_function(self.post)(tensor) if self.post else tensor
+
+    def _averaged(self, tensor: torch.Tensor) -> torch.Tensor:
+        axes = list(self.axes)
+        tensor = tensor.float()
+        if self.pooling == "rms":
+            tensor = tensor.square()
+        for axis in COLLAPSE_RULES[self.collapse]:
+            position = axes.index(axis)
+            tensor = tensor.mean(dim=position)
+            axes.pop(position)
+        if self.pooling == "rms":
+            tensor = tensor.sqrt()
+        if "batch" in axes:
+            return tensor.movedim(axes.index("batch"), 0).flatten(start_dim=1) if len(axes) > 1 else tensor[:, None]
+        return tensor.reshape(1, -1)
+
+    def _final_state(self, output: Any, module: torch.nn.Module | None) -> torch.Tensor:
+        """The last state of one layer, directions side by side; the backward direction ends at the first time step."""
+        layers = getattr(module, "num_layers", None)
+        if layers is None or not isinstance(output, tuple) or len(output) != 2:
+            raise InputError(f"tap {self.name}: {self.collapse} needs a recurrent module (RNN, GRU, LSTM); "
+                             f"{self.module} is {type(module).__name__}.")
+        states = output[1]
+        if isinstance(states, tuple):
+            states = states[0 if self.collapse == "final_hidden" else 1]
+        elif self.collapse == "final_cell":
+            raise InputError(f"tap {self.name}: only an LSTM has a cell state; {self.module} is {type(module).__name__}.")
+        if self.layer is None and layers > 1:
+            raise InputError(f"tap {self.name}: {self.module} has {layers} layers; say which with layer (0 is the first).")
+        layer = self.layer or 0
+        if not 0 <= layer < layers:
+            raise InputError(f"tap {self.name}: layer {layer} of {layers} does not exist (0 is the first).")
+        if states.ndim == 2:  # a sequence without a batch axis
+            states = states[:, None]
+        directions = states.shape[0] // layers
+        return states[layer * directions:(layer + 1) * directions].movedim(0, 1).flatten(start_dim=1)
+
+
+def follow_path(value: Any, path: str, where: str) -> Any:
+    """``hidden_states.3``: attributes, keys and positions, one after the other; an empty path is the value itself."""
+    for step in path.split(".") if path else ():
+        try:
+            if isinstance(value, (tuple, list)) and not hasattr(value, step):
+                value = value[int(step)]
+            elif isinstance(value, dict):
+                value = value[step]
+            else:
+                value = getattr(value, step)
+        except (AttributeError, KeyError, IndexError, ValueError) as error:
+            raise InputError(f"{where}: there is no {step!r} in what the model returns ({type(value).__name__}).") from error
+    return value
+
+
+def _float32() -> torch.dtype:
+    import torch
+
+    return torch.float32
+
+
+def _post_function(text: str) -> Any:
+    from torch.nn import functional
+
+    name, _, slope = text.partition(":")
+    if name == "relu":
+        return functional.relu
+    return lambda tensor: functional.leaky_relu(tensor, float(slope or 0.01))

@@ -1,0 +1,274 @@
+"""Any PyTorch model: what has to be said about it, and how its taps are read.
+
+One hook per tapped module; the hook averages at once and keeps only the short vector, so memory does not grow with the
+size of the activations or the number of sounds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from aud_dnn.errors import InputError, unknown_name
+from aud_dnn.extract.taps import FINAL_RULES, Tap, follow_path
+
+Prepare = Callable[[np.ndarray, int], torch.Tensor]
+
+
+@dataclass
+class TorchModel:
+    """A network, its input and its taps.
+
+    Attributes
+    ----------
+    network : torch.nn.Module
+    taps : sequence of Tap
+        In network order.
+    sample_rate : int
+        In Hz.
+    prepare : callable
+        ``prepare(samples, rate)``: mono samples in [-1, 1] -> one input tensor, with a batch axis of length 1.
+    forward : callable
+        ``forward(network, inputs)``; calling the network if not given.
+    duration, policy : float or None, str
+        See :func:`aud_dnn.sounds.fit_duration`.
+    max_batch : int or None
+        1 for networks whose padding or statistics depend on the batch; None for any number.
+    details : dict
+        For the provenance: preprocessing, weights.
+    fixed_entries : tuple of str
+        Beginnings of the names of state-dict entries that a permuted control leaves alone (feature extraction that is
+        part of the network).
+    stochastic : bool
+        The network draws random numbers even in evaluation mode, and that is wanted; every sound gets the same seed.
+    """
+
+    network: torch.nn.Module
+    taps: Sequence[Tap]
+    sample_rate: int
+    prepare: Prepare
+    forward: Callable[[torch.nn.Module, torch.Tensor], Any] | None = None
+    duration: float | None = 2.0
+    policy: str = "exact"
+    max_batch: int | None = 1
+    details: dict[str, Any] = field(default_factory=dict)
+    fixed_entries: tuple[str, ...] = ()
+    stochastic: bool = False
+
+
+@dataclass(frozen=True)
+class TapRow:
+    """One row of the table of a dry run: what a tap saw, and how long its vector is."""
+
+    tap: Tap
+    shape: str
+    length: int
+
+
+class TorchExtractor:
+    """Runs a :class:`TorchModel`; see :class:`aud_dnn.extract.Extractor`.
+
+    Parameters
+    ----------
+    model : TorchModel
+        Its network is put into evaluation mode and onto ``device``.
+    device : str
+        ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …
+
+    Raises
+    ------
+    InputError
+        A tap names a module that does not exist, the device is not there, or a part of the network stays in training mode.
+    """
+
+    def __init__(self, model: TorchModel, device: str = "cpu") -> None:
+        self._model = model
+        self._device = _device(device)
+        self._network = model.network.eval().to(self._device)
+        if training := [name or "the network itself" for name, module in self._network.named_modules() if module.training]:
+            raise InputError(f"{len(training)} module(s) stay in training mode after eval(), for example {training[0]}: "
+                             "dropout and batch statistics would be active. Let train(False) reach them.")
+        self.layers = tuple(tap.key for tap in model.taps)
+        self.sample_rate, self.duration, self.policy = model.sample_rate, model.duration, model.policy
+        batchable = all(tap.has_batch for tap in model.taps)
+        self.max_batch = model.max_batch if batchable else 1
+        self.details = {**model.details, "taps": [_describe(tap) for tap in model.taps]}
+        if self._device.type != "cpu":
+            self.details["device"] = self._device.type
+        self._modules = self._tapped_modules()
+
+    def _tapped_modules(self) -> dict[str, torch.nn.Module]:
+        known = dict(self._network.named_modules())
+        modules = {}
+        for tap in self._model.taps:
+            if not tap.module:
+                continue
+            if tap.module not in known:
+                raise unknown_name(f"module of tap {tap.name}", tap.module, [name for name in known if name])
+            modules[tap.module] = known[tap.module]
+        return modules
+
+    def prepare(self, samples: np.ndarray, rate: int) -> torch.Tensor:
+        """The model's input for one sound."""
+        return self._model.prepare(samples, rate)
+
+    def run(self, prepared: Sequence[torch.Tensor]) -> list[dict[str, np.ndarray]]:
+        """Stored key -> features, for each sound of the batch."""
+        found, _ = self._forward(prepared)
+        for tap in self._model.taps:
+            if len(found[tap.key]) != len(prepared):
+                raise InputError(f"tap {tap.name}: {len(found[tap.key])} vectors for {len(prepared)} sounds. Is its batch "
+                                 "axis named right?")
+        return [{key: array[row].numpy() for key, array in found.items()} for row in range(len(prepared))]
+
+    def _forward(self, prepared: Sequence[torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+        """One forward pass: for each key the collapsed tensor (n_sounds, n_features), and the shape that the tap saw."""
+        inputs = prepared[0] if len(prepared) == 1 else torch.cat(list(prepared))
+        inputs = inputs.to(self._device)
+        found: dict[str, torch.Tensor] = {}
+        shapes: dict[str, str] = {}
+        with self._hooks(found, shapes) as calls, torch.inference_mode(), self._seeded():
+            forward = self._model.forward
+            returned = self._network(inputs) if forward is None else forward(self._network, inputs)
+        for tap in self._model.taps:
+            if tap.returned:
+                shapes[tap.key], found[tap.key] = _shape_of(returned, tap), tap.collapsed(returned)
+            elif calls[tap.module] != tap.calls:
+                raise InputError(_wrong_number_of_calls(tap, calls[tap.module]))
+        return {tap.key: found[tap.key] for tap in self._model.taps}, shapes
+
+    @contextlib.contextmanager
+    def _hooks(self, found: dict[str, torch.Tensor], shapes: dict[str, str]) -> Iterator[dict[str, int]]:
+        """Hooks on the tapped modules for one forward pass; the counters of calls start anew every time."""
+        calls = dict.fromkeys(self._modules, 0)
+        handles = []
+
+        def hook_for(path: str, taps: list[Tap]) -> Callable:
+            def hook(module: torch.nn.Module, _: Any, output: Any) -> None:
+                for tap in taps:
+                    if tap.call == calls[path]:
+                        shapes[tap.key], found[tap.key] = _shape_of(output, tap), tap.collapsed(output, module)
+                calls[path] += 1
+            return hook
+
+        try:
+            for path, module in self._modules.items():
+                handles.append(module.register_forward_hook(
+                    hook_for(path, [tap for tap in self._model.taps if tap.module == path])))
+            yield calls
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    @contextlib.contextmanager
+    def _seeded(self) -> Iterator[None]:
+        if not self._model.stochastic:
+            yield
+            return
+        devices = [self._device] if self._device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(0)
+            yield
+
+    def dry_run(self, batch: int = 1) -> list[TapRow]:
+        """Try two seconds of noise, and look for what would spoil the activations.
+
+        Parameters
+        ----------
+        batch : int
+            The batch size that will be used.
+
+        Returns
+        -------
+        list of TapRow
+            One row per tap, in order.
+
+        Raises
+        ------
+        InputError
+            A tap never fires or fires another number of times than declared; the network gives other values the second
+            time (dropout); a sound's values depend on the other sounds of its batch.
+        """
+        rng = np.random.default_rng(0)
+        length = round(self.sample_rate * (self.duration or 2.0))
+        inputs = [self.prepare(0.1 * rng.standard_normal(length), self.sample_rate) for _ in range(2)]
+        found, shapes = self._forward(inputs[:1])
+        rows = [TapRow(tap, shapes[tap.key], found[tap.key].shape[1]) for tap in self._model.taps]
+        first = {key: array[0].numpy() for key, array in found.items()}
+        again, second = (self.run([sound])[0] for sound in inputs)
+        for tap in self._model.taps:
+            if _differ(first[tap.key], again[tap.key]):
+                raise InputError(f"tap {tap.name}: the same sound gives other values the second time. Something random is "
+                                 "active in evaluation mode, for example functional dropout without training=False. Turn "
+                                 "it off, or declare stochastic = true.")
+            if len(second[tap.key]) != len(first[tap.key]):
+                raise InputError(f"tap {tap.name}: another sound of the same length gives another number of values.")
+        if batch > 1:
+            together = self.run(inputs)
+            for tap in self._model.taps:
+                if any(_differ(alone[tap.key], row[tap.key]) for alone, row in zip((first, second), together)):
+                    raise InputError(f"tap {tap.name}: a sound's values depend on the other sounds of its batch (padding or "
+                                     "batch statistics). Use --batch 1.")
+        return rows
+
+    def check(self, batch: int = 1) -> str:
+        """The dry run's table as text; see :meth:`dry_run` for what is refused."""
+        return format_table(self.dry_run(batch))
+
+
+def format_table(rows: Sequence[TapRow]) -> str:
+    """The table of a dry run, as text."""
+    lines = [("tap", "stored as", "from", "shape", "rule", "values")]
+    for row in rows:
+        tap = row.tap
+        rule = tap.collapse + (" (rms)" if tap.pooling == "rms" else "") + (f" after {tap.post}" if tap.post else "")
+        lines.append((tap.name, tap.key, tap.module or f"returned {tap.returned}", row.shape, rule, str(row.length)))
+    widths = [max(len(line[column]) for line in lines) for column in range(6)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
+
+
+def _describe(tap: Tap) -> dict[str, Any]:
+    """The fields of a tap that are not at their default; for the provenance."""
+    default = Tap("default", "default", module="default", axes=("time",))
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(tap).items()
+            if name in ("name", "key") or value != getattr(default, name)}
+
+
+def _differ(one: np.ndarray, other: np.ndarray) -> bool:
+    """Beyond what another order of summation explains."""
+    scale = max(float(np.abs(one).max()), 1e-12)
+    return len(one) != len(other) or float(np.abs(one - other).max()) > 1e-4 * scale
+
+
+def _shape_of(output: Any, tap: Tap) -> str:
+    if tap.collapse in FINAL_RULES:
+        states = output[1] if isinstance(output, tuple) and len(output) == 2 else None
+        value = states[-1] if isinstance(states, tuple) else states
+    else:
+        value = follow_path(output, tap.returned or tap.element, f"tap {tap.name}")
+    if isinstance(value, torch.nn.utils.rnn.PackedSequence):
+        return f"packed {tuple(value.data.shape)}"
+    return " x ".join(map(str, value.shape)) if isinstance(value, torch.Tensor) else type(value).__name__
+
+
+def _wrong_number_of_calls(tap: Tap, calls: int) -> str:
+    if calls == 0:
+        return (f"tap {tap.name}: {tap.module} never runs in a forward pass. Tap the module that does the work (a container "
+                "whose parts are called one by one does not fire, nor does a module that is replaced by a function).")
+    return (f"tap {tap.name}: {tap.module} runs {calls} times in a forward pass, but {tap.calls} declared. Declare "
+            f"calls = {calls} and call = 0 … {calls - 1} for the run that you want.")
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"The device {name!r} is not available here ({str(error).splitlines()[0]}). Use --device "
+                         f"cpu.") from error
+    return device

@@ -1,0 +1,288 @@
+"""Sound files: which ones, in which order, read and checked before any model sees them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import scipy.io.wavfile
+
+from aud_dnn.errors import InputError, MissingDataError, unknown_name
+
+DURATION_POLICIES = ("exact", "crop", "pad", "any")
+_CLIPPED_RUN = 3
+_RATES = (1_000, 768_000)
+_ANY_STIMULUS = re.compile(r"stim(\d+)_")
+
+
+@dataclass(frozen=True)
+class Sound:
+    """One sound file.
+
+    Attributes
+    ----------
+    id : str
+        File name without ``.wav``.
+    path : Path
+    rate : int
+        Sampling rate in Hz.
+    n_samples, n_channels : int
+    encoding : str
+        Sample type in the file, for example ``int16``.
+    n_clipped : int
+        Samples that lie in runs of three or more at full scale.
+    digest : str
+        SHA-256 of rate and samples; two files with the same digest are the same sound.
+    """
+
+    id: str
+    path: Path
+    rate: int
+    n_samples: int
+    n_channels: int
+    encoding: str
+    n_clipped: int
+    digest: str
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.n_samples / self.rate
+
+
+def sort_ids(ids: Iterable[str]) -> list[str]:
+    """Stimulus order where every id begins with ``stim<integer>_`` (ascending integer), else alphabetical order."""
+    ids = list(ids)
+    matches = [_ANY_STIMULUS.match(sound) for sound in ids]
+    if ids and all(matches):
+        return [sound for _, sound in sorted((int(match[1]), sound) for match, sound in zip(matches, ids))]
+    return sorted(ids)
+
+
+def find_sounds(folder: Path, wanted: Sequence[str] | None = None) -> dict[str, Path]:
+    """Sound ids and files of a folder, in order.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``<sound id>.wav``; hidden files are passed over.
+    wanted : sequence of str, optional
+        Ids in the order to be returned; other files in the folder are left alone. Without it: all, see :func:`sort_ids`.
+
+    Raises
+    ------
+    InputError
+        No folder, no sounds, a sound missing, or two files for one id.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise MissingDataError(f"The folder of sounds {folder} does not exist. Name a folder of wav files with --sounds, or "
+                               "put the sounds there.")
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() != ".wav" or path.name.startswith(".") or not path.is_file():
+            continue
+        if path.stem in files:
+            raise InputError(f"{folder} holds two files for the sound {path.stem}: {files[path.stem].name} and {path.name}. "
+                             "Keep one.")
+        files[path.stem] = path
+    if not files:
+        raise MissingDataError(f"{folder} holds no wav files. Name a folder of wav files with --sounds.")
+    if wanted is None:
+        return {sound: files[sound] for sound in sort_ids(files)}
+    missing = [sound for sound in wanted if sound not in files]
+    if missing:
+        raise MissingDataError(f"{folder} lacks {len(missing)} of {len(wanted)} sounds: "
+                               f"{', '.join(f'{sound}.wav' for sound in missing[:3])}{' …' if len(missing) > 3 else ''}. "
+                               "File names must be the sound ids of data/neural/NH2015/neural_stim_meta.npy.")
+    return {sound: files[sound] for sound in wanted}
+
+
+def read_sound(path: Path) -> tuple[np.ndarray, int]:
+    """Samples in [-1, 1] and sampling rate of a wav file.
+
+    Returns
+    -------
+    samples : float64 array of shape (n_samples,)
+        Integers are divided by their full scale (32768 for 16 bits); channels are averaged.
+    rate : int
+        In Hz.
+
+    Raises
+    ------
+    InputError
+        Not a wav file that can be read, no samples, or NaN or inf among them.
+    """
+    samples, rate = _read_raw(path)
+    return _to_mono(samples), rate
+
+
+def _read_raw(path: Path) -> tuple[np.ndarray, int]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", scipy.io.wavfile.WavFileWarning)  # unknown chunks; short data are found below
+            rate, samples = scipy.io.wavfile.read(path)
+    except FileNotFoundError as error:
+        raise MissingDataError(f"The sound file {path} does not exist.") from error
+    except Exception as error:  # damaged headers make SciPy fail in many ways
+        raise InputError(f"{path} cannot be read as a wav file ({error or type(error).__name__}). "
+                         "Save it as PCM or float wav.") from error
+    if samples.size == 0 or samples.ndim > 2:
+        raise InputError(f"{path} holds no samples.")
+    if not _RATES[0] <= rate <= _RATES[1]:
+        raise InputError(f"{path} says that its sampling rate is {rate} Hz; its header is damaged.")
+    if samples.dtype.kind == "f" and not np.isfinite(samples).all():
+        raise InputError(f"{path} holds NaN or inf among its samples. Save it again.")
+    return samples, int(rate)
+
+
+def _to_mono(samples: np.ndarray) -> np.ndarray:
+    if samples.dtype == np.uint8:  # 8-bit wav files are unsigned
+        scaled = (samples.astype(np.float64) - 128) / 128
+    elif samples.dtype.kind == "i":
+        scaled = samples / -float(np.iinfo(samples.dtype).min)
+    else:
+        scaled = samples.astype(np.float64)
+    return scaled.mean(axis=1) if scaled.ndim == 2 else scaled
+
+
+def _count_clipped(samples: np.ndarray) -> int:
+    """Samples in runs of three or more at full scale; a lone peak at full scale is no clipping."""
+    if samples.dtype.kind == "f":
+        full = np.abs(samples) >= 1
+    else:
+        limits = np.iinfo(samples.dtype)
+        # 24 bits are read as 32 with 8 empty bits at the end
+        top = limits.max - 255 if samples.dtype == np.int32 else limits.max
+        full = (samples >= top) | (samples <= limits.min + (samples.dtype.kind == "i"))
+    full = full.reshape(len(samples), -1).T
+    edges = np.diff(full.astype(np.int8), axis=1, prepend=0, append=0)
+    lengths = np.flatnonzero(edges.ravel() == -1) - np.flatnonzero(edges.ravel() == 1)
+    return int(lengths[lengths >= _CLIPPED_RUN].sum())
+
+
+def inspect_sound(sound_id: str, path: Path) -> Sound:
+    """Read one file and describe it.
+
+    Raises
+    ------
+    InputError
+        See :func:`read_sound`; or the sound is silent.
+    """
+    samples, rate = _read_raw(path)
+    if not np.ptp(samples, axis=0).any():
+        raise InputError(f"{path} is silent (all samples are equal). Leave it out or replace it.")
+    if not np.any(_to_mono(samples)):
+        raise InputError(f"{path} is silent once its channels are averaged (they cancel). Save it as a mono file.")
+    digest = hashlib.sha256(str((rate, samples.shape, samples.dtype.str)).encode())
+    digest.update(np.ascontiguousarray(samples).data)
+    return Sound(sound_id, Path(path), rate, len(samples), 1 if samples.ndim == 1 else samples.shape[1],
+                 samples.dtype.name, _count_clipped(samples), digest.hexdigest())
+
+
+def check_sounds(files: dict[str, Path], *, sample_rate: int | None = None, duration: float | None = None,
+                 policy: str = "exact") -> tuple[list[Sound], list[str]]:
+    """Look at every sound before the work starts.
+
+    Parameters
+    ----------
+    files : dict
+        Sound id -> file, in order (:func:`find_sounds`).
+    sample_rate : int, optional
+        The rate that the model works at.
+    duration : float, optional
+        The duration in seconds that the model wants. ``policy`` says what happens to others (:func:`fit_duration`).
+
+    Returns
+    -------
+    sounds : list of Sound
+    remarks : list of str
+        What is no error but should be known, with the files named: several channels, clipping, duplicates, rates that
+        differ or are below the model's, lengths that will be changed.
+
+    Raises
+    ------
+    InputError
+        A file that cannot be used (unreadable, silent, wrong length); all of them are named.
+    """
+    sounds, problems = [], []
+    for sound_id, path in files.items():
+        try:
+            sound = inspect_sound(sound_id, path)
+            if duration is not None:
+                _check_length(sound.n_samples, sound.rate, duration, policy, str(path))
+            sounds.append(sound)
+        except InputError as error:
+            problems.append(str(error))
+    if problems:
+        more = f" And {len(problems) - 5} more." if len(problems) > 5 else ""
+        raise InputError(f"{len(problems)} of {len(files)} sounds cannot be used. {' '.join(problems[:5])}{more}")
+    return sounds, _remarks(sounds, sample_rate, duration)
+
+
+def _remarks(sounds: Sequence[Sound], sample_rate: int | None, duration: float | None) -> list[str]:
+    def named(some: Iterable[Sound]) -> str:
+        names = [sound.path.name for sound in some]
+        return ", ".join(names[:3]) + (f", … ({len(names)} in all)" if len(names) > 3 else "")
+
+    remarks = []
+    if several := [sound for sound in sounds if sound.n_channels > 1]:
+        remarks.append(f"More than one channel, averaged: {named(several)}.")
+    if clipped := [sound for sound in sounds if sound.n_clipped]:
+        remarks.append(f"Clipped (runs of samples at full scale): {named(clipped)}.")
+    rates = sorted({sound.rate for sound in sounds})
+    if len(rates) > 1:
+        odd = min(rates, key=lambda rate: sum(sound.rate == rate for sound in sounds))
+        remarks.append(f"The sampling rates differ ({', '.join(map(str, rates))} Hz), for example "
+                       f"{named(sound for sound in sounds if sound.rate == odd)}.")
+    if sample_rate and (low := [sound for sound in sounds if sound.rate < sample_rate]):
+        remarks.append(f"Sampled below the {sample_rate} Hz of the model, so its highest frequencies stay empty: "
+                       f"{named(low)}.")
+    by_digest: dict[str, list[Sound]] = {}
+    for sound in sounds:
+        by_digest.setdefault(sound.digest, []).append(sound)
+    remarks += [f"The same sound under several names: {named(same)}." for same in by_digest.values() if len(same) > 1]
+    if duration is not None:
+        changed = [sound for sound in sounds if sound.n_samples != round(sound.rate * duration)]
+        if changed:
+            remarks.append(f"Not {duration:g} s long, cut or padded as declared: {named(changed)}.")
+    return remarks
+
+
+def _check_length(n_samples: int, rate: int, duration: float, policy: str, where: str) -> None:
+    wanted = round(rate * duration)
+    wrong = {"exact": n_samples != wanted, "crop": n_samples < wanted, "pad": n_samples > wanted, "any": False}
+    if policy not in wrong:
+        raise unknown_name("duration policy", policy, DURATION_POLICIES)
+    if wrong[policy]:
+        raise InputError(f"{where} is {n_samples / rate:.3f} s long ({n_samples} samples at {rate} Hz); the model takes "
+                         f"{duration:g} s ({wanted} samples; policy {policy!r}). Cut or lengthen the sound.")
+
+
+def fit_duration(samples: np.ndarray, rate: int, duration: float | None, policy: str = "exact") -> np.ndarray:
+    """Bring a sound to the length that the model takes.
+
+    Parameters
+    ----------
+    samples : array of shape (n_samples,)
+    rate : int
+    duration : float or None
+        In seconds; ``None`` takes every length as it is.
+    policy : {"exact", "crop", "pad", "any"}
+        ``exact``: another length is an error. ``crop``: a longer sound loses its end. ``pad``: a shorter sound gets zeros at
+        its end. ``any``: the length is left as it is.
+    """
+    if duration is None:
+        return samples
+    _check_length(len(samples), rate, duration, policy, "A sound")
+    wanted = round(rate * duration)
+    if policy == "crop":
+        return samples[:wanted]
+    if policy == "pad":
+        return np.pad(samples, (0, wanted - len(samples)))
+    return samples
