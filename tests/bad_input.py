@@ -52,7 +52,7 @@ MISSING = [
                                                           "voxel_features_meta.npy", "df_roi_meta.pkl")),
     *(_missing(f"{BOEBINGER}/{name}", "B2021") for name in ("stim_info_v4.mat", "voxel_features_array.npy",
                                                             "voxel_features_meta.npy", "df_roi_meta.pkl")),
-    *(_missing(f"{COMPONENTS}/{name}", "NH2015comp") for name in ("components.mat", "df_roi_meta.pkl")),
+    *(_missing(f"{COMPONENTS}/{name}", "NH2015comp") for name in ("components.mat",)),
     Case("missing h5", lambda root: (root / WORD).unlink(), (WORD.split("/")[-1], "Kell2018word", GET_ACTIVATIONS)),
     Case("missing registered model", nothing, ("No activations of AST", "model-actv/AST", GET_ACTIVATIONS), model="AST"),
     Case("missing permuted version", nothing, ("permuted", "natsound_activations_randnetw.h5", "mymodel"),

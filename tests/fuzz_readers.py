@@ -99,6 +99,7 @@ def readers() -> list[Reader]:
     from aud_dnn.installation import read_record
     from aud_dnn.paths import ProjectPaths
     from aud_dnn.public_stimuli import read_categories
+    from aud_dnn.regression import LayerScores
     from aud_dnn.rsa_results import read_analysis, read_part, write_analysis, write_part
     from aud_dnn.safe_pickle import load_pickle
 
@@ -138,8 +139,8 @@ def readers() -> list[Reader]:
         return inner
 
     table = pd.DataFrame({"voxel_id": np.arange(6), "median_r2_test": rng.random(6), "hemi": ["lh", "rh"] * 3})
-    dataset = xr.Dataset({"r2_test": (("vox_idx", "split_idx"), rng.random((6, 10))),
-                          "train_mask": (("stimulus", "split_idx"), np.ones((165, 10), np.int8)),
+    scores = {field.name: (("vox_idx", "split_idx"), rng.random((6, 10))) for field in dataclasses.fields(LayerScores)}
+    dataset = xr.Dataset({**scores, "train_mask": (("stimulus", "split_idx"), np.ones((165, 10), np.int8)),
                           "test_mask": (("stimulus", "split_idx"), np.ones((165, 10), np.int8))},
                          coords={"vox_idx": np.arange(6), "split_idx": np.arange(10)})
     on_disk = dataset.drop_vars(["train_mask", "test_mask"])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pytest
 
 from aud_dnn import AUD_main, extract_activations
 from aud_dnn.paths import find_root
@@ -25,6 +26,7 @@ def published_aggregation(r2):
     return medians.mean(axis=0)
 
 
+@pytest.mark.slow
 def test_from_sounds_to_the_published_bars_in_two_commands(real_root):
     root = ["--root", str(real_root)]
     extract_activations.main(["--model", "spectemp", "--sounds", str(SOUNDS), "--name", "baseline", *root])

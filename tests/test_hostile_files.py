@@ -200,7 +200,11 @@ _UNSAFE = r"(pickle|joblib|torch|dill|shelve)\.(load|loads|Unpickler|open)$|read
 
 
 def test_one_place_decides_what_may_be_unpickled():
-    """No module calls a plain unpickler, ``eval``, ``exec`` or ``extractall``, or turns ``allow_pickle`` on."""
+    """No module calls a plain unpickler, ``eval``, ``exec`` or ``extractall``, or turns ``allow_pickle`` on.
+
+    Checkpoints of networks have a place of their own: ``torch.load`` with an unpickler that makes tensors only, or, after
+    ``--trust-checkpoint``, without.
+    """
     found = []
     for path in [*REPOSITORY.glob("aud_dnn/**/*.py"), *REPOSITORY.glob("setup_utils/*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -210,6 +214,8 @@ def test_one_place_decides_what_may_be_unpickled():
             if not isinstance(node, ast.Call):
                 continue
             call = ast.unparse(node.func)
+            if (path.name, call) == ("checkpoints.py", "torch.load"):
+                continue
             if call in ("eval", "exec", "__import__") or re.search(_UNSAFE, call):
                 found.append(f"{path.name}: {call}")
     assert not found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import shutil
 from dataclasses import fields
@@ -14,6 +15,7 @@ import roots
 import xarray as xr
 
 from aud_dnn import results
+from aud_dnn.archives import file_digest
 from aud_dnn.AUD_main import main
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths
@@ -76,7 +78,8 @@ def test_scores_come_back_exactly(tmp_path: Path) -> None:
     np.testing.assert_array_equal(result.scores.attrs["all_train_idxs"], SPLITS.train.T)
     np.testing.assert_array_equal(result.scores.attrs["all_test_idxs"], SPLITS.test.T)
     assert result.scores.attrs["all_train_idxs"].shape == (165, 10)
-    assert result.provenance == {"seconds": 1.5}
+    assert result.provenance is not None and result.provenance["seconds"] == 1.5
+    assert set(result.provenance["files"]) == {"ds.nc", "df_output.parquet", "y_preds.nc"}
 
 
 def test_predictions_are_there_for_test_sounds_only(tmp_path: Path) -> None:
@@ -197,6 +200,9 @@ def test_scores_without_a_variable_are_damaged(tmp_path: Path) -> None:
         rest = dataset.load().drop_vars(["train_mask", "r2_test"])
     (folder / "ds.nc").unlink()
     rest.to_netcdf(folder / "ds.nc", engine="h5netcdf")
+    provenance = json.loads((folder / "provenance.json").read_text())
+    provenance["files"]["ds.nc"] = file_digest(folder / "ds.nc")
+    (folder / "provenance.json").write_text(json.dumps(provenance))
     with pytest.raises(DamagedFileError, match=r"ds\.nc.*r2_test.*train_mask"):
         read_result(folder)
 
