@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -89,6 +91,18 @@ def available_cores() -> int:
     return max(1, min(cores, int(limit))) if limit.isdigit() else cores
 
 
+@contextmanager
+def _busy_threads() -> Iterator[None]:
+    """One BLAS thread per worker; workers hand over at once (the default of 5 ms is as long as a whole step here)."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(2e-4)
+    try:
+        with threadpool_limits(1, user_api="blas"):
+            yield
+    finally:
+        sys.setswitchinterval(interval)
+
+
 def decompose_splits(design: Design, splits: Splits, alphas: np.ndarray, n_threads: int | None = None) -> list[SplitRidge]:
     """Decompose a layer for every split; serves all targets.
 
@@ -101,7 +115,7 @@ def decompose_splits(design: Design, splits: Splits, alphas: np.ndarray, n_threa
     n_threads : int, optional
         All available cores if not given.
     """
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads or available_cores()) as threads:
+    with _busy_threads(), ThreadPoolExecutor(n_threads or available_cores()) as threads:
         return list(threads.map(lambda halves: decompose(design, *halves, alphas), zip(splits.train, splits.test)))
 
 
@@ -142,7 +156,7 @@ def score_responses(decomposed: Sequence[SplitRidge], responses: np.ndarray, spl
         _score_block(decomposed, responses, splits, voxels, scores, predictions)
         return voxels.stop - voxels.start
 
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads or available_cores()) as threads:
+    with _busy_threads(), ThreadPoolExecutor(n_threads or available_cores()) as threads:
         try:
             for done in threads.map(run, range(0, n_voxels, VOXELS_PER_BLOCK)):
                 if progress is not None:
@@ -188,7 +202,9 @@ def _score_block(decomposed: Sequence[SplitRidge], responses: np.ndarray, splits
     block -= level
     mean_response = block.mean(axis=1) if block.shape[1] > 1 else block[:, 0]
     for s, (split, train, test) in enumerate(zip(decomposed, splits.train, splits.test)):
-        _score_split(split, block[train], mean_response[test], level, (voxels, s), scores, predictions)
+        # take, unlike indexing, lets the other threads run meanwhile
+        _score_split(split, block.take(np.flatnonzero(train), axis=0), mean_response.take(np.flatnonzero(test), axis=0), level,
+                     (voxels, s), scores, predictions)
 
 
 def _norm(columns: np.ndarray) -> np.ndarray:

@@ -361,8 +361,8 @@ def select_alphas(split: SplitRidge, z: np.ndarray, *, average_too: bool = False
         tied = np.zeros(best.shape, dtype=bool)
         unsettled = np.flatnonzero((candidates.sum(axis=0) > 1) | (runs[first, 1] - best > 1))
         if unsettled.size:
-            best[unsettled], tied[unsettled] = _select_among(split, flat[:, unsettled], flat_norm[unsettled],
-                                                             candidates[:, unsettled])
+            best[unsettled], tied[unsettled] = _select_among(split, flat.take(unsettled, axis=1), flat_norm[unsettled],
+                                                             candidates.take(unsettled, axis=1))
     shape = (n_series, n_responses)
     tied |= np.diff(split.distinct, append=len(split.alphas))[best] > 1
     return AlphaChoice(np.array(split.distinct)[best].reshape(shape), tied.reshape(shape))
@@ -412,7 +412,7 @@ def _select_among(split: SplitRidge, z: np.ndarray, norm: np.ndarray,
 
     def residuals(members: Sequence[int] | slice, columns: np.ndarray) -> np.ndarray:
         operators = split.operators[members]
-        return (operators.reshape(-1, len(z)) @ by_response[columns].T).reshape(len(operators), n_train, -1)
+        return (operators.reshape(-1, len(z)) @ by_response.take(columns, axis=0).T).reshape(len(operators), n_train, -1)
 
     def record(members: Sequence[int] | slice, columns: np.ndarray, residual: np.ndarray) -> None:
         error = np.sqrt(np.einsum("aiv,aiv->av", residual, residual))
