@@ -203,8 +203,8 @@ def _score_block(decomposed: Sequence[SplitRidge], responses: np.ndarray, splits
     mean_response = block.mean(axis=1) if block.shape[1] > 1 else block[:, 0]
     for s, (split, train, test) in enumerate(zip(decomposed, splits.train, splits.test)):
         # take, unlike indexing, lets the other threads run meanwhile
-        _score_split(split, block.take(np.flatnonzero(train), axis=0), mean_response.take(np.flatnonzero(test), axis=0), level,
-                     (voxels, s), scores, predictions)
+        _score_split(split, block.take(np.flatnonzero(train), axis=0), mean_response.take(np.flatnonzero(test), axis=0),
+                     level, (voxels, s), scores, predictions)
 
 
 def _norm(columns: np.ndarray) -> np.ndarray:
