@@ -2,7 +2,7 @@
 
     python benchmarks/whole_set.py ROOT
 
-ROOT needs ``data/`` (see ``--data`` of ``benchmarks/benchmark_rsa.py`` for one made of random numbers). In-house models get
+ROOT needs ``data/``: the published data, or data of the same size in the same layout. In-house models get
 4,096 units per layer in one HDF5 file, external ones 2,048 units per layer in one pickle per sound, both conditions.
 """
 
