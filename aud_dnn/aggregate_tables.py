@@ -270,7 +270,19 @@ def write_model_tables(paths: ProjectPaths, results: ModelResults) -> list[Path]
         tables = {False: region_table(results, found), True: argmax_table(results, found)}
         for voxels, table in tables.items():
             written.append(write_table(region_path(paths, model, target, randnetw, voxels=voxels), table))
+        if has_every_hemisphere(results.metadata):
+            path = region_path(paths, model, target, randnetw, by_hemisphere=True)
+            written.append(write_table(path, region_table(results, found, by_hemisphere=True)))
     return written
+
+
+def has_every_hemisphere(metadata: pd.DataFrame) -> bool:
+    """Whether every participant has voxels in all four regions of both hemispheres, as the table by hemisphere needs."""
+    if "roi_anat_hemi" not in metadata:
+        return False
+    labelled = metadata[metadata["roi_anat_hemi"].isin(aggregate.ROI_HEMI_ORDER)]
+    found = labelled.groupby("subj_idx")["roi_anat_hemi"].nunique().reindex(metadata["subj_idx"].unique(), fill_value=0)
+    return bool((found == len(aggregate.ROI_HEMI_ORDER)).all())
 
 
 _MAKE_AGAIN = "Remove it; it is made again from results/."

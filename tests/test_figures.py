@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -14,13 +15,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 import fake_results
 
 from aud_dnn import across_models, stats
-from aud_dnn.analyze import AUD_plot_main, figures
+from aud_dnn.aggregate_tables import has_every_hemisphere, read_participant_frame, read_table, region_path
+from aud_dnn.analyze import AUD_plot_main, figures, supplement
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.plotting import bars, responses, scatters, style
 from aud_dnn.errors import InputError
-from aud_dnn.figure_inputs import collect_components, collect_scores
+from aud_dnn.figure_inputs import collect_components, collect_regions, collect_scores
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import FIGURE_8_MODELS, MODELS, PERFORMANCE_ORDER
+from aud_dnn.resources import FIGURE_2_MODELS, FIGURE_7_MODELS, FIGURE_8_MODELS, MODELS, PERFORMANCE_ORDER
 
 TRAINED = FigureOptions(targets=("NH2015",), conditions=(False,))
 FITTED = ("ZeroSpeech2020", "DCASE2020", "metricGAN", "spectemp")
@@ -180,6 +182,58 @@ def test_figure_7_points_are_means_and_the_test_is_beside_it(paths):
     tests = figures.figure_7_statistics(paths, TRAINED, models=models)
     assert tests["w"].tolist() == [0, 0, 0] and tests["p_exact"].tolist() == [0.25] * 3
     assert tests["p_exact_holm"].tolist() == [0.75] * 3
+
+
+def test_figure_7_without_primary_cortex_and_for_all_networks(paths):
+    drawings = supplement.region_variants(paths, TRAINED)     # none of the published fifteen has results here
+    assert [drawing.stem.split("general_")[1].split("_NH2015")[0] for drawing in drawings] == [
+        "Primary-Anterior", "Primary-Lateral", "Primary-Posterior", "Anterior-Lateral", "Anterior-Posterior",
+        "Lateral-Posterior"]
+    assert all(drawing.figure.axes[0].get_xlim() == (-0.02, 1.02) for drawing in drawings)     # as published for all models
+    assert "_3-models_" in drawings[0].stem and "no model of this figure" in drawings.notes[0]
+    table = drawings[3].table
+    positions = collect_regions(paths, list(table.index), "NH2015", False).positions
+    np.testing.assert_allclose(table["primary_mean"], positions["Anterior"].mean())
+    np.testing.assert_allclose(table["non_primary_mean"], positions["Lateral"].mean())
+    [(stem, tests)] = supplement.supplement_statistics(paths, TRAINED).items()
+    assert "all-models" in stem and tests[["primary_roi", "non_primary_roi"]].values.tolist()[3] == ["Anterior", "Lateral"]
+    assert tests["p_exact_holm"].max() == 1 and len(tests) == 6
+
+
+def test_all_networks_are_not_drawn_twice_where_they_are_those_of_figure_7(paths):
+    own = replace(TRAINED, own_models=("mine",))
+    stems = [drawing.stem for drawing in supplement.region_variants(paths, own)]
+    assert len(stems) == len(set(stems)) == 9
+    only = replace(TRAINED, own_models=FITTED[:3])      # the other networks are the user's choice: Figure 7 has them already
+    assert len(supplement.region_variants(paths, only)) == 3
+
+
+def test_published_names_belong_to_the_published_models():
+    assert figures._count_suffix(FIGURE_7_MODELS) == "_good-models"
+    assert figures._count_suffix([model for model in FIGURE_2_MODELS if model != "spectemp"]) == "_all-models"
+    assert figures._count_suffix([*FIGURE_7_MODELS[1:], "mine"]) == "_15-models"
+
+
+def test_best_layers_by_hemisphere(paths):
+    table, error = read_participant_frame(region_path(paths, "metricGAN", "NH2015", False, by_hemisphere=True))
+    assert list(table.columns) == [f"{roi}_{side}" for roi in ("Anterior", "Primary", "Lateral", "Posterior")
+                                   for side in ("rh", "lh")]
+    voxels = read_table(region_path(paths, "metricGAN", "NH2015", False, voxels=True), "voxel_id")
+    expected = voxels.groupby(["subj_idx", "roi_anat_hemi"])["rel_pos"].median().unstack()
+    np.testing.assert_array_equal(table.to_numpy(), expected[table.columns].to_numpy())
+    np.testing.assert_allclose(error[table.columns], stats.within_participant_sem(table.to_numpy()))
+    stems = [drawing.stem for drawing in supplement.layer_figures(paths, TRAINED)]
+    assert region_path(paths, "metricGAN", "NH2015", False, by_hemisphere=True).stem in stems
+
+
+def test_a_region_in_one_hemisphere_only_gives_no_table_by_hemisphere():
+    metadata = fake_results.fake_metadata("NH2015")
+    assert has_every_hemisphere(metadata)
+    first = metadata["subj_idx"] == 1
+    assert not has_every_hemisphere(metadata[~(first & (metadata["roi_anat_hemi"] == "Lateral_rh"))])
+    unlabelled = metadata.assign(roi_anat_hemi=metadata["roi_anat_hemi"].where(~first))
+    assert not has_every_hemisphere(unlabelled)
+    assert not has_every_hemisphere(metadata.drop(columns="roi_anat_hemi"))
 
 
 def test_comparisons_of_participants_and_components(paths):

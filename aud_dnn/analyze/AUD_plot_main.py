@@ -96,8 +96,10 @@ def _make(job: tuple[ProjectPaths, str, argparse.Namespace]) -> str:
     written = drawings.save(folder, arguments.formats)
     lines = [f"{name}: {len(drawings)} drawing(s), {len(written)} files in {folder}",
              *(f"  {note}" for note in drawings.notes)]
-    if arguments.stats and name in PAPER:
-        for stem, table in figures.statistics(paths, name, options, drawings).items():
+    if arguments.stats:
+        tables = supplement.supplement_statistics(paths, options) if name == "supplement" else (
+            figures.statistics(paths, name, options, drawings))
+        for stem, table in tables.items():
             lines.append(f"  {write_table(out / 'STATS_across-models' / f'{stem}.csv', table, index=False)}")
     return "\n".join(lines)
 

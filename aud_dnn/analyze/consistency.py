@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from aud_dnn import stats
-from aud_dnn.aggregate_tables import VALUE
+from aud_dnn.aggregate_tables import VALUE, has_condition
 from aud_dnn.analyze import layer_scores as scores
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.plotting.scatters import Limits, value_scatter
@@ -22,6 +22,11 @@ LABELS = {"regression": "Median noise-corrected $R^2$", "RSA": "RSA (Spearman R)
 
 def _suffix(randnetw: bool) -> str:
     return "_randnetw" if randnetw else ""
+
+
+def _with(models: Sequence[str], randnetw: bool) -> list[str]:
+    """The models that have this condition: all but the baseline where weights are permuted."""
+    return [model for model in models if has_condition(model, randnetw)]
 
 
 def model_wise(paths: ProjectPaths, options: FigureOptions | None = None,
@@ -40,20 +45,20 @@ def model_wise(paths: ProjectPaths, options: FigureOptions | None = None,
                     "mean_ylim-(-0.015, 1)")
             _add(drawings, table, (x_target, y_target), stem, f"{method}, {condition_name(randnetw)}",
                  (f"{LABELS[method]}, {x_target}", f"{LABELS[method]}, {y_target}"), Limits((_LOW, 1), (_LOW, 1)), options,
-                 f"{method}: {x_target} against {y_target}, {condition_name(randnetw)}")
+                 f"{method}: {x_target} against {y_target}, {condition_name(randnetw)}", _with(models, randnetw))
         for target in options.targets:
             table = scores.both(tables[target, False], tables[target, True], ("trained", "permuted"))
             stem = f"permuted-vs-trained-scatter_{method}_{target}_{VALUE[target]}_mean"
             _add(drawings, table, ("trained", "permuted"), stem, f"{method}, {target}",
                  (f"{LABELS[method]}, trained", f"{LABELS[method]}, permuted"), Limits((0, 0.8), (0, 0.8)), options,
-                 f"{method}: permuted against trained on {target}", size=(5, 5))
+                 f"{method}: permuted against trained on {target}", _with(models, True), size=(5, 5))
     return drawings
 
 
 def _add(drawings: Drawings, table: pd.DataFrame, columns: tuple[str, str], stem: str, title: str, labels: tuple[str, str],
-         limits: Limits, options: FigureOptions, what: str, *, identity: bool = True,
+         limits: Limits, options: FigureOptions, what: str, wanted: Sequence[str], *, identity: bool = True,
          size: tuple[float, float] = (7, 7)) -> None:
-    """Draw where at least two rows have both values, else leave a note."""
+    """Draw where at least two rows have both values, else leave a note. ``wanted`` are the models that belong there."""
     drawing: Drawing | None = None
     if len(table):
         models = [key[0] if isinstance(key, tuple) else key for key in table.index]
@@ -61,7 +66,7 @@ def _add(drawings: Drawings, table: pd.DataFrame, columns: tuple[str, str], stem
         if isinstance(table.index, pd.MultiIndex):
             table = table.rename_axis(["source_model", "source_layer"])
         drawing = value_scatter(table, *columns, models, stem=stem, labels=labels, title=title, limits=limits, size=size,
-                                palette=options.palette, identity=identity, xerr=errors[0], yerr=errors[1])
+                                palette=options.palette, identity=identity, wanted=wanted, xerr=errors[0], yerr=errors[1])
     if drawing is None:
         drawings.notes.append(f"Not drawn: {what} (fewer than two points with both values).")
     else:
@@ -86,7 +91,7 @@ def layer_wise(paths: ProjectPaths, options: FigureOptions | None = None,
                     f"{method}_roi-None_{VALUE[x_target]}_ylim-(-0.015, 1)")
             _add(drawings, table, (x_target, y_target), stem, f"Layers, {method}, {condition}",
                  (f"{LABELS[method]}, {x_target}", f"{LABELS[method]}, {y_target}"), Limits((_LOW, 1), (_LOW, 1)), options,
-                 f"layers, {method}, {condition}")
+                 f"layers, {method}, {condition}", _with(models, randnetw))
         if set(methods) == set(scores.METHODS):
             for target in options.targets:
                 table = scores.both(tables["regression", target], tables["RSA", target], ("regression", "RSA"))
@@ -94,7 +99,7 @@ def layer_wise(paths: ProjectPaths, options: FigureOptions | None = None,
                         f"{VALUE[target]}")
                 _add(drawings, table, ("regression", "RSA"), stem, f"Layers, {target}, {condition}",
                      (LABELS["regression"], LABELS["RSA"]), Limits(equal=False), options,
-                     f"layers, RSA against regression on {target}, {condition}", identity=False)
+                     f"layers, RSA against regression on {target}, {condition}", _with(models, randnetw), identity=False)
     return drawings
 
 
@@ -111,7 +116,8 @@ def best_layers(paths: ProjectPaths, options: FigureOptions | None = None) -> Dr
             _add(drawings, table, ("regression", "RSA"), f"best-layer_RSA-vs-regression_{target}{_suffix(randnetw)}",
                  f"Relative best layer, {target}, {condition}", ("Relative best layer, regression",
                                                                  "Relative best layer, RSA"),
-                 Limits((-0.02, 1.02), (-0.02, 1.02)), options, f"best layers by both methods on {target}, {condition}")
+                 Limits((-0.02, 1.02), (-0.02, 1.02)), options, f"best layers by both methods on {target}, {condition}",
+                 models)
         for method in scores.METHODS:
             frame = tables[VOXEL_TARGETS[0]].merge(tables[VOXEL_TARGETS[1]], on=["source_model", "roi"], how="outer",
                                                    suffixes=[f"_{target}" for target in VOXEL_TARGETS])
@@ -119,7 +125,8 @@ def best_layers(paths: ProjectPaths, options: FigureOptions | None = None) -> Dr
             _add(drawings, frame.set_index(["source_model", "roi"]), columns,
                  f"best-layer_{method}_{'-vs-'.join(VOXEL_TARGETS)}{_suffix(randnetw)}",
                  f"Relative best layer, {method}, {condition}", (f"{VOXEL_TARGETS[0]}", f"{VOXEL_TARGETS[1]}"),
-                 Limits((-0.02, 1.02), (-0.02, 1.02)), options, f"best layers by {method} in both data sets, {condition}")
+                 Limits((-0.02, 1.02), (-0.02, 1.02)), options, f"best layers by {method} in both data sets, {condition}",
+                 models)
     return drawings
 
 

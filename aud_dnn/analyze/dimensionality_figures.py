@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aud_dnn.aggregate_tables import VALUE
+from aud_dnn.aggregate_tables import VALUE, has_condition
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.layer_scores import METHODS, dimensionality_scores
 from aud_dnn.analyze.plotting.scatters import Limits, value_scatter
@@ -45,7 +45,8 @@ def dimensionality_figures(paths: ProjectPaths, options: FigureOptions | None = 
                             table.set_index(["source_model", "source_layer"]), "dimensionality", "score",
                             table["source_model"].tolist(), stem=stem, yerr="score_yerr", identity=False,
                             labels=(_LABELS["dimensionality", randnetw], _LABELS[method, randnetw]), title=what,
-                            limits=Limits(x, y, equal=False), palette=options.palette)
+                            limits=Limits(x, y, equal=False), palette=options.palette,
+                            wanted=[model for model in models if has_condition(model, randnetw)])
                     if drawing is None:
                         drawings.notes.append(f"Not drawn: {what} (fewer than two layers with results and dimensionality).")
                     else:

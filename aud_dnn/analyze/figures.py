@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -50,6 +51,10 @@ from aud_dnn.resources import (
 from aud_dnn.utils import load_target
 
 OTHER_REGIONS = ("Anterior", "Lateral", "Posterior")
+PRIMARY_PAIRS = tuple(("Primary", other) for other in OTHER_REGIONS)
+"""Regions that Figure 7 sets against each other."""
+OTHER_PAIRS = tuple(combinations(OTHER_REGIONS, 2))
+"""Pairs without primary cortex (supplement)."""
 REFERENCE_MODEL = "ResNet50multitask"
 RESPONSE_ROWS = ((REFERENCE_MODEL, False), (REFERENCE_MODEL, True), (BASELINE_MODEL, False))
 """Rows of Figure 4: model and whether its weights are permuted."""
@@ -221,15 +226,28 @@ def figure_5(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawi
 
 # --- Figure 7 -----------------------------------------------------------------------------------------------------------
 
-def _count_suffix(n_models: int) -> str:
-    return {19: "_all-models", 15: "_good-models"}.get(n_models, f"_{n_models}-models")
+def _count_suffix(models: Sequence[str]) -> str:
+    """The published names belong to the published lists; any other set is named by its size."""
+    published = {"_all-models": set(FIGURE_2_MODELS) - {BASELINE_MODEL}, "_good-models": set(FIGURE_7_MODELS)}
+    return next((suffix for suffix, members in published.items() if members == set(models)), f"_{len(models)}-models")
 
 
 def figure_7(paths: ProjectPaths, options: FigureOptions | None = None, *, models: Sequence[str] = FIGURE_7_MODELS,
-             annotate: bool = False) -> Drawings:
-    """Position of the best layer in primary against non-primary cortex, by regression (trained networks in the paper)."""
+             pairs: Sequence[tuple[str, str]] = PRIMARY_PAIRS, annotate: bool = False) -> Drawings:
+    """Position of the best layer in primary against non-primary cortex, by regression (trained networks in the paper).
+
+    Parameters
+    ----------
+    models : sequence of str
+        The fifteen networks above the baseline; the supplement has all of them.
+    pairs : sequence of (region, region)
+        Horizontal and vertical axis of each picture.
+    annotate : bool
+        Model names beside the points.
+    """
     options = options or FigureOptions(conditions=(False,))
     drawings = Drawings()
+    narrow = set(models) <= set(FIGURE_7_MODELS)
     models = options.models(models, baseline=False)
     for target in options.targets:
         for randnetw in options.conditions:
@@ -237,15 +255,15 @@ def figure_7(paths: ProjectPaths, options: FigureOptions | None = None, *, model
             if data is None:
                 drawings.notes.append(_none_of(models, target, randnetw))
                 continue
-            for other in OTHER_REGIONS:
-                drawings.append(region_scatter(data, "Primary", other, palette=options.palette, annotate=annotate,
-                                               suffix=_count_suffix(len(data.models))))
+            drawings += [region_scatter(data, x, y, palette=options.palette, annotate=annotate, narrow=narrow,
+                                        suffix=_count_suffix(data.models)) for x, y in pairs]
     return drawings
 
 
 def figure_7_statistics(paths: ProjectPaths, options: FigureOptions | None = None, *,
-                        models: Sequence[str] = FIGURE_7_MODELS) -> pd.DataFrame:
-    """Wilcoxon signed-rank tests of primary against each other region over models, adjusted over the whole table."""
+                        models: Sequence[str] = FIGURE_7_MODELS, pairs: Sequence[tuple[str, str]] = PRIMARY_PAIRS
+                        ) -> pd.DataFrame:
+    """Wilcoxon signed-rank tests of the first against the second region over models, adjusted over the whole table."""
     from aud_dnn.stats import add_adjusted
 
     options = options or FigureOptions(conditions=(False,))
@@ -254,7 +272,7 @@ def figure_7_statistics(paths: ProjectPaths, options: FigureOptions | None = Non
         for randnetw in options.conditions:
             data = collect_regions(paths, options.models(models, baseline=False), target, randnetw)
             if data is not None:
-                rows += [region_comparison(data, "Primary", other) for other in OTHER_REGIONS]
+                rows += [region_comparison(data, x, y) for x, y in pairs]
     if not rows:
         return pd.DataFrame()
     table = pd.concat(rows, ignore_index=True)

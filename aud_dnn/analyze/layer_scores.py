@@ -34,7 +34,10 @@ def _summary(scores: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def model_scores(paths: ProjectPaths, models: Sequence[str], target: str, randnetw: bool, method: str) -> pd.DataFrame:
-    """Participants x models; empty where there are no results."""
+    """Participants x models; empty where there are no results. Models with a NaN are left out.
+
+    One undefined model would make the within-participant errors of all others undefined.
+    """
     models = [model for model in models if has_condition(model, randnetw)]
     if method == "regression":
         data = collect_scores(paths, models, target, randnetw)
@@ -44,7 +47,8 @@ def model_scores(paths: ProjectPaths, models: Sequence[str], target: str, randne
         return pd.DataFrame()
     scores = published_score(dataset, condition_name(randnetw))
     present = [model for model in models if model in scores["model"].values]
-    return pd.DataFrame({model: scores.sel(model=model).values for model in present}, index=dataset["participant"].values)
+    return pd.DataFrame({model: scores.sel(model=model).values for model in present}, index=dataset["participant"].values
+                        ).dropna(axis=1)
 
 
 def layer_scores(paths: ProjectPaths, models: Sequence[str], target: str, randnetw: bool, method: str) -> pd.DataFrame:

@@ -16,7 +16,14 @@ from aud_dnn.aggregate_tables import (
     region_path,
     write_table,
 )
-from aud_dnn.analyze.figures import FigureOptions, clean_speech_components
+from aud_dnn.analyze.figures import (
+    OTHER_PAIRS,
+    PRIMARY_PAIRS,
+    FigureOptions,
+    clean_speech_components,
+    figure_7,
+    figure_7_statistics,
+)
 from aud_dnn.analyze.plotting.bars import region_bars
 from aud_dnn.analyze.plotting.diagnostics_report import fit_overview
 from aud_dnn.analyze.plotting.lines import across_layers
@@ -26,8 +33,9 @@ from aud_dnn.errors import MissingDataError
 from aud_dnn.figure_inputs import collect_layers, layer_folders
 from aud_dnn.fit_diagnostics import alpha_statistics, fit_statistics, functional_overlap
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import ALL_SEED1_MODELS, BASELINE_MODEL, ROIS
+from aud_dnn.resources import ALL_SEED1_MODELS, BASELINE_MODEL, FIGURE_2_MODELS, FIGURE_7_MODELS, ROIS
 from aud_dnn.results import read_result
+from aud_dnn.rsa_results import condition_name
 
 
 def layer_figures(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawings:
@@ -40,15 +48,17 @@ def layer_figures(paths: ProjectPaths, options: FigureOptions | None = None) -> 
             curves = {}
             for randnetw in options.conditions:
                 try:
-                    curves["permuted" if randnetw else "trained"] = collect_layers(paths, model, target, randnetw)
+                    curves[condition_name(randnetw)] = collect_layers(paths, model, target, randnetw)
                 except MissingDataError:
                     continue
             if not curves:
                 missing.append(display_name(model))
                 continue
             stem = across_layers_path(paths, model, target, False).stem
+            absent = [condition_name(randnetw) for randnetw in options.conditions if condition_name(randnetw) not in curves]
             drawings.append(across_layers(curves, model=model, target=target, value=VALUE[target], stem=stem,
-                                          palette=options.palette))
+                                          palette=options.palette,
+                                          notes=[f"Incomplete: no {condition} results" for condition in absent]))
             if "trained" in curves:
                 drawings += _region_figures(paths, model, target, options.palette)
         if missing:
@@ -66,20 +76,49 @@ def _region_figures(paths: ProjectPaths, model: str, target: str, palette: str) 
     stem = across_layers_path(paths, model, target, False, "all-regions").stem
     drawings.append(across_layers(regions, model=model, target=target, value=VALUE[target], stem=stem, by_region=True,
                                   palette=palette))
-    path = region_path(paths, model, target, False)
-    if path.is_file():
-        table, error = read_participant_frame(path)
-        drawings.append(region_bars(table, error, model=model, target=target, randnetw=False, stem=path.stem,
-                                    palette=palette))
+    for by_hemisphere in (False, True):
+        path = region_path(paths, model, target, False, by_hemisphere=by_hemisphere)
+        if path.is_file():
+            table, error = read_participant_frame(path)
+            drawings.append(region_bars(table, error, model=model, target=target, randnetw=False, stem=path.stem,
+                                        palette=palette))
     return drawings
 
 
+REGION_VARIANTS = ((FIGURE_7_MODELS, OTHER_PAIRS), (FIGURE_2_MODELS, (*PRIMARY_PAIRS, *OTHER_PAIRS)))
+"""What Figure 7 leaves out: its networks on pairs without primary cortex; all networks, also those below the baseline."""
+
+
+def region_variants(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawings:
+    """Figure 7 for the pairs of regions without primary cortex, and for all networks.
+
+    Where no network beyond those of Figure 7 has results, "all networks" would repeat its pictures and is left out.
+    """
+    options = options or FigureOptions()
+    drawings = Drawings()
+    usual = set(options.models(FIGURE_7_MODELS))
+    for models, pairs in REGION_VARIANTS:
+        found = figure_7(paths, options, models=models, pairs=pairs)
+        drawings += [drawing for drawing in found if models is FIGURE_7_MODELS or not usual.issuperset(drawing.table.index)]
+        drawings.notes += [note for note in found.notes if note not in drawings.notes]
+    return drawings
+
+
+def supplement_statistics(paths: ProjectPaths, options: FigureOptions | None = None) -> dict[str, pd.DataFrame]:
+    """The Wilcoxon tests that go with :func:`region_variants` (file stem -> table)."""
+    tables = {f"wilcoxon_{name}_roi_label_general_rel_pos-median_median_r2_test_c":
+              figure_7_statistics(paths, options or FigureOptions(), models=models, pairs=pairs)
+              for name, (models, pairs) in zip(("other-regions", "all-models"), REGION_VARIANTS)}
+    return {stem: table for stem, table in tables.items() if len(table)}
+
+
 def supplement(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawings:
-    """Across layers, by region, clean speech and seeds on components."""
-    drawings = layer_figures(paths, options)
-    components = clean_speech_components(paths, options)
-    drawings += components
-    drawings.notes += components.notes
+    """Across layers, by region, the variants of Figure 7, clean speech and seeds on components."""
+    drawings = Drawings()
+    for part in (layer_figures, region_variants, clean_speech_components):
+        found = part(paths, options)
+        drawings += found
+        drawings.notes += found.notes
     return drawings
 
 

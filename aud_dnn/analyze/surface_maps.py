@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,10 +33,10 @@ class _Painter:
     note: str
     palette: str
 
-    def __call__(self, table: pd.DataFrame, **what) -> Drawing:
+    def __call__(self, table: pd.DataFrame, *, missing: Sequence[str] = (), **what) -> Drawing:
         if self.vertices is not None:
-            return surface_map(table, "median_plot_val", self.vertices, palette=self.palette, **what)
-        return flat_map(table, "median_plot_val", palette=self.palette, notes=(self.note,), **what)
+            return surface_map(table, "median_plot_val", self.vertices, palette=self.palette, missing=missing, **what)
+        return flat_map(table, "median_plot_val", palette=self.palette, missing=missing, notes=(self.note,), **what)
 
 
 def _painter(paths: ProjectPaths, palette: str) -> _Painter:
@@ -138,7 +139,7 @@ def _group_map(paths: ProjectPaths, tables: dict[str, pd.DataFrame], target: str
     return [paint(table, title=f"Median over {len(tables)} model(s){' randnetw' if randnetw else ''}, {target}",
                   label="Relative position of the best layer × 10 + 1", limits=(1, 11),
                   stem=f"TYPE=subj-median-argmax-model-median_METRIC={value}_PLOTVAL=rel_pos_{GROUP_MODEL}{suffix}_"
-                       f"{target}")]
+                       f"{target}", missing=[model for model in FIGURE_7_MODELS if model not in tables])]
 
 
 def _merged_histograms(pooled: dict[str, tuple[ModelResults, list[np.ndarray]]], targets: tuple[str, ...], randnetw: bool

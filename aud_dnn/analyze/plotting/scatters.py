@@ -147,14 +147,15 @@ def component_seed_scatter(data: ComponentScores, pairs: Sequence[tuple[str, str
 
 
 def region_scatter(data: RegionPositions, x: str, y: str, *, palette: str = "paper", annotate: bool = False,
-                   suffix: str = "") -> Drawing:
+                   narrow: bool = True, suffix: str = "") -> Drawing:
     """Relative best-layer position in two regions, one point per model (Figure 7, regression).
 
-    Limits are 0.1 to 0.9 for the published selection of trained models, otherwise -0.02 to 1.02.
+    Limits are -0.02 to 1.02; with ``narrow`` (the published selection of models) they are 0.1 to 0.9 for trained models,
+    unless that would hide a point.
     """
     table = data.pair(x, y)
     means = table[["primary_mean", "non_primary_mean"]].to_numpy()
-    narrow = not data.randnetw and means.min() >= 0.1 and means.max() <= 0.9
+    narrow = narrow and not data.randnetw and means.min() >= 0.1 and means.max() <= 0.9
     styles = [model_styles(table.index, palette)[model] for model in table.index]
     with paper_style():
         figure = new_figure(10, 5)
@@ -222,7 +223,7 @@ def component_pair_scatter(data: ComponentScores, x: str, y: str, order: Sequenc
 def value_scatter(table: pd.DataFrame, x: str, y: str, models: Sequence[str], *, stem: str, labels: tuple[str, str],
                   title: str, limits: Limits, palette: str = "paper", identity: bool = True,
                   size: tuple[float, float] = (8, 8), xerr: str | None = None, yerr: str | None = None,
-                  missing: Sequence[str] = (), notes: Sequence[str] = ()) -> Drawing | None:
+                  wanted: Sequence[str] = (), notes: Sequence[str] = ()) -> Drawing | None:
     """Two columns of a table against each other, one point per row coloured by its model (consistency, dimensionality).
 
     Parameters
@@ -233,6 +234,8 @@ def value_scatter(table: pd.DataFrame, x: str, y: str, models: Sequence[str], *,
         Columns.
     models : sequence of str
         The model of each row.
+    wanted : sequence of str
+        The models that belong in the figure; those without a point are named below it.
     stem, labels, title, limits, identity, size : see the figures that use this
 
     Returns
@@ -262,5 +265,5 @@ def value_scatter(table: pd.DataFrame, x: str, y: str, models: Sequence[str], *,
         if r == r:
             ax.text(0.97, 0.03, f"$R^2$={r**2:.2f}", transform=ax.transAxes, ha="right", va="bottom", fontsize=16)
         legend_right(ax, [display_name(model) for model in unique], [styles[model] for model in unique], size=9)
-        mark_incomplete(figure, missing, notes=notes)
+        mark_incomplete(figure, [model for model in wanted if model not in unique], notes=notes)
     return Drawing(figure, stem, table.assign(r=r, r2=r**2, p=p, n=n))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
@@ -24,7 +24,7 @@ def _colors(palette: str) -> mpl.colors.Colormap:
 
 
 def flat_map(table: pd.DataFrame, column: str, *, title: str, label: str, limits: tuple[float, float], stem: str,
-             palette: str = "paper", notes: tuple[str, ...] = ()) -> Drawing:
+             palette: str = "paper", missing: Sequence[str] = (), notes: Sequence[str] = ()) -> Drawing:
     """One picture per hemisphere on the voxel grid; white where there is no voxel.
 
     Parameters
@@ -34,6 +34,8 @@ def flat_map(table: pd.DataFrame, column: str, *, title: str, label: str, limits
     column, title, label, stem : str
     limits : (low, high)
         Of the colour scale.
+    missing : sequence of str
+        Models that a map over models lacks.
     """
     with paper_style():
         figure = new_figure(9, 4)
@@ -52,12 +54,12 @@ def flat_map(table: pd.DataFrame, column: str, *, title: str, label: str, limits
             ax.set(xlabel="x on the flat map", ylabel="y on the flat map" if hemi == HEMISPHERES[0] else "")
         figure.suptitle(title, fontsize=12)
         figure.colorbar(image, ax=axes, label=label, shrink=0.8)
-        mark_incomplete(figure, (), notes=notes)
+        mark_incomplete(figure, missing, notes=notes)
     return Drawing(figure, stem, table.set_index("coord_id"))
 
 
 def surface_map(table: pd.DataFrame, column: str, vertices: Mapping[str, FlatVertices], *, title: str, label: str,
-                limits: tuple[float, float], stem: str, palette: str = "paper") -> Drawing:
+                limits: tuple[float, float], stem: str, palette: str = "paper", missing: Sequence[str] = ()) -> Drawing:
     """The same on the inflated fsaverage surface, lateral view; needs nilearn (``pip install auditory-brain-dnn[surface]``).
 
     Parameters
@@ -86,6 +88,7 @@ def surface_map(table: pd.DataFrame, column: str, vertices: Mapping[str, FlatVer
         scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(*limits), _colors(palette))
         figure.colorbar(scale, ax=figure.axes, label=label, shrink=0.7)
         figure.suptitle(title, fontsize=12)
+        mark_incomplete(figure, missing)
     return Drawing(figure, stem, table.set_index("coord_id"), formats=("png",))
 
 
