@@ -14,7 +14,7 @@ from aud_dnn.findings import Finding, count, first, repeated_rows
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import BASELINE_MODEL, MODELS, h5_key, pickle_key
 from aud_dnn.safe_pickle import load_pickle
-from aud_dnn.utils import LAYER_LIST_KEY, SOUND_IDS_KEY, Stimuli, open_activations, rows_in_order
+from aud_dnn.utils import LAYER_LIST_KEY, SOUND_IDS_KEY, Stimuli, models_on_disk, open_activations, rows_in_order
 
 
 def inspect_layer(array: np.ndarray, ids: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -48,7 +48,7 @@ def check_model(paths: ProjectPaths, model: str, stimuli: Stimuli, *, required: 
     folder = paths.model_activations(model)
     findings: list[Finding] = []
     if not folder.is_dir():
-        return [Finding(model, "not here", (f"{folder} is missing",))]
+        return [Finding(model, "not here", (f"{folder} is missing. Present: {', '.join(models_on_disk(paths)) or 'none'}",))]
     known, shapes = set(), {}
     for randnetw in (False, True):
         suffix = "_randnetw" if randnetw else ""

@@ -10,6 +10,7 @@ import contextlib
 import datetime
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -172,7 +173,7 @@ def carried_archive(source: Source, folder: Path) -> Path:
 def check_model_names(names: Sequence[str]) -> None:
     """Refuse names in ``--only`` that no archive can hold, before a long download."""
     for name in names:
-        if not any(name.startswith(model) for model in MODELS):  # also Seed2, SL10 and other variants
+        if re.sub(r"SL\d+$", "", name) not in MODELS:  # SL01, SL10: the same network at another sound level
             raise unknown_name("model in --only", name, MODELS)
 
 

@@ -350,7 +350,7 @@ class RegressionResult:
                                "--overwrite.")
 
 
-def read_result(folder: Path) -> RegressionResult:
+def read_result(folder: str | Path) -> RegressionResult:
     """Read one result, ours or the authors'.
 
     Raises
@@ -360,6 +360,7 @@ def read_result(folder: Path) -> RegressionResult:
     DamagedFileError
         A file cannot be read.
     """
+    folder = Path(folder)
     if (folder / PROVENANCE_FILE).is_file() and is_complete(folder):
         provenance = _read_provenance(folder)
         return RegressionResult(folder, read_table(folder), _read_dataset(folder / SCORES_FILE), provenance)

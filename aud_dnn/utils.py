@@ -455,8 +455,8 @@ def open_activations(paths: ProjectPaths, model: str, stimuli: Stimuli, *, randn
         raise MissingDataError(f"{BASELINE_MODEL} has no permuted version; use --randnetw False "
                                "(the analyses that need one use its trained features).")
     what = "permuted (randnetw) activations" if randnetw else "activations"
-    raise MissingDataError(f"{folder} holds no {what} of {model}: neither {path.name} nor <sound id>{ending}. "
-                           f"{GET_ACTIVATIONS}")
+    remedy = GET_ACTIVATIONS if model in MODELS else "Write them in one of the two formats (see model-actv/README.md)."
+    raise MissingDataError(f"{folder} holds no {what} of {model}: neither {path.name} nor <sound id>{ending}. {remedy}")
 
 
 def _raise_unknown_model(paths: ProjectPaths, model: str) -> None:

@@ -183,6 +183,13 @@ def test_own_model_is_scored_under_any_name(small: Path, capsys: pytest.CaptureF
         assert read_result(folder_of(small, "mymodel", layer, "B2021")).table.shape[0] == 600
 
 
+def test_no_download_is_proposed_for_an_own_model(small: Path) -> None:
+    roots.own(small / "model-actv/mymodel/natsound_activations.h5")
+    with pytest.raises(InputError, match=r"no permuted.*of mymodel.*natsound_activations_randnetw.h5.*README") as caught:
+        main(["--root", str(small), "--source_model", "mymodel", "--source_layer", "all", "--randnetw", "True"])
+    assert "download_files" not in str(caught.value)
+
+
 def test_layer_names_with_slashes_have_folders_of_their_own(small: Path) -> None:
     rng = np.random.default_rng(0)
     layers = {"block/1": rng.standard_normal((165, 8)), "block--1": rng.standard_normal((165, 8))}

@@ -133,6 +133,8 @@ def test_only_some_models(fetch, tmp_path, server):
 
 @pytest.mark.parametrize("arguments, words", [
     (["--get_model_actv", "True", "--only", "Kell2018wrd"], "Did you mean Kell2018wor"),
+    (["--get_model_actv", "True", "--only", "ASTT"], "Unknown model in --only: 'ASTT'. Did you mean AST"),
+    (["--get_model_actv", "True", "--only", "VGGishSL10"], "model in model_actv.tar: 'VGGishSL10'"),
     (["--get_model_actv", "True", "--only", "VGGish"], "model in model_actv.tar: 'VGGish'.*Known: DCASE2020"),
     (["--only", "AST"], "add --get_model_actv True"),
     (["--get_data", "False"], "Nothing to download"),

@@ -64,7 +64,7 @@ def written(folder: Path, **more: object) -> Path:
 # --- round trip -------------------------------------------------------------------------------------------------------
 
 def test_scores_come_back_exactly(tmp_path: Path) -> None:
-    result = read_result(written(tmp_path / "one"))
+    result = read_result(str(written(tmp_path / "one")))    # a path as text works as well
     scores = made_scores()
     assert set(result.scores.data_vars) == {field.name for field in fields(LayerScores)}
     for field in fields(LayerScores):
