@@ -1,4 +1,4 @@
-# make demo   makes the environment and the demo data, scores two models and the baseline, prints a table
+# make demo   makes the environment and the demo data, turns its sounds into activations, scores the models, prints a table
 # make test   makes the environment and runs the tests
 # Both need Python 3.10 to 3.13 and make, nothing else.
 
@@ -28,6 +28,16 @@ demo: $(VENV)/.installed
 	$(BIN)/python aud_dnn/AUD_main.py --root $(DEMO) --source_model Kell2018word --source_layer all --target all
 	$(BIN)/python aud_dnn/AUD_main.py --root $(DEMO) --source_model Kell2018word --source_layer all --target all --randnetw True
 	$(BIN)/python aud_dnn/AUD_main.py --root $(DEMO) --source_model spectemp --source_layer all --target all
+	$(BIN)/python aud_dnn/extract_activations.py --root $(DEMO) --model spectemp --name spectemp_sounds
+	$(BIN)/python aud_dnn/AUD_main.py --root $(DEMO) --source_model spectemp_sounds --source_layer avgpool --target all
+	@if $(BIN)/python -c 'import torch' 2>/dev/null; then set -ex; \
+	for permuted in False True; do \
+	$(BIN)/python aud_dnn/extract_activations.py --root $(DEMO) --model aud_dnn.extract.example:build --name smallnet \
+		--randnetw $$permuted; \
+	$(BIN)/python aud_dnn/AUD_main.py --root $(DEMO) --source_model smallnet --source_layer all --target all \
+		--randnetw $$permuted; \
+	done; \
+	else echo "No PyTorch in $(VENV): the small network is left out ($(BIN)/python -m pip install '.[extract]' brings it)."; fi
 	$(BIN)/python aud_dnn/analyze/rsa_matrix_calculation_all_models.py --root $(DEMO) --models Kell2018word spectemp \
 		--target NH2015 --roi All --model_pages False
 	$(BIN)/python -m aud_dnn.demo.report --root $(DEMO)

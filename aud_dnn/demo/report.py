@@ -13,9 +13,12 @@ from aud_dnn.demo.truth import NETWORK
 from aud_dnn.files import require_file
 from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.resources import BASELINE_MODEL, MODELS, ROIS, TARGETS, VOXEL_TARGETS
-from aud_dnn.results import read_table, result_folder
+from aud_dnn.results import is_complete, read_table, result_folder
 
 FIGURE = "demo_overview"
+EXTRACTED = {"spectemp_sounds": ("avgpool",), "smallnet": ("filters", "patterns", "combinations")}
+"""Names under which ``make demo`` stores what it extracts from the sounds, and the layers that it scores."""
+
 RSA_FIGURE = "ALL_MODELS_NH2015_Trained_Human-ModelRSA"
 
 
@@ -42,6 +45,19 @@ def score_summary(paths: ProjectPaths) -> pd.DataFrame:
     for target in TARGETS:
         summary.loc[f"({BASELINE_MODEL})", (target, "trained")] = layer_scores(paths, BASELINE_MODEL, target, False).iloc[0]
     return summary
+
+
+def extracted_scores(paths: ProjectPaths) -> pd.DataFrame:
+    """Median scores of what was extracted from the demo's sounds; the small network only where it was run to its end."""
+    rows = {}
+    for model, layers in EXTRACTED.items():
+        for layer in layers:
+            for randnetw in (False, True):
+                row = {target: result_folder(paths, model, layer, target, randnetw) for target in TARGETS}
+                if all(is_complete(folder) for folder in row.values()):
+                    rows[model, layer, "permuted" if randnetw else "as it is"] = {
+                        target: float(read_table(folder)[_score_column(target)].median()) for target, folder in row.items()}
+    return pd.DataFrame(rows, index=list(TARGETS)).T
 
 
 def best_layers(paths: ProjectPaths) -> pd.DataFrame:
@@ -99,6 +115,10 @@ def main(argv: list[str] | None = None) -> int:
     paths = find_root(parser.parse_args(argv).root)
     print("Median noise-corrected R2 over voxels (NH2015, B2021), median R2 over components (NH2015comp):\n")
     print(score_summary(paths).to_string(float_format="{:.2f}".format, na_rep=""))
+    extracted = extracted_scores(paths)
+    if len(extracted):
+        print("\nExtracted from the demo's sounds (the small network's weights are random, not learned):\n")
+        print(extracted.to_string(float_format="{:.2f}".format))
     print("\nBest layer of the trained network, planted and found:\n")
     print(best_layers(paths).to_string())
     print(f"\nFigure: {plot_overview(paths)}")
