@@ -7,6 +7,7 @@ published with Tuckute et al. (2023); see ``docs/data.md``.
 from __future__ import annotations
 
 import difflib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -295,7 +296,7 @@ def models_on_disk(paths: ProjectPaths) -> list[str]:
     return [model for model in MODELS if model in found] + sorted(found - set(MODELS))
 
 
-class Activations:
+class Activations(ABC):
     """The activations of one model in one condition.
 
     Made by :func:`open_activations`. ``layers`` are the layers asked for; :meth:`read` and :meth:`items` give arrays of
@@ -316,11 +317,12 @@ class Activations:
 
     def items(self) -> Iterator[tuple[str, np.ndarray]]:
         """Layer after layer, each read when it is asked for."""
-        raise NotImplementedError
+        for layer in self.layers:
+            yield layer, self.read(layer)
 
+    @abstractmethod
     def read(self, layer: str) -> np.ndarray:
         """One layer."""
-        raise NotImplementedError
 
     def _checked(self, array: np.ndarray, layer: str, where: str) -> np.ndarray:
         if array.shape[1] == 0:
@@ -340,10 +342,6 @@ class _H5Activations(Activations):
         self._path = path
         self._rows = rows
 
-    def items(self) -> Iterator[tuple[str, np.ndarray]]:
-        for layer in self.layers:
-            yield layer, self.read(layer)
-
     def read(self, layer: str) -> np.ndarray:
         with open_h5(self._path) as file:
             dataset = h5_dataset(file, self._keys[layer])
@@ -362,10 +360,6 @@ class _PickledActivations(Activations):
         super().__init__(model, randnetw, keys, stimuli)
         self._files = files         # in stimulus order
         self._arrays: dict[str, np.ndarray] | None = None
-
-    def items(self) -> Iterator[tuple[str, np.ndarray]]:
-        for layer in self.layers:
-            yield layer, self.read(layer)
 
     def read(self, layer: str) -> np.ndarray:
         if self._arrays is None:
