@@ -92,7 +92,12 @@ def test_unit_that_only_one_training_sound_drives() -> None:
 @given(seed=st.integers(0, 2**32 - 1), n_units=st.sampled_from([1, 5, 19, 20, 21, 40, 200]),
        log_scale=st.integers(-8, 8), log_y=st.integers(-8, 8), float32=st.booleans())
 def test_predictions_equal_scikit_learn(seed: int, n_units: int, log_scale: int, log_y: int, float32: bool) -> None:
-    """Within 1e-8 of the predictions' scale, wherever the best alpha is better than the others by 1e-9 (no plateau)."""
+    """Alphas of RidgeCV wherever the best is better than the others by 1e-6 (no plateau); predictions of Ridge to 1e-8.
+
+    Predictions are compared with ``Ridge(solver="svd")`` at that alpha: RidgeCV solves by way of the Gram matrix, which
+    squares the condition number and moves its own predictions by up to some 1e-7 when there are about as many units as
+    sounds.
+    """
     rng = np.random.default_rng(seed)
     train, test = split_masks(34, 20, rng)
     X = (rng.standard_normal((34, n_units)) + rng.standard_normal(n_units)) * 10.0**log_scale
@@ -105,10 +110,11 @@ def test_predictions_equal_scikit_learn(seed: int, n_units: int, log_scale: int,
     z = project(split, centred[train])
     chosen = select_alphas(split, z[:, None]).index[0]
     mse = np.sort(leave_one_out_mse(split, z), axis=0)
-    clear = mse[1] > mse[0] * (1 + 1e-9)
+    clear = mse[1] > mse[0] * (1 + 1e-6)
     X64 = X.astype(np.float64)
     reference = RidgeCV(alphas=alphas, alpha_per_target=True).fit(X64[train] - X64[train].mean(axis=0), centred[train])
-    expected = reference.predict(X64[test] - X64[train].mean(axis=0))
+    exact = Ridge(alpha=alphas[chosen], solver="svd").fit(X64[train] - X64[train].mean(axis=0), centred[train])
+    expected = exact.predict(X64[test] - X64[train].mean(axis=0))
     np.testing.assert_array_equal(alphas[chosen][clear], np.asarray(reference.alpha_)[clear])
     scale = np.abs(expected).max()
     np.testing.assert_allclose(predict(split, z, chosen)[:, clear], expected[:, clear], atol=1e-8 * scale, rtol=0)
