@@ -1,6 +1,6 @@
 """Open the file formats of the published data without trusting what is in them.
 
-One function per format; pickles have a module of their own (:mod:`aud_dnn.safe_pickle`). Every function checks that what a
+One function per format; pickles have a package of their own (:mod:`aud_dnn.pickles`). Every function checks that what a
 file *says* it holds fits into the bytes that it *has* before anything is allocated, refuses content that could run code or
 reach other files, and turns a damaged file into an error that names it.
 """

@@ -27,8 +27,8 @@ from aud_dnn.files import (
     require_file,
 )
 from aud_dnn.paths import ProjectPaths
+from aud_dnn.pickles.safe_pickle import load_pickle
 from aud_dnn.resources import BASELINE_MODEL, COMPONENTS, MODELS, TARGETS, h5_key, pickle_key
-from aud_dnn.safe_pickle import load_pickle
 from aud_dnn.splits import N_SOUNDS
 
 if TYPE_CHECKING:

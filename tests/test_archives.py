@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from aud_dnn import archives
-from aud_dnn.archives import ArchiveError, Limits, checked_name, unpack
+from aud_dnn.download import archives
+from aud_dnn.download.archives import ArchiveError, Limits, checked_name, unpack
 from aud_dnn.errors import InputError
 
 LIMITS = Limits(n_members=200, n_bytes=1_000_000)

@@ -10,15 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aud_dnn import rsa_run, rsa_workers
 from aud_dnn.analyze.rsa_matrix_calculation_all_models import main
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.resources import MODELS, ROIS
-from aud_dnn.rsa_legacy import ALL_VOXELS_FILE, BEST_LAYER_FILE, read_published_rsa
-from aud_dnn.rsa_results import analysis_path, model_part_path, neural_part_path, read_analysis, read_part, score_part_path
-from aud_dnn.rsa_run import run_rsa
-from aud_dnn.rsa_tables import all_tables, comparison_table, model_errors, position_test_table
+from aud_dnn.rsa import run as rsa_run
+from aud_dnn.rsa import workers as rsa_workers
+from aud_dnn.rsa.published import ALL_VOXELS_FILE, BEST_LAYER_FILE, read_published_rsa
+from aud_dnn.rsa.results import analysis_path, model_part_path, neural_part_path, read_analysis, read_part, score_part_path
+from aud_dnn.rsa.run import run_rsa
+from aud_dnn.rsa.tables import all_tables, comparison_table, model_errors, position_test_table
 
 
 @pytest.fixture(scope="module")

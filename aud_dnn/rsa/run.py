@@ -23,8 +23,8 @@ from tqdm.auto import tqdm
 from aud_dnn.errors import InputError, MissingDataError, unknown_name
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import BASELINE_MODEL, MODELS, SOUND_CATEGORIES, VOXEL_TARGETS
-from aud_dnn.rsa_analysis import Vectors, category_order, neural_side
-from aud_dnn.rsa_results import (
+from aud_dnn.rsa.analysis import Vectors, category_order, neural_side
+from aud_dnn.rsa.results import (
     ALL_VOXELS,
     CONDITIONS,
     ROI_CHOICES,
@@ -39,7 +39,7 @@ from aud_dnn.rsa_results import (
     write_analysis,
     write_part,
 )
-from aud_dnn.rsa_workers import (
+from aud_dnn.rsa.workers import (
     Remarks,
     Shared,
     Tasks,
