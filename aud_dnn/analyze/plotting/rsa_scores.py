@@ -119,10 +119,12 @@ def clean_speech_bars(dataset: xr.Dataset, condition: str, *, statistics: str = 
     if len(comparisons):
         rows = comparisons[comparisons["condition"] == condition]
         column = "p_published" if statistics == "published" else "p_sign_flip"
+        smallest = 1 / int(rows["n_resamples"].iloc[0]) if len(rows) else 1     # the published p may be 0 of so many
         test = ("bootstrap of the clean model's participants" if statistics == "published"
                 else "paired sign-flip test over participants")
         notes = [f"Noise-trained above clean-trained, one-sided, {test}:",
-                 "; ".join(f"{display_name(row.model_a)} {format_p(getattr(row, column))}" for row in rows.itertuples())]
+                 "; ".join(f"{display_name(row.model_a)} {format_p(getattr(row, column), floor=smallest)}"
+                           for row in rows.itertuples())]
     layout = BarLayout(centers=GROUPED_CENTERS, hatch_clean=True, label_size=12)
     return rsa_bars(dataset, condition, FIGURE_8_MODELS, prefix="FIG8_CleanSpeechModels_", order=FIGURE_8_MODELS,
                     layout=layout, statistics=statistics, palette=palette, participants=participants, notes=notes)
@@ -230,7 +232,8 @@ def position_scatter(datasets: Mapping[tuple[str, str], xr.Dataset], target: str
                 p = row["p_asymptotic" if published else "p_exact"]
                 effects = (f"\nrank-biserial {row['rank_biserial']:.2f}, CLES {row['cles']:.2f}, d {row['cohens_d']:.2f}"
                            if np.isfinite(row["rank_biserial"]) else "")
-                ax.set_title(f"{roi}: Wilcoxon {row['w']:g}, p-value: {p:.5f}{effects}", fontsize=9)
+                value = f"p={p:.5f}" if p >= 1e-5 else format_p(p)      # five decimals as published
+                ax.set_title(f"{roi}: Wilcoxon {row['w']:g}, {value}{effects}", fontsize=9)
         figure.suptitle(title, y=1.04, fontsize=12)
         figure.legend(handles=[Patch(color=styles[model].color, label=display_name(model)) for model in shown],
                       loc="center left", bbox_to_anchor=(0.92, 0.5), frameon=False, fontsize=9,
