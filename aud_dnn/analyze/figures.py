@@ -6,6 +6,7 @@ Figure panels that come from the RSA are drawn by :mod:`aud_dnn.analyze.plotting
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -94,6 +95,12 @@ class FigureOptions:
         chosen = [model for model in (*published, *self.own_models) if model != BASELINE_MODEL]
         return list(dict.fromkeys(chosen)) + ([BASELINE_MODEL] if baseline else [])
 
+    @classmethod
+    def from_arguments(cls, arguments: argparse.Namespace) -> FigureOptions:
+        """What a script's flags say (:mod:`aud_dnn.arguments`)."""
+        return cls(own_models=tuple(arguments.models), palette=arguments.palette, targets=tuple(arguments.target),
+                   conditions=tuple(name == "permuted" for name in dict.fromkeys(arguments.condition)))
+
 
 def _none_of(models: Sequence[str], target: str, randnetw: bool) -> str:
     return (f"Not drawn: no model of this figure has {'permuted' if randnetw else 'trained'} results on {target} "
@@ -120,13 +127,16 @@ def figure_2(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawi
             order = PERFORMANCE_ORDER[target] if randnetw else None
             drawings.append(model_bars(data, order, palette=options.palette, participants=options.participants))
     for target in options.targets:
-        drawings += _seed_figures(paths, options, target, SEED_PAIRS, drawings.notes, clean=False)
+        drawings += seed_figures(paths, options, target, SEED_PAIRS, drawings.notes, clean=False)
     return drawings
 
 
-def _seed_figures(paths: ProjectPaths, options: FigureOptions, target: str, pairs: Sequence[tuple[str, str]],
-                  notes: list[str], *, clean: bool) -> list[Drawing]:
-    """The published limits are for the published models: 0.6 to 0.8 on NH2015, 0.4 to 0.8 elsewhere, 0 to 0.6 permuted."""
+def seed_figures(paths: ProjectPaths, options: FigureOptions, target: str, pairs: Sequence[tuple[str, str]],
+                 notes: list[str], *, clean: bool) -> list[Drawing]:
+    """First against second training run by regression; what cannot be drawn is added to ``notes``.
+
+    The published limits are for the published models: 0.6 to 0.8 on NH2015, 0.4 to 0.8 elsewhere, 0 to 0.6 permuted.
+    """
     drawings = []
     for randnetw in options.conditions:
         models = [model for pair in pairs for model in pair]
@@ -309,7 +319,7 @@ def figure_8(paths: ProjectPaths, options: FigureOptions | None = None, *, group
                 continue
             drawings.append(model_bars(data, FIGURE_8_MODELS, layout=layout, suffix="_word-speaker-clean-models",
                                        palette=options.palette, participants=options.participants))
-        drawings += _seed_figures(paths, options, target, CLEAN_SEED_PAIRS, drawings.notes, clean=True)
+        drawings += seed_figures(paths, options, target, CLEAN_SEED_PAIRS, drawings.notes, clean=True)
     return drawings
 
 

@@ -54,7 +54,6 @@ from aud_dnn.rsa.workers import (
 from aud_dnn.splits import published_splits
 from aud_dnn.utils import GET_ACTIVATIONS, Stimuli, Target, load_stimuli, load_target, open_activations
 
-
 _ORIGIN = ("neural_digest", "responses_sha256")
 """Attributes of a dataset that say which neural data it came from; files of earlier versions lack the second."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MultipleLocator
 
 from aud_dnn import stats
 from aud_dnn.aggregate.across_models import AcrossModels, ComponentScores, RegionPositions
@@ -31,11 +32,15 @@ from aud_dnn.resources import COMPONENTS, MODELS
 
 @dataclass(frozen=True)
 class Limits:
-    """Axis limits of the paper; None leaves them to the data, equal on both axes where ``equal``."""
+    """Axis limits of the paper; None leaves them to the data, equal on both axes where ``equal``.
+
+    ``step`` is the distance of ticks on an axis that has its limits.
+    """
 
     x: tuple[float, float] | None = None
     y: tuple[float, float] | None = None
     equal: bool = True
+    step: float | None = None
 
     def apply(self, ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
         """Set them; limits that would hide a point are given up for automatic ones."""
@@ -47,6 +52,9 @@ class Limits:
             low = min(ax.get_xlim()[0], ax.get_ylim()[0])
             high = max(ax.get_xlim()[1], ax.get_ylim()[1])
             chosen = {"xlim": (low, high), "ylim": (low, high)}
+        elif self.step is not None:
+            for name in chosen:
+                getattr(ax, f"{name[0]}axis").set_major_locator(MultipleLocator(self.step))
         ax.set(**chosen)
 
 
@@ -223,7 +231,8 @@ def component_pair_scatter(data: ComponentScores, x: str, y: str, order: Sequenc
 def value_scatter(table: pd.DataFrame, x: str, y: str, models: Sequence[str], *, stem: str, labels: tuple[str, str],
                   title: str, limits: Limits, palette: str = "paper", identity: bool = True,
                   size: tuple[float, float] = (8, 8), xerr: str | None = None, yerr: str | None = None,
-                  wanted: Sequence[str] = (), notes: Sequence[str] = ()) -> Drawing | None:
+                  wanted: Sequence[str] = (), notes: Sequence[str] = (), text_at: tuple[float, float] | None = None,
+                  corner_size: float = 16) -> Drawing | None:
     """Two columns of a table against each other, one point per row coloured by its model (consistency, dimensionality).
 
     Parameters
@@ -236,6 +245,12 @@ def value_scatter(table: pd.DataFrame, x: str, y: str, models: Sequence[str], *,
         The model of each row.
     wanted : sequence of str
         The models that belong in the figure; those without a point are named below it.
+    notes : sequence of str
+        Further lines below it.
+    text_at : (float, float), optional
+        Write r² and p here (in parts of the axes) and not in the title and the lower right corner.
+    corner_size : float
+        Points of the text in the corner.
     stem, labels, title, limits, identity, size : see the figures that use this
 
     Returns
@@ -261,9 +276,46 @@ def value_scatter(table: pd.DataFrame, x: str, y: str, models: Sequence[str], *,
             identity_line(ax)
         ax.set_box_aspect(1)
         ax.set(xlabel=labels[0], ylabel=labels[1])
-        ax.set_title(f"{title}\n{correlation_text(*points, decimals=3)}, n={n}", fontsize=12)
-        if r == r:
-            ax.text(0.97, 0.03, f"$R^2$={r**2:.2f}", transform=ax.transAxes, ha="right", va="bottom", fontsize=16)
+        said = correlation_text(*points, decimals=3)
+        if text_at:
+            ax.set_title(f"{title}, n={n}", fontsize=12)
+            ax.text(*text_at, said, transform=ax.transAxes, fontsize=10)
+        else:
+            ax.set_title(f"{title}\n{said}, n={n}", fontsize=12)
+            if r == r:
+                ax.text(0.97, 0.03, f"$R^2$={r**2:.2f}", transform=ax.transAxes, ha="right", va="bottom",
+                        fontsize=corner_size)
         legend_right(ax, [display_name(model) for model in unique], [styles[model] for model in unique], size=9)
         mark_incomplete(figure, [model for model in wanted if model not in unique], notes=notes)
     return Drawing(figure, stem, table.assign(r=r, r2=r**2, p=p, n=n))
+
+
+def correlation_matrix(table: pd.DataFrame, labels: Mapping[str, str], *, stem: str, title: str,
+                       missing: Sequence[str] = (), notes: Sequence[str] = ()) -> Drawing:
+    """Correlations between columns as coloured squares, from -1 (red) to 1 (blue), with the number in each.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Square; NaN stays empty.
+    labels : mapping of column to label
+    stem, title : str
+    missing, notes : sequences of str
+        For the lines below the figure.
+    """
+    names = [labels.get(column, column) for column in table]
+    with paper_style():
+        figure = new_figure(3 + 0.8 * len(names), 2 + 0.8 * len(names))
+        ax = figure.add_subplot()
+        image = ax.imshow(table.to_numpy(), cmap="RdBu", vmin=-1, vmax=1)
+        for row, values in enumerate(table.to_numpy()):
+            for column, value in enumerate(values):
+                ax.text(column, row, "–" if value != value else f"{value:.2f}", ha="center", va="center", fontsize=10,
+                        color="white" if abs(value) > 0.7 else "black")
+        ax.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor", fontsize=10)
+        ax.set_yticks(range(len(names)), names, fontsize=10)
+        ax.set_title(title, fontsize=12)
+        ax.spines[:].set_visible(False)
+        figure.colorbar(image, ax=ax, label="Pearson r", shrink=0.8)
+        mark_incomplete(figure, missing, notes=notes)
+    return Drawing(figure, stem, table)

@@ -267,6 +267,11 @@ class Drawings(list[Drawing]):
         """Write all of them below ``folder``."""
         return [path for drawing in self for path in drawing.save(folder, formats)]
 
+    def report(self, folder: Path, formats: Sequence[str] | None = None) -> str:
+        """Write all of them below ``folder`` and say how many there were and what was left out."""
+        lines = [f"{len(self)} drawing(s), {len(self.save(folder, formats))} files in {folder}"]
+        return "\n  ".join([*lines, *self.notes])
+
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
