@@ -47,7 +47,8 @@ def add_methods(parser: argparse._ActionsContainer) -> None:
                         metavar="METHOD", help="regression, RSA or both (default: both)")
 
 
-def add_choices(parser: argparse._ActionsContainer, flag: str, known: Sequence[str], default: Sequence[str], help: str) -> None:
+def add_choices(parser: argparse._ActionsContainer, flag: str, known: Sequence[str], default: Sequence[str], help: str
+                ) -> None:
     """Add a flag that takes some of a few known words."""
     shown = "all" if list(default) == list(known) else " ".join(default)
     parser.add_argument(flag, nargs="+", default=list(default), choices=known, metavar=flag.strip("-").upper().rstrip("S"),

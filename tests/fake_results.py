@@ -135,8 +135,9 @@ def _fake_rsa_part(model: str, layers: tuple[str, ...], n_participants: int, con
                  "best_layer_position": best_layer_position(all_sounds)}, {})
 
 
-def write_fake_rsa(paths: ProjectPaths, models: dict[str, tuple[str, ...]], targets: tuple[str, ...] = ("NH2015", "B2021"), *,
-                   rois: tuple[str, ...] = ("All",), responses: str | None = "0" * 64) -> None:
+def write_fake_rsa(paths: ProjectPaths, models: dict[str, tuple[str, ...]],
+                   targets: tuple[str, ...] = ("NH2015", "B2021"), *, rois: tuple[str, ...] = ("All",),
+                   responses: str | None = "0" * 64) -> None:
     """RSA files of some models (name -> layers), trained and permuted, and the dimensionality of their layers."""
     conditions = {model: ("trained",) if model == "spectemp" else CONDITIONS for model in models}
     for target in targets:
@@ -154,8 +155,8 @@ def write_fake_rsa(paths: ProjectPaths, models: dict[str, tuple[str, ...]], targ
     for model, layers in models.items():
         for condition in conditions[model]:
             write_part(model_part_path(paths.rsa_results, model, condition),
-                       {"layers": np.array(layers), "effective_dimensionality": fake_dimensionality(model, layers, condition)},
-                       {"model": model})
+                       {"layers": np.array(layers),
+                        "effective_dimensionality": fake_dimensionality(model, layers, condition)}, {"model": model})
 
 
 def fake_dimensionality(model: str, layers: tuple[str, ...], condition: str) -> np.ndarray:

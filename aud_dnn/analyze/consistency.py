@@ -69,13 +69,13 @@ def model_wise(paths: ProjectPaths, options: FigureOptions | None = None, method
         for randnetw in options.conditions:
             table = _joined(means[x_target, randnetw], means[y_target, randnetw], VOXEL_TARGETS, randnetw)
             stem = (f"across-models_{x_target}-vs-{y_target}{_suffix(randnetw)}_scatter_{method}_roi-None_"
-                    f"{VALUE[x_target]}_mean")
+                    f"{scores.model_value(method, x_target)}_mean")
             _add_data_sets(drawings, paths, table, method, randnetw, stem, "Models", models, limits, options)
         for target in options.targets:
             table = _joined(means[target, False], means[target, True], ("trained", "permuted"), True)
             notes = scores.version_notes(paths, models, [(method, target, False), (method, target, True)])
             _add(drawings, table, ("trained", "permuted"), f"permuted-vs-trained-scatter_{method}_{target}_"
-                 f"{VALUE[target]}_mean", f"{method}, {target}",
+                 f"{scores.model_value(method, target)}_mean", f"{method}, {target}",
                  (f"{LABELS[method]}, trained", f"{LABELS[method]}, permuted"),
                  Limits((0, _NARROW_HIGH), (0, _NARROW_HIGH), step=_STEP), options,
                  f"{method}: permuted against trained on {target}", _with(models, True), notes, size=(5, 5),

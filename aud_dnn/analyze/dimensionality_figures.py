@@ -23,6 +23,7 @@ from aud_dnn.rsa.results import CONDITIONS
 ARCHITECTURES = {name: tuple(model for model in ALL_SEED1_MODELS if model.startswith(name))
                  for name in ("Kell2018", "ResNet50")}
 """The seven networks of each in-house architecture: five tasks and two trained on clean speech."""
+ARCHITECTURE_NAMES = {"Kell2018": "CochCNN9", "ResNet50": "CochResNet50"}
 
 LABELS = {"dimensionality_trained": "Effective dimensionality (trained model)",
           "dimensionality_permuted": "Effective dimensionality (permuted network)"}
@@ -32,7 +33,7 @@ _AXES = {"regression": ((-1, 70), (-0.015, 1)), "RSA": ((-1, 130), (-0.015, 0.8)
 
 @dataclass(frozen=True)
 class LayerTable:
-    """Dimensionality and score of every layer of some models (:func:`~aud_dnn.analyze.layer_scores.dimensionality_scores`).
+    """Dimensionality and score of every layer of some models, from :func:`.layer_scores.dimensionality_scores`.
 
     Attributes
     ----------
@@ -67,8 +68,9 @@ class LayerTable:
         score = SCORE_LABELS[self.method]
         return {**LABELS, "score_trained": f"{score} (trained model)", "score_permuted": f"{score} (permuted network)"}
 
-    def name(self, condition: str) -> str:
-        return f"{self.method}, {self.target}, {condition}{self.suffix.replace('_', ', ')}"
+    def name(self, *words: str) -> str:
+        architecture = [ARCHITECTURE_NAMES[self.suffix[1:]]] if self.suffix else []
+        return ", ".join([self.method, self.target, *words, *architecture])
 
 
 def layer_tables(paths: ProjectPaths, options: FigureOptions | None = None, methods: Sequence[str] = METHODS
@@ -103,8 +105,9 @@ def dimensionality_figures(paths: ProjectPaths, options: FigureOptions | None = 
     limits : sequence of str
         ``paper``: the published limits; ``automatic``: those of the data.
     analyses : sequence of str
-        ``scatters``; and, not in the paper: ``correlations`` (between all columns of the merged table), ``argmax`` (the layer
-        of largest dimensionality against the best predicting one), ``layers`` (dimensionality across the layers of a model).
+        ``scatters``; and, not in the paper: ``correlations`` (between all columns of the merged table), ``argmax`` (the
+        layer of largest dimensionality against the best predicting one), ``layers`` (dimensionality across the layers of a
+        model).
     tables : sequence of LayerTable, optional
         From :func:`layer_tables`, if they are at hand.
     """
@@ -113,6 +116,9 @@ def dimensionality_figures(paths: ProjectPaths, options: FigureOptions | None = 
     conditions = [CONDITIONS[int(randnetw)] for randnetw in options.conditions]
     tables = layer_tables(paths, options, methods) if tables is None else tables
     for item in tables:
+        if item.table.empty:
+            drawings.notes.append(f"Not drawn: {item.name()} (no layer has results).")
+            continue
         for condition in conditions if "scatters" in analyses else ():
             _add(drawings, [_scatter(item, condition, name, options.palette) for name in limits],
                  f"{item.name(condition)} (fewer than two layers with results and dimensionality)")
@@ -143,8 +149,6 @@ def _layer_frame(item: LayerTable, columns: Sequence[str]) -> pd.DataFrame:
 
 def _scatter(item: LayerTable, condition: str, limits: str, palette: str) -> Drawing | None:
     x, y = f"dimensionality_{condition}", f"score_{condition}"
-    if item.table.empty:
-        return None
     table = _layer_frame(item, (x, y))
     models = table.index.get_level_values("source_model")
     fixed = limits == "paper"
@@ -152,8 +156,9 @@ def _scatter(item: LayerTable, condition: str, limits: str, palette: str) -> Dra
             f"{layer_value(item.method, item.target)}_{condition}_vs_ED_{condition}_same_xlim={fixed}_same_ylim={fixed}"
             f"{item.suffix}")
     chosen = Limits(*_AXES[item.method], equal=False) if fixed else Limits(equal=False)
-    return value_scatter(table[[x, y, f"{y}_yerr"]], x, y, models.tolist(), stem=stem, labels=(item.labels[x], item.labels[y]),
-                         title=item.name(condition), limits=chosen, palette=palette, identity=False, notes=item.notes,
+    return value_scatter(table[[x, y, f"{y}_yerr"]], x, y, models.tolist(), stem=stem,
+                         labels=(item.labels[x], item.labels[y]), title=item.name(condition), limits=chosen,
+                         palette=palette, identity=False, notes=item.notes,
                          wanted=_wanted(item, condition), corner_size=24)
 
 
@@ -164,18 +169,19 @@ def _correlations(item: LayerTable) -> Drawing | None:
                          index=columns, dtype=float)
     if not np.isfinite(found.to_numpy()[~np.eye(len(columns), dtype=bool)]).any():
         return None
-    labels = {**item.labels, **{column: f"SEM of {item.labels[column.removesuffix('_yerr')]}" for column in columns
-                                if column.endswith("_yerr")}}
+    score = {"regression": "$R^2$", "RSA": "RSA"}[item.method]
+    names = {"dimensionality": "ED", "score": score, "yerr": f"SEM of {score}"}
+    labels = [f"{names[column.split('_')[-1] if column.endswith('_yerr') else column.split('_')[0]]}, {column.split('_')[1]}"
+              for column in columns]
     present = set(item.table["source_model"])
-    return correlation_matrix(found, labels, stem=f"corr_{item.stem}", title=item.name("Pearson r over layers"),
+    return correlation_matrix(found, labels, stem=f"corr_{item.stem}",
+                              title=f"Effective dimensionality (ED) and score of layers\n{item.name()}",
                               missing=[model for model in item.models if model not in present], notes=item.notes)
 
 
 def _argmax_scatter(item: LayerTable, condition: str, palette: str) -> Drawing | None:
     """Relative position of the layer of largest dimensionality and of the best predicting one; the first of equals."""
     x, y = f"dimensionality_{condition}", f"score_{condition}"
-    if item.table.empty:
-        return None
     rows = {}
     for model, layers in item.table.groupby("source_model", sort=False):
         if len(layers) > 1 and layers[[x, y]].notna().all(axis=None):

@@ -26,6 +26,9 @@ from aud_dnn.rsa.tables import position_table
 from aud_dnn.stats import within_participant_sem
 
 METHODS = ("regression", "RSA")
+RSA_MODEL_VALUE = "best_layer_rsa_median_across_splits"
+"""Similarity of the cross-validated best layer."""
+
 RSA_LAYER_VALUE = "all_data_rsa_for_best_layer"
 """Similarity of one layer, all sounds."""
 
@@ -36,6 +39,11 @@ Source = tuple[str, str, bool]
 def layer_value(method: str, target: str) -> str:
     """Name of the score of a layer."""
     return VALUE[target] if method == "regression" else RSA_LAYER_VALUE
+
+
+def model_value(method: str, target: str) -> str:
+    """Name of the score of a model."""
+    return VALUE[target] if method == "regression" else RSA_MODEL_VALUE
 
 
 def rsa_dataset(paths: ProjectPaths, target: str, roi: str = ALL_VOXELS) -> xr.Dataset | None:
@@ -93,8 +101,9 @@ def version_notes(paths: ProjectPaths, models: Sequence[str], sources: Iterable[
 def model_scores(paths: ProjectPaths, models: Sequence[str], target: str, randnetw: bool, method: str) -> pd.DataFrame:
     """Participants x models; empty where there are no results. Models with a NaN are left out.
 
-    One undefined model would make the within-participant errors of all others undefined. Among permuted networks the trained
-    baseline stands in for its own, as in Figure 2: errors refer to all models of the figure. :func:`with_condition` drops it.
+    One undefined model would make the within-participant errors of all others undefined. Among permuted networks the
+    trained baseline stands in for its own, as in Figure 2: errors refer to all models of the figure. :func:`with_condition`
+    drops it.
     """
     if method == "regression":
         data = collect_scores(paths, models, target, randnetw)

@@ -1,9 +1,9 @@
 """Single numbers that a file holds as PyTorch tensors, read without PyTorch.
 
-Some of the authors' tables of numbers were pickled before the numbers were taken out of their tensors. Such a tensor is a call
-of ``torch._utils._rebuild_tensor_v2`` on a storage, and the storage is a file of its own (PyTorch's old format: four pickles,
-then the number of elements and the elements as they lie in memory) in a string of bytes. Only the kind of number and the
-element are read from that string; the pickles in it are not opened.
+Some of the authors' tables of numbers were pickled before the numbers were taken out of their tensors. Such a tensor is a
+call of ``torch._utils._rebuild_tensor_v2`` on a storage, and the storage is a file of its own in a string of bytes, in
+PyTorch's old format: pickles, then the number of elements, then the elements as they lie in memory. Only the kind of number
+and the element are read from that string; the pickles in it are not opened.
 """
 
 from __future__ import annotations

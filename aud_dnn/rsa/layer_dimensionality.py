@@ -23,8 +23,8 @@ _ALL_LAYERS = "all_eff_dim_layer_list"      # the same numbers once more, withou
 
 def published_path(paths: ProjectPaths, condition: str, variant: str) -> Path:
     """Where the published file of one condition and variant lies."""
-    name = f"all_{_PUBLISHED_CONDITION[condition]}_models_{_PUBLISHED_VARIANT[variant]}effective_dimensionality_165_sounds.pckl"
-    return paths.results / "ED" / name
+    return paths.results / "ED" / (f"all_{_PUBLISHED_CONDITION[condition]}_models_{_PUBLISHED_VARIANT[variant]}"
+                                   "effective_dimensionality_165_sounds.pckl")
 
 
 def read_published_dimensionality(path: Path) -> dict[tuple[str, str], float]:

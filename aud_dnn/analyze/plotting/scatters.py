@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +51,8 @@ class Limits:
         if self.equal and len(chosen) < 2:
             low = min(ax.get_xlim()[0], ax.get_ylim()[0])
             high = max(ax.get_xlim()[1], ax.get_ylim()[1])
-            chosen = {"xlim": (low, high), "ylim": (low, high)}
+            margin = 0.03 * (high - low)    # that of the narrower axis is too little here
+            chosen = dict.fromkeys(("xlim", "ylim"), (low - margin, high + margin))
         elif self.step is not None:
             for name in chosen:
                 getattr(ax, f"{name[0]}axis").set_major_locator(MultipleLocator(self.step))
@@ -290,7 +291,7 @@ def value_scatter(table: pd.DataFrame, x: str, y: str, models: Sequence[str], *,
     return Drawing(figure, stem, table.assign(r=r, r2=r**2, p=p, n=n))
 
 
-def correlation_matrix(table: pd.DataFrame, labels: Mapping[str, str], *, stem: str, title: str,
+def correlation_matrix(table: pd.DataFrame, names: Sequence[str], *, stem: str, title: str,
                        missing: Sequence[str] = (), notes: Sequence[str] = ()) -> Drawing:
     """Correlations between columns as coloured squares, from -1 (red) to 1 (blue), with the number in each.
 
@@ -298,12 +299,12 @@ def correlation_matrix(table: pd.DataFrame, labels: Mapping[str, str], *, stem: 
     ----------
     table : DataFrame
         Square; NaN stays empty.
-    labels : mapping of column to label
+    names : sequence of str
+        Of the columns.
     stem, title : str
     missing, notes : sequences of str
         For the lines below the figure.
     """
-    names = [labels.get(column, column) for column in table]
     with paper_style():
         figure = new_figure(3 + 0.8 * len(names), 2 + 0.8 * len(names))
         ax = figure.add_subplot()
