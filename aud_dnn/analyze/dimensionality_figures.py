@@ -192,7 +192,8 @@ def _argmax_scatter(item: LayerTable, condition: str, palette: str) -> Drawing |
     stem = f"argmax-layer_scatter_dim_{item.target}_{layer_value(item.method, item.target)}_{condition}{item.suffix}"
     return value_scatter(table, x, y, list(table.index), stem=stem, title=item.name(condition),
                          labels=("Relative position of the layer of largest ED", "Relative position of the best layer"),
-                         limits=Limits((-0.02, 1.02), (-0.02, 1.02), step=0.2), palette=palette, notes=item.notes,
+                         limits=Limits((-0.05, 1.05), (-0.05, 1.05), step=0.2), palette=palette, notes=item.notes,
+                         spread=True,
                          wanted=[model for model in _wanted(item, condition) if model != "spectemp"])
 
 
@@ -227,7 +228,7 @@ def neural_dimensionality(paths: ProjectPaths, options: FigureOptions | None = N
     rows: dict[str, Mapping[str, float]] = {}
     for target in (options or FigureOptions()).targets:
         dataset = rsa_dataset(paths, target)
-        if dataset is not None:
+        if dataset is not None and dataset["effective_dimensionality"].notnull().all():     # published files lack it
             rows[target] = {"n_voxels": int(dataset["n_voxels"].sum()),
                             **{variant: float(dataset["effective_dimensionality"].sel(variant=variant))
                                for variant in DIMENSIONALITY_VARIANTS}}

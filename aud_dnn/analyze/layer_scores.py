@@ -21,7 +21,8 @@ from aud_dnn.errors import MissingDataError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import BASELINE_MODEL, ROIS
 from aud_dnn.rsa.layer_dimensionality import layer_dimensionality
-from aud_dnn.rsa.results import ALL_VOXELS, condition_name, published_score, read_analysis
+from aud_dnn.rsa.published import read_rsa
+from aud_dnn.rsa.results import ALL_VOXELS, condition_name, published_score
 from aud_dnn.rsa.tables import position_table
 from aud_dnn.stats import within_participant_sem
 
@@ -47,9 +48,9 @@ def model_value(method: str, target: str) -> str:
 
 
 def rsa_dataset(paths: ProjectPaths, target: str, roi: str = ALL_VOXELS) -> xr.Dataset | None:
-    """The RSA of one target and region; None if there is none."""
+    """The RSA of one target and region, ours or the published; None if there is none."""
     try:
-        return read_analysis(paths.rsa_results, target, roi)
+        return read_rsa(paths, target, roi)
     except MissingDataError:
         return None
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from aud_dnn.analyze.plotting.bars import GROUPED_CENTERS, BarLayout, draw_bars
+from aud_dnn.analyze.plotting.scatters import correlation_text
 from aud_dnn.analyze.plotting.style import (
     CEILING_BAND,
     Drawing,
@@ -160,7 +161,8 @@ def seed_scatter(dataset: xr.Dataset, condition: str, pairs: Sequence[tuple[str,
         ax.set(xlim=limits, ylim=limits, xlabel=f"{SCORE_LABEL}, Seed 1", ylabel=f"{SCORE_LABEL}, Seed 2")
         ax.set_box_aspect(1)
         identity_line(ax, color="black")
-        ax.text(0.95, 0.05, f"$R^2$={r**2:.2f}, {format_p(p)}", transform=ax.transAxes, ha="right", va="bottom")
+        ax.text(0.95, 0.05, correlation_text(first["score"], second["score"]), transform=ax.transAxes, ha="right",
+                va="bottom")
         ax.set_title(title, fontsize=12)
         if shown:
             ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=9)
@@ -232,7 +234,7 @@ def position_scatter(datasets: Mapping[tuple[str, str], xr.Dataset], target: str
                 p = row["p_asymptotic" if published else "p_exact"]
                 effects = (f"\nrank-biserial {row['rank_biserial']:.2f}, CLES {row['cles']:.2f}, d {row['cohens_d']:.2f}"
                            if np.isfinite(row["rank_biserial"]) else "")
-                value = f"p={p:.5f}" if p >= 1e-5 else format_p(p)      # five decimals as published
+                value = f"p-value: {p:.5f}" if p >= 1e-5 else format_p(p)      # five decimals as published
                 ax.set_title(f"{roi}: Wilcoxon {row['w']:g}, {value}{effects}", fontsize=9)
         figure.suptitle(title, y=1.04, fontsize=12)
         figure.legend(handles=[Patch(color=styles[model].color, label=display_name(model)) for model in shown],

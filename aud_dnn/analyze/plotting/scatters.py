@@ -29,6 +29,9 @@ from aud_dnn.analyze.plotting.style import (
 )
 from aud_dnn.resources import COMPONENTS, MODELS
 
+_OVER_POINTS = {"zorder": 3, "bbox": {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1}}
+"""Keeps text legible where a point lies beneath it."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -109,7 +112,7 @@ def seed_scatter(data: AcrossModels, pairs: Sequence[tuple[str, str]], *, limits
         limits.apply(ax, x, y)
         identity_line(ax, color="black")
         ax.set_box_aspect(1)
-        ax.text(0.95, 0.05, correlation_text(x, y), transform=ax.transAxes, ha="right", va="bottom")
+        ax.text(0.95, 0.05, correlation_text(x, y), transform=ax.transAxes, ha="right", va="bottom", **_OVER_POINTS)
         ax.set_xlabel(f"{value_label(data.value)} Seed 1")
         ax.set_ylabel(f"{value_label(data.value)} Seed 2")
         ax.set_title(f"{data.target}{' randnetw' if data.randnetw else ''}")
@@ -142,7 +145,8 @@ def component_seed_scatter(data: ComponentScores, pairs: Sequence[tuple[str, str
             limits.apply(ax, x, y)
             identity_line(ax, color="black")
             ax.set_box_aspect(1)
-            ax.text(0.95, 0.05, correlation_text(x, y), transform=ax.transAxes, ha="right", va="bottom")
+            ax.text(0.95, 0.05, correlation_text(x, y), transform=ax.transAxes, ha="right", va="bottom",
+                    **_OVER_POINTS)
             ax.set(xlabel="Seed 1", ylabel="Seed 2", title=component)
             r, p, _ = stats.pearson(x, y)
             rows += [{"comp": component, "source_model": model, data.value: data.mean.loc[component, model],
@@ -229,11 +233,19 @@ def component_pair_scatter(data: ComponentScores, x: str, y: str, order: Sequenc
     return Drawing(figure, stem, table)
 
 
+def _side_by_side(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points of the same place moved apart along x by little more than a marker."""
+    step = 0.025
+    place = pd.DataFrame({"x": x, "y": y}).groupby(["x", "y"])
+    order, count = place.cumcount().to_numpy(), place["x"].transform("size").to_numpy()
+    return x + step * (order - (count - 1) / 2), y
+
+
 def value_scatter(table: pd.DataFrame, x: str, y: str, models: Sequence[str], *, stem: str, labels: tuple[str, str],
                   title: str, limits: Limits, palette: str = "paper", identity: bool = True,
                   size: tuple[float, float] = (8, 8), xerr: str | None = None, yerr: str | None = None,
                   wanted: Sequence[str] = (), notes: Sequence[str] = (), text_at: tuple[float, float] | None = None,
-                  corner_size: float = 16) -> Drawing | None:
+                  corner_size: float = 16, spread: bool = False) -> Drawing | None:
     """Two columns of a table against each other, one point per row coloured by its model (consistency, dimensionality).
 
     Parameters
@@ -252,6 +264,8 @@ def value_scatter(table: pd.DataFrame, x: str, y: str, models: Sequence[str], *,
         Write r² and p here (in parts of the axes) and not in the title and the lower right corner.
     corner_size : float
         Points of the text in the corner.
+    spread : bool
+        Draw points at the very same place side by side, and say so; the table keeps the place.
     stem, labels, title, limits, identity, size : see the figures that use this
 
     Returns
@@ -270,7 +284,10 @@ def value_scatter(table: pd.DataFrame, x: str, y: str, models: Sequence[str], *,
     with paper_style():
         figure = new_figure(*size)
         ax = figure.add_subplot()
-        draw_points(ax, *points, [styles[model] for model in owners], bar_width=1,
+        places = _side_by_side(*points) if spread else points
+        if not np.array_equal(places[0], points[0]):
+            notes = [*notes, "Points at the same place are drawn side by side."]
+        draw_points(ax, *places, [styles[model] for model in owners], bar_width=1,
                     xerr=shown[xerr].to_numpy() if xerr else None, yerr=shown[yerr].to_numpy() if yerr else None)
         limits.apply(ax, *points)
         if identity:
@@ -280,12 +297,12 @@ def value_scatter(table: pd.DataFrame, x: str, y: str, models: Sequence[str], *,
         said = correlation_text(*points, decimals=3)
         if text_at:
             ax.set_title(f"{title}, n={n}", fontsize=12)
-            ax.text(*text_at, said, transform=ax.transAxes, fontsize=10)
+            ax.text(*text_at, said, transform=ax.transAxes, fontsize=10, **_OVER_POINTS)
         else:
             ax.set_title(f"{title}\n{said}, n={n}", fontsize=12)
             if r == r:
                 ax.text(0.97, 0.03, f"$R^2$={r**2:.2f}", transform=ax.transAxes, ha="right", va="bottom",
-                        fontsize=corner_size)
+                        fontsize=corner_size, **_OVER_POINTS)
         legend_right(ax, [display_name(model) for model in unique], [styles[model] for model in unique], size=9)
         mark_incomplete(figure, [model for model in wanted if model not in unique], notes=notes)
     return Drawing(figure, stem, table.assign(r=r, r2=r**2, p=p, n=n))
