@@ -125,7 +125,11 @@ def _fake_rsa_part(model: str, layers: tuple[str, ...], n_participants: int, con
     height = 0.2 if condition == "permuted" else rng.uniform(0.3, 0.55)
     depth = np.linspace(0, 1, len(layers))
     all_sounds = np.clip(height * (1 - 0.5 * (depth - 0.6) ** 2) + rng.normal(0, 0.03, (n_participants, len(layers))), 0, 1)
-    test = all_sounds[:, None] + rng.normal(0, 0.02, (n_participants, 10, len(layers)))
+    return rsa_part(layers, all_sounds, all_sounds[:, None] + rng.normal(0, 0.02, (n_participants, 10, len(layers))))
+
+
+def rsa_part(layers: tuple[str, ...], all_sounds: np.ndarray, test: np.ndarray) -> Part:
+    """Scores of one model from similarities participants x layers and participants x splits x layers."""
     index = test.argmax(axis=2)
     value = np.take_along_axis(test, index[..., None], 2)[..., 0]
     return Part({"layers": np.array(layers), "layer_train": test, "layer_test": test, "best_index": index,
