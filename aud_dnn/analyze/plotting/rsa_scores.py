@@ -234,8 +234,7 @@ def position_scatter(datasets: Mapping[tuple[str, str], xr.Dataset], target: str
                 p = row["p_asymptotic" if published else "p_exact"]
                 effects = (f"\nrank-biserial {row['rank_biserial']:.2f}, CLES {row['cles']:.2f}, d {row['cohens_d']:.2f}"
                            if np.isfinite(row["rank_biserial"]) else "")
-                value = f"p-value: {p:.5f}" if p >= 1e-5 else format_p(p)      # five decimals as published
-                ax.set_title(f"{roi}: Wilcoxon {row['w']:g}, {value}{effects}", fontsize=9)
+                ax.set_title(f"{roi}: Wilcoxon {row['w']:g}, p-value: {p:.5f}{effects}", fontsize=9)
         figure.suptitle(title, y=1.04, fontsize=12)
         figure.legend(handles=[Patch(color=styles[model].color, label=display_name(model)) for model in shown],
                       loc="center left", bbox_to_anchor=(0.92, 0.5), frameon=False, fontsize=9,
