@@ -126,6 +126,31 @@ def within_participant_sem(values: np.ndarray, *, n_divisor: int | None = None) 
     return spread / np.sqrt(n - 1) if n > 1 else np.full(values.shape[1], np.nan)
 
 
+def participant_interval(values: np.ndarray, *, confidence: float = 0.95) -> np.ndarray:
+    """Half width of the confidence interval of the mean over participants (Student's t), for every condition by itself.
+
+    The recommended companion of :func:`within_participant_sem`: it speaks about a population of participants and does not
+    depend on which conditions stand together. It holds the differences between participants, so whether two intervals
+    overlap does not say whether the conditions differ; a paired test does.
+
+    Parameters
+    ----------
+    values : array of shape (n_participants, n_conditions)
+    confidence : float
+
+    Returns
+    -------
+    array of shape (n_conditions,)
+        NaN for a single participant.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 2:
+        raise ValueError(f"Expected participants x conditions, got shape {values.shape}.")
+    if len(values) < 2:
+        return np.full(values.shape[1], np.nan)
+    return stats.sem(values, axis=0) * stats.t.ppf((1 + confidence) / 2, len(values) - 1)
+
+
 def bootstrap_published(a: np.ndarray, b: np.ndarray, *, n_resamples: int = N_RESAMPLES,
                         rng: np.random.RandomState | int = 0) -> ResamplingTest:
     """Test of "A above B" as published: the mean of resampled B against the fixed mean of A.

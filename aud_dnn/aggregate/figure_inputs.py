@@ -41,6 +41,7 @@ from aud_dnn.results import (
     TABLE_FILE,
     ResultKey,
     find_results,
+    parse_folder,
     read_result,
     result_folder,
 )
@@ -54,6 +55,12 @@ ALPHALIMIT = 50
 def _fit_command(model: str, layer: str, target: str, randnetw: bool) -> str:
     return (f"python aud_dnn/AUD_main.py --source_model {model} --source_layer {layer} --target {target} "
             f"--randnetw {randnetw}")
+
+
+def _fit_again(folder: Path) -> str:
+    """The command that makes a result anew."""
+    key = parse_folder(folder)
+    return f"Fit this layer again: {_fit_command(key.model, key.layer, key.target, key.randnetw)} --overwrite"
 
 
 def _results_of(paths: ProjectPaths, model: str, target: str, randnetw: bool) -> dict[int, dict[str, Path]]:
@@ -128,9 +135,9 @@ def _read_layer(folder: Path, variable: str, median: str, *, metadata: bool
         table = pd.read_parquet(folder / TABLE_FILE, engine="pyarrow", columns=None if metadata else ["voxel_id", median])
         provenance = json.loads((folder / PROVENANCE_FILE).read_text())
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{folder} cannot be read ({error}). Fit this layer again with --overwrite.") from error
+        raise InputError(f"{folder} cannot be read ({error}). {_fit_again(folder)}") from error
     if not {"voxel_id", median} <= set(table) or len(table) != len(scores):
-        raise InputError(f"{folder}: scores and table do not belong together. Fit this layer again with --overwrite.")
+        raise InputError(f"{folder}: scores and table do not belong together. {_fit_again(folder)}")
     return scores, table, provenance
 
 
@@ -142,16 +149,17 @@ def _versions(provenance: dict | None) -> dict[str, str]:
     return dict(zip(VERSION_COLUMNS, (f"v{provenance.get('numerics', '?')}", str(responses.get("sha256", "?"))[:12])))
 
 
-def _same_versions(versions: dict[str, dict[str, str]], what: str) -> list[str]:
-    """Notes for the figure; an error where two known versions differ."""
+def _same_versions(versions: dict[str, dict[str, str]], what: str, command: Callable[[str], str]) -> list[str]:
+    """Notes for the figure; an error where two known versions differ, with the ``command`` that fits one of them again."""
     known = {name: tuple(version.items()) for name, version in versions.items() if version}
     if len(set(known.values())) > 1:
         groups: dict[tuple, list[str]] = {}
         for name, version in known.items():
             groups.setdefault(version, []).append(name)
         listing = "; ".join(f"{', '.join(names[:4])}: {dict(version)}" for version, names in groups.items())
+        fewest = min(groups.values(), key=len)
         raise InputError(f"{what}: results of different versions of code or data cannot stand in one figure ({listing}). "
-                         "Fit the older ones again with --overwrite.")
+                         f"Fit the older ones again, for example: {command(fewest[0])} --overwrite")
     if known and len(known) < len(versions):
         return ["Published and own results stand together; check that both used the same data."]
     return []
@@ -174,19 +182,17 @@ def load_model_results(paths: ProjectPaths, model: str, target: str, randnetw: b
         if metadata is None:
             metadata = table.reset_index(drop=True)
             if len(set(ids.tolist())) != len(ids) or (np.diff(ids) <= 0).any():
-                raise InputError(f"{folder}: voxel ids must be unique and ascending. Fit this layer again with "
-                                 "--overwrite.")
+                raise InputError(f"{folder}: voxel ids must be unique and ascending. {_fit_again(folder)}")
         elif not np.array_equal(ids, metadata["voxel_id"]):
             raise InputError(f"{folder}: its voxels are not those of layer {next(iter(folders))}. Both must be fitted to "
-                             "the same data; fit them again with --overwrite.")
+                             f"the same data. {_fit_again(folder)}")
         if not (np.isfinite(values).all() and np.isfinite(table[median]).all()):
             count = int((~np.isfinite(values)).any(axis=1).sum())
-            raise InputError(f"{folder}: {variable} holds NaN or inf for {count} voxel(s). Fit this layer again with "
-                             "--overwrite.")
+            raise InputError(f"{folder}: {variable} holds NaN or inf for {count} voxel(s). {_fit_again(folder)}")
         scores.append(values)
         medians.append(table[median].to_numpy(dtype=float))
         versions[layer] = _versions(provenance)
-    _same_versions(versions, f"{model} on {target}")
+    _same_versions(versions, f"{model} on {target}", lambda layer: _fit_command(model, layer, target, randnetw))
     columns = [name for name in metadata.columns if not name.startswith(("mean_", "median_", "std_"))
                and name not in ("source_model", "source_layer", "randnetw", "target")]
     metadata = metadata[columns]
@@ -220,12 +226,16 @@ def own_models(paths: ProjectPaths) -> tuple[str, ...]:
     return tuple(name for name in folders if name not in MODELS and next(find_results(paths, name), None) is not None)
 
 
-def _ensure(job: tuple[ProjectPaths, str, str, bool]) -> tuple[str, str, bool]:
-    ensure_tables(*job)
-    return job[1:]
+def _ensure(job: tuple[ProjectPaths, str, str, bool]) -> str | None:
+    try:
+        ensure_tables(*job)
+    except InputError as error:
+        return str(error)
+    return None
 
 
-def aggregate_all(paths: ProjectPaths, targets: Sequence[str], *, jobs: int = 1) -> list[tuple[str, str, bool]]:
+def aggregate_all(paths: ProjectPaths, targets: Sequence[str], *, jobs: int = 1
+                  ) -> dict[tuple[str, str, bool], str | None]:
     """Bring the tables of all models with results up to date, several targets at a time.
 
     Parameters
@@ -237,7 +247,8 @@ def aggregate_all(paths: ProjectPaths, targets: Sequence[str], *, jobs: int = 1)
 
     Returns
     -------
-    list of (model, target, permuted)
+    dict of (model, target, permuted) -> str or None
+        None, or the error that the results of this one gave; the others are aggregated all the same.
     """
     folders = sorted(folder for folder in paths.results.iterdir() if folder.is_dir()) if paths.results.is_dir() else []
     found = dict.fromkeys((key.model, key.target, key.randnetw) for folder in folders
@@ -247,9 +258,9 @@ def aggregate_all(paths: ProjectPaths, targets: Sequence[str], *, jobs: int = 1)
     n_layers = {model: len(entry.layers) for model, entry in MODELS.items()}
     work.sort(key=lambda job: (targets.index(job[2]), -n_layers.get(job[1], 0)))    # most layers first: halvings drawn once
     if jobs <= 1 or len(work) < 8:
-        return [_ensure(job) for job in work]
+        return {job[1:]: _ensure(job) for job in work}
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return list(pool.map(_ensure, work, chunksize=4))
+        return {job[1:]: error for job, error in zip(work, pool.map(_ensure, work, chunksize=4))}
 
 
 # --- several models ---------------------------------------------------------------------------------------------------
@@ -269,6 +280,11 @@ def _table_versions(tables: dict[str, pd.DataFrame]) -> dict[str, dict[str, str]
             for model, table in tables.items()}
 
 
+def _fit_model(target: str, randnetw: bool) -> Callable[[str], str]:
+    """The command that fits all layers of a model."""
+    return lambda model: _fit_command(model, "all", target, randnetw and has_condition(model, True))
+
+
 def collect_scores(paths: ProjectPaths, models: Sequence[str], target: str, randnetw: bool) -> AcrossModels | None:
     """Cross-validated best-layer scores of every participant (Figures 2 and 8); None if no model has results.
 
@@ -283,8 +299,9 @@ def collect_scores(paths: ProjectPaths, models: Sequence[str], target: str, rand
     tables, missing = _each(models, read)
     if not tables:
         return None
-    people = same_participants({model: table.index for model, table in tables.items()}, target)
-    notes = _same_versions(_table_versions(tables), target)
+    command = _fit_model(target, randnetw)
+    people = same_participants({model: table.index for model, table in tables.items()}, target, command)
+    notes = _same_versions(_table_versions(tables), target, command)
     scores = pd.DataFrame({model: table[value].to_numpy(dtype=float) for model, table in tables.items()},
                           index=pd.Index(people, name="subj_idx"))
     return AcrossModels(target, randnetw, value, scores, missing, tuple(notes))
@@ -309,7 +326,7 @@ def collect_components(paths: ProjectPaths, models: Sequence[str], randnetw: boo
     tables, missing = _each(models, read)
     if not tables:
         return None
-    notes = _same_versions(_table_versions(tables), COMPONENT_TARGET)
+    notes = _same_versions(_table_versions(tables), COMPONENT_TARGET, _fit_model(COMPONENT_TARGET, randnetw))
     wide = {model: table.reset_index().pivot(index="nit", columns="comp", values=value)
             for model, table in iterations.items()}
     layers = {model: table.reset_index().pivot(index="nit", columns="comp", values="layer_pos")
@@ -331,10 +348,14 @@ def collect_regions(paths: ProjectPaths, models: Sequence[str], target: str, ran
     tables, missing = _each(models, read)
     if not tables:
         return None
-    same_participants({model: table.index for model, table in tables.items()}, target)
+    command = _fit_model(target, randnetw)
+    same_participants({model: table.index for model, table in tables.items()}, target, command)
+    twins = {model: read_table(path, "subj_idx") for model in tables        # region tables do not hold the versions
+             if (path := best_layer_path(paths, model, target, randnetw)).is_file()}
+    notes = _same_versions(_table_versions(twins), target, command)
     regions = next(iter(tables.values())).columns
     positions = {region: pd.DataFrame({model: table[region] for model, table in tables.items()}) for region in regions}
-    return RegionPositions(target, randnetw, VALUE[target], positions, missing)
+    return RegionPositions(target, randnetw, VALUE[target], positions, missing, tuple(notes))
 
 
 def collect_layers(paths: ProjectPaths, model: str, target: str, randnetw: bool, roi: str | None = None
