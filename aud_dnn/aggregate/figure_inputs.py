@@ -41,6 +41,7 @@ from aud_dnn.results import (
     TABLE_FILE,
     ResultKey,
     find_results,
+    is_complete,
     parse_folder,
     read_result,
     result_folder,
@@ -94,6 +95,11 @@ def layer_folders(paths: ProjectPaths, model: str, target: str, randnetw: bool) 
     InputError
         Some layers of a registered model are missing; or results exist only for another grid of alphas.
     """
+    if model in MODELS:     # a look at the names that are expected is faster than one at all there are
+        expected = {layer: result_folder(paths, model, layer, target, randnetw, ALPHALIMIT)
+                    for layer in MODELS[model].layer_names}
+        if all(is_complete(folder) for folder in expected.values()):
+            return expected
     by_limit = _results_of(paths, model, target, randnetw)
     found = by_limit.get(ALPHALIMIT, {})
     condition = f"{model} ({'permuted' if randnetw else 'trained'}) on {target}"
@@ -211,9 +217,12 @@ def ensure_tables(paths: ProjectPaths, model: str, target: str, randnetw: bool, 
     needed = [best_layer_path(paths, model, target, randnetw), best_layer_path(paths, model, target, randnetw, stats=True),
               across_layers_path(paths, model, target, randnetw)]
     present = [path for path in needed if path.is_file()]
-    if present and not _results_of(paths, model, target, randnetw) and not refresh:
-        return
-    folders = layer_folders(paths, model, target, randnetw).values()    # an incomplete set is refused even if tables exist
+    try:
+        folders = layer_folders(paths, model, target, randnetw).values()    # incomplete sets are refused even with tables
+    except MissingDataError:
+        if present and not refresh:
+            return
+        raise
     newest = max(file.stat().st_mtime for folder in folders for file in folder.iterdir())
     if not refresh and present == needed and all(path.stat().st_mtime >= newest for path in needed):
         return
