@@ -114,6 +114,9 @@ def invented_scores(model: str, target: str, layer: int, randnetw: bool) -> np.n
     depth = layer / max(n_layers - 1, 1)
     height = quality(model, target, randnetw)
     tuning = height * (1 - 0.5 * (np.clip(peak + shift, 0, 1) - (0.5 if randnetw else depth)) ** 2) + offset
+    if target != "NH2015comp":      # participants differ in which models suit them
+        people = full_size_target(target).metadata["subj_idx"].to_numpy()
+        tuning += 0.03 * np.random.default_rng(sum(map(ord, model))).standard_normal(people.max() + 1)[people]
     scores = np.float32(tuning[:, None]) + np.float32(0.05) * rng.standard_normal((len(peak), 10), dtype=np.float32)
     return np.clip(scores, 0, 1.3).astype(np.float64) * (1 + 1e-12 * layer)     # float64 that does not compress well
 
@@ -150,7 +153,7 @@ def _rsa_part(model: str, condition: str, target: str, roi: str, n_participants:
     depth = np.linspace(0, 1, len(layers))
     peak = _PEAK.get(roi, 0.5) + 0.15 * rng.standard_normal() + 0.1 * rng.standard_normal((n_participants, 1))
     whole = height * (1 - 0.5 * (peak - depth) ** 2) + people[:, None]
-    whole += 0.005 * rng.standard_normal(whole.shape)
+    whole += 0.03 * rng.standard_normal((n_participants, 1)) + 0.005 * rng.standard_normal(whole.shape)
     test = whole[:, None] + 0.02 * rng.standard_normal((n_participants, 10, len(layers)))
     index = (test + 0.02 * rng.standard_normal(test.shape)).argmax(axis=2)
     value = np.take_along_axis(test, index[..., None], 2)[..., 0]

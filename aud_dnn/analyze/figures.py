@@ -156,8 +156,9 @@ def _say_which(drawing: Drawing, data: AcrossModels | RegionPositions, lines: Se
               "√(participants − 1)." if published else
               f"Recommended: errors are 95 % intervals of the mean over {n_participants} participants (Student's t).")
     note_below(drawing.figure, [errors, *lines])
-    return replace(drawing, stem=drawing.stem + ("" if published else f"_{data.statistics}"),
-                   table=drawing.table.assign(statistics=data.statistics, **columns))
+    stem = drawing.stem if published else (
+        f"{drawing.stem.replace('within_subject_sem', 'confidence_interval_95')}_{data.statistics}")
+    return replace(drawing, stem=stem, table=drawing.table.assign(statistics=data.statistics, **columns))
 
 
 # --- Figure 2 -----------------------------------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ def draw_bars(ax: Axes, models: Sequence[str], means: np.ndarray, errors: np.nda
         # a fixed spread across the bar keeps participants at the same place in every bar
         offsets = np.linspace(-0.35, 0.35, len(points)) * BAR_WIDTH if len(points) > 1 else np.zeros(1)
         ax.scatter(centers[None, :] + offsets[:, None], points, s=9, facecolor="white", edgecolor="black", linewidth=0.6,
-                   zorder=3)
+                   zorder=3, clip_on=False)
     if baseline is not None:
         baseline_band(ax, *layout.ends(models), *baseline)
     ax.set_xticks(centers, [display_name(model) for model in models], rotation=80, ha="right", rotation_mode="anchor",

@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.lines import Line2D
 
 from aud_dnn.analyze.plotting.bars import BarLayout, draw_bars, grouped_layout
 from aud_dnn.analyze.plotting.style import (
@@ -231,7 +231,8 @@ def position_scatter(datasets: Mapping[tuple[str, str], xr.Dataset], target: str
                 p_value = f"{p:.1e}" if p < _SMALLEST_IN_FULL else f"{p:.5f}"
                 ax.set_title(f"{prefix}{roi}\nWilcoxon Test {row['w']:g}, p-value: {p_value}{effects}", fontsize=9)
         figure.suptitle(title, y=1.04, fontsize=12)
-        figure.legend(handles=[Patch(color=styles[model].color, label=display_name(model)) for model in shown],
+        figure.legend(handles=[Line2D([], [], linestyle="none", marker=styles[model].marker, color=styles[model].color,
+                                      markersize=8, label=display_name(model)) for model in shown],
                       loc="center left", bbox_to_anchor=(0.92, 0.5), frameon=False, fontsize=9,
                       ncols=1 + (len(shown) > _MOST_BARS))
         figure.subplots_adjust(wspace=0.3, bottom=0.16)

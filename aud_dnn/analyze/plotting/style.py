@@ -235,7 +235,8 @@ def note_below(figure: Figure, lines: Sequence[str]) -> None:
     """Below everything drawn so far, small and grey: how the numbers were made."""
     if lines:
         y = (figure.get_tightbbox().y0 - 0.1) / figure.get_figheight()
-        figure.text(0.5, y, "\n".join(lines), ha="center", va="top", color=NOTE_COLOR, fontsize=8)
+        wrapped = [part for line in lines for part in textwrap.wrap(line, width=int(15 * figure.get_figwidth()))]
+        figure.text(0.5, y, "\n".join(wrapped), ha="center", va="top", color=NOTE_COLOR, fontsize=8)
 
 
 def file_stem(name: str) -> str:
