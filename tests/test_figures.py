@@ -254,9 +254,9 @@ def test_comparisons_of_participants_and_components(paths):
 def test_clean_bars_are_grouped_and_hatched():
     scores = pd.DataFrame(np.linspace(0.4, 0.7, 16).reshape(2, 8), columns=FIGURE_8_MODELS, index=["1", "2"])
     data = across_models.AcrossModels("NH2015", False, "median_r2_test_c", scores)
-    layout = bars.BarLayout(centers=bars.GROUPED_CENTERS, hatch_clean=True)
+    layout = bars.grouped_layout()
     patches = bars.model_bars(data, FIGURE_8_MODELS, layout=layout).figure.axes[0].containers[-1].patches
-    assert [patch.get_x() + patch.get_width() / 2 for patch in patches] == pytest.approx(bars.GROUPED_CENTERS)
+    assert [patch.get_x() + patch.get_width() / 2 for patch in patches] == pytest.approx(list(bars.GROUPED_CENTERS.values()))
     assert [bool(patch.get_hatch()) for patch in patches] == [False, True] * 4
 
 

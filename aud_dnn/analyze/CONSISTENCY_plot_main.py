@@ -40,6 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     from aud_dnn.aggregate.tables import write_table
     from aud_dnn.analyze import consistency
     from aud_dnn.analyze.figures import FigureOptions
+    from aud_dnn.analyze.plotting.style import Drawings
     from aud_dnn.paths import find_root
 
     paths, options, methods = find_root(arguments.root), FigureOptions.from_arguments(arguments), arguments.methods
@@ -48,16 +49,23 @@ def main(argv: list[str] | None = None) -> int:
              "layers": lambda: consistency.layer_wise(paths, options, methods, limits=arguments.limits),
              "best-layers": lambda: consistency.best_layers(paths, options, methods),
              "seeds": lambda: consistency.seeds(paths, options, methods)}
+    found = Drawings()
     for name in dict.fromkeys(arguments.analyses):
-        print(f"{name}: {drawn[name]().report(out, arguments.formats)}")
+        drawings = drawn[name]()
+        print(f"{name}: {drawings.report(out, arguments.formats)}")
+        found.add(Drawings(errors=drawings.errors))
     tables, positions = {}, "best-layer_correlations"
-    if "models" in arguments.analyses:
-        tables |= consistency.correlation_tables(paths, options)
-    if "best-layers" in arguments.analyses:
-        tables[positions] = consistency.best_layer_correlations(paths, options, methods)
+    with found.attempt():
+        if "models" in arguments.analyses:
+            tables |= consistency.correlation_tables(paths, options)
+    with found.attempt():
+        if "best-layers" in arguments.analyses:
+            tables[positions] = consistency.best_layer_correlations(paths, options, methods)
     for stem, table in tables.items():
         print(write_table(out / f"{stem}.csv", table, index=stem != positions))
-    return 0
+    for error in found.errors:
+        print(f"error: {error}", file=sys.stderr)
+    return 1 if found.errors else 0
 
 
 if __name__ == "__main__":

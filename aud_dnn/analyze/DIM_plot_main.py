@@ -40,11 +40,13 @@ def main(argv: list[str] | None = None) -> int:
     from aud_dnn.aggregate.tables import write_table
     from aud_dnn.analyze import dimensionality_figures as dimensionality
     from aud_dnn.analyze.figures import FigureOptions
+    from aud_dnn.analyze.plotting.style import Drawings
     from aud_dnn.paths import find_root
 
     paths, options = find_root(arguments.root), FigureOptions.from_arguments(arguments)
     out = arguments.out or paths.results / "PLOTS_across-models"
-    tables = dimensionality.layer_tables(paths, options, arguments.methods)
+    found = Drawings()
+    tables = dimensionality.layer_tables(paths, options, arguments.methods, found)
     drawings = dimensionality.dimensionality_figures(paths, options, arguments.methods, limits=arguments.limits,
                                                      analyses=arguments.analyses, tables=tables)
     print(drawings.report(out, arguments.formats))
@@ -54,7 +56,9 @@ def main(argv: list[str] | None = None) -> int:
     if len(neural):
         print("Effective dimensionality of the fMRI responses (mean of the repetitions, voxels of all participants):")
         print(neural.to_string(float_format="{:.2f}".format))
-    return 0
+    for error in found.errors:
+        print(f"error: {error}", file=sys.stderr)
+    return 1 if found.errors else 0
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ Every figure with ``limits`` comes in the variants asked for: ``paper`` (from -0
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 import pandas as pd
 
@@ -63,23 +64,29 @@ def model_wise(paths: ProjectPaths, options: FigureOptions | None = None, method
     drawings = Drawings()
     models = options.models(FIGURE_2_MODELS)
     x_target, y_target = VOXEL_TARGETS
+
+    @cache
+    def means(method: str, target: str, randnetw: bool) -> pd.DataFrame:
+        return scores.model_scores(paths, models, target, randnetw, method)
+
     for method in methods:
-        means = {(target, randnetw): scores.model_scores(paths, models, target, randnetw, method)
-                 for target in VOXEL_TARGETS for randnetw in (False, True)}
         for randnetw in options.conditions:
-            table = _joined(means[x_target, randnetw], means[y_target, randnetw], VOXEL_TARGETS, randnetw)
             stem = (f"across-models_{x_target}-vs-{y_target}{_suffix(randnetw)}_scatter_{method}_roi-None_"
                     f"{scores.model_value(method, x_target)}_mean")
-            _add_data_sets(drawings, paths, table, method, randnetw, stem, "Models", models, limits, options)
+            with drawings.attempt():
+                table = _joined(means(method, x_target, randnetw), means(method, y_target, randnetw), VOXEL_TARGETS,
+                                randnetw)
+                _add_data_sets(drawings, paths, table, method, randnetw, stem, "Models", models, limits, options)
         for target in options.targets:
-            table = _joined(means[target, False], means[target, True], ("trained", "permuted"), True)
-            notes = scores.version_notes(paths, models, [(method, target, False), (method, target, True)])
-            _add(drawings, table, ("trained", "permuted"), f"permuted-vs-trained-scatter_{method}_{target}_"
-                 f"{scores.model_value(method, target)}_mean", f"{method}, {target}",
-                 (f"{LABELS[method]}, trained", f"{LABELS[method]}, permuted"),
-                 Limits((0, _NARROW_HIGH), (0, _NARROW_HIGH), step=_STEP), options,
-                 f"{method}: permuted against trained on {target}", _with(models, True), notes, size=(5, 5),
-                 text_at=(0.05, 0.88))
+            with drawings.attempt():
+                table = _joined(means(method, target, False), means(method, target, True), ("trained", "permuted"), True)
+                notes = scores.version_notes(paths, models, [(method, target, False), (method, target, True)])
+                _add(drawings, table, ("trained", "permuted"), f"permuted-vs-trained-scatter_{method}_{target}_"
+                     f"{scores.model_value(method, target)}_mean", f"{method}, {target}",
+                     (f"{LABELS[method]}, trained", f"{LABELS[method]}, permuted"),
+                     Limits((0, _NARROW_HIGH), (0, _NARROW_HIGH), step=_STEP), options,
+                     f"{method}: permuted against trained on {target}", _with(models, True), notes, size=(5, 5),
+                     text_at=(0.05, 0.88))
     return drawings
 
 
@@ -129,26 +136,36 @@ def layer_wise(paths: ProjectPaths, options: FigureOptions | None = None, method
     drawings = Drawings()
     models = options.models(ALL_SEED1_MODELS)
     x_target, y_target = VOXEL_TARGETS
+
+    @cache
+    def layers(method: str, target: str, randnetw: bool) -> pd.DataFrame:
+        return scores.layer_scores(paths, models, target, randnetw, method)
+
     for randnetw in options.conditions:
-        tables = {(method, target): scores.layer_scores(paths, models, target, randnetw, method)
-                  for method in methods for target in VOXEL_TARGETS}
-        condition = condition_name(randnetw)
         for method in methods:
-            table = scores.both(tables[method, x_target], tables[method, y_target], VOXEL_TARGETS)
-            stem = (f"across-layers-n={_n_models(table)}-models_{x_target}-vs-{y_target}{_suffix(randnetw)}_scatter_"
-                    f"{method}_roi-None_{scores.layer_value(method, x_target)}")
-            _add_data_sets(drawings, paths, table, method, randnetw, stem, "Layers", models, limits, options)
+            with drawings.attempt():
+                table = scores.both(layers(method, x_target, randnetw), layers(method, y_target, randnetw), VOXEL_TARGETS)
+                stem = (f"across-layers-n={_n_models(table)}-models_{x_target}-vs-{y_target}{_suffix(randnetw)}_scatter_"
+                        f"{method}_roi-None_{scores.layer_value(method, x_target)}")
+                _add_data_sets(drawings, paths, table, method, randnetw, stem, "Layers", models, limits, options)
         for target in options.targets if set(methods) == set(scores.METHODS) else ():
-            notes = scores.version_notes(paths, models, [(method, target, randnetw) for method in methods])
-            table = scores.both(tables["regression", target], tables["RSA", target], scores.METHODS)
-            for ending, chosen in _variants(limits, scores.METHODS):
-                stem = (f"across-layers-n={_n_models(table)}-models_RSA-vs-regression_{target}{_suffix(randnetw)}_scatter_"
-                        f"roi-None_{VALUE[target]}{ending}")
-                _add(drawings, table, scores.METHODS, stem, f"Layers, {target}, {condition}",
-                     (LABELS["regression"], LABELS["RSA"]), chosen, options,
-                     f"layers, RSA against regression on {target}, {condition}", _with(models, randnetw), notes,
-                     identity=False)
+            with drawings.attempt():
+                table = scores.both(*(layers(method, target, randnetw) for method in scores.METHODS), scores.METHODS)
+                _add_methods(drawings, paths, table, target, randnetw, models, limits, options)
     return drawings
+
+
+def _add_methods(drawings: Drawings, paths: ProjectPaths, table: pd.DataFrame, target: str, randnetw: bool,
+                 models: Sequence[str], limits: Sequence[str], options: FigureOptions) -> None:
+    """RSA against regression, layers as points, in all variants."""
+    condition = condition_name(randnetw)
+    notes = scores.version_notes(paths, models, [(method, target, randnetw) for method in scores.METHODS])
+    for ending, chosen in _variants(limits, scores.METHODS):
+        stem = (f"across-layers-n={_n_models(table)}-models_RSA-vs-regression_{target}{_suffix(randnetw)}_scatter_"
+                f"roi-None_{VALUE[target]}{ending}")
+        _add(drawings, table, scores.METHODS, stem, f"Layers, {target}, {condition}",
+             tuple(LABELS[method] for method in scores.METHODS), chosen, options,
+             f"layers, RSA against regression on {target}, {condition}", _with(models, randnetw), notes, identity=False)
 
 
 def _n_models(table: pd.DataFrame) -> int:
@@ -161,23 +178,25 @@ def best_layers(paths: ProjectPaths, options: FigureOptions | None = None, metho
     options = options or FigureOptions()
     drawings = Drawings()
     models = options.models(FIGURE_7_MODELS, baseline=False)
+
+    def add(table: pd.DataFrame, columns: tuple[str, str], stem: str, title: str, what: str,
+            sources: list[scores.Source]) -> None:
+        randnetw = sources[0][2]
+        with drawings.attempt():
+            _add(drawings, table, columns, f"best-layer_{stem}{_suffix(randnetw)}",
+                 f"Relative best layer, {title}, {condition_name(randnetw)}",
+                 tuple(f"Relative best layer, {column}" for column in columns), _POSITIONS, options,
+                 f"best layers by {what}, {condition_name(randnetw)}", models, scores.version_notes(paths, models, sources))
+
     for randnetw in options.conditions:
-        tables = {target: scores.best_layer_positions(paths, models, target, randnetw) for target in VOXEL_TARGETS}
-        condition = condition_name(randnetw)
-        for target in options.targets if set(methods) == set(scores.METHODS) else ():
-            notes = scores.version_notes(paths, models, [(method, target, randnetw) for method in methods])
-            _add(drawings, tables[target].set_index(["source_model", "roi"]), scores.METHODS,
-                 f"best-layer_RSA-vs-regression_{target}{_suffix(randnetw)}",
-                 f"Relative best layer, {target}, {condition}", ("Relative best layer, regression",
-                                                                 "Relative best layer, RSA"),
-                 _POSITIONS, options, f"best layers by both methods on {target}, {condition}", models, notes)
-        for method in methods:
-            notes = scores.version_notes(paths, models, [(method, target, randnetw) for target in VOXEL_TARGETS])
-            _add(drawings, _between_data_sets(tables, method), VOXEL_TARGETS,
-                 f"best-layer_{method}_{'-vs-'.join(VOXEL_TARGETS)}{_suffix(randnetw)}",
-                 f"Relative best layer, {method}, {condition}", tuple(f"Relative best layer, {target}" for target in
-                                                                      VOXEL_TARGETS),
-                 _POSITIONS, options, f"best layers by {method} in both data sets, {condition}", models, notes)
+        with drawings.attempt():
+            tables = {target: scores.best_layer_positions(paths, models, target, randnetw) for target in VOXEL_TARGETS}
+            for target in options.targets if set(methods) == set(scores.METHODS) else ():
+                add(tables[target].set_index(["source_model", "roi"]), scores.METHODS, f"RSA-vs-regression_{target}", target,
+                    f"both methods on {target}", [(method, target, randnetw) for method in methods])
+            for method in methods:
+                add(_between_data_sets(tables, method), VOXEL_TARGETS, f"{method}_{'-vs-'.join(VOXEL_TARGETS)}", method,
+                    f"{method} in both data sets", [(method, target, randnetw) for target in VOXEL_TARGETS])
     return drawings
 
 
@@ -213,10 +232,10 @@ def seeds(paths: ProjectPaths, options: FigureOptions | None = None, methods: Se
     options = options or FigureOptions()
     drawings = Drawings()
     groups = ((SEED_PAIRS, False, "FIG2_SeedModels_"), (CLEAN_SEED_PAIRS, True, "FIG8_SeedModels_"))
-    for target in options.targets:
-        for pairs, clean, prefix in groups:
-            if "regression" in methods:
-                drawings += seed_figures(paths, options, target, pairs, drawings.notes, clean=clean)
+    for pairs, clean, prefix in groups:
+        if "regression" in methods:
+            drawings.add(seed_figures(paths, options, pairs, clean=clean))
+        for target in options.targets:
             dataset = scores.rsa_dataset(paths, target) if "RSA" in methods else None
             for condition in map(condition_name, options.conditions) if "RSA" in methods else ():
                 present = set() if dataset is None else set(published_score(dataset, condition)["model"].values.tolist())

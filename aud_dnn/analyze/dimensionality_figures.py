@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -73,18 +74,22 @@ class LayerTable:
         return ", ".join([self.method, self.target, *words, *architecture])
 
 
-def layer_tables(paths: ProjectPaths, options: FigureOptions | None = None, methods: Sequence[str] = METHODS
-                 ) -> list[LayerTable]:
-    """For each method and target: all models together, then the seven of each in-house architecture."""
+def layer_tables(paths: ProjectPaths, options: FigureOptions | None = None, methods: Sequence[str] = METHODS,
+                 found: Drawings | None = None) -> list[LayerTable]:
+    """For each method and target: all models together, then the seven of each in-house architecture.
+
+    Bad results are kept in ``found.errors`` where ``found`` is given, and raised otherwise.
+    """
     options = options or FigureOptions()
     groups = {"": tuple(options.models(ALL_SEED1_MODELS)), **{f"_{name}": models for name, models in ARCHITECTURES.items()}}
     tables = []
     for method in methods:
         for target in options.targets:
-            whole, notes = dimensionality_scores(paths, groups[""], target, method)
-            for suffix, models in groups.items():
-                part = whole[whole["source_model"].isin(models)].reset_index(drop=True) if len(whole) else whole
-                tables.append(LayerTable(part, models, method, target, suffix, tuple(notes)))
+            with found.attempt() if found is not None else contextlib.nullcontext():
+                whole, notes = dimensionality_scores(paths, groups[""], target, method)
+                for suffix, models in groups.items():
+                    part = whole[whole["source_model"].isin(models)].reset_index(drop=True) if len(whole) else whole
+                    tables.append(LayerTable(part, models, method, target, suffix, tuple(notes)))
     return tables
 
 
@@ -114,7 +119,7 @@ def dimensionality_figures(paths: ProjectPaths, options: FigureOptions | None = 
     options = options or FigureOptions()
     drawings = Drawings()
     conditions = [CONDITIONS[int(randnetw)] for randnetw in options.conditions]
-    tables = layer_tables(paths, options, methods) if tables is None else tables
+    tables = layer_tables(paths, options, methods, drawings) if tables is None else tables
     for item in tables:
         if item.table.empty:
             drawings.notes.append(f"Not drawn: {item.name()} (no layer has results).")

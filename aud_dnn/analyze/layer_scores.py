@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from aud_dnn.aggregate.figure_inputs import (
     collect_layers,
     collect_regions,
     collect_scores,
+    model_fit_command,
     same_versions,
     score_versions,
 )
@@ -32,6 +33,8 @@ RSA_MODEL_VALUE = "best_layer_rsa_median_across_splits"
 
 RSA_LAYER_VALUE = "all_data_rsa_for_best_layer"
 """Similarity of one layer, all sounds."""
+
+RSA_SCRIPT = "python aud_dnn/analyze/rsa_matrix_calculation_all_models.py"
 
 Source = tuple[str, str, bool]
 """(method, target, permuted)"""
@@ -70,6 +73,17 @@ def _rsa_versions(dataset: xr.Dataset) -> dict[str, str]:
     return dict(zip(VERSION_COLUMNS, (f"v{dataset.attrs['numerics_version']}", dataset.attrs["responses_sha256"][:12])))
 
 
+def _remedy(target: str, randnetw: bool = False) -> Callable[[str], str]:
+    """What makes results again, by the names that :func:`version_notes` gives them."""
+    def command(name: str) -> str:
+        if name.startswith("RSA"):
+            return RSA_SCRIPT
+        model, _, kind = name.partition(" (regression, ")
+        return model_fit_command(target, randnetw or kind.startswith("permuted"))(model)
+
+    return command
+
+
 def version_notes(paths: ProjectPaths, models: Sequence[str], sources: Iterable[Source]) -> list[str]:
     """What must be said beside a figure in which all these scores stand together.
 
@@ -86,14 +100,15 @@ def version_notes(paths: ProjectPaths, models: Sequence[str], sources: Iterable[
         if method == "RSA":
             dataset = rsa_dataset(paths, target)
             if dataset is not None:
-                found["RSA"] = _rsa_versions(dataset)
+                found["RSA"] = _rsa_versions(dataset)       # both conditions in one file
         else:
             found |= {f"{model} (regression, {condition_name(randnetw)})": version
                       for model, version in score_versions(paths, models, target, randnetw).items()}
-    notes = [note for target, versions in by_target.items() for note in same_versions(versions, target)]
+    notes = [note for target, versions in by_target.items()
+             for note in same_versions(versions, target, _remedy(target))]
     numerics = {f"{name} on {target}": {key: value for key, value in version.items() if key == VERSION_COLUMNS[0]}
                 for target, versions in by_target.items() for name, version in versions.items()}
-    same_versions(numerics, " and ".join(by_target))
+    same_versions(numerics, " and ".join(by_target), lambda name: _remedy(name.rpartition(" on ")[2])(name))
     return list(dict.fromkeys(notes))
 
 
@@ -161,7 +176,8 @@ def layer_tables(paths: ProjectPaths, models: Sequence[str], target: str, randne
             if table is not None:
                 found[model] = table, pd.Series(within_participant_sem(table.to_numpy()), table.columns)
     if found:
-        same_participants({model: table.index for model, (table, _) in found.items()}, f"{method}, {target}")
+        same_participants({model: table.index for model, (table, _) in found.items()}, f"{method}, {target}",
+                          _remedy(target, randnetw) if method == "regression" else lambda model: RSA_SCRIPT)
     return found
 
 

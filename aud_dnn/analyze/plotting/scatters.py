@@ -80,6 +80,25 @@ def legend_right(ax: Axes, labels: Sequence[str], styles: Sequence[PointStyle], 
     ax.legend(handles, labels, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=size, ncols=columns)
 
 
+def label_points(ax: Axes, x: np.ndarray, y: np.ndarray, names: Sequence[str], styles: Sequence[PointStyle]) -> None:
+    """Names in a column right of the axis, each joined to its point; from bottom to top as the points are."""
+    gap = min(0.065, 1 / len(names))
+    low, high = ax.get_ylim()
+    order = np.lexsort((-np.asarray(x), y))
+    heights = (np.asarray(y)[order] - low) / (high - low)
+    for place in range(1, len(heights)):
+        heights[place] = max(heights[place], heights[place - 1] + gap)
+    ceiling = 1.0
+    for place in reversed(range(len(heights))):
+        heights[place] = ceiling = min(heights[place], ceiling)
+        ceiling -= gap
+    for place, height in zip(order, heights):
+        ax.annotate(names[place], (x[place], y[place]), xytext=(1.06, height), textcoords="axes fraction", va="center",
+                    fontsize=9 if gap > 0.05 else 7, annotation_clip=False,
+                    arrowprops={"arrowstyle": "-", "color": styles[place].color, "linewidth": 0.8, "shrinkB": 4,
+                                "relpos": (0, 0.5)})
+
+
 def correlation_text(x: np.ndarray, y: np.ndarray, decimals: int = 2) -> str:
     """``$R^2$=0.92, p=1.2e-05``: square of Pearson's r and its p."""
     r, p, _ = stats.pearson(x, y)
@@ -185,10 +204,11 @@ def region_scatter(data: RegionPositions, x: str, y: str, *, palette: str = "pap
         ax.set_xlabel(f"Relative best layer: {x}", fontsize=17)
         ax.set_ylabel(f"Relative best layer: {y}", fontsize=17)
         ax.set_title(f"{data.target}{' randnetw' if data.randnetw else ''} collapse: median, rel_pos", fontsize=12)
+        names = [display_name(model) for model in table.index]
         if annotate:
-            for model, (left, up) in zip(table.index, means):
-                ax.annotate(display_name(model), (left, up), xytext=(4, 4), textcoords="offset points", fontsize=6)
-        legend_right(ax, [display_name(model) for model in table.index], styles, size=9)
+            label_points(ax, means[:, 0], means[:, 1], names, styles)
+        else:
+            legend_right(ax, names, styles, size=9)
         mark_incomplete(figure, data.missing, notes=data.notes)
     stem = (f"across-models_scatter{'_annotated' if annotate else ''}{suffix}_within_subject_sem_roi_label_general_{x}-{y}_"
             f"{data.target}{_condition(data.randnetw)}_rel_pos-median_{data.value}")
