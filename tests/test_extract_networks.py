@@ -426,7 +426,7 @@ def test_lists_of_models_agree_with_the_modules_that_build_them():
     ({"model": "DS2", "random_weights": True, "seed": 1}, "add --randnetw True"),
     ({"model": "Kell2018word", "random_weights": True}, "Kell2018init and ResNet50init"),
     ({"model": "Kell2018init", "checkpoint": "x.pt"}, "takes no --checkpoint"),
-    ({"model": "sepformer"}, "--trust-checkpoint")])
+    ({"model": "sepformer"}, "--trust_checkpoint")])
 def test_options_that_make_no_sense_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         build_extractor(**options)

@@ -221,7 +221,7 @@ def test_a_class_made_on_the_fly_stays_inert(tmp_path):
 
 def test_whole_networks_are_read_only_on_trust(tmp_path):
     torch.save(nn.Linear(2, 2), tmp_path / "c.pt")
-    with pytest.raises(InputError, match="--trust-checkpoint"):
+    with pytest.raises(InputError, match="--trust_checkpoint"):
         read_tensors(tmp_path / "c.pt")
     assert set(read_tensors(tmp_path / "c.pt", trust=True)) == {"weight", "bias"}
 

@@ -123,7 +123,7 @@ def _tensors_in(content: Any, path: Path, entries: tuple[str, ...]) -> dict[str,
             return tensors
     raise InputError(f"{path} holds no state dict: no tensors by name were found ({type(content).__name__}). If they "
                      f"sit inside "
-                     "other objects and you trust where the file comes from, --trust-checkpoint reads it without "
+                     "other objects and you trust where the file comes from, --trust_checkpoint reads it without "
                      "protection.")
 
 
