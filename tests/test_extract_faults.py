@@ -87,11 +87,12 @@ def test_kills_at_any_moment_lose_no_finished_sound(root, format):
         if os.waitstatus_to_exitcode(status) == 0:
             break
         finished = list(root.model_activations("mine").glob(".*.unfinished/stim*.npy"))
-        if finished:  # else it was killed before the first sound, or while the result was tidied up
-            assert len(finished) >= kept[-1]
-            kept.append(len(finished))
+        if len(finished) < kept[-1]:  # killed while it tidied up: then the result is whole
+            same(values(root, "mine"), values(root, "reference"))
+            break
+        kept.append(len(finished))
     done = extract(Spectrum(), "mine", root, format=format, progress=False)
-    assert done.n_done <= len(IDS) - kept[-1]
+    assert done.n_done in (0, len(IDS) - kept[-1])
     assert len(set(kept)) > 2  # it was killed at different points, and went on
     same(values(root, "mine"), values(root, "reference"))
     assert not hidden(root)
@@ -168,7 +169,7 @@ def test_a_disk_that_fills(root, format, n_bytes, monkeypatch):
 
 
 @pytest.mark.parametrize("format", FORMATS)
-@pytest.mark.parametrize("n_bytes", [100, 1_000, 1_850])
+@pytest.mark.parametrize("n_bytes", [100, 1_000, 1_740])
 def test_files_that_may_not_grow(root, format, n_bytes):
     with small_files(n_bytes), pytest.raises(InputError, match=r"cannot be written: File too large"):
         extract(Spectrum(width=400), "mine", root, format=format, progress=False)
