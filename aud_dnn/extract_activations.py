@@ -11,8 +11,15 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from aud_dnn.arguments import add_bool, add_root, run_script
-from aud_dnn.extract.registry import FROM_LIBRARIES, IN_HOUSE, UNTRAINED, WRITTEN_HERE, build_extractor, default_format
-from aud_dnn.extract.registry import default_name
+from aud_dnn.extract.registry import (
+    FROM_LIBRARIES,
+    IN_HOUSE,
+    UNTRAINED,
+    WRITTEN_HERE,
+    build_extractor,
+    default_format,
+    default_name,
+)
 from aud_dnn.extract.run import extract
 from aud_dnn.extract.store import FORMATS
 from aud_dnn.paths import find_root

@@ -1,4 +1,4 @@
-"""Extractions that are killed, run twice at once, or meet a disk that fails: nothing finished is lost, nothing half passes."""
+"""Extractions that are killed, run twice at once, or on failing disks: nothing finished is lost, nothing half passes."""
 
 from __future__ import annotations
 

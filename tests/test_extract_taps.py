@@ -411,7 +411,8 @@ def in_bfloat16(samples, rate):
     return prepare(samples, rate).to(torch.bfloat16)
 
 
-@pytest.mark.parametrize(("network", "module", "given"), [(AutocastInside(), "after", prepare), (halved(), "0", in_bfloat16)])
+@pytest.mark.parametrize(("network", "module", "given"), [(AutocastInside(), "after", prepare),
+                                                          (halved(), "0", in_bfloat16)])
 def test_sixteen_bits_are_refused_or_declared(network, module, given):
     taps = [Tap("a", "a", module=module, **CONV_AXES)]
 

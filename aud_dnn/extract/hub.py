@@ -163,6 +163,8 @@ def _torchaudio_or_nothing() -> Iterator[None]:
 
 def _speechbrain(module: str) -> Any:
     with _torchaudio_or_nothing():
+        for part in ("CNN", "RNN"):  # speechbrain itself would import these when they are first used
+            _library(f"speechbrain.nnet.{part}", "speechbrain")
         return _library(f"speechbrain.{module}", "speechbrain")
 
 

@@ -60,8 +60,8 @@ def exclusive(folder: Path, randnetw: bool = False) -> Iterator[None]:
             with _writing(folder):
                 stack.enter_context(lock_file(lock))
         except LockedError as error:
-            raise InputError(f"Another process is writing these activations to {folder} now. Wait for it, or write elsewhere "
-                             "with --name.") from error
+            raise InputError(f"Another process is writing these activations to {folder} now. Wait for it, or write "
+                             "elsewhere with --name.") from error
         yield
 
 
@@ -302,7 +302,7 @@ class ActivationStore:
 
 
 def _require_room(path: Path, n_bytes: int) -> None:
-    """Try to take this many bytes of the disk with a file that is removed at once; :class:`OSError` if they are not there."""
+    """Try to take this many bytes of the disk with a file that is removed at once; :class:`OSError` if not there."""
     if not hasattr(os, "posix_fallocate"):
         if shutil.disk_usage(path.parent).free < n_bytes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
