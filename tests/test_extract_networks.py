@@ -519,6 +519,8 @@ def test_lists_of_models_agree_with_the_modules_that_build_them():
     ({"model": "Kell2018wrod"}, "Did you mean Kell2018word"),
     ({"model": "spectemp", "randnetw": True}, "no weights"),
     ({"model": "spectemp", "seed": 1}, "Leave out --seed"),
+    ({"model": "spectemp", "device": "cuda"}, "on the CPU only"),
+    ({"model": "DS2", "pooling": "rms"}, "--pooling belongs to spectemp"),
     ({"model": "DS2"}, "needs its weights"),
     ({"model": "DS2", "random_weights": True, "taps": "x.toml"}, "its own taps"),
     ({"model": "DS2", "random_weights": True, "seed": 1}, "add --randnetw True"),

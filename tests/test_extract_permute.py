@@ -236,6 +236,7 @@ def test_the_conversion_is_made_once_and_only_used_for_its_source(tmp_path):
     first, origin = read_checkpoint(path)
     converted = tmp_path / "c.pt.safetensors"
     assert converted.is_file()
+    assert converted.stat().st_mode == path.stat().st_mode
     assert origin["file"] == "c.pt"
     assert len(origin["sha256"]) == 64
     again, _ = read_checkpoint(path)

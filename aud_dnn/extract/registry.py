@@ -76,11 +76,15 @@ def build_extractor(model: str, *, randnetw: bool = False, checkpoint: Path | No
             raise InputError(f"{BASELINE_MODEL} has no weights and so no permuted version; the analyses that need one "
                              f"use its "
                              f"only version. Leave out {', '.join(given) or '--randnetw and --random_weights'}.")
+        if device != "cpu":
+            raise InputError(f"{BASELINE_MODEL} runs in NumPy, on the CPU only. Leave out --device.")
         return SpectroTemporalExtractor(pooling)
     if model in _GENRE_MODELS:
         raise InputError(f"The weights of {model} are not public, only its activations: `python "
                          f"setup_utils/download_files.py "
                          "--get_model_actv True` brings them.")
+    if pooling != "power":
+        raise InputError(f"--pooling belongs to {BASELINE_MODEL}; the pooling of {model} is said in its taps.")
     if ":" not in model and model not in AVAILABLE_MODELS:
         raise unknown_name("model", model, AVAILABLE_MODELS, "A model of your own is named as --model mypackage:build.")
     if taps is not None and ":" not in model:
