@@ -1,6 +1,7 @@
 """Score audio neural networks against fMRI responses of the human auditory cortex.
 
-Data flows one way: disk -> load (``utils``) -> compute (``ridge``, ``regression``, ``rsa``) -> results -> tables -> figures.
+Data flows one way: disk -> load (``utils``) -> compute (``ridge``, ``regression``, ``rsa``) -> ``results`` -> tables
+(``aggregate``) -> figures (``analyze``).
 """
 
 __version__ = "0.1.0"

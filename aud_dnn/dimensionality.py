@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from aud_dnn.rsa import UNITS_AT_ONCE
+from aud_dnn.rsa.similarity import UNITS_AT_ONCE
 
 _NEGLIGIBLE = 1e-12  # variance below this part of the power is what rounding leaves of a subtraction
 

@@ -1,6 +1,6 @@
 """Open the file formats of the published data without trusting what is in them.
 
-One function per format; pickles have a module of their own (:mod:`aud_dnn.safe_pickle`). Every function checks that what a
+One function per format; pickles have a package of their own (:mod:`aud_dnn.pickles`). Every function checks that what a
 file *says* it holds fits into the bytes that it *has* before anything is allocated, refuses content that could run code or
 reach other files, and turns a damaged file into an error that names it.
 """
@@ -216,6 +216,15 @@ def require_seal(path: Path) -> None:
     length = len(_SEAL) + hashlib.sha256().digest_size
     if data[-length:] != _SEAL + hashlib.sha256(data[:-length]).digest():
         raise DamagedFileError(f"{path} is not as it was written: its checksum does not match. Make it anew.")
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def sha256(array: np.ndarray) -> str:

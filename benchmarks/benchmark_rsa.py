@@ -22,8 +22,8 @@ from threadpoolctl import threadpool_limits
 
 from aud_dnn.dimensionality import raw_and_centered_dimensionality
 from aud_dnn.resources import ROIS
-from aud_dnn.rsa_analysis import Vectors, model_side, neural_side, score_model
-from aud_dnn.rsa_results import ROI_CHOICES
+from aud_dnn.rsa.analysis import Vectors, model_side, neural_side, score_model
+from aud_dnn.rsa.results import ROI_CHOICES
 from aud_dnn.splits import N_SOUNDS, published_splits
 
 SHAPES = {"NH2015": (7694, 8), "B2021": (26792, 20)}

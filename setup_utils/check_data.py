@@ -17,8 +17,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from aud_dnn.arguments import add_root, run_script
-from aud_dnn.check_data import check_installation
-from aud_dnn.findings import report
+from aud_dnn.checks.findings import report
+from aud_dnn.checks.installation import check_installation
 from aud_dnn.paths import find_root
 
 

@@ -18,11 +18,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from aud_dnn.arguments import add_bool, add_root, run_script
-from aud_dnn.check_data import check_installation
-from aud_dnn.downloads_manifest import SOURCES
-from aud_dnn.errors import InputError
-from aud_dnn.findings import report
-from aud_dnn.installation import (
+from aud_dnn.checks.findings import report
+from aud_dnn.checks.installation import check_installation
+from aud_dnn.download.installation import (
     Options,
     check_model_names,
     downloads_folder,
@@ -33,6 +31,8 @@ from aud_dnn.installation import (
     require_room,
     verify,
 )
+from aud_dnn.download.manifest import SOURCES
+from aud_dnn.errors import InputError
 from aud_dnn.paths import ProjectPaths, find_root
 
 
@@ -49,7 +49,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     origin = parser.add_mutually_exclusive_group()
     origin.add_argument("--from-dir", type=Path, metavar="DIR", help="take archives carried by hand from this folder")
     origin.add_argument("--base-url", metavar="URL", help="take the archives from a mirror")
-    parser.add_argument("--overwrite", action="store_true", help="fetch again, and replace files that differ")
+    add_bool(parser, "--overwrite", False, "fetch again, and replace files that differ")
     parser.add_argument("--keep-archives", action="store_true", help="keep the archives in downloads/ after unpacking")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--verify", action="store_true",

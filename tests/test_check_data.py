@@ -15,9 +15,9 @@ import made_data
 import numpy as np
 import pytest
 
-from aud_dnn.check_activations import check_model, inspect_layer
-from aud_dnn.check_data import check_installation, check_sounds
-from aud_dnn.findings import Finding, report
+from aud_dnn.checks.activations import check_model, inspect_layer
+from aud_dnn.checks.findings import Finding, report
+from aud_dnn.checks.installation import check_installation, check_sounds
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.utils import load_stimuli
 

@@ -14,10 +14,10 @@ import xarray as xr
 sys.path.insert(0, str(Path(__file__).parent))
 import fake_results
 
+from aud_dnn.aggregate.figure_inputs import collect_layers, collect_scores
 from aud_dnn.analyze import consistency, layer_scores
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.plotting.scatters import Limits, value_scatter
-from aud_dnn.figure_inputs import collect_layers, collect_scores
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import MODELS
 

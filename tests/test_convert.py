@@ -14,13 +14,13 @@ import pytest
 import xarray as xr
 
 from aud_dnn import convert
-from aud_dnn.archives import Limits, unpack
 from aud_dnn.convert import main
+from aud_dnn.download.archives import Limits, unpack
 from aud_dnn.errors import InputError, MissingDataError
+from aud_dnn.pickles.safe_pickle import load_pickle
 from aud_dnn.results import PROVENANCE_FILE, identifier, read_result
-from aud_dnn.rsa_legacy import read_published_rsa, write_published_rsa
-from aud_dnn.rsa_results import read_analysis
-from aud_dnn.safe_pickle import load_pickle
+from aud_dnn.rsa.published import read_published_rsa, write_published_rsa
+from aud_dnn.rsa.results import read_analysis
 from aud_dnn.splits import published_splits
 
 SCORES = ("r_prior_zero", "r_test", "r2_test", "r2_test_c", "r2_train", "alphas", "y_pred_test_std_mean",

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 from misbehaving_server import MisbehavingServer
 
-from aud_dnn import installation
-from aud_dnn.downloads_manifest import SOURCES
+from aud_dnn.download import installation
+from aud_dnn.download.installation import exclusive
+from aud_dnn.download.manifest import SOURCES
 from aud_dnn.errors import InputError
-from aud_dnn.installation import exclusive
 from aud_dnn.paths import ProjectPaths
 
 SCRIPT = Path(__file__).resolve().parents[1] / "setup_utils" / "download_files.py"

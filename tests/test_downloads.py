@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from misbehaving_server import MisbehavingServer
 
-from aud_dnn import downloads
-from aud_dnn.downloads import DownloadError, download, remote_size
+from aud_dnn.download import transfer as downloads
+from aud_dnn.download.transfer import DownloadError, download, remote_size
 
 CONTENT = random.Random(0).randbytes(200_000)
 OTHER = random.Random(1).randbytes(200_000)
@@ -328,7 +328,8 @@ def test_kill_and_go_on(server, tmp_path):
     """A process that is killed at random moments loses nothing that was received."""
     content = random.Random(2).randbytes(1_000_000)
     page = server.put("x.tar", content)
-    code = ("import sys; from pathlib import Path; from aud_dnn.downloads import download; print('ready', flush=True);"
+    code = ("import sys; from pathlib import Path; from aud_dnn.download.transfer import download; "
+            "print('ready', flush=True);"
             "download(sys.argv[1], Path(sys.argv[2]), max_bytes=10**7, progress=False)")
     root = Path(__file__).resolve().parents[1]
     rng, kept = random.Random(5), 0

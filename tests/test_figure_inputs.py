@@ -16,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import fake_results
 import vectors
 
-from aud_dnn import aggregate_tables as tables
-from aud_dnn import figure_inputs as inputs
+from aud_dnn.aggregate import figure_inputs as inputs
+from aud_dnn.aggregate import tables
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import MODELS

@@ -14,13 +14,14 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 import fake_results
 
-from aud_dnn import across_models, stats
-from aud_dnn.aggregate_tables import has_every_hemisphere, read_participant_frame, read_table, region_path
+from aud_dnn import stats
+from aud_dnn.aggregate import across_models
+from aud_dnn.aggregate.figure_inputs import collect_components, collect_regions, collect_scores
+from aud_dnn.aggregate.tables import has_every_hemisphere, read_participant_frame, read_table, region_path
 from aud_dnn.analyze import AUD_plot_main, figures, supplement
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.plotting import bars, responses, scatters, style
 from aud_dnn.errors import InputError
-from aud_dnn.figure_inputs import collect_components, collect_regions, collect_scores
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import FIGURE_2_MODELS, FIGURE_7_MODELS, FIGURE_8_MODELS, MODELS, PERFORMANCE_ORDER
 
@@ -42,7 +43,7 @@ def paths(tmp_path_factory) -> ProjectPaths:
 @pytest.fixture(autouse=True)
 def own_layer_order(monkeypatch):
     """The user's model has no activation files here."""
-    from aud_dnn import figure_inputs
+    from aud_dnn.aggregate import figure_inputs
 
     monkeypatch.setattr(figure_inputs, "_own_layer_order", lambda paths, model, randnetw, found: sorted(found))
 

@@ -19,7 +19,7 @@ from aud_dnn.errors import DamagedFileError, InputError
 from aud_dnn.files import mat_variables, read_mat, read_npy
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.results import PROVENANCE_FILE, read_result
-from aud_dnn.rsa_results import read_part
+from aud_dnn.rsa.results import read_part
 from aud_dnn.utils import load_stimuli, open_activations
 
 REPOSITORY = Path(__file__).resolve().parents[1]

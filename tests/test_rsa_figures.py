@@ -20,10 +20,10 @@ from aud_dnn.resources import (
     SEED_PAIRS,
     SOUND_CATEGORIES,
 )
-from aud_dnn.rsa import best_layer_position, square_matrix
-from aud_dnn.rsa_results import CONDITIONS, ROI_CHOICES, Part, assemble
-from aud_dnn.rsa_summaries import performance_order, summarize_scores
-from aud_dnn.rsa_tables import position_table, position_test_table, region_table
+from aud_dnn.rsa.results import CONDITIONS, ROI_CHOICES, Part, assemble
+from aud_dnn.rsa.similarity import best_layer_position, square_matrix
+from aud_dnn.rsa.summaries import performance_order, summarize_scores
+from aud_dnn.rsa.tables import position_table, position_test_table, region_table
 from aud_dnn.splits import published_splits
 
 N_PARTICIPANTS, N_SPLITS, N_SOUNDS = 6, 10, 22

@@ -16,17 +16,17 @@ import pytest
 
 from aud_dnn.paths import find_root
 from aud_dnn.resources import ROIS, SOUND_CATEGORIES
-from aud_dnn.rsa import rdm_triangles, region_similarity
-from aud_dnn.rsa_analysis import category_order
-from aud_dnn.rsa_legacy import (
+from aud_dnn.rsa.analysis import category_order
+from aud_dnn.rsa.published import (
     ALL_VOXELS_FILE,
     BEST_LAYER_FILE,
     read_published_rsa,
     write_published_rsa,
 )
-from aud_dnn.rsa_results import model_part_path, read_analysis, read_part
-from aud_dnn.rsa_run import RSARun, run_rsa
-from aud_dnn.rsa_tables import ceiling_table, model_table, neural_dimensionality_table
+from aud_dnn.rsa.results import model_part_path, read_analysis, read_part
+from aud_dnn.rsa.run import RSARun, run_rsa
+from aud_dnn.rsa.similarity import rdm_triangles, region_similarity
+from aud_dnn.rsa.tables import ceiling_table, model_table, neural_dimensionality_table
 from aud_dnn.stats import bootstrap_published
 from aud_dnn.utils import load_stimuli, load_target
 

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import fake_results
 import vectors
 
-from aud_dnn import fit_diagnostics, surface
+from aud_dnn.aggregate import fit_diagnostics, surface
 from aud_dnn.analyze import surface_maps
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.errors import InputError

@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
 
     # heavy imports only once the command line is understood: --help answers at once
-    from aud_dnn.figure_inputs import aggregate_all
+    from aud_dnn.aggregate.figure_inputs import aggregate_all
     from aud_dnn.paths import find_root
 
     paths = find_root(arguments.root)
@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _make(job: tuple[ProjectPaths, str, argparse.Namespace]) -> str:
     """Draw and save one figure, or one of the extras, and its tests; what to say about it."""
-    from aud_dnn.aggregate_tables import write_table
+    from aud_dnn.aggregate.tables import write_table
     from aud_dnn.analyze import figures, supplement
 
     paths, name, arguments = job

@@ -38,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Parse the command line, draw, say what was left out."""
     arguments = build_parser().parse_args(argv)
-    from aud_dnn.aggregate_tables import write_table
+    from aud_dnn.aggregate.tables import write_table
     from aud_dnn.analyze import consistency
     from aud_dnn.analyze.figures import FigureOptions
     from aud_dnn.paths import find_root

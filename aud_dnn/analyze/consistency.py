@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import pandas as pd
 
 from aud_dnn import stats
-from aud_dnn.aggregate_tables import VALUE, has_condition
+from aud_dnn.aggregate.tables import VALUE, has_condition
 from aud_dnn.analyze import layer_scores as scores
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.plotting.scatters import Limits, value_scatter
 from aud_dnn.analyze.plotting.style import Drawing, Drawings
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import ALL_SEED1_MODELS, FIGURE_2_MODELS, FIGURE_7_MODELS, VOXEL_TARGETS
-from aud_dnn.rsa_results import condition_name
+from aud_dnn.rsa.results import condition_name
 
 _LOW = -0.015
 LABELS = {"regression": "Median noise-corrected $R^2$", "RSA": "RSA (Spearman R)"}

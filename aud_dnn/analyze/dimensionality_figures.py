@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aud_dnn.aggregate_tables import VALUE, has_condition
+from aud_dnn.aggregate.tables import VALUE, has_condition
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.layer_scores import METHODS, dimensionality_scores
 from aud_dnn.analyze.plotting.scatters import Limits, value_scatter
 from aud_dnn.analyze.plotting.style import Drawings
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import ALL_SEED1_MODELS
-from aud_dnn.rsa_results import condition_name
+from aud_dnn.rsa.results import condition_name
 
 ARCHITECTURES = ("Kell2018", "ResNet50")
 _LABELS = {("dimensionality", False): "Effective dimensionality (trained model)",

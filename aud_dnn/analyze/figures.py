@@ -13,15 +13,22 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from aud_dnn.across_models import (
+from aud_dnn.aggregate.across_models import (
     AcrossModels,
     ComponentScores,
     component_comparisons,
     participant_comparisons,
     region_comparison,
 )
-from aud_dnn.aggregate import most_frequent_layer
-from aud_dnn.aggregate_tables import CV_NAME, VALUE
+from aud_dnn.aggregate.figure_inputs import (
+    collect_components,
+    collect_regions,
+    collect_scores,
+    layer_folders,
+    predicted_responses,
+)
+from aud_dnn.aggregate.scores import most_frequent_layer
+from aud_dnn.aggregate.tables import CV_NAME, VALUE
 from aud_dnn.analyze.plotting.bars import GROUPED_CENTERS, BarLayout, component_bars, gapped_layout, model_bars
 from aud_dnn.analyze.plotting.lines import components_across_models
 from aud_dnn.analyze.plotting.responses import category_correlations, response_scatter
@@ -34,7 +41,6 @@ from aud_dnn.analyze.plotting.scatters import (
 )
 from aud_dnn.analyze.plotting.style import Drawing, Drawings, display_name
 from aud_dnn.errors import InputError, MissingDataError
-from aud_dnn.figure_inputs import collect_components, collect_regions, collect_scores, layer_folders, predicted_responses
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import (
     BASELINE_MODEL,

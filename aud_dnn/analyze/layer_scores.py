@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from aud_dnn.aggregate_tables import has_condition
+from aud_dnn.aggregate.figure_inputs import collect_layers, collect_regions, collect_scores
+from aud_dnn.aggregate.tables import has_condition
 from aud_dnn.errors import MissingDataError
-from aud_dnn.figure_inputs import collect_layers, collect_regions, collect_scores
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import ROIS
-from aud_dnn.rsa_results import ALL_VOXELS, condition_name, model_part_path, published_score, read_analysis, read_part
-from aud_dnn.rsa_tables import dimensionality_table, position_table
+from aud_dnn.rsa.results import ALL_VOXELS, condition_name, model_part_path, published_score, read_analysis, read_part
+from aud_dnn.rsa.tables import dimensionality_table, position_table
 from aud_dnn.stats import within_participant_sem
 
 METHODS = ("regression", "RSA")

@@ -24,11 +24,11 @@ from aud_dnn.analyze.plotting.style import PALETTES
 from aud_dnn.arguments import add_bool, add_root, parse_bool, run_script
 from aud_dnn.paths import find_root
 from aud_dnn.resources import VOXEL_TARGETS
-from aud_dnn.rsa_legacy import write_published_rsa
-from aud_dnn.rsa_results import ALL_VOXELS, CONDITIONS, ROI_CHOICES, condition_name, model_part_path, read_part
-from aud_dnn.rsa_run import RSARun, run_rsa
-from aud_dnn.rsa_tables import STATISTICS, all_tables, write_tables
-from aud_dnn.rsa_workers import usable_cores
+from aud_dnn.rsa.published import write_published_rsa
+from aud_dnn.rsa.results import ALL_VOXELS, CONDITIONS, ROI_CHOICES, condition_name, model_part_path, read_part
+from aud_dnn.rsa.run import RSARun, run_rsa
+from aud_dnn.rsa.tables import STATISTICS, all_tables, write_tables
+from aud_dnn.rsa.workers import usable_cores
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -12,7 +12,7 @@ from aud_dnn.analyze.plotting.style import Drawing, Drawings
 from aud_dnn.errors import MissingDataError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import BASELINE_MODEL, FIGURE_2_MODELS, FIGURE_7_MODELS, FIGURE_8_MODELS, ROIS, SEED_PAIRS
-from aud_dnn.rsa_results import condition_name, read_analysis
+from aud_dnn.rsa.results import condition_name, read_analysis
 
 TARGET_ORDER = ("B2021", "NH2015")
 """RSA panels show the larger data set first."""

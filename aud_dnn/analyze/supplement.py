@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from aud_dnn.aggregate_tables import (
+from aud_dnn.aggregate.figure_inputs import collect_layers, layer_folders
+from aud_dnn.aggregate.fit_diagnostics import alpha_statistics, fit_statistics, functional_overlap
+from aud_dnn.aggregate.tables import (
     SPLIT_VALUE,
     VALUE,
     across_layers_path,
@@ -30,12 +32,10 @@ from aud_dnn.analyze.plotting.lines import across_layers
 from aud_dnn.analyze.plotting.style import Drawing, Drawings, display_name
 from aud_dnn.analyze.surface_maps import surface_figures
 from aud_dnn.errors import MissingDataError
-from aud_dnn.figure_inputs import collect_layers, layer_folders
-from aud_dnn.fit_diagnostics import alpha_statistics, fit_statistics, functional_overlap
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import ALL_SEED1_MODELS, BASELINE_MODEL, FIGURE_2_MODELS, FIGURE_7_MODELS, ROIS
 from aud_dnn.results import read_result
-from aud_dnn.rsa_results import condition_name
+from aud_dnn.rsa.results import condition_name
 
 
 def layer_figures(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawings:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from aud_dnn import surface
-from aud_dnn.aggregate_tables import VALUE, ModelResults, argmax_layers, write_table
+from aud_dnn.aggregate import surface
+from aud_dnn.aggregate.figure_inputs import load_model_results
+from aud_dnn.aggregate.tables import VALUE, ModelResults, argmax_layers, write_table
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.plotting.style import Drawing, Drawings, display_name
 from aud_dnn.analyze.plotting.surfaces import flat_map, layer_histogram, surface_map
 from aud_dnn.errors import InputError, MissingDataError
-from aud_dnn.figure_inputs import load_model_results
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import FIGURE_2_MODELS, FIGURE_7_MODELS
 from aud_dnn.utils import load_target

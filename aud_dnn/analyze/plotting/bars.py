@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from aud_dnn.across_models import AcrossModels, ComponentScores
-from aud_dnn.aggregate_tables import CV_NAME
+from aud_dnn.aggregate.across_models import AcrossModels, ComponentScores
+from aud_dnn.aggregate.tables import CV_NAME
 from aud_dnn.analyze.plotting.style import (
     Drawing,
     baseline_band,

@@ -24,7 +24,7 @@ def fit_overview(table: pd.DataFrame, *, model: str, target: str, randnetw: bool
     Parameters
     ----------
     table : DataFrame
-        One row per layer, columns of :func:`aud_dnn.fit_diagnostics.fit_statistics`.
+        One row per layer, columns of :func:`aud_dnn.aggregate.fit_diagnostics.fit_statistics`.
     """
     layers = list(table.index)
     places = np.arange(len(layers))

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from aud_dnn.across_models import ComponentScores
-from aud_dnn.aggregate_tables import CV_NAME
+from aud_dnn.aggregate.across_models import ComponentScores
+from aud_dnn.aggregate.tables import CV_NAME
 from aud_dnn.analyze.plotting.style import (
     Drawing,
     component_name,

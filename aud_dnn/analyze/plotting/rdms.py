@@ -14,9 +14,9 @@ from matplotlib.patches import Patch
 
 from aud_dnn.analyze.plotting.style import Drawing, category_styles, display_name, layer_legend, new_figure, paper_style
 from aud_dnn.resources import ROIS, SOUND_CATEGORIES
-from aud_dnn.rsa import square_matrix
-from aud_dnn.rsa_results import ALL_VOXELS, Part
-from aud_dnn.rsa_tables import region_table
+from aud_dnn.rsa.results import ALL_VOXELS, Part
+from aud_dnn.rsa.similarity import square_matrix
+from aud_dnn.rsa.tables import region_table
 
 FORMATS = ("pdf", "svg")
 STRIP_WIDTH = 6

@@ -21,7 +21,7 @@ from aud_dnn.resources import (
     ROIS,
     SEED_PAIRS,
 )
-from aud_dnn.rsa_results import ALL_VOXELS, CONDITIONS, model_part_path, read_analysis, read_part
+from aud_dnn.rsa.results import ALL_VOXELS, CONDITIONS, model_part_path, read_analysis, read_part
 
 Datasets = Mapping[tuple[str, str], xr.Dataset]
 

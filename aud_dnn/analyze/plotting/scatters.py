@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from aud_dnn import stats
-from aud_dnn.across_models import AcrossModels, ComponentScores, RegionPositions
-from aud_dnn.aggregate_tables import CV_NAME
+from aud_dnn.aggregate.across_models import AcrossModels, ComponentScores, RegionPositions
+from aud_dnn.aggregate.tables import CV_NAME
 from aud_dnn.analyze.plotting.style import (
     Drawing,
     PointStyle,

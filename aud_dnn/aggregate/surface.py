@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.io import savemat, whosmat
 from scipy.spatial import cKDTree
 
-from aud_dnn import aggregate
+from aud_dnn.aggregate import scores as aggregate
 from aud_dnn.atomic import atomic_file
 from aud_dnn.errors import InputError
 from aud_dnn.files import read_mat

@@ -20,8 +20,8 @@ from threadpoolctl import threadpool_limits
 
 from aud_dnn.errors import InputError
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.rsa_analysis import Vectors, model_side, score_model
-from aud_dnn.rsa_results import CONDITIONS, model_arrays, model_part_path, score_arrays, score_part_path, write_part
+from aud_dnn.rsa.analysis import Vectors, model_side, score_model
+from aud_dnn.rsa.results import CONDITIONS, model_arrays, model_part_path, score_arrays, score_part_path, write_part
 from aud_dnn.utils import Stimuli, few, open_activations
 
 Tasks = dict[tuple[str, str], list[tuple[str, str]]]

@@ -16,21 +16,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from aud_dnn.archives import (
+from aud_dnn.atomic import atomic_file
+from aud_dnn.download.archives import (
     ArchiveError,
     Limits,
     StoredFile,
     Unpacked,
-    file_digest,
     remove_stale_staging,
     unpack,
 )
-from aud_dnn.atomic import atomic_file
-from aud_dnn.downloads import DownloadError, download, remote_size
-from aud_dnn.downloads_manifest import Source
+from aud_dnn.download.manifest import Source
+from aud_dnn.download.public_stimuli import write_stimulus_tables
+from aud_dnn.download.transfer import DownloadError, download, remote_size
 from aud_dnn.errors import InputError, MissingDataError, unknown_name
+from aud_dnn.files import file_digest
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.public_stimuli import write_stimulus_tables
 from aud_dnn.resources import MODELS
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from aud_dnn.check_activations import check_model
+from aud_dnn.checks.activations import check_model
+from aud_dnn.checks.findings import Finding, count, first, repeated_rows
 from aud_dnn.errors import InputError
 from aud_dnn.files import h5_dataset_names, mat_variables, open_h5, read_npy
-from aud_dnn.findings import Finding, count, first, repeated_rows
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import MODELS, TARGETS
 from aud_dnn.utils import Stimuli, load_stimuli, load_target, models_on_disk
@@ -227,8 +227,8 @@ def check_results(paths: ProjectPaths, *, required: bool = False) -> Iterator[Fi
 
 
 def _check_rsa(folder: Path) -> Iterator[Finding]:
-    from aud_dnn.rsa_legacy import ALL_VOXELS_FILE, BEST_LAYER_FILE, read_published_rsa
-    from aud_dnn.rsa_results import read_analysis
+    from aud_dnn.rsa.published import ALL_VOXELS_FILE, BEST_LAYER_FILE, read_published_rsa
+    from aud_dnn.rsa.results import read_analysis
 
     for path in sorted(folder.glob("*/*")) if folder.is_dir() else []:
         try:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from aud_dnn.checks.findings import Finding, count, first, repeated_rows
 from aud_dnn.errors import InputError
 from aud_dnn.files import h5_dataset, h5_dataset_names, open_h5
-from aud_dnn.findings import Finding, count, first, repeated_rows
 from aud_dnn.paths import ProjectPaths
+from aud_dnn.pickles.safe_pickle import load_pickle
 from aud_dnn.resources import BASELINE_MODEL, MODELS, h5_key, pickle_key
-from aud_dnn.safe_pickle import load_pickle
 from aud_dnn.utils import LAYER_LIST_KEY, SOUND_IDS_KEY, Stimuli, models_on_disk, open_activations, rows_in_order
 
 

@@ -2,7 +2,7 @@
 
 ``ALL_MODELS_all_dataset_rsa.pckl``: target -> condition -> model -> participant -> record (all voxels).
 ``ALL_MODELS_best_layer_rsa_analysis_dict.pckl``: ``rsa_analysis_dict_all_rois[_permuted]`` -> target -> region -> model ->
-participant -> record. Both are read into the datasets of :mod:`aud_dnn.rsa_results`.
+participant -> record. Both are read into the datasets of :mod:`aud_dnn.rsa.results`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import xarray as xr
 
 from aud_dnn.atomic import atomic_file
 from aud_dnn.errors import InputError
-from aud_dnn.rsa import best_layer_position, square_matrix, upper_triangle
-from aud_dnn.rsa_results import ALL_VOXELS, CONDITIONS, Part, assemble
-from aud_dnn.safe_pickle import load_pickle
+from aud_dnn.pickles.safe_pickle import load_pickle
+from aud_dnn.rsa.results import ALL_VOXELS, CONDITIONS, Part, assemble
+from aud_dnn.rsa.similarity import best_layer_position, square_matrix, upper_triangle
 from aud_dnn.splits import published_splits
 
 ALL_VOXELS_FILE = "ALL_MODELS_all_dataset_rsa.pckl"
@@ -43,7 +43,7 @@ def read_published_rsa(path: Path, *, sounds: Sequence[str] | None = None,
     Returns
     -------
     dict from (target, region) to Dataset
-        As written by :func:`aud_dnn.rsa_results.write_analysis`; what the pickles do not hold (similarities on the training
+        As written by :func:`aud_dnn.rsa.results.write_analysis`; what the pickles do not hold (similarities on the training
         sounds, Spearman ceilings, voxel counts) is NaN or -1.
 
     Raises

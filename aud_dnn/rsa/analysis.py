@@ -1,4 +1,4 @@
-"""The RSA of the paper, put together from :mod:`aud_dnn.rsa`: the neural side, the model side, and the two compared.
+"""The RSA of the paper, put together from :mod:`aud_dnn.rsa.similarity`: the neural side, the model side, the comparison.
 
 Arrays in, arrays out. The neural side does not depend on the model, and the model side does not depend on the target or the
 region: each is made once and then compared at the price of a matrix product.
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from aud_dnn.dimensionality import participation_ratio, raw_and_centered_dimensionality
-from aud_dnn.rsa import (
+from aud_dnn.rsa.similarity import (
     BestLayer,
     Triangles,
     best_layer_position,

@@ -1,6 +1,6 @@
 """Models side by side: what each figure compares, and the statistical comparisons of the paper.
 
-Everything here works on tables in memory; :mod:`aud_dnn.figure_inputs` brings them from disk.
+Everything here works on tables in memory; :mod:`aud_dnn.aggregate.figure_inputs` brings them from disk.
 """
 
 from __future__ import annotations

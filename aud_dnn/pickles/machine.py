@@ -6,7 +6,7 @@ return, hashes what the program made, and reserves as much memory as a length fi
 none of that. It understands only the instructions that protocols 2 to 5 write for data, and the only objects it makes
 are None, bool, int, float, str, bytes, list, dict, set, tuple, and two inert records of ours: :class:`Name` (a global
 that was asked for; never imported) and :class:`Call` (a name with the arguments and the state that were meant for it;
-never called). What the records mean is decided afterwards, in :mod:`aud_dnn.safe_pickle`.
+never called). What the records mean is decided afterwards, in :mod:`aud_dnn.pickles.safe_pickle`.
 
 Bounds that hold for any file:
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aud_dnn.halvings import Halvings, SplitMedians
+from aud_dnn.aggregate.halvings import Halvings, SplitMedians
 from aud_dnn.stats import within_participant_sem
 
 N_ITERATIONS = 10

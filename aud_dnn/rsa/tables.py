@@ -23,8 +23,8 @@ import xarray as xr
 
 from aud_dnn.atomic import atomic_file
 from aud_dnn.resources import CLEAN_PAIRS, FIGURE_7_MODELS, ROIS
-from aud_dnn.rsa import region_similarity
-from aud_dnn.rsa_results import ALL_VOXELS, CONDITIONS, DIMENSIONALITY_VARIANTS, Part, published_score
+from aud_dnn.rsa.results import ALL_VOXELS, CONDITIONS, DIMENSIONALITY_VARIANTS, Part, published_score
+from aud_dnn.rsa.similarity import region_similarity
 from aud_dnn.stats import (
     add_adjusted,
     bootstrap_paired,

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from aud_dnn import aggregate
-from aud_dnn.aggregate import BestLayers, ParticipantTable
+from aud_dnn.aggregate import scores as aggregate
+from aud_dnn.aggregate.halvings import Halvings
+from aud_dnn.aggregate.scores import BestLayers, ParticipantTable
 from aud_dnn.atomic import atomic_file
 from aud_dnn.errors import InputError
-from aud_dnn.halvings import Halvings
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import BASELINE_MODEL, COMPONENTS, MODELS, ROIS
 

@@ -9,8 +9,8 @@ import pandas as pd
 import xarray as xr
 
 from aud_dnn.resources import BASELINE_MODEL
-from aud_dnn.rsa_results import published_score
-from aud_dnn.rsa_tables import CEILINGS, STATISTICS, mean_and_sem, model_errors
+from aud_dnn.rsa.results import published_score
+from aud_dnn.rsa.tables import CEILINGS, STATISTICS, mean_and_sem, model_errors
 
 
 def check_statistics(statistics: str) -> None:
@@ -57,7 +57,7 @@ def summarize_scores(dataset: xr.Dataset, condition: str, models: Sequence[str] 
     Parameters
     ----------
     dataset : Dataset
-        One target and region, from :func:`aud_dnn.rsa_results.read_analysis`.
+        One target and region, from :func:`aud_dnn.rsa.results.read_analysis`.
     condition : {"trained", "permuted"}
     models : sequence of str, optional
         All that have results by default.

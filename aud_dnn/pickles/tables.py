@@ -1,4 +1,4 @@
-"""Make pandas tables and xarray datasets anew from the records of their pickles (see :mod:`aud_dnn.safe_pickle`).
+"""Make pandas tables and xarray datasets anew from the records of their pickles (see :mod:`aud_dnn.pickles.safe_pickle`).
 
 pandas pickles a table as a block manager: the column labels, the row labels, and blocks of values of one dtype, each
 with the columns that it fills. pandas 1.1 writes blocks as plain arrays in a state tuple, pandas 2 and 3 as calls; text
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .pickle_machine import Call, DamageError, Name, RefusalError
+from .machine import Call, DamageError, Name, RefusalError
 from .safe_pickle import Builder, dtype_of
 
 MAX_COLUMNS = 10_000  # a result table has some thirty

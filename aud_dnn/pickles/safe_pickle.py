@@ -2,9 +2,9 @@
 
 The authors' activations, results and metadata are pickles, written by Python 3.6 with NumPy 1.19, pandas 1.1 and xarray
 0.12. A plain unpickle runs whatever a file asks for, and some of these files no longer open that way at all. Here a
-file is read in two steps. :mod:`aud_dnn.pickle_machine` reads its instructions and makes nothing but plain values and
+file is read in two steps. :mod:`aud_dnn.pickles.machine` reads its instructions and makes nothing but plain values and
 inert records of the calls that were asked for, all of them on a short list. Then this module, with
-:mod:`aud_dnn.pickle_tables`, decides what the records mean and makes new arrays, tables and datasets from them:
+:mod:`aud_dnn.pickles.tables`, decides what the records mean and makes new arrays, tables and datasets from them:
 
 * a dtype is read from a small grammar (booleans, integers, floats, complex numbers, text, bytes, objects; no fields, no
   subclasses), and its bytes must fit the shape exactly; arrays of objects hold plain scalars only;
@@ -25,8 +25,9 @@ from typing import Any, BinaryIO, Literal, NoReturn
 
 import numpy as np
 
-from .errors import DamagedFileError, InputError, MissingDataError, UnsafePickleError
-from .pickle_machine import Budget, Call, DamageError, Name, PickleMachine, RefusalError, key_of
+from aud_dnn.errors import DamagedFileError, InputError, MissingDataError, UnsafePickleError
+
+from .machine import Budget, Call, DamageError, Name, PickleMachine, RefusalError, key_of
 
 Allowed = Literal["arrays", "tables", "dataset"]
 
@@ -118,7 +119,7 @@ def _allowed(allow: Allowed) -> tuple[dict[tuple[str, str], str], dict[str, Call
     names, builders = dict(ARRAY_NAMES), dict(_ARRAY_BUILDERS)
     if allow == "arrays":
         return names, builders
-    from . import pickle_tables as tables  # imported late: pandas and xarray take a second that arrays do not need
+    from . import tables  # imported late: pandas and xarray take a second that arrays do not need
 
     names |= tables.TABLE_NAMES
     builders |= tables.TABLE_BUILDERS
@@ -297,7 +298,7 @@ _ARRAY_BUILDERS: dict[str, Callable[[Builder, Any], Any]] = {"_reconstruct": _re
 
 
 class Builder:
-    """Make real objects of what a :class:`~aud_dnn.pickle_machine.PickleMachine` returned.
+    """Make real objects of what a :class:`~aud_dnn.pickles.machine.PickleMachine` returned.
 
     Parameters
     ----------

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from aud_dnn.across_models import AcrossModels, ComponentScores, RegionPositions, same_participants
-from aud_dnn.aggregate_tables import (
+from aud_dnn.aggregate.across_models import AcrossModels, ComponentScores, RegionPositions, same_participants
+from aud_dnn.aggregate.tables import (
     COMPONENT_TARGET,
     SPLIT_VALUE,
     VALUE,

@@ -27,8 +27,8 @@ from aud_dnn.atomic import atomic_file
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.files import require_seal, seal, write_netcdf
 from aud_dnn.resources import BASELINE_MODEL, ROIS
-from aud_dnn.rsa import BestLayer
-from aud_dnn.rsa_analysis import DIMENSIONALITY_VARIANTS, ModelSide, NeuralSide, RSAScores
+from aud_dnn.rsa.analysis import DIMENSIONALITY_VARIANTS, ModelSide, NeuralSide, RSAScores
+from aud_dnn.rsa.similarity import BestLayer
 
 ALL_VOXELS = "All"
 ROI_CHOICES = (ALL_VOXELS, *ROIS)

@@ -1,0 +1,1 @@
+"""From result folders to the numbers of the figures: reductions, halvings, tables, comparisons, places on the cortex."""

@@ -1,0 +1,1 @@
+"""The published data: transfer, archives, what belongs where, and what arrived."""
