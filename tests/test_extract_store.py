@@ -117,14 +117,6 @@ def test_a_stop_loses_no_finished_sound(root, format):
     assert extract(MeanAndSpread(stop_after=0), "mine", root, format=format).n_done == 0
 
 
-def test_replacing_activations_reminds_of_the_results_that_were_made_of_them(root):
-    extract(MeanAndSpread(), "mine", root)
-    assert extract(MeanAndSpread(), "mine", root, overwrite=True).remarks == ()
-    (root.results / "mine").mkdir(parents=True)
-    done = extract(MeanAndSpread(scale=2.0), "mine", root, overwrite=True)
-    assert len(done.remarks) == 1 and "Run the analyses again with --overwrite" in done.remarks[0]
-
-
 @pytest.mark.parametrize("format", ["h5", "pickle"])
 def test_other_settings_are_refused_unless_told_to_overwrite(root, format):
     extract(MeanAndSpread(), "mine", root, format=format)

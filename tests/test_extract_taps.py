@@ -458,10 +458,10 @@ def test_no_gradients_and_no_short_floats_of_gpus_and_settings_come_back(monkeyp
     assert torch.backends.cudnn.allow_tf32 and torch.backends.cudnn.deterministic
 
 
-def test_sums_over_time_of_short_floats_are_taken_in_32_bits():
-    # in bfloat16 a mean of 1000 ones would end at a multiple of 2 to the power of some digits
-    steps = torch.full((1, 1, 3001), 1.0078125, dtype=torch.bfloat16)
-    assert float(tap().collapsed(steps)) == pytest.approx(1.0078125, rel=1e-6)
+def test_averages_of_short_floats_are_taken_in_32_bits():
+    # from 1 to 2, bfloat16 goes in steps of 1/128: the average falls between two of them
+    steps = torch.tensor([1.0, 1 + 1 / 128], dtype=torch.bfloat16).repeat(500)[None, None]
+    assert float(tap().collapsed(steps)) == 1 + 1 / 256
 
 
 # --- shapes and memory -------------------------------------------------------------------------------------------------

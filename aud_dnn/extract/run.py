@@ -140,11 +140,7 @@ def extract(extractor: Extractor, name: str, paths: ProjectPaths, *, sounds: Pat
                 for sound, vectors in zip(ids, extractor.run(prepared), strict=True):
                     store.add(sound, vectors)
                 bar.update(len(ids))
-        remarks += store.finish()
-    if store.replaces and (paths.results / name).is_dir():
-        remarks.append(f"{paths.results / name} holds results of the activations that were replaced. Run the analyses again "
-                       "with --overwrite.")
-    return Extraction(store.path, len(missing), tuple(remarks))
+        return Extraction(store.path, len(missing), (*remarks, *store.finish()))
 
 
 def _prepare(extractor: Extractor, path: Path) -> Any:

@@ -68,8 +68,6 @@ def exclusive(folder: Path, randnetw: bool = False) -> Iterator[None]:
 class ActivationStore:
     """The activations of one model in one condition, sound by sound.
 
-    ``path`` is where they go, ``complete`` says whether they are there already, ``replaces`` whether others make room.
-
     Parameters
     ----------
     folder : Path
@@ -103,7 +101,6 @@ class ActivationStore:
         self._provenance = self.folder / f"provenance{suffix}.json"
         self._staging = self.folder / f".natsound_activations{suffix}.unfinished"
         self._lengths: list[int] | None = None
-        self.replaces = False
         self.complete = self._check_earlier_result(overwrite)
         if self.complete:
             shutil.rmtree(self._staging, ignore_errors=True)  # a stop right after the last file left it behind
@@ -130,7 +127,6 @@ class ActivationStore:
         if not found and not pickles:
             return False
         if overwrite:
-            self.replaces = True
             return False
         earlier = None
         if self.format == "h5" and found and not pickles:
