@@ -6,7 +6,10 @@ import errno
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -22,6 +25,7 @@ from aud_dnn.extract.store import exclusive
 from aud_dnn.paths import find_root
 from aud_dnn.utils import Stimuli, open_activations
 
+HERE = Path(__file__).resolve().parent
 IDS = tuple(f"stim{number}_x" for number in range(1, 9))
 RATE = 1000
 STIMULI = Stimuli(IDS, ("Music",) * len(IDS))
@@ -74,8 +78,21 @@ def hidden(root, name="mine"):
     return [path.name for path in root.model_activations(name).iterdir() if path.name.startswith(".")]
 
 
+def alone(work, root, *arguments):
+    """Run one of the functions below in a process without threads, which can fork safely whatever other tests imported."""
+    code = f"import test_extract_faults as t; t.{work.__name__}(t.find_root({str(root.root)!r}), *{arguments!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, env={
+        **os.environ, "PYTHONPATH": os.pathsep.join(map(str, (HERE, HERE.parent))), "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_kills_at_any_moment_lose_no_finished_sound(root, format):
+    alone(kill_again_and_again, root, format)
+
+
+def kill_again_and_again(root, format):
     extract(Spectrum(), "reference", root, format=format, progress=False)
     rng = random.Random(0)
     kept = [0]
@@ -99,6 +116,10 @@ def test_kills_at_any_moment_lose_no_finished_sound(root, format):
 
 
 def test_a_second_run_at_the_same_time_is_refused_and_changes_nothing(root):
+    alone(run_a_second_one, root)
+
+
+def run_a_second_one(root):
     process = child(lambda: extract(Spectrum(seconds=0.1), "mine", root, progress=False))
     while not list(root.model_activations("mine").glob(".*.unfinished/stim*.npy")):
         time.sleep(0.01)
@@ -113,6 +134,10 @@ def test_a_second_run_at_the_same_time_is_refused_and_changes_nothing(root):
 
 
 def test_the_lock_goes_with_the_process(root):
+    alone(kill_the_holder_of_the_lock, root)
+
+
+def kill_the_holder_of_the_lock(root):
     with exclusive(root.model_activations("mine")), pytest.raises(InputError, match="Another process"):
         extract(Spectrum(), "mine", root, progress=False)
     process = child(lambda: extract(Spectrum(seconds=5), "mine", root, progress=False))
@@ -130,7 +155,7 @@ def hidden_lock(root):
 
 
 @pytest.mark.parametrize("format", FORMATS)
-@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("error", [errno.ENOSPC, pytest.param(errno.EIO, marks=pytest.mark.slow)])
 def test_every_file_operation_fails_once(root, format, error):
     """The first, the second, … of the operations of a run fails; the next run makes good what is missing."""
     extract(Spectrum(), "reference", root, format=format, progress=False)
