@@ -45,6 +45,9 @@ def build_parser() -> argparse.ArgumentParser:
                         help="colours of the paper, or colours safe for colour-blind readers (default: paper)")
     add_bool(parser, "--participants", False, "draw every participant as a point")
     add_bool(parser, "--annotate", False, "write model names beside the points of Figure 7")
+    parser.add_argument("--surface_layer", nargs=2, action="append", default=[], metavar=("MODEL", "LAYER"),
+                        help="map the score of this layer of this model; can be given several times (default: the layer "
+                             "with the best median)")
     add_bool(parser, "--stats", True, "also make the tables of statistical tests")
     parser.add_argument("--formats", nargs="+", default=None, choices=["svg", "png", "pdf"],
                         help="file formats (default: those of the paper, svg and mostly png)")
@@ -90,7 +93,8 @@ def _make(job: tuple[ProjectPaths, str, argparse.Namespace]) -> str:
     out = arguments.out or paths.results
     folder = out / ("PLOTS_SURF_across-models" if name == "surface" else "PLOTS_across-models")
     if name in supplement.SUPPLEMENTS:
-        drawings = supplement.SUPPLEMENTS[name](paths, options)
+        more = {"surface": {"layers": dict(arguments.surface_layer)}}.get(name, {})
+        drawings = supplement.SUPPLEMENTS[name](paths, options, **more)
     else:
         drawings = figures.draw(paths, name, options, annotate=arguments.annotate)
     written = drawings.save(folder, arguments.formats)
