@@ -82,7 +82,7 @@ def flat_map(table: pd.DataFrame, column: str, scale: Scale, *, title: str, stem
     """
     colors, limits = scale.colors(palette)
     with paper_style():
-        figure = new_figure(9, 4)
+        figure = new_figure(9, 3.6)
         figure.set_layout_engine("constrained")
         axes = figure.subplots(1, 2)
         for ax, hemi in zip(axes, HEMISPHERES):
@@ -97,6 +97,7 @@ def flat_map(table: pd.DataFrame, column: str, scale: Scale, *, title: str, stem
             ax.set(xlabel="x on the flat map", ylabel="y on the flat map" if hemi == HEMISPHERES[0] else "")
         figure.suptitle(title, fontsize=12)
         scale.bar(figure, palette, ax=axes, shrink=0.8)
+        figure.draw_without_rendering()     # lays the axes out, so that the notes find the place below them
         mark_incomplete(figure, missing, notes=notes)
     return Drawing(figure, stem, table.set_index("coord_id"))
 
