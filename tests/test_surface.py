@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import fake_results
 import vectors
 
-from aud_dnn.aggregate import fit_diagnostics, surface
+from aud_dnn.aggregate import surface
 from aud_dnn.analyze import surface_maps
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.plotting import style
@@ -186,23 +186,3 @@ def test_a_vertex_file_that_is_not_understood_is_listed(tmp_path):
     (tmp_path / "b.mat").write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"b.mat cannot be read"):
         surface.read_flat_vertices(tmp_path / "b.mat")
-
-
-def test_fit_statistics_by_hand():
-    zero = np.zeros((2, 3))
-    scores = {"r_prior_zero": np.array([[0.5, -0.2, np.nan], [0.1, 0.2, 0.3]]), "r2_test": zero + 0.2,
-              "r2_train": zero + 0.4, "r2_test_c": np.array([[1.5, 0.5, 0.2], [0.1, 1.1, 0.3]]), "alphas": zero + 10,
-              "warning_constant_mean": np.array([[0, 0, 1], [0, 0, 0]]), "warning_constant_splits": zero + 1,
-              "warning_alphas": np.array([[1, 2, 2], [0, 0, 0]])}
-    before = {name: values.copy() for name, values in scores.items()}
-    rows = fit_diagnostics.fit_statistics(scores)
-    assert rows["warning_alphas_lower_COUNT"] == 2 and rows["warning_alphas_upper_PERC"] == 16.6667  # counted, not summed
-    assert rows["warning_constant_splits_PERC"] == 33.3333 and rows["exceed1_r2_test_c_MAX"] == 1.5
-    assert rows["nan_r_prior_zero_and_constant_COUNT"] == 1 and rows["neg_r_test_MEAN"] == -0.2
-    # medians of the splits without a constant prediction: (1.5 + 0.5) / 2 and 0.3
-    assert rows["r2_test_c_no_constant_warning_mean_MEDIAN"] == pytest.approx((1.0 + 0.3) / 2)
-    assert all(np.array_equal(scores[name], before[name], equal_nan=True) for name in scores)
-    alphas = fit_diagnostics.alpha_statistics(scores, "r2_test_c")
-    assert (alphas["total"], alphas["n_voxels_affected"], alphas["median_r2_test_c_unaffected"]) == (3, 1, 0.3)
-    overlap = fit_diagnostics.functional_overlap({"pitch": np.array([1, 1, 0]), "music": np.array([0, 1, 0])})
-    assert overlap == {"pitch": 2, "music": 1, "pitch & music": 1, "any": 2}

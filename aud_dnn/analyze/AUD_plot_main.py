@@ -24,6 +24,7 @@ if __name__ == "__main__" and not __package__:      # run as a file: import from
 from aud_dnn.arguments import add_bool, add_root, run_script
 
 if TYPE_CHECKING:
+    from aud_dnn.analyze.plotting.style import Drawing
     from aud_dnn.paths import ProjectPaths
 
 PAPER = ("2", "4", "5", "7", "8", "9")
@@ -48,6 +49,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--surface_layer", nargs=2, action="append", default=[], metavar=("MODEL", "LAYER"),
                         help="map the score of this layer of this model; can be given several times (default: the layer "
                              "with the best median)")
+    parser.add_argument("--statistic", nargs="+", default=[], metavar="NAME",
+                        help="diagnostics: draw these numbers of the stats_*.csv tables across layers")
+    parser.add_argument("--layer_pages", nargs="+", default=["all"], metavar="MODEL",
+                        help="diagnostics: models whose layers get a page each, or all, or none (default: all)")
     add_bool(parser, "--stats", True, "also make the tables of statistical tests")
     parser.add_argument("--formats", nargs="+", default=None, choices=["svg", "png", "pdf"],
                         help="file formats (default: those of the paper, svg and mostly png)")
@@ -92,12 +97,19 @@ def _make(job: tuple[ProjectPaths, str, argparse.Namespace]) -> str:
         targets=tuple(arguments.target), conditions=tuple(name == "permuted" for name in dict.fromkeys(arguments.condition)))
     out = arguments.out or paths.results
     folder = out / ("PLOTS_SURF_across-models" if name == "surface" else "PLOTS_across-models")
+    written: list[Path] = []
     if name in supplement.SUPPLEMENTS:
-        more = {"surface": {"layers": dict(arguments.surface_layer)}}.get(name, {})
-        drawings = supplement.SUPPLEMENTS[name](paths, options, **more)
+        def save(page: Drawing) -> None:      # one by one: there may be hundreds of layers
+            written.extend(page.save(folder, arguments.formats))
+
+        pages = arguments.layer_pages
+        more = {"surface": {"layers": dict(arguments.surface_layer)},
+                "diagnostics": {"statistics": arguments.statistic, "each_layer": None if pages == ["none"] else save,
+                                "page_models": None if pages in (["all"], ["none"]) else pages}}
+        drawings = supplement.SUPPLEMENTS[name](paths, options, **more.get(name, {}))
     else:
         drawings = figures.draw(paths, name, options, annotate=arguments.annotate)
-    written = drawings.save(folder, arguments.formats)
+    written += drawings.save(folder, arguments.formats)
     lines = [f"{name}: {len(drawings)} drawing(s), {len(written)} files in {folder}",
              *(f"  {note}" for note in drawings.notes)]
     if arguments.stats:
