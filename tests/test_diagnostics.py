@@ -247,17 +247,20 @@ def test_pages_only_of_the_models_asked_for(made):
         diagnostics_report.diagnostics(made[0], TRAINED, each_layer=pages.append, page_models=["metricgan"])
 
 
-def test_nan_where_none_may_be_is_refused(tmp_path):
+def test_nan_where_none_may_be_is_an_error_and_costs_only_its_model(tmp_path):
     paths = ProjectPaths(tmp_path)
     write_layers(paths, "NH2015", r2_train=np.where(np.arange(10) == 3, np.nan, 0.5))
-    with pytest.raises(InputError, match=r"LSTM_1-cell.*r2_train holds NaN for 120 voxel"):
-        diagnostics_report.diagnostics(paths, TRAINED)
+    write_layers(paths, "NH2015", MODELS["DCASE2020"].layer_names, "DCASE2020")
+    report = diagnostics_report.diagnostics(paths, TRAINED)
+    error, = report.errors
+    assert "LSTM_1-cell" in error and "r2_train holds NaN for 120 voxel" in error
+    assert [drawing.stem for drawing in report] == ["diagnostics_DCASE2020_NH2015"]
 
 
 def test_the_script_saves_pages_and_overviews(made, tmp_path, capsys):
     arguments = ["--root", str(made[0].root), "--figures", "diagnostics", "--target", "NH2015", "--condition", "trained",
                  "--out", str(tmp_path)]
-    assert AUD_plot_main.main([*arguments, "--layer_pages", "metricGAN", "--statistic", "perc"]) == 0
+    assert AUD_plot_main.main([*arguments, "--layer_pages", "metricGAN", "--layer_statistic", "perc"]) == 0
     names = {path.name for path in (tmp_path / "PLOTS_across-models").iterdir()}
     for stem in (*(f"diagnostics_metricGAN_{layer}_NH2015" for layer in LAYERS), "diagnostics_metricGAN_NH2015comp",
                  "across-layers_perc_metricGAN_NH2015"):

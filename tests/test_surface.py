@@ -129,7 +129,7 @@ def test_published_tables_of_the_averages_hold_what_was_dumped(tmp_path):
     assert len(dumps) == 5      # positions, relative positions, one layer; over models, quantized or not
     for dump in dumps:
         name = dump.parent.parent.name
-        table = pd.read_csv(folder / f"{dump.parent.name}_{name}_subj-avg.csv")
+        table = pd.read_csv(folder / f"{style.file_stem(dump.parent.name)}_{name}_subj-avg.csv")
         left = table[table["hemi"] == "lh"]
         assert left["vals"].to_numpy() == pytest.approx(loadmat(dump)["vals"].ravel())
 

@@ -84,7 +84,8 @@ def diagnostics(paths: ProjectPaths, options: FigureOptions | None = None, *, st
     Raises
     ------
     InputError
-        A statistic or model that is not known; NaN in the scores of a layer.
+        A statistic or model that is not known. Bad results, for example NaN in the scores of a layer, cost the pictures of
+        their model and are among the ``errors``.
     """
     options = options or FigureOptions()
     known = known_statistics()
@@ -104,17 +105,18 @@ def diagnostics(paths: ProjectPaths, options: FigureOptions | None = None, *, st
                 if not has_condition(model, randnetw):
                     continue
                 case = _Case(paths, model, target, randnetw, options.palette)
-                found = _report(case, draw_page)
-                if found is not None:
-                    drawings.append(found)
-                    tables[condition_name(randnetw)] = found.table
+                with drawings.attempt():
+                    found = _report(case, draw_page)
+                    if found is not None:
+                        drawings.append(found)
+                        tables[condition_name(randnetw)] = found.table
                 drawings.notes += [note for note in case.notes if note not in drawings.notes]
             for name in statistics:
                 with_it = {condition: table for condition, table in tables.items() if name in table}
                 if with_it:
                     drawings.append(statistic_lines(with_it, name, model=model, target=target, palette=options.palette,
                                                     stem=f"across-layers_{name}_{model}_{target}"))
-    if not drawings:
+    if not drawings and not drawings.errors:
         drawings.notes.append("There are no results to report on.")
     return drawings
 

@@ -15,7 +15,7 @@ from aud_dnn.aggregate import surface
 from aud_dnn.aggregate.figure_inputs import layer_folders, load_model_results
 from aud_dnn.aggregate.tables import VALUE, ModelResults, argmax_layers, write_table
 from aud_dnn.analyze.figures import FigureOptions
-from aud_dnn.analyze.plotting.style import Drawing, Drawings, display_name, roi_color, value_label
+from aud_dnn.analyze.plotting.style import Drawing, Drawings, display_name, file_stem, roi_color, value_label
 from aud_dnn.analyze.plotting.surfaces import Scale, flat_map, layer_histogram, surface_map
 from aud_dnn.errors import InputError, MissingDataError, unknown_name
 from aud_dnn.paths import ProjectPaths
@@ -111,7 +111,7 @@ def _map_one(paths: ProjectPaths, results: ModelResults, paint: _Painter) -> tup
             scale = Scale("Position of the best layer", (1, max(upper, 2)))
             drawings.append(paint(dumped, scale, title=title, stem=stem))
         else:
-            write_table(_folder(paths) / f"{stem}.csv", dumped, index=False)
+            write_table(_folder(paths) / f"{file_stem(stem)}.csv", dumped, index=False)
     return drawings, maps["rel_pos"], found.index
 
 
@@ -163,15 +163,16 @@ def surface_figures(paths: ProjectPaths, options: FigureOptions | None = None, *
         for target in options.targets:
             relative = {}
             for model in dict.fromkeys((*options.models(FIGURE_2_MODELS, baseline=False), *layers)):
-                try:
-                    results = load_model_results(paths, model, target, randnetw)
-                except MissingDataError:
-                    continue
-                own, relative[model], index = _map_one(paths, results, paint)
-                drawings += own
-                drawings.notes += own.notes
-                drawings.append(_map_layer(paths, results, layers.get(model) or surface.best_median_layer(results), paint))
-                pooled.setdefault(model, (results, []))[1].append(index)
+                with drawings.attempt():
+                    try:
+                        results = load_model_results(paths, model, target, randnetw)
+                    except MissingDataError:
+                        continue
+                    own, relative[model], index = _map_one(paths, results, paint)
+                    drawings.add(own)
+                    pooled.setdefault(model, (results, []))[1].append(index)
+                    layer = layers.get(model) or surface.best_median_layer(results)
+                    drawings.append(_map_layer(paths, results, layer, paint))
             group = {model: table for model, table in relative.items() if model in FIGURE_7_MODELS}
             if group:
                 drawings += _group_map(paths, group, target, randnetw, paint)
@@ -198,7 +199,7 @@ def _group_map(paths: ProjectPaths, tables: dict[str, pd.DataFrame], target: str
     kind = f"TYPE=subj-median-argmax-model-median_METRIC={VALUE[target]}_PLOTVAL=rel_pos*10+1"
     quantized, stem = _dump_average(paths, name, f"{kind}-quantized_{target}",
                                     table.assign(median_plot_val=np.rint(table["median_plot_val"])))
-    write_table(_folder(paths) / f"{stem}.csv", quantized, index=False)
+    write_table(_folder(paths) / f"{file_stem(stem)}.csv", quantized, index=False)
     dumped, stem = _dump_average(paths, name, f"{kind}_{target}", table)
     return [paint(dumped, Scale("Relative best layer × 10 + 1", (1, 11)), stem=stem,
                   title=f"Median over {len(tables)} model{'s' * (len(tables) > 1)}{' randnetw' * randnetw}, {target}",
