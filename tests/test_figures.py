@@ -316,12 +316,12 @@ def test_identity_line_follows_the_limits():
 def test_the_script_draws_tests_and_says_what_is_missing(paths, tmp_path, capsys):
     status = AUD_plot_main.main(["--root", str(paths.root), "--figures", "2", "5", "7", "surface", "diagnostics",
                                  "--target", "NH2015", "--condition", "trained", "--models", "mine", "--out", str(tmp_path),
-                                 "--formats", "png", "--jobs", "1", "--palette", "colorblind"])
+                                 "--formats", "png", "--jobs", "1", "--palette", "colorblind", "--layer_pages", "none"])
     assert status == 0
     printed = capsys.readouterr().out
     assert "2: 1 drawing(s)" in printed and "Seeds not compared" in printed
     assert list((tmp_path / "PLOTS_across-models").glob("across-models_roi-None_NH2015_CV*.csv"))
-    assert list((tmp_path / "PLOTS_SURF_across-models").glob("*PLOTVAL=pos_metricGAN_NH2015.png"))
+    assert list((tmp_path / "PLOTS_SURF_across-models").glob("*PLOTVAL=pos_NH2015_metricGAN_subj-avg.png"))
     assert (paths.results / "metricGAN" / "outputs" / "stats_Linear_1_NH2015.csv").is_file()
 
 

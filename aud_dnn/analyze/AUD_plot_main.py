@@ -27,6 +27,7 @@ if __name__ == "__main__" and not __package__:      # run as a file: import from
 from aud_dnn.arguments import add_bool, add_root, run_script
 
 if TYPE_CHECKING:
+    from aud_dnn.analyze.plotting.style import Drawing
     from aud_dnn.paths import ProjectPaths
 
 PAPER = ("2", "4", "5", "7", "8", "9")
@@ -52,6 +53,13 @@ def build_parser() -> argparse.ArgumentParser:
                              "(default: %(default)s)")
     add_bool(parser, "--participants", False, "draw every participant as a point")
     add_bool(parser, "--annotate", False, "write model names beside the points of Figure 7")
+    parser.add_argument("--surface_layer", nargs=2, action="append", default=[], metavar=("MODEL", "LAYER"),
+                        help="map the score of this layer of this model; can be given several times (default: the layer "
+                             "with the best median)")
+    parser.add_argument("--layer_statistic", nargs="+", default=[], metavar="NAME",
+                        help="diagnostics: draw these numbers of the stats_*.csv tables across layers")
+    parser.add_argument("--layer_pages", nargs="+", default=["all"], metavar="MODEL",
+                        help="diagnostics: models whose layers get a page each, or all, or none (default: all)")
     add_bool(parser, "--stats", True, "also make the tables of statistical tests")
     parser.add_argument("--formats", nargs="+", default=None, choices=["svg", "png", "pdf"],
                         help="file formats (default: those of the paper, svg and mostly png)")
@@ -111,15 +119,24 @@ def _make(job: tuple[ProjectPaths, str, argparse.Namespace]) -> tuple[list[str],
         statistics=arguments.statistics)
     out = arguments.out or paths.results
     folder = out / ("PLOTS_SURF_across-models" if name == "surface" else "PLOTS_across-models")
+    written: list[Path] = []
+
+    def save(page: Drawing) -> None:      # one by one: there may be hundreds of layers
+        written.extend(page.save(folder, arguments.formats))
+
+    pages = arguments.layer_pages
+    more = {"surface": {"layers": dict(arguments.surface_layer)},
+            "diagnostics": {"statistics": arguments.layer_statistic, "each_layer": None if pages == ["none"] else save,
+                            "page_models": None if pages in (["all"], ["none"]) else pages}}
     drawings, panels = Drawings(), Drawings()
     with drawings.attempt():
         if name in supplement.SUPPLEMENTS:
-            drawings.add(supplement.SUPPLEMENTS[name](paths, options))
+            drawings.add(supplement.SUPPLEMENTS[name](paths, options, **more.get(name, {})))
         else:
             drawings.add(figures.draw(paths, name, options, annotate=arguments.annotate))
     if name in RSA_PANELS:
         panels = RSA_PANELS[name](paths, options)
-    written = [*drawings.save(folder, arguments.formats), *panels.save(folder, arguments.formats)]
+    written += [*drawings.save(folder, arguments.formats), *panels.save(folder, arguments.formats)]
     lines = [f"{name}: {len(drawings) + len(panels)} drawing(s), {len(written)} files in {folder}",
              *(f"  {note}" for note in dict.fromkeys([*drawings.notes, *panels.notes]))]
     found = Drawings()
