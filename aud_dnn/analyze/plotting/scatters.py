@@ -83,7 +83,8 @@ def label_points(ax: Axes, x: np.ndarray, y: np.ndarray, names: Sequence[str], s
     for place, height in zip(order, heights):
         ax.annotate(names[place], (x[place], y[place]), xytext=(1.06, height), textcoords="axes fraction", va="center",
                     fontsize=9 if gap > 0.05 else 7, annotation_clip=False,
-                    arrowprops={"arrowstyle": "-", "color": styles[place].color, "linewidth": 0.8, "shrinkB": 4, "relpos": (0, 0.5)})
+                    arrowprops={"arrowstyle": "-", "color": styles[place].color, "linewidth": 0.8, "shrinkB": 4,
+                                "relpos": (0, 0.5)})
 
 
 def correlation_text(x: np.ndarray, y: np.ndarray, decimals: int = 2) -> str:
