@@ -249,7 +249,8 @@ def test_panels_of_a_figure_come_from_files_with_own_models_and_the_chosen_stati
                             statistics="recommended")
     for figure, draw in RSA_PANELS.items():
         drawings = draw(paths, options)
-        assert drawings and not drawings.errors and all(drawing.stem.endswith("_recommended") for drawing in drawings), figure
+        assert drawings and not drawings.errors, figure
+        assert all(drawing.stem.endswith("_recommended") for drawing in drawings), figure
         assert "mine" in drawings[0].table.index
         assert "--models other" in drawings.notes[0] and "Incomplete" in note_of(drawings[0])
     analysis_path(paths.rsa_results, "NH2015", "Primary").unlink()
