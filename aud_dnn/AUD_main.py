@@ -39,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_bool(parser, "--save_preds", True, "save the predictions for the test sounds")
     add_bool(parser, "--verbose", False, "log to the terminal what goes to the log file")
     add_bool(parser, "--legacy_pickles", False, "also write df_output.pkl, ds.pkl and y_preds_test*.pkl as published")
-    parser.add_argument("--overwrite", action="store_true", help="fit again what is already there")
+    add_bool(parser, "--overwrite", False, "fit again what is already there")
     add_root(parser)
     return parser
 

@@ -20,10 +20,10 @@ import numpy as np
 from tqdm import tqdm
 
 from aud_dnn import NUMERICS_VERSION, __version__
-from aud_dnn.arguments import run_script
+from aud_dnn.arguments import add_bool, run_script
 from aud_dnn.atomic import AlreadyFinishedError, atomic_file, atomic_folder, remove_abandoned, restore_replaced
-from aud_dnn.download.archives import file_digest
 from aud_dnn.errors import InputError, MissingDataError
+from aud_dnn.files import file_digest
 from aud_dnn.results import (
     RegressionResult,
     is_complete,
@@ -228,7 +228,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m aud_dnn.convert", description=__doc__.split(":")[0] + ".")
     parser.add_argument("source", type=Path, help="the published results folder")
     parser.add_argument("destination", type=Path, help="the folder to write to; finished results in it are kept")
-    parser.add_argument("--overwrite", action="store_true", help="convert again what is there already")
+    add_bool(parser, "--overwrite", False, "convert again what is there already")
     args = parser.parse_args(arguments)
     outcomes = list(convert_tree(args.source, args.destination, overwrite=args.overwrite))
     counts = {status: sum(outcome.status == status for outcome in outcomes)

@@ -26,7 +26,15 @@ from aud_dnn.errors import InputError
 from aud_dnn.files import sha256
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.regression import LayerScores, available_cores, decompose_splits, score_responses
-from aud_dnn.results import PREDICTIONS_FILE, is_complete, read_table, result_folder, write_result
+from aud_dnn.results import (
+    PREDICTIONS_FILE,
+    PROVENANCE_FILE,
+    is_complete,
+    read_provenance,
+    read_table,
+    result_folder,
+    write_result,
+)
 from aud_dnn.ridge import Design, SplitRidge, alpha_grid, reduce_features
 from aud_dnn.splits import published_splits
 from aud_dnn.utils import Activations, Target, few, load_stimuli, load_target, open_activations
@@ -82,7 +90,7 @@ class _Layer:
     """A layer, read, checked and reduced; the activations themselves are not kept."""
 
     name: str
-    design: Design
+    design: Design | None           # None: nothing to fit
     provenance: dict[str, Any]
     remarks: tuple[Remark, ...]
 
@@ -90,7 +98,7 @@ class _Layer:
 def fit_model(paths: ProjectPaths, options: FitOptions, *, progress: bool = True) -> list[Outcome]:
     """Fit every layer to every target and write the results.
 
-    All input is read and checked before the first fit. A result that is already whole is skipped unless
+    All input is read and checked before the first fit. A result that is already whole is kept unless
     ``options.overwrite``; a layer is decomposed once for all targets.
 
     Parameters
@@ -108,7 +116,8 @@ def fit_model(paths: ProjectPaths, options: FitOptions, *, progress: bool = True
     Raises
     ------
     InputError
-        Anything wrong with the input; nothing has been fitted or written then.
+        Anything wrong with the input, or a result that is there was made from other input; nothing has been fitted or
+        written then.
     """
     if not 1 <= options.alphalimit <= _LARGEST_ALPHALIMIT:
         raise InputError(f"--alphalimit must be between 1 and {_LARGEST_ALPHALIMIT} (alphas from 10^(limit-1) to "
@@ -130,15 +139,21 @@ def fit_model(paths: ProjectPaths, options: FitOptions, *, progress: bool = True
     already = {work: _outcome_on_disk(*work, folder, "already there")
                for work, folder in wanted.items() if work not in to_fit}
     _report_lacking([outcome.folder for outcome in already.values()], options)
+    compared = {work: wanted[work] for work in already if (wanted[work] / PROVENANCE_FILE).is_file()}
     targets = {name: load_target(paths, name, stimuli) for name in options.targets
-               if any(target == name for target, _ in to_fit)}
-    layers = _read_layers(activations, [layer for layer in activations.layers if any(of == layer for _, of in to_fit)])
-    _check_disk_space(paths, options, to_fit, targets)
+               if any(target == name for target, _ in (*to_fit, *compared))}
+    read = {layer for _, layer in (*to_fit, *compared)}
+    layers = _read_layers(activations, [layer for layer in activations.layers if layer in read],
+                          {layer for _, layer in to_fit})
     target_checksums = {name: sha256(target.responses) for name, target in targets.items()}
+    _require_same_input(compared, target_checksums, {layer.name: layer.provenance["sha256"] for layer in layers})
+    _check_disk_space(paths, options, to_fit, targets)
 
     outcomes = {}
     with _progress_bar(sum(targets[target].n_voxels for target, _ in to_fit), progress and bool(to_fit)) as bar:
         for layer in layers:
+            if layer.design is None:
+                continue
             started = time.perf_counter()
             decomposed = decompose_splits(layer.design, published_splits(), alpha_grid(options.alphalimit))
             for name, target in targets.items():
@@ -163,11 +178,30 @@ def _report_lacking(folders: Sequence[Path], options: FitOptions) -> None:
                         len(lacking), what, few(lacking))
 
 
-def _read_layers(activations: Activations, names: Sequence[str]) -> list[_Layer]:
+def _require_same_input(kept: dict[tuple[str, str], Path], targets: dict[str, str], layers: dict[str, str]) -> None:
+    """Refuse to keep what was made from other numbers than those that are there now."""
+    stale = []
+    for (target, layer), folder in kept.items():
+        provenance = read_provenance(folder)
+        now = (("activations", provenance.get("activations", {}).get("sha256"), layers[layer]),
+               ("responses", provenance.get("responses", {}).get("sha256"), targets[target]),
+               ("version of the numerics", provenance.get("numerics"), NUMERICS_VERSION))
+        other = [what for what, then, current in now if then not in (None, current)]
+        if other:
+            stale.append(f"{target} / {layer} (other {', other '.join(other)})")
+    if stale:
+        raise InputError(f"{len(stale)} result(s) are there but were not made from what is there now: {few(stale)}. Fit "
+                         "them again with --overwrite, or give the new activations a model name of their own.")
+
+
+def _read_layers(activations: Activations, names: Sequence[str], to_fit: set[str]) -> list[_Layer]:
     layers = []
     for name in names:
         features = activations.read(name)
         provenance = {"shape": features.shape, "dtype": str(features.dtype), "sha256": sha256(features)}
+        if name not in to_fit:
+            layers.append(_Layer(name, None, provenance, ()))
+            continue
         with threadpool_limits(1, user_api="blas"):     # panels this narrow are slower on several threads
             design = reduce_features(features)
         layers.append(_Layer(name, design, provenance, tuple(_remarks(activations, name, features, design))))

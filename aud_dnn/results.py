@@ -24,9 +24,8 @@ from urllib.parse import quote, unquote
 
 import numpy as np
 
-from aud_dnn.download.archives import file_digest
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
-from aud_dnn.files import write_netcdf
+from aud_dnn.files import file_digest, write_netcdf
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.pickles.safe_pickle import load_pickle
 from aud_dnn.regression import LayerScores, TestPredictions
@@ -188,7 +187,7 @@ def write_provenance(folder: Path, provenance: dict[str, Any]) -> None:
     (folder / PROVENANCE_FILE).write_text(json.dumps({**provenance, "files": files}, indent=2) + "\n")
 
 
-def _read_provenance(folder: Path) -> dict[str, Any]:
+def read_provenance(folder: Path) -> dict[str, Any]:
     path = folder / PROVENANCE_FILE
     try:
         provenance = json.loads(path.read_text(encoding="utf-8"))
@@ -201,7 +200,7 @@ def _read_provenance(folder: Path) -> dict[str, Any]:
 
 def _require_unchanged(path: Path) -> None:
     """Refuse a file of ours that is not as it was written: HDF5 and Parquet believe damaged files."""
-    expected = _read_provenance(path.parent)["files"].get(path.name)
+    expected = read_provenance(path.parent)["files"].get(path.name)
     if not path.is_file() or file_digest(path) != expected:
         raise DamagedFileError(f"{path} is not as it was written: its checksum differs from that in {PROVENANCE_FILE}. "
                                "Run this layer again with --overwrite.")
@@ -362,7 +361,7 @@ def read_result(folder: str | Path) -> RegressionResult:
     """
     folder = Path(folder)
     if (folder / PROVENANCE_FILE).is_file() and is_complete(folder):
-        provenance = _read_provenance(folder)
+        provenance = read_provenance(folder)
         return RegressionResult(folder, read_table(folder), _read_dataset(folder / SCORES_FILE), provenance)
     if is_complete(folder):
         path = folder / _PUBLISHED_SCORES

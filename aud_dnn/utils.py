@@ -296,6 +296,24 @@ def models_on_disk(paths: ProjectPaths) -> list[str]:
     return [model for model in MODELS if model in found] + sorted(found - set(MODELS))
 
 
+def activation_files(paths: ProjectPaths, model: str, *, randnetw: bool = False) -> list[Path]:
+    """The files with the activations of a model: one HDF5 file, or one pickle per sound, by name; none if there are none.
+
+    Raises
+    ------
+    InputError
+        Both formats are there.
+    """
+    folder = paths.model_activations(model)
+    suffix = "_randnetw" if randnetw else ""
+    path, ending = folder / f"natsound_activations{suffix}.h5", f"_activations{suffix}.pkl"
+    pickles = sorted(p for p in folder.iterdir() if p.name.endswith(ending) and not p.name.startswith(".")) \
+        if folder.is_dir() else []
+    if path.is_file() and pickles:
+        raise InputError(f"{folder} holds both {path.name} and {len(pickles)} files *{ending}; keep one of the two formats.")
+    return [path] if path.is_file() else pickles
+
+
 class Activations(ABC):
     """The activations of one model in one condition.
 
@@ -432,16 +450,13 @@ def open_activations(paths: ProjectPaths, model: str, stimuli: Stimuli, *, randn
     folder = paths.model_activations(model)
     if not folder.is_dir():
         _raise_unknown_model(paths, model)
-    path = folder / f"natsound_activations{suffix}.h5"
     ending = f"_activations{suffix}.pkl"
-    pickles = sorted(p for p in folder.iterdir() if p.name.endswith(ending) and not p.name.startswith("."))
-    if path.is_file() and pickles:
-        raise InputError(f"{folder} holds both {path.name} and {len(pickles)} files *{ending}; keep one of the two formats.")
-    if path.is_file():
-        return _open_h5_activations(path, model, randnetw, stimuli, layers)
-    if pickles:
-        ids = [p.name.removesuffix(ending) for p in pickles]
-        files = [pickles[row] for row in rows_in_order(ids, stimuli.ids, f"{folder}/*{ending}")]
+    found = activation_files(paths, model, randnetw=randnetw)
+    if found and found[0].suffix == ".h5":
+        return _open_h5_activations(found[0], model, randnetw, stimuli, layers)
+    if found:
+        ids = [path.name.removesuffix(ending) for path in found]
+        files = [found[row] for row in rows_in_order(ids, stimuli.ids, f"{folder}/*{ending}")]
         stored = list(_sound_dict(files[0]))
         keys = _choose_layers(model, layers, stored, stored, stored.__contains__, pickle_key, str(files[0]))
         return _PickledActivations(files, model, randnetw, keys, stimuli)
@@ -450,7 +465,8 @@ def open_activations(paths: ProjectPaths, model: str, stimuli: Stimuli, *, randn
                                "(the analyses that need one use its trained features).")
     what = "permuted (randnetw) activations" if randnetw else "activations"
     remedy = GET_ACTIVATIONS if model in MODELS else "Write them in one of the two formats (see model-actv/README.md)."
-    raise MissingDataError(f"{folder} holds no {what} of {model}: neither {path.name} nor <sound id>{ending}. {remedy}")
+    raise MissingDataError(f"{folder} holds no {what} of {model}: neither natsound_activations{suffix}.h5 nor "
+                           f"<sound id>{ending}. {remedy}")
 
 
 def _raise_unknown_model(paths: ProjectPaths, model: str) -> None:

@@ -49,7 +49,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     origin = parser.add_mutually_exclusive_group()
     origin.add_argument("--from-dir", type=Path, metavar="DIR", help="take archives carried by hand from this folder")
     origin.add_argument("--base-url", metavar="URL", help="take the archives from a mirror")
-    parser.add_argument("--overwrite", action="store_true", help="fetch again, and replace files that differ")
+    add_bool(parser, "--overwrite", False, "fetch again, and replace files that differ")
     parser.add_argument("--keep-archives", action="store_true", help="keep the archives in downloads/ after unpacking")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--verify", action="store_true",

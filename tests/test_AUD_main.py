@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import logging
@@ -243,16 +244,37 @@ def test_results_are_kept_unless_overwritten(small: Path, monkeypatch: pytest.Mo
     main(arguments)
     before = roots.snapshot(small / "results")
     with monkeypatch.context() as patch:
-        patch.setattr(fitting, "load_target", None)         # nothing to fit: the target is not even read
+        patch.setattr(fitting, "reduce_features", None)     # nothing to fit
         main(arguments)
     assert roots.snapshot(small / "results") == before
     assert "already there" in capsys.readouterr().out
     with h5py.File(roots.own(small / bad_input.WORD), "r+") as file:
         file["relu2"][:] = file["relu1"][()][:, :file["relu2"].shape[1]]
+    with pytest.raises(InputError, match=r"NH2015comp / relu2 \(other activations\)\..*--overwrite"):
+        main(arguments)
+    assert roots.snapshot(small / "results") == before
     main([*arguments, "--overwrite"])
     folder = folder_of(small, "Kell2018word", "relu2", "NH2015comp")
     assert (folder / "ds.nc").read_bytes() != before[(folder / "ds.nc").relative_to(small / "results").as_posix()]
     assert [path for path in folder.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_results_of_other_responses_or_other_numerics_are_not_kept(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["--root", str(small), *COMPONENTS_ONLY]
+    main(arguments)
+    with monkeypatch.context() as patch:
+        patch.setattr(fitting, "NUMERICS_VERSION", fitting.NUMERICS_VERSION + 1)
+        with pytest.raises(InputError, match=r"other version of the numerics"):
+            main(arguments)
+    load_target = fitting.load_target
+
+    def other_responses(*asked):
+        target = load_target(*asked)
+        return dataclasses.replace(target, responses=target.responses + 1)
+
+    monkeypatch.setattr(fitting, "load_target", other_responses)
+    with pytest.raises(InputError, match=r"other responses"):
+        main(arguments)
 
 
 def test_published_results_count_as_there(small: Path, golden_root: Path, capsys: pytest.CaptureFixture) -> None:

@@ -14,6 +14,7 @@ import pytest
 from aud_dnn.download import archives
 from aud_dnn.download.archives import ArchiveError, Limits, checked_name, unpack
 from aud_dnn.errors import InputError
+from aud_dnn.files import file_digest
 
 LIMITS = Limits(n_members=200, n_bytes=1_000_000)
 CONTENT = {"data/neural/a.npy": b"a" * 5000, "data/neural/sub/b.npy": b"b" * 12, "data/stimuli/c.wav": b"",
@@ -69,7 +70,7 @@ def test_a_whole_archive_arrives(tmp_path, packed):
     assert below(root) == CONTENT
     assert set(done.new) == set(CONTENT) and not done.same and not done.replaced
     assert done.files["data/d"].n_bytes == 512
-    assert done.files["data/d"].sha256 == archives.file_digest(root / "data/d")
+    assert done.files["data/d"].sha256 == file_digest(root / "data/d")
 
 
 def test_large_members_in_a_gzip_stream_are_read_in_one_pass(tmp_path, monkeypatch):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from pathlib import Path
 
 import h5py
@@ -20,6 +22,7 @@ from aud_dnn.rsa.published import ALL_VOXELS_FILE, BEST_LAYER_FILE, read_publish
 from aud_dnn.rsa.results import analysis_path, model_part_path, neural_part_path, read_analysis, read_part, score_part_path
 from aud_dnn.rsa.run import run_rsa
 from aud_dnn.rsa.tables import all_tables, comparison_table, model_errors, position_test_table
+from aud_dnn.utils import activation_files
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +214,19 @@ def test_results_of_other_neural_data_are_not_mixed_in(paths):
     score_part_path(paths.rsa_results, "NH2015", "All", "spectemp", "trained").unlink()
     run = small(paths)
     assert len(run.report.computed) == 2 and "other neural data" in run.report.summary()
+
+
+def test_new_activations_are_computed_again(paths):
+    small(paths)
+    an_hour_ago = time.time() - 3600
+    os.utime(score_part_path(paths.rsa_results, "NH2015", "All", "Kell2018word", "trained"), (an_hour_ago, an_hour_ago))
+    [activations] = activation_files(paths, "Kell2018word")
+    with h5py.File(activations, "r+") as file:
+        file["relu2"][:] = np.random.default_rng(0).standard_normal(file["relu2"].shape)
+    run = small(paths)
+    assert [unit.model for unit in run.report.computed] == ["Kell2018word"] and "newer" in run.report.summary()
+    expected = small(paths, overwrite=True)
+    assert run.datasets["NH2015", "All"].equals(expected.datasets["NH2015", "All"])
 
 
 def test_a_kill_between_two_models_loses_nothing_finished(paths, monkeypatch):

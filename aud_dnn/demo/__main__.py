@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from aud_dnn.arguments import run_script
+from aud_dnn.arguments import add_bool, run_script
 from aud_dnn.demo.making import OWN_MODEL, make_demo
 from aud_dnn.demo.truth import NETWORK, TRUTH_FILE
 
@@ -16,7 +16,7 @@ def main(argv: list[str] | None = None) -> int:
                                      description="Make a small data set with known truth, in the published layout.")
     parser.add_argument("--root", type=Path, default=Path("demo"), metavar="DIR", help="folder to make (default: demo)")
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
-    parser.add_argument("--overwrite", action="store_true", help="replace an earlier demo in the same folder")
+    add_bool(parser, "--overwrite", False, "replace an earlier demo in the same folder")
     arguments = parser.parse_args(argv)
     truth = make_demo(arguments.root, arguments.seed, overwrite=arguments.overwrite)
     print(f"Made the demo in {arguments.root}: " + ", ".join(f"{target} with {len(voxels.voxel_id)} voxels"

@@ -23,6 +23,7 @@ from pathlib import Path, PurePosixPath
 
 from aud_dnn.atomic import STAGING_MARK
 from aud_dnn.errors import InputError
+from aud_dnn.files import file_digest
 
 _CHUNK = 1 << 20
 _LARGEST_HEADER = 1 << 20  # a header (a long name, a pax record) is read into memory at once
@@ -263,15 +264,6 @@ def _refuse_links(destination: Path, targets: list[str]) -> None:
             if path.is_dir() != is_folder:
                 raise InputError(f"{path} is a {'file' if is_folder else 'folder'} here and the other way round in the "
                                  "archive. Move it away and run again.")
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _extract(archive: Path, limits: Limits, targets: dict[int, str], staging: Path) -> dict[str, StoredFile]:

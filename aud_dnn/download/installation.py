@@ -22,7 +22,6 @@ from aud_dnn.download.archives import (
     Limits,
     StoredFile,
     Unpacked,
-    file_digest,
     remove_stale_staging,
     unpack,
 )
@@ -30,6 +29,7 @@ from aud_dnn.download.manifest import Source
 from aud_dnn.download.public_stimuli import write_stimulus_tables
 from aud_dnn.download.transfer import DownloadError, download, remote_size
 from aud_dnn.errors import InputError, MissingDataError, unknown_name
+from aud_dnn.files import file_digest
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import MODELS
 

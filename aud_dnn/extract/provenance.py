@@ -8,22 +8,12 @@ import json
 import platform
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import aud_dnn
 from aud_dnn.sounds import Sound
 
 _LIBRARIES = ("numpy", "scipy", "h5py", "torch", "transformers", "speechbrain", "soxr", "safetensors")
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def fingerprint(settings: dict[str, Any]) -> str:

@@ -51,7 +51,15 @@ from aud_dnn.rsa.workers import (
     usable_cores,
 )
 from aud_dnn.splits import published_splits
-from aud_dnn.utils import GET_ACTIVATIONS, Stimuli, Target, load_stimuli, load_target, open_activations
+from aud_dnn.utils import (
+    GET_ACTIVATIONS,
+    Stimuli,
+    Target,
+    activation_files,
+    load_stimuli,
+    load_target,
+    open_activations,
+)
 
 
 class Unit(NamedTuple):
@@ -156,6 +164,11 @@ def run_rsa(paths: ProjectPaths, *, targets: Sequence[str] = VOXEL_TARGETS, rois
     neural = {(target, roi): part for target in targets for roi in rois
               if (part := read_part(neural_part_path(folder, target, roi))) is not None}
     parts = {unit: part for unit, part in parts.items() if (unit.target, unit.roi) in neural}
+    outdated = _outdated(paths, parts)
+    if outdated:
+        report.notes.append(f"The activations of {_by_model(dict.fromkeys(unit[:2] for unit in outdated))} are newer than "
+                            f"their {len(outdated)} earlier results, which were computed again.")
+        parts = {unit: part for unit, part in parts.items() if unit not in outdated}
     to_do = [unit for unit in wanted if unit not in parts]
     if to_do:
         stimuli = load_stimuli(paths)
@@ -173,6 +186,20 @@ def run_rsa(paths: ProjectPaths, *, targets: Sequence[str] = VOXEL_TARGETS, rois
     fresh = {(unit.target, unit.roi) for unit in report.computed}
     pairs = list(dict.fromkeys((unit.target, unit.roi) for unit in (*report.computed, *report.loaded)))
     return RSARun(report, {pair: _dataset(folder, *pair, rebuild=pair in fresh) for pair in pairs})
+
+
+def _outdated(paths: ProjectPaths, units: Iterable[Unit]) -> set[Unit]:
+    """Results older than the activations of their model. (To compare checksums, all activations would have to be read.)"""
+    newest: dict[tuple[str, str], float] = {}
+    outdated = set()
+    for unit in units:
+        if unit[:2] not in newest:
+            files = activation_files(paths, unit.model, randnetw=unit.condition == CONDITIONS[1])
+            newest[unit[:2]] = max((file.stat().st_mtime for file in files), default=0.0)
+        part = score_part_path(paths.rsa_results, unit.target, unit.roi, unit.model, unit.condition)
+        if part.stat().st_mtime < newest[unit[:2]]:
+            outdated.add(unit)
+    return outdated
 
 
 def _check_activations(paths: ProjectPaths, stimuli: Stimuli, units: Sequence[Unit]) -> dict[tuple[str, str], str]:
