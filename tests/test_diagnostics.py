@@ -266,7 +266,7 @@ def test_the_script_saves_pages_and_overviews(made, tmp_path, capsys):
                  "across-layers_perc_metricGAN_NH2015"):
         assert {f"{stem}.png", f"{stem}.csv"} <= names
     assert f"{len(names)} files" in capsys.readouterr().out
-    assert AUD_plot_main.main([*arguments, "--out", str(tmp_path / "few"), "--layer_pages", "none"]) == 0
+    assert AUD_plot_main.main([*arguments, "--out", str(tmp_path / "few")]) == 0
     assert not list((tmp_path / "few").rglob(f"*{LAYERS[0]}*"))
 
 

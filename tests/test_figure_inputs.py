@@ -246,3 +246,15 @@ def test_an_own_model_has_its_layers_in_the_order_of_its_activations(tmp_path):
     shutil.rmtree(folder)
     with pytest.warns(UserWarning, match="alphabetical"):
         assert inputs.load_model_results(paths, "mine", "NH2015", False).layers == ("a_last", "z_first")
+
+
+def test_a_long_table_reads_back_as_a_short_one_does(tmp_path):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"rel_pos": rng.random(1_500), "pos": rng.integers(1, 9, 1_500), "randnetw": "False",
+                          "roi_label_general": np.where(rng.random(1_500) < 0.3, "Primary", None), "layer": "a,\"b\" c"},
+                         index=pd.Index(np.arange(1_500) * 2, name="voxel_id"))
+    long, short = (tables.read_table(tables.write_table(tmp_path / f"{n}.csv", table[:n]), "voxel_id") for n in (1_500, 900))
+    pd.testing.assert_frame_equal(long[:900], short)
+    np.testing.assert_array_equal(long["rel_pos"], table["rel_pos"])        # to the last bit
+    assert long["layer"].unique().tolist() == ["a,\"b\" c"]
+    assert long["roi_label_general"].isna().sum() == table["roi_label_general"].isna().sum()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +12,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
 sys.path.insert(0, str(Path(__file__).parent))
 import fake_results
@@ -24,6 +27,7 @@ from aud_dnn.analyze.plotting import bars, responses, scatters, style
 from aud_dnn.errors import InputError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import FIGURE_2_MODELS, FIGURE_7_MODELS, FIGURE_8_MODELS, MODELS, PERFORMANCE_ORDER
+from aud_dnn.results import result_folder
 
 TRAINED = FigureOptions(targets=("NH2015",), conditions=(False,))
 FITTED = ("ZeroSpeech2020", "DCASE2020", "metricGAN", "spectemp")
@@ -316,7 +320,7 @@ def test_identity_line_follows_the_limits():
 def test_the_script_draws_tests_and_says_what_is_missing(paths, tmp_path, capsys):
     status = AUD_plot_main.main(["--root", str(paths.root), "--figures", "2", "5", "7", "surface", "diagnostics",
                                  "--target", "NH2015", "--condition", "trained", "--models", "mine", "--out", str(tmp_path),
-                                 "--formats", "png", "--jobs", "1", "--palette", "colorblind", "--layer_pages", "none"])
+                                 "--formats", "png", "--jobs", "1", "--palette", "colorblind"])
     assert status == 0
     printed = capsys.readouterr().out
     assert "2: 1 drawing(s)" in printed and "Seeds not compared" in printed
@@ -328,3 +332,162 @@ def test_the_script_draws_tests_and_says_what_is_missing(paths, tmp_path, capsys
 def test_an_unknown_figure_is_refused(paths):
     with pytest.raises(InputError, match="no figure '3'"):
         figures.draw(paths, "3")
+
+
+# --- published and recommended ------------------------------------------------------------------------------------------
+
+def test_recommended_error_bars_are_intervals_over_participants_and_picture_and_table_say_so(paths):
+    published, recommended = (figures.figure_2(paths, replace(TRAINED, statistics=kind))[0]
+                              for kind in ("published", "recommended"))
+    scores = collect_scores(paths, FITTED, "NH2015", False).scores
+    row = recommended.table.loc["metricGAN"]
+    interval = scipy.stats.ttest_1samp(scores["metricGAN"], 0).confidence_interval(0.95)
+    np.testing.assert_allclose([row["median_r2_test_c_mean"] - row["median_r2_test_c_yerr"],
+                                row["median_r2_test_c_mean"] + row["median_r2_test_c_yerr"]], interval, rtol=1e-12)
+    np.testing.assert_allclose(published.table["median_r2_test_c_yerr"],
+                               stats.within_participant_sem(scores[sorted(FITTED)].to_numpy()))
+    for drawing, kind, word in ((published, "published", "As published"), (recommended, "recommended", "95 % intervals")):
+        assert drawing.table["statistics"].unique().tolist() == [kind] and word in texts(drawing.figure)
+    assert recommended.stem.endswith("_recommended") and "within_subject_sem" not in recommended.stem
+    assert published.table["median_r2_test_c_mean"].equals(recommended.table["median_r2_test_c_mean"])
+
+
+def test_figure_7_prints_the_test_that_was_asked_for(paths):
+    models = ["ZeroSpeech2020", "DCASE2020", "metricGAN"]
+    tests = figures.figure_7_statistics(paths, TRAINED, models=models)
+    for kind, column in (("published", "p"), ("recommended", "p_exact")):
+        drawing = figures.figure_7(paths, replace(TRAINED, statistics=kind), models=models)[0]
+        assert f"W=0, {style.format_p(tests[column][0])} (" in texts(drawing.figure)
+        assert drawing.table["p"].unique().tolist() == [tests[column][0]]
+        assert drawing.table["statistics"].unique().tolist() == [kind]
+
+
+# --- bars where models are missing ----------------------------------------------------------------------------------------
+
+def test_pairs_stay_pairs_where_models_are_missing_and_own_models_stand_apart():
+    layout = bars.grouped_layout()
+    every = [*FIGURE_8_MODELS]
+    np.testing.assert_allclose(layout.positions(every), list(bars.GROUPED_CENTERS.values()))
+    without_first = layout.positions([*every[1:], "mine"])      # eight again, but not the published eight
+    np.testing.assert_allclose(np.diff(without_first), [0.7, 0.35, 0.7, 0.35, 0.7, 0.35, 0.7])
+    np.testing.assert_allclose(np.diff(layout.positions([every[0], every[3], "a", "b"])), [0.7, 0.7, 0.5])
+    gapped = bars.gapped_layout()
+    models = list(bars.GAPPED_CENTERS)
+    np.testing.assert_allclose(gapped.positions(models), [0, 0.4, 1.0, 1.4, 2.0, 2.4, 3.0, 3.4, 4.5, 4.9])
+    np.testing.assert_allclose(gapped.ends(models), (-0.2, 5.1))
+
+
+def test_names_beside_points_do_not_overlap():
+    rng = np.random.default_rng(0)
+    frames = {roi: pd.DataFrame(0.5 + 0.05 * rng.random((8, 15)), columns=FIGURE_7_MODELS)
+              for roi in ("Primary", "Anterior")}
+    data = across_models.RegionPositions("NH2015", False, "median_r2_test_c", frames)
+    figure = scatters.region_scatter(data, "Primary", "Anterior", annotate=True).figure
+    figure.draw_without_rendering()
+    boxes = [mpl.text.Text.get_window_extent(text) for text in figure.axes[0].texts]      # without the line to the point
+    assert len(boxes) == 15
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[i + 1:])
+
+
+# --- file names -----------------------------------------------------------------------------------------------------------
+
+def test_file_names_have_no_blanks_brackets_or_quotes(paths, tmp_path):
+    assert style.file_stem("FIG2_19Models_NH2015_Trained: Human-Model RSA") == "FIG2_19Models_NH2015_Trained_Human-ModelRSA"
+    drawing = replace(figures.figure_2(paths, TRAINED)[0], stem="NH2015/my model (v2)_['Primary']_ylim-(0, 1)")
+    for path in drawing.save(tmp_path, ("png",)):
+        assert path.parent == tmp_path / "NH2015" and not set(path.name) & set(" ()[]'\"{},:")
+
+
+# --- bad results cost their own pictures ----------------------------------------------------------------------------------
+
+@pytest.fixture
+def broken(paths, tmp_path) -> ProjectPaths:
+    """A copy that a test may damage."""
+    shutil.copytree(paths.root, tmp_path / "root")
+    return ProjectPaths(tmp_path / "root")
+
+
+def _lose_a_layer(paths):
+    shutil.rmtree(result_folder(paths, "metricGAN", "Linear_1", "NH2015", False))
+    return "1 of 4 layers have no result: Linear_1"
+
+
+def _other_grid(paths):
+    for layer in MODELS["metricGAN"].layer_names:
+        folder = result_folder(paths, "metricGAN", layer, "NH2015", False)
+        folder.rename(result_folder(paths, "metricGAN", layer, "NH2015", False, 20))
+    return "ALPHALIMIT-20"
+
+
+def _other_versions(paths):
+    for layer in MODELS["metricGAN"].layer_names:
+        path = result_folder(paths, "metricGAN", layer, "NH2015", False) / "provenance.json"
+        path.write_text(path.read_text().replace('"numerics": 1', '"numerics": 99'))
+    shutil.rmtree(paths.results / "metricGAN" / "outputs", ignore_errors=True)
+    return "different versions of code or data"
+
+
+def _other_participants(paths):
+    target = fake_results.fake_target("NH2015")
+    others = replace(target, metadata=target.metadata.assign(subj_idx=target.metadata["subj_idx"] + 1))
+    for place, layer in enumerate(MODELS["metricGAN"].layer_names):
+        shutil.rmtree(result_folder(paths, "metricGAN", layer, "NH2015", False))
+        values = fake_results.fake_scores("metricGAN", others, place, 4, randnetw=False)
+        fake_results.write_fake_layer(paths, "metricGAN", layer, values, others, randnetw=False)
+    return r"different participants \(1, 9\)"
+
+
+def _not_a_number(paths):
+    target = fake_results.fake_target("NH2015")
+    values = fake_results.fake_scores("metricGAN", target, 0, 4, randnetw=False)
+    values[3, 2] = np.nan
+    shutil.rmtree(result_folder(paths, "metricGAN", "Linear_1", "NH2015", False))
+    fake_results.write_fake_layer(paths, "metricGAN", "Linear_1", values, target, randnetw=False)
+    return "NaN or inf for 1 voxel"
+
+
+@pytest.mark.parametrize("damage", [_lose_a_layer, _other_grid, _other_versions, _other_participants, _not_a_number])
+def test_a_bad_model_costs_only_the_pictures_it_is_in(broken, damage, tmp_path, capsys):
+    expected = damage(broken)
+    status = AUD_plot_main.main(["--root", str(broken.root), "--figures", "2", "5", "7", "9", "--target", "NH2015",
+                                 "--models", *FITTED[:3], "--out", str(tmp_path / "out"), "--formats", "png", "--jobs", "1"])
+    printed = capsys.readouterr()
+    drawn = {path.name for path in (tmp_path / "out" / "PLOTS_across-models").glob("*.png")}
+    assert status == 1
+    errors = [line for line in printed.err.splitlines() if line.startswith("error: ")]
+    assert errors and re.search(expected, printed.err)
+    assert "python aud_dnn/AUD_main.py --source_model" in printed.err and "--target NH2015" in printed.err
+    assert not any(name.startswith("across-models_roi-None_NH2015_CV") for name in drawn)     # Figure 2, trained
+    assert not any("_NH2015_rel_pos" in name for name in drawn)                               # Figure 7, trained
+    assert any(name.startswith("across-models_roi-None_NH2015_randnetw") for name in drawn)
+    assert any("_NH2015_randnetw_rel_pos" in name for name in drawn)
+    assert sum(name.startswith("across-models_barplot_components") for name in drawn) == 4    # Figures 5 and 9
+    assert len(errors) == len(set(errors))
+
+
+def test_bad_results_are_raised_where_nobody_keeps_them(broken):
+    _lose_a_layer(broken)
+    options = replace(TRAINED, own_models=FITTED[:3])
+    assert "Linear_1" in figures.figure_2(broken, options).errors[0]
+    with pytest.raises(InputError, match="Linear_1"):
+        figures.statistics(broken, "7", options)
+
+
+# --- RSA panels -----------------------------------------------------------------------------------------------------------
+
+def test_figures_name_the_command_where_there_are_no_rsa_results(paths, tmp_path, capsys):
+    arguments = ["--root", str(paths.root), "--figures", "2", "--target", "NH2015", "--out", str(tmp_path),
+                 "--formats", "png", "--jobs", "1"]
+    assert AUD_plot_main.main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "RSA panels not drawn" in printed and "python aud_dnn/analyze/rsa_matrix_calculation_all_models.py" in printed
+
+
+def test_a_damaged_rsa_file_costs_the_rsa_panels_only(broken, tmp_path, capsys):
+    broken.rsa_results.mkdir(parents=True)
+    (broken.rsa_results / "rsa_NH2015_All.nc").write_bytes(b"nothing")
+    arguments = ["--root", str(broken.root), "--figures", "2", "--target", "NH2015", "--out", str(tmp_path / "out"),
+                 "--formats", "png", "--jobs", "1"]
+    assert AUD_plot_main.main(arguments) == 1
+    printed = capsys.readouterr()
+    assert "rsa_NH2015_All.nc" in printed.err and "2: 2 drawing(s)" in printed.out

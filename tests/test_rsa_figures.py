@@ -216,3 +216,64 @@ def test_incomplete_sets_say_what_is_missing_and_empty_figures_are_left_out(data
     stems = [drawing.stem for drawing in rsa_figures(few)]
     assert not any("Seed" in stem or "FIG8" in stem for stem in stems)
     assert "Incomplete" in note_of(rsa_bars(few["NH2015", "All"], "trained", FIGURE_2_MODELS))
+
+
+def with_own_model(dataset: xr.Dataset) -> xr.Dataset:
+    """A user's model with the scores of AST."""
+    return xr.concat([dataset, dataset.sel(model=["AST"]).assign_coords(model=["mine"])], dim="model", data_vars="minimal",
+                     coords="minimal", compat="override", join="override")
+
+
+def test_own_models_stand_in_the_pictures_of_the_paper(datasets):
+    own = {pair: with_own_model(dataset) for pair, dataset in datasets.items()}
+    drawings = {drawing.stem: drawing for drawing in rsa_figures(own, own_models=["mine"], conditions=["trained"])}
+    for prefix, count in (("FIG2_19Models_", 20), ("FIG8_CleanSpeechModels_", 9)):
+        ax, names, heights = bars_of(next(drawing for stem, drawing in drawings.items() if stem.startswith(prefix)))
+        assert "mine" in names and len(heights) == count
+    assert "mine" in drawings["FIG7_15Models_NH2015_Trained__all_roi_scatter"].table.index
+    ax, names, heights = bars_of(drawings["FIG8_CleanSpeechModels_NH2015_Trained_Human-ModelRSA"])
+    np.testing.assert_allclose(ax.get_xticks()[:8], list(GROUPED_CENTERS.values()))     # pairs stay pairs
+    assert names[-1] == "mine" and ax.get_xticks()[8] > ax.get_xticks()[7] + 0.35
+    without = next(drawing for drawing in rsa_figures(own, conditions=["trained"]) if drawing.stem.startswith("FIG2_19"))
+    assert "mine" not in bars_of(without)[1]
+
+
+def test_panels_of_a_figure_come_from_files_with_own_models_and_the_chosen_statistics(datasets, tmp_path):
+    from aud_dnn.analyze.figures import FigureOptions
+    from aud_dnn.analyze.rsa_panels import RSA_PANELS
+    from aud_dnn.paths import ProjectPaths
+    from aud_dnn.rsa.results import analysis_path, write_analysis
+
+    paths = ProjectPaths(tmp_path)
+    for (target, roi), dataset in datasets.items():
+        write_analysis(analysis_path(paths.rsa_results, target, roi), with_own_model(dataset))
+    options = FigureOptions(own_models=("mine", "other"), targets=("NH2015",), conditions=(False,),
+                            statistics="recommended")
+    for figure, draw in RSA_PANELS.items():
+        drawings = draw(paths, options)
+        assert drawings and not drawings.errors, figure
+        assert all(drawing.stem.endswith("_recommended") for drawing in drawings), figure
+        assert "mine" in drawings[0].table.index
+        assert "--models other" in drawings.notes[0] and "Incomplete" in note_of(drawings[0])
+    analysis_path(paths.rsa_results, "NH2015", "Primary").unlink()
+    found = RSA_PANELS["7"](paths, options)
+    assert not found and "rsa_matrix_calculation_all_models.py" in found.notes[0]
+
+
+def test_participants_of_bars_are_in_the_table(datasets):
+    drawing = rsa_bars(datasets["NH2015", "All"], "trained", FIGURE_2_MODELS, participants=True)
+    expected = datasets["NH2015", "All"]["best_layer_rsa_median_across_splits"].sel(condition="trained", model="AST")
+    np.testing.assert_allclose(drawing.table.loc["AST"].filter(like="participant_").astype(float), expected)
+
+
+def test_titles_of_positions_are_the_published_ones_and_no_p_is_printed_as_zero(datasets):
+    drawing = position_scatter(datasets, "NH2015", "trained")
+    first = drawing.figure.axes[0].get_title().splitlines()
+    assert first[0] == "FIG7_15Models_Anterior"
+    assert first[1].startswith("Wilcoxon Test ") and ", p-value: " in first[1]
+    late = {pair: dataset.assign(best_layer_position=0.5 + 0.01 * dataset["best_layer_position"])
+            for pair, dataset in datasets.items()}
+    late["NH2015", "Primary"] = late["NH2015", "Primary"].assign(
+        best_layer_position=late["NH2015", "Primary"]["best_layer_position"] - 0.4)
+    title = position_scatter(late, "NH2015", "trained", models=list(MODELS)).figure.axes[0].get_title()
+    assert "p-value: 2.5e-07" in title      # all 35 networks on one side

@@ -208,3 +208,14 @@ def test_pearson_drops_missing_pairs_and_refuses_too_few():
 def test_bad_values_are_refused(a, b, message):
     with pytest.raises(ValueError, match=message):
         stats.bootstrap_paired(a, b)
+
+
+def test_intervals_over_participants_hold_the_mean_as_often_as_they_say():
+    values = np.random.default_rng(0).standard_normal((8, 4_000))       # eight participants, as in NH2015
+    inside = np.abs(values.mean(axis=0)) < stats.participant_interval(values)
+    assert inside.mean() == pytest.approx(0.95, abs=0.01)               # 3 standard errors of a share of 4,000
+    alone = stats.participant_interval(values[:, :2])
+    np.testing.assert_array_equal(alone, stats.participant_interval(values)[:2])     # others do not matter
+    assert np.isnan(stats.participant_interval(values[:1])).all()
+    with pytest.raises(ValueError, match="participants x conditions"):
+        stats.participant_interval(values[0])

@@ -6,7 +6,6 @@ import pandas as pd
 
 from aud_dnn.aggregate.figure_inputs import collect_layers
 from aud_dnn.aggregate.tables import VALUE, across_layers_path, read_participant_frame, region_path
-from aud_dnn.analyze.diagnostics_report import diagnostics
 from aud_dnn.analyze.figures import (
     OTHER_PAIRS,
     PRIMARY_PAIRS,
@@ -18,7 +17,6 @@ from aud_dnn.analyze.figures import (
 from aud_dnn.analyze.plotting.bars import region_bars
 from aud_dnn.analyze.plotting.lines import across_layers
 from aud_dnn.analyze.plotting.style import Drawings, display_name
-from aud_dnn.analyze.surface_maps import surface_figures
 from aud_dnn.errors import MissingDataError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import ALL_SEED1_MODELS, FIGURE_2_MODELS, FIGURE_7_MODELS, ROIS
@@ -106,5 +104,3 @@ def supplement(paths: ProjectPaths, options: FigureOptions | None = None) -> Dra
         drawings.add(part(paths, options))
     return drawings
 
-
-SUPPLEMENTS = {"supplement": supplement, "surface": surface_figures, "diagnostics": diagnostics}
