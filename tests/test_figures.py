@@ -254,9 +254,9 @@ def test_comparisons_of_participants_and_components(paths):
 def test_clean_bars_are_grouped_and_hatched():
     scores = pd.DataFrame(np.linspace(0.4, 0.7, 16).reshape(2, 8), columns=FIGURE_8_MODELS, index=["1", "2"])
     data = across_models.AcrossModels("NH2015", False, "median_r2_test_c", scores)
-    layout = bars.BarLayout(centers=bars.GROUPED_CENTERS, hatch_clean=True)
+    layout = bars.grouped_layout()
     patches = bars.model_bars(data, FIGURE_8_MODELS, layout=layout).figure.axes[0].containers[-1].patches
-    assert [patch.get_x() + patch.get_width() / 2 for patch in patches] == pytest.approx(bars.GROUPED_CENTERS)
+    assert [patch.get_x() + patch.get_width() / 2 for patch in patches] == pytest.approx(list(bars.GROUPED_CENTERS.values()))
     assert [bool(patch.get_hatch()) for patch in patches] == [False, True] * 4
 
 
@@ -297,7 +297,11 @@ def test_the_safe_palette_tells_models_apart_by_colour_and_shape():
 
 
 def test_p_values_are_never_printed_as_zero_by_rounding():
-    assert [style.format_p(p) for p in (0.034, 0.0004, 0.0, float("nan"))] == ["p=0.034", "p=4.0e-04", "p=0", "p undefined"]
+    printed = {0.034: "p=0.034", 0.0004: "p=4.0e-04", 1e-299: "p=1.0e-299", 0.0: "p<1e-300", float("nan"): "p undefined"}
+    assert [style.format_p(p) for p in printed] == list(printed.values())
+    assert style.format_p(0.0, floor=1e-4) == "p<1e-04"         # none of 10,000 resamples
+    same = np.array([0.1, 0.2, 0.4, 0.3])
+    assert scatters.correlation_text(same, same) == "$R^2$=1.00, p<1e-300"
 
 
 def test_identity_line_follows_the_limits():

@@ -5,8 +5,8 @@ Everything here works on tables in memory; :mod:`aud_dnn.aggregate.figure_inputs
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,17 @@ import pandas as pd
 from aud_dnn import stats
 from aud_dnn.errors import InputError
 from aud_dnn.resources import BASELINE_MODEL, COMPONENTS
+
+STATISTICS = ("published", "recommended")
+"""Which error bars and p-values a figure shows: those of the paper, or the ones to trust."""
+
+
+def _errors(values: pd.DataFrame, statistics: str) -> pd.Series:
+    """Error bars of a participants x models table."""
+    if statistics not in STATISTICS:
+        raise ValueError(f"statistics must be one of {STATISTICS}, got {statistics!r}.")
+    function = stats.within_participant_sem if statistics == "published" else stats.participant_interval
+    return pd.Series(function(values.to_numpy()), index=values.columns)
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,8 @@ class AcrossModels:
         Models that were asked for but have no results.
     notes : tuple of str
         What must be said beside a figure of these numbers.
+    statistics : {"published", "recommended"}
+        Which error bars: :func:`aud_dnn.stats.within_participant_sem`, or :func:`aud_dnn.stats.participant_interval`.
     """
 
     target: str
@@ -40,6 +53,7 @@ class AcrossModels:
     scores: pd.DataFrame
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    statistics: str = STATISTICS[0]
 
     @property
     def models(self) -> list[str]:
@@ -47,17 +61,17 @@ class AcrossModels:
         return [model for model in self.scores.columns if model != BASELINE_MODEL]
 
     def summary(self, models: Sequence[str] | None = None) -> pd.DataFrame:
-        """Mean over participants and within-participant error, by model.
+        """Mean over participants and its error, by model.
 
         Parameters
         ----------
         models : sequence of str, optional
             The set of models whose mean is removed from every participant; all, with the baseline, by default. The
-            error bars depend on this set.
+            published error bars depend on this set.
         """
         chosen = self.scores if models is None else self.scores[list(models)]
         return pd.DataFrame({f"{self.value}_mean": chosen.mean(axis=0),
-                             f"{self.value}_yerr": stats.within_participant_sem(chosen.to_numpy())}, index=chosen.columns)
+                             f"{self.value}_yerr": _errors(chosen, self.statistics)}, index=chosen.columns)
 
 
 @dataclass(frozen=True)
@@ -91,7 +105,7 @@ class ComponentScores:
 class RegionPositions:
     """Relative position of the best layer by model, participant and region.
 
-    ``positions`` maps a region to a participants x models table.
+    ``positions`` maps a region to a participants x models table; ``statistics`` as for :class:`AcrossModels`.
     """
 
     target: str
@@ -99,23 +113,23 @@ class RegionPositions:
     value: str
     positions: dict[str, pd.DataFrame]
     missing: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    statistics: str = STATISTICS[0]
 
     @property
     def models(self) -> list[str]:
         return list(next(iter(self.positions.values())).columns)
 
     def pair(self, x: str, y: str) -> pd.DataFrame:
-        """The table of Figure 7 for two regions: means over participants, errors with the models as conditions."""
+        """The table of Figure 7 for two regions: means over participants and their errors."""
         frames = {"primary": self.positions[x], "non_primary": self.positions[y]}
         columns = {f"{name}_mean": frame.mean(axis=0) for name, frame in frames.items()}
-        columns |= {f"{name}_yerr": pd.Series(stats.within_participant_sem(frame.to_numpy()), index=frame.columns)
-                    for name, frame in frames.items()}
+        columns |= {f"{name}_yerr": _errors(frame, self.statistics) for name, frame in frames.items()}
         return pd.DataFrame(columns).assign(primary_roi=x, non_primary_roi=y).rename_axis("source_model")
 
 
-def same_participants(by_model: Mapping[str, Iterable], what: str) -> list[str]:
-    """The participants that all models share.
+def same_participants(by_model: Mapping[str, Iterable], what: str, command: Callable[[str], str]) -> list[str]:
+    """The participants that all models share; ``command`` is what fits a model.
 
     Raises
     ------
@@ -128,8 +142,8 @@ def same_participants(by_model: Mapping[str, Iterable], what: str) -> list[str]:
         if found != expected:
             odd = sorted(set(found) ^ set(expected))
             difference = ", ".join(odd[:5]) or "another order"
-            raise InputError(f"{what}: {model} and {first} have different participants ({difference})."
-                             " Compare only results on the same data; fit one of the two again.")
+            raise InputError(f"{what}: {model} and {first} have different participants ({difference}). Compare only results "
+                             f"on the same data; fit one of the two again: {command(model)} --overwrite")
     return expected
 
 

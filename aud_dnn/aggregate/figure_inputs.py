@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -41,6 +41,8 @@ from aud_dnn.results import (
     TABLE_FILE,
     ResultKey,
     find_results,
+    is_complete,
+    parse_folder,
     read_result,
     result_folder,
 )
@@ -54,6 +56,12 @@ ALPHALIMIT = 50
 def _fit_command(model: str, layer: str, target: str, randnetw: bool) -> str:
     return (f"python aud_dnn/AUD_main.py --source_model {model} --source_layer {layer} --target {target} "
             f"--randnetw {randnetw}")
+
+
+def _fit_again(folder: Path) -> str:
+    """The command that makes a result anew."""
+    key = parse_folder(folder)
+    return f"Fit this layer again: {_fit_command(key.model, key.layer, key.target, key.randnetw)} --overwrite"
 
 
 def _results_of(paths: ProjectPaths, model: str, target: str, randnetw: bool) -> dict[int, dict[str, Path]]:
@@ -87,6 +95,11 @@ def layer_folders(paths: ProjectPaths, model: str, target: str, randnetw: bool) 
     InputError
         Some layers of a registered model are missing; or results exist only for another grid of alphas.
     """
+    if model in MODELS:     # a look at the names that are expected is faster than one at all there are
+        expected = {layer: result_folder(paths, model, layer, target, randnetw, ALPHALIMIT)
+                    for layer in MODELS[model].layer_names}
+        if all(is_complete(folder) for folder in expected.values()):
+            return expected
     by_limit = _results_of(paths, model, target, randnetw)
     found = by_limit.get(ALPHALIMIT, {})
     condition = f"{model} ({'permuted' if randnetw else 'trained'}) on {target}"
@@ -128,9 +141,9 @@ def _read_layer(folder: Path, variable: str, median: str, *, metadata: bool
         table = pd.read_parquet(folder / TABLE_FILE, engine="pyarrow", columns=None if metadata else ["voxel_id", median])
         provenance = json.loads((folder / PROVENANCE_FILE).read_text())
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{folder} cannot be read ({error}). Fit this layer again with --overwrite.") from error
+        raise InputError(f"{folder} cannot be read ({error}). {_fit_again(folder)}") from error
     if not {"voxel_id", median} <= set(table) or len(table) != len(scores):
-        raise InputError(f"{folder}: scores and table do not belong together. Fit this layer again with --overwrite.")
+        raise InputError(f"{folder}: scores and table do not belong together. {_fit_again(folder)}")
     return scores, table, provenance
 
 
@@ -142,18 +155,29 @@ def _versions(provenance: dict | None) -> dict[str, str]:
     return dict(zip(VERSION_COLUMNS, (f"v{provenance.get('numerics', '?')}", str(responses.get("sha256", "?"))[:12])))
 
 
-def _same_versions(versions: dict[str, dict[str, str]], what: str) -> list[str]:
-    """Notes for the figure; an error where two known versions differ."""
+def same_versions(versions: Mapping[str, Mapping[str, str]], what: str, command: Callable[[str], str]) -> list[str]:
+    """Notes for the figure; an error where two known versions differ, with the ``command`` that makes one of them again.
+
+    Parameters
+    ----------
+    versions : mapping from a name (of a layer, model or method) to :data:`VERSION_COLUMNS` and their values
+        Empty where nothing is known.
+    what : str
+        Begins the message.
+    command : function of a name
+    """
     known = {name: tuple(version.items()) for name, version in versions.items() if version}
     if len(set(known.values())) > 1:
         groups: dict[tuple, list[str]] = {}
         for name, version in known.items():
             groups.setdefault(version, []).append(name)
         listing = "; ".join(f"{', '.join(names[:4])}: {dict(version)}" for version, names in groups.items())
+        fewest = min(groups.values(), key=len)
         raise InputError(f"{what}: results of different versions of code or data cannot stand in one figure ({listing}). "
-                         "Fit the older ones again with --overwrite.")
+                         f"Fit the older ones again, for example: {command(fewest[0])} --overwrite")
     if known and len(known) < len(versions):
-        return ["Published and own results stand together; check that both used the same data."]
+        return ["Some of these results (published or older ones) do not say which data they came from; check that all used "
+                "the same."]
     return []
 
 
@@ -174,19 +198,17 @@ def load_model_results(paths: ProjectPaths, model: str, target: str, randnetw: b
         if metadata is None:
             metadata = table.reset_index(drop=True)
             if len(set(ids.tolist())) != len(ids) or (np.diff(ids) <= 0).any():
-                raise InputError(f"{folder}: voxel ids must be unique and ascending. Fit this layer again with "
-                                 "--overwrite.")
+                raise InputError(f"{folder}: voxel ids must be unique and ascending. {_fit_again(folder)}")
         elif not np.array_equal(ids, metadata["voxel_id"]):
             raise InputError(f"{folder}: its voxels are not those of layer {next(iter(folders))}. Both must be fitted to "
-                             "the same data; fit them again with --overwrite.")
+                             f"the same data. {_fit_again(folder)}")
         if not (np.isfinite(values).all() and np.isfinite(table[median]).all()):
             count = int((~np.isfinite(values)).any(axis=1).sum())
-            raise InputError(f"{folder}: {variable} holds NaN or inf for {count} voxel(s). Fit this layer again with "
-                             "--overwrite.")
+            raise InputError(f"{folder}: {variable} holds NaN or inf for {count} voxel(s). {_fit_again(folder)}")
         scores.append(values)
         medians.append(table[median].to_numpy(dtype=float))
         versions[layer] = _versions(provenance)
-    _same_versions(versions, f"{model} on {target}")
+    same_versions(versions, f"{model} on {target}", lambda layer: _fit_command(model, layer, target, randnetw))
     columns = [name for name in metadata.columns if not name.startswith(("mean_", "median_", "std_"))
                and name not in ("source_model", "source_layer", "randnetw", "target")]
     metadata = metadata[columns]
@@ -205,9 +227,12 @@ def ensure_tables(paths: ProjectPaths, model: str, target: str, randnetw: bool, 
     needed = [best_layer_path(paths, model, target, randnetw), best_layer_path(paths, model, target, randnetw, stats=True),
               across_layers_path(paths, model, target, randnetw)]
     present = [path for path in needed if path.is_file()]
-    if present and not _results_of(paths, model, target, randnetw) and not refresh:
-        return
-    folders = layer_folders(paths, model, target, randnetw).values()    # an incomplete set is refused even if tables exist
+    try:
+        folders = layer_folders(paths, model, target, randnetw).values()    # incomplete sets are refused even with tables
+    except MissingDataError:
+        if present and not refresh:
+            return
+        raise
     newest = max(file.stat().st_mtime for folder in folders for file in folder.iterdir())
     if not refresh and present == needed and all(path.stat().st_mtime >= newest for path in needed):
         return
@@ -220,12 +245,16 @@ def own_models(paths: ProjectPaths) -> tuple[str, ...]:
     return tuple(name for name in folders if name not in MODELS and next(find_results(paths, name), None) is not None)
 
 
-def _ensure(job: tuple[ProjectPaths, str, str, bool]) -> tuple[str, str, bool]:
-    ensure_tables(*job)
-    return job[1:]
+def _ensure(job: tuple[ProjectPaths, str, str, bool]) -> str | None:
+    try:
+        ensure_tables(*job)
+    except InputError as error:
+        return str(error)
+    return None
 
 
-def aggregate_all(paths: ProjectPaths, targets: Sequence[str], *, jobs: int = 1) -> list[tuple[str, str, bool]]:
+def aggregate_all(paths: ProjectPaths, targets: Sequence[str], *, jobs: int = 1
+                  ) -> dict[tuple[str, str, bool], str | None]:
     """Bring the tables of all models with results up to date, several targets at a time.
 
     Parameters
@@ -237,7 +266,8 @@ def aggregate_all(paths: ProjectPaths, targets: Sequence[str], *, jobs: int = 1)
 
     Returns
     -------
-    list of (model, target, permuted)
+    dict of (model, target, permuted) -> str or None
+        None, or the error that the results of this one gave; the others are aggregated all the same.
     """
     folders = sorted(folder for folder in paths.results.iterdir() if folder.is_dir()) if paths.results.is_dir() else []
     found = dict.fromkeys((key.model, key.target, key.randnetw) for folder in folders
@@ -247,9 +277,9 @@ def aggregate_all(paths: ProjectPaths, targets: Sequence[str], *, jobs: int = 1)
     n_layers = {model: len(entry.layers) for model, entry in MODELS.items()}
     work.sort(key=lambda job: (targets.index(job[2]), -n_layers.get(job[1], 0)))    # most layers first: halvings drawn once
     if jobs <= 1 or len(work) < 8:
-        return [_ensure(job) for job in work]
+        return {job[1:]: _ensure(job) for job in work}
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return list(pool.map(_ensure, work, chunksize=4))
+        return {job[1:]: error for job, error in zip(work, pool.map(_ensure, work, chunksize=4))}
 
 
 # --- several models ---------------------------------------------------------------------------------------------------
@@ -264,9 +294,23 @@ def _each(models: Sequence[str], read: Callable[[str], pd.DataFrame]) -> tuple[d
     return found, tuple(missing)
 
 
+def score_versions(paths: ProjectPaths, models: Iterable[str], target: str, randnetw: bool) -> dict[str, dict[str, str]]:
+    """Versions of code and data behind each model's tables, which must be there (:func:`ensure_tables`).
+
+    The tables of regions and layers do not hold them; those of best layers, made in the same go, do.
+    """
+    return _table_versions({model: read_table(path, 0) for model in models
+                            if (path := best_layer_path(paths, model, target, randnetw)).is_file()})
+
+
 def _table_versions(tables: dict[str, pd.DataFrame]) -> dict[str, dict[str, str]]:
     return {model: {name: str(table[name].iloc[0]) for name in VERSION_COLUMNS if name in table}
             for model, table in tables.items()}
+
+
+def model_fit_command(target: str, randnetw: bool) -> Callable[[str], str]:
+    """The command that fits all layers of a model."""
+    return lambda model: _fit_command(model, "all", target, randnetw and has_condition(model, True))
 
 
 def collect_scores(paths: ProjectPaths, models: Sequence[str], target: str, randnetw: bool) -> AcrossModels | None:
@@ -283,8 +327,9 @@ def collect_scores(paths: ProjectPaths, models: Sequence[str], target: str, rand
     tables, missing = _each(models, read)
     if not tables:
         return None
-    people = same_participants({model: table.index for model, table in tables.items()}, target)
-    notes = _same_versions(_table_versions(tables), target)
+    command = model_fit_command(target, randnetw)
+    people = same_participants({model: table.index for model, table in tables.items()}, target, command)
+    notes = same_versions(_table_versions(tables), target, command)
     scores = pd.DataFrame({model: table[value].to_numpy(dtype=float) for model, table in tables.items()},
                           index=pd.Index(people, name="subj_idx"))
     return AcrossModels(target, randnetw, value, scores, missing, tuple(notes))
@@ -309,7 +354,7 @@ def collect_components(paths: ProjectPaths, models: Sequence[str], randnetw: boo
     tables, missing = _each(models, read)
     if not tables:
         return None
-    notes = _same_versions(_table_versions(tables), COMPONENT_TARGET)
+    notes = same_versions(_table_versions(tables), COMPONENT_TARGET, model_fit_command(COMPONENT_TARGET, randnetw))
     wide = {model: table.reset_index().pivot(index="nit", columns="comp", values=value)
             for model, table in iterations.items()}
     layers = {model: table.reset_index().pivot(index="nit", columns="comp", values="layer_pos")
@@ -331,10 +376,12 @@ def collect_regions(paths: ProjectPaths, models: Sequence[str], target: str, ran
     tables, missing = _each(models, read)
     if not tables:
         return None
-    same_participants({model: table.index for model, table in tables.items()}, target)
+    command = model_fit_command(target, randnetw)
+    same_participants({model: table.index for model, table in tables.items()}, target, command)
+    notes = same_versions(score_versions(paths, tables, target, randnetw), target, command)
     regions = next(iter(tables.values())).columns
     positions = {region: pd.DataFrame({model: table[region] for model, table in tables.items()}) for region in regions}
-    return RegionPositions(target, randnetw, VALUE[target], positions, missing)
+    return RegionPositions(target, randnetw, VALUE[target], positions, missing, tuple(notes))
 
 
 def collect_layers(paths: ProjectPaths, model: str, target: str, randnetw: bool, roi: str | None = None

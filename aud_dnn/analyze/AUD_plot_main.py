@@ -2,11 +2,13 @@
 
     python aud_dnn/analyze/AUD_plot_main.py                          every figure from whatever models there are
     python aud_dnn/analyze/AUD_plot_main.py --figures 2 7 --models mymodel --palette colorblind
+    python aud_dnn/analyze/AUD_plot_main.py --figures 7 --statistics recommended
     python aud_dnn/analyze/AUD_plot_main.py --figures aggregate      only the tables in results/<model>/outputs/
 
 Pictures (svg, png) and a csv of every plotted number go to results/PLOTS_across-models/, tests to
 results/STATS_across-models/, surface maps to results/PLOTS_SURF_across-models/. Models without results are left out and
-named, on the figure, too.
+named, on the figure, too. Bad results (a layer missing, other data, NaN) cost the pictures that need them; all others
+are drawn, what is wrong comes last with the command that mends it, and the exit status is 1.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import sys
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,12 +31,13 @@ if TYPE_CHECKING:
 
 PAPER = ("2", "4", "5", "7", "8", "9")
 EXTRAS = ("supplement", "surface", "diagnostics", "aggregate")
+STATISTICS = ("published", "recommended")
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--figures", nargs="+", default=list(PAPER), choices=[*PAPER, *EXTRAS, "all"], metavar="FIGURE",
-                        help=f"among {' '.join(PAPER)} (the paper's numbers; 7: regression), {', '.join(EXTRAS)}, all "
+                        help=f"among {' '.join(PAPER)} (the paper's numbers), {', '.join(EXTRAS)}, all "
                              f"(default: {' '.join(PAPER)})")
     parser.add_argument("--models", nargs="+", default=[], metavar="MODEL",
                         help="further models, e.g. your own, added to every figure")
@@ -43,6 +47,9 @@ def build_parser() -> argparse.ArgumentParser:
                         metavar="CONDITION", help="trained, permuted or both (default: both)")
     parser.add_argument("--palette", default="paper", choices=["paper", "colorblind"],
                         help="colours of the paper, or colours safe for colour-blind readers (default: paper)")
+    parser.add_argument("--statistics", default=STATISTICS[0], choices=STATISTICS,
+                        help="which error bars and p-values Figures 2, 7 and 8 show; the tables of tests hold both "
+                             "(default: %(default)s)")
     add_bool(parser, "--participants", False, "draw every participant as a point")
     add_bool(parser, "--annotate", False, "write model names beside the points of Figure 7")
     add_bool(parser, "--stats", True, "also make the tables of statistical tests")
@@ -66,42 +73,65 @@ def main(argv: list[str] | None = None) -> int:
     paths = find_root(arguments.root)
     chosen = [*PAPER, *EXTRAS] if "all" in arguments.figures else list(dict.fromkeys(arguments.figures))
     made = aggregate_all(paths, [*arguments.target, "NH2015comp"], jobs=arguments.jobs)
-    print(f"Aggregated {len(made)} sets of results; the tables are in {paths.results}/<model>/outputs/.", flush=True)
+    errors = [error for (*_, permuted), error in made.items()
+              if error and ("permuted" if permuted else "trained") in arguments.condition]
+    print(f"Aggregated {len(made) - len(errors)} sets of results; the tables are in {paths.results}/<model>/outputs/.",
+          flush=True)
     work = [(paths, name, arguments) for name in chosen if name != "aggregate"]
     if arguments.jobs > 1 and len(work) > 1:
         with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-            for lines in pool.map(_make, work):
-                print(lines, flush=True)
+            errors += _report(pool.map(_make, work))
     else:
-        for job in work:
-            print(_make(job), flush=True)
-    return 0
+        errors += _report(map(_make, work))
+    for error in dict.fromkeys(errors):
+        print(f"error: {error}", file=sys.stderr)
+    return 1 if errors else 0
 
 
-def _make(job: tuple[ProjectPaths, str, argparse.Namespace]) -> str:
-    """Draw and save one figure, or one of the extras, and its tests; what to say about it."""
+def _report(outcomes: Iterable[tuple[list[str], list[str]]]) -> list[str]:
+    """Print what there is to say about each figure as it comes; all their errors."""
+    errors = []
+    for lines, wrong in outcomes:
+        print("\n".join(lines), flush=True)
+        errors += wrong
+    return errors
+
+
+def _make(job: tuple[ProjectPaths, str, argparse.Namespace]) -> tuple[list[str], list[str]]:
+    """Draw and save one figure, or one of the extras, and its tests; what to say about it, and what was wrong."""
     from aud_dnn.aggregate.tables import write_table
     from aud_dnn.analyze import figures, supplement
+    from aud_dnn.analyze.plotting.style import Drawings
+    from aud_dnn.analyze.rsa_panels import RSA_PANELS
 
     paths, name, arguments = job
     options = figures.FigureOptions(
         own_models=tuple(arguments.models), palette=arguments.palette, participants=arguments.participants,
-        targets=tuple(arguments.target), conditions=tuple(name == "permuted" for name in dict.fromkeys(arguments.condition)))
+        targets=tuple(arguments.target), conditions=tuple(name == "permuted" for name in dict.fromkeys(arguments.condition)),
+        statistics=arguments.statistics)
     out = arguments.out or paths.results
     folder = out / ("PLOTS_SURF_across-models" if name == "surface" else "PLOTS_across-models")
-    if name in supplement.SUPPLEMENTS:
-        drawings = supplement.SUPPLEMENTS[name](paths, options)
-    else:
-        drawings = figures.draw(paths, name, options, annotate=arguments.annotate)
-    written = drawings.save(folder, arguments.formats)
-    lines = [f"{name}: {len(drawings)} drawing(s), {len(written)} files in {folder}",
-             *(f"  {note}" for note in drawings.notes)]
-    if arguments.stats:
-        tables = supplement.supplement_statistics(paths, options) if name == "supplement" else (
-            figures.statistics(paths, name, options, drawings))
+    drawings, panels = Drawings(), Drawings()
+    with drawings.attempt():
+        if name in supplement.SUPPLEMENTS:
+            drawings.add(supplement.SUPPLEMENTS[name](paths, options))
+        else:
+            drawings.add(figures.draw(paths, name, options, annotate=arguments.annotate))
+    if name in RSA_PANELS:
+        panels = RSA_PANELS[name](paths, options)
+    written = [*drawings.save(folder, arguments.formats), *panels.save(folder, arguments.formats)]
+    lines = [f"{name}: {len(drawings) + len(panels)} drawing(s), {len(written)} files in {folder}",
+             *(f"  {note}" for note in dict.fromkeys([*drawings.notes, *panels.notes]))]
+    found = Drawings()
+    with found.attempt():
+        tables = {} if not arguments.stats else supplement.supplement_statistics(paths, options) if name == "supplement" \
+            else figures.statistics(paths, name, options, drawings, found)
         for stem, table in tables.items():
             lines.append(f"  {write_table(out / 'STATS_across-models' / f'{stem}.csv', table, index=False)}")
-    return "\n".join(lines)
+    errors = [*drawings.errors, *panels.errors, *found.errors]
+    if errors:
+        lines.append("  Not everything could be drawn; see the errors at the end.")
+    return lines, errors
 
 
 if __name__ == "__main__":

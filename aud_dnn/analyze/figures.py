@@ -6,16 +6,21 @@ Figure panels that come from the RSA are drawn by :mod:`aud_dnn.analyze.plotting
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, product
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
 from aud_dnn.aggregate.across_models import (
+    STATISTICS,
     AcrossModels,
     ComponentScores,
+    RegionPositions,
     component_comparisons,
     participant_comparisons,
     region_comparison,
@@ -28,8 +33,8 @@ from aud_dnn.aggregate.figure_inputs import (
     predicted_responses,
 )
 from aud_dnn.aggregate.scores import most_frequent_layer
-from aud_dnn.aggregate.tables import CV_NAME, VALUE
-from aud_dnn.analyze.plotting.bars import GROUPED_CENTERS, BarLayout, component_bars, gapped_layout, model_bars
+from aud_dnn.aggregate.tables import COMPONENT_TARGET, CV_NAME, VALUE, has_condition
+from aud_dnn.analyze.plotting.bars import BarLayout, component_bars, gapped_layout, grouped_layout, model_bars
 from aud_dnn.analyze.plotting.lines import components_across_models
 from aud_dnn.analyze.plotting.responses import category_correlations, response_scatter
 from aud_dnn.analyze.plotting.scatters import (
@@ -39,7 +44,7 @@ from aud_dnn.analyze.plotting.scatters import (
     region_scatter,
     seed_scatter,
 )
-from aud_dnn.analyze.plotting.style import Drawing, Drawings, display_name
+from aud_dnn.analyze.plotting.style import Drawing, Drawings, display_name, format_p, note_below
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import (
@@ -54,6 +59,8 @@ from aud_dnn.resources import (
     SEED_PAIRS,
     VOXEL_TARGETS,
 )
+from aud_dnn.rsa.results import condition_name
+from aud_dnn.stats import add_adjusted, wilcoxon_signed_rank
 from aud_dnn.utils import load_target
 
 OTHER_REGIONS = ("Anterior", "Lateral", "Posterior")
@@ -81,6 +88,8 @@ class FigureOptions:
         Among ``NH2015`` and ``B2021``.
     conditions : tuple of bool
         False trained, True permuted.
+    statistics : {"published", "recommended"}
+        Which error bars and p-values the pictures show.
     """
 
     own_models: tuple[str, ...] = ()
@@ -88,11 +97,18 @@ class FigureOptions:
     participants: bool = False
     targets: tuple[str, ...] = VOXEL_TARGETS
     conditions: tuple[bool, ...] = (False, True)
+    statistics: str = STATISTICS[0]
 
     def models(self, published: Sequence[str], *, baseline: bool = True) -> list[str]:
         """The published list and the user's own models, the baseline last."""
         chosen = [model for model in (*published, *self.own_models) if model != BASELINE_MODEL]
         return list(dict.fromkeys(chosen)) + ([BASELINE_MODEL] if baseline else [])
+
+    @classmethod
+    def from_arguments(cls, arguments: argparse.Namespace) -> FigureOptions:
+        """What a script's flags say (:mod:`aud_dnn.arguments`)."""
+        return cls(own_models=tuple(arguments.models), palette=arguments.palette, targets=tuple(arguments.target),
+                   conditions=tuple(name == "permuted" for name in dict.fromkeys(arguments.condition)))
 
 
 def _none_of(models: Sequence[str], target: str, randnetw: bool) -> str:
@@ -100,8 +116,56 @@ def _none_of(models: Sequence[str], target: str, randnetw: bool) -> str:
             f"({', '.join(display_name(model) for model in models[:4])}, …).")
 
 
-def _only_baseline(data: AcrossModels | ComponentScores | None) -> bool:
-    return data is None or not data.models
+# --- what several figures share -----------------------------------------------------------------------------------------
+
+Data = TypeVar("Data", AcrossModels, ComponentScores, RegionPositions)
+Collect = Callable[[ProjectPaths, Sequence[str], str, bool], "Data | None"]
+
+
+def _components(paths: ProjectPaths, models: Sequence[str], target: str, randnetw: bool) -> ComponentScores | None:
+    return collect_components(paths, models, randnetw)
+
+
+def _sets(paths: ProjectPaths, collect: Collect, models: Sequence[str], options: FigureOptions,
+          found: Drawings | None = None, *, baseline_alone: bool = False) -> Iterator[Data]:
+    """What there is to draw or to test, data set by data set, trained before permuted.
+
+    Parameters
+    ----------
+    collect : function
+        One of those of :mod:`aud_dnn.aggregate.figure_inputs`.
+    found : Drawings, optional
+        Takes what is missing as a note, and bad results as an error; without it they are passed over or raised.
+    baseline_alone : bool
+        The trained baseline without any other model is something, too.
+    """
+    targets = (COMPONENT_TARGET,) if collect is _components else options.targets
+    for target, randnetw in product(targets, options.conditions):
+        with contextlib.nullcontext() if found is None else found.attempt():
+            data = collect(paths, models, target, randnetw)
+            only_baseline = data is None or set(data.models) <= {BASELINE_MODEL}
+            if data is None or (only_baseline and (randnetw or not baseline_alone)):
+                if found is not None:
+                    found.notes.append(_none_of(models, target, randnetw))
+            else:
+                yield data if isinstance(data, ComponentScores) else replace(data, statistics=options.statistics)
+
+
+def _say_which(drawing: Drawing, data: AcrossModels | RegionPositions, lines: Sequence[str] = (),
+               **columns: object) -> Drawing:
+    """Say on the picture and in its csv whether error bars and p-values are the published or the recommended ones.
+
+    The recommended ones have a file name of their own, so that they never take the place of the published ones.
+    """
+    n_participants = len(data.scores if isinstance(data, AcrossModels) else next(iter(data.positions.values())))
+    published = data.statistics == "published"
+    errors = (f"As published: errors are SD over {n_participants} participants (within, {len(drawing.table)} models) / "
+              "√(participants − 1)." if published else
+              f"Recommended: errors are 95 % intervals of the mean over {n_participants} participants (Student's t).")
+    note_below(drawing.figure, [errors, *lines])
+    stem = drawing.stem if published else (
+        f"{drawing.stem.replace('within_subject_sem', 'confidence_interval_95')}_{data.statistics}")
+    return replace(drawing, stem=stem, table=drawing.table.assign(statistics=data.statistics, **columns))
 
 
 # --- Figure 2 -----------------------------------------------------------------------------------------------------------
@@ -110,50 +174,50 @@ def figure_2(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawi
     """Predictivity of all models by regression: bars for each data set, trained and permuted, then the two seeds."""
     options = options or FigureOptions()
     drawings = Drawings()
-    models = options.models(FIGURE_2_MODELS)
-    for target in options.targets:
-        for randnetw in options.conditions:
-            data = collect_scores(paths, models, target, randnetw)
-            if _only_baseline(data):
-                drawings.notes.append(_none_of(models, target, randnetw))
-                continue
-            order = PERFORMANCE_ORDER[target] if randnetw else None
-            drawings.append(model_bars(data, order, palette=options.palette, participants=options.participants))
-    for target in options.targets:
-        drawings += _seed_figures(paths, options, target, SEED_PAIRS, drawings.notes, clean=False)
+    for data in _sets(paths, collect_scores, options.models(FIGURE_2_MODELS), options, drawings):
+        order = PERFORMANCE_ORDER[data.target] if data.randnetw else None
+        drawing = model_bars(data, order, palette=options.palette, participants=options.participants)
+        drawings.append(_say_which(drawing, data))
+    drawings.add(seed_figures(paths, options, SEED_PAIRS, clean=False))
     return drawings
 
 
-def _seed_figures(paths: ProjectPaths, options: FigureOptions, target: str, pairs: Sequence[tuple[str, str]],
-                  notes: list[str], *, clean: bool) -> list[Drawing]:
-    """The published limits are for the published models: 0.6 to 0.8 on NH2015, 0.4 to 0.8 elsewhere, 0 to 0.6 permuted."""
-    drawings = []
-    for randnetw in options.conditions:
-        models = [model for pair in pairs for model in pair]
-        data = collect_scores(paths, models, target, randnetw)
+def seed_figures(paths: ProjectPaths, options: FigureOptions, pairs: Sequence[tuple[str, str]], *,
+                 clean: bool) -> Drawings:
+    """First against second training run by regression.
+
+    The published limits are for the published models: 0.6 to 0.8 on NH2015, 0.4 to 0.8 elsewhere, 0 to 0.6 permuted.
+    """
+    drawings = Drawings()
+    models = [model for pair in pairs for model in pair]
+    for target, randnetw in product(options.targets, options.conditions):
         low, high = (0, 0.6) if randnetw else (0.6, 0.8) if target == "NH2015" and not clean else (0.4, 0.8)
-        drawing = data and seed_scatter(data, pairs, limits=Limits((low, high), (low, high)), palette=options.palette,
-                                        suffix=f"{'_clean' if clean else ''}_seed1-vs-seed2_xl={low}-{high}_yl={low}-{high}")
-        if drawing:
-            drawings.append(drawing)
-        else:
-            notes.append(f"Seeds not compared on {target} ({'permuted' if randnetw else 'trained'}): no model has results "
-                         "of both seeds.")
+        suffix = f"{'_clean' if clean else ''}_seed1-vs-seed2_xl={low}-{high}_yl={low}-{high}"
+        with drawings.attempt():
+            data = collect_scores(paths, models, target, randnetw)
+            data = data and replace(data, statistics=options.statistics)
+            drawing = data and seed_scatter(data, pairs, limits=Limits((low, high), (low, high)), palette=options.palette,
+                                            suffix=suffix)
+            if drawing:
+                drawings.append(_say_which(drawing, data))
+            else:
+                drawings.notes.append(f"Seeds not compared on {target} ({condition_name(randnetw)}): no model has results "
+                                      "of both seeds.")
     return drawings
 
 
-def figure_2_statistics(paths: ProjectPaths, options: FigureOptions | None = None) -> dict[str, pd.DataFrame]:
-    """CochResNet50-MultiTask against the in-house networks and the baseline (file stem -> table)."""
+def figure_2_statistics(paths: ProjectPaths, options: FigureOptions | None = None,
+                        found: Drawings | None = None) -> dict[str, pd.DataFrame]:
+    """CochResNet50-MultiTask against the in-house networks and the baseline (file stem -> table).
+
+    As in the other statistics, bad results are kept in ``found.errors`` where ``found`` is given, and raised otherwise.
+    """
     options = options or FigureOptions()
-    tables = {}
-    for target in options.targets:
-        for randnetw in options.conditions:
-            others = options.models(FIGURE_9_MODELS)
-            data = collect_scores(paths, list(dict.fromkeys([REFERENCE_MODEL, *others])), target, randnetw)
-            if not _only_baseline(data):
-                table = participant_comparisons(data, [REFERENCE_MODEL, *options.own_models, BASELINE_MODEL], others)
-                tables[_statistics_stem("all-models_subject-bootstrap", target, randnetw)] = table
-    return {stem: table for stem, table in tables.items() if len(table)}
+    others = options.models(FIGURE_9_MODELS)
+    first = [REFERENCE_MODEL, *options.own_models, BASELINE_MODEL]
+    return {_statistics_stem("all-models_subject-bootstrap", data.target, data.randnetw): table
+            for data in _sets(paths, collect_scores, list(dict.fromkeys([REFERENCE_MODEL, *others])), options, found)
+            if len(table := participant_comparisons(data, first, others))}
 
 
 def _statistics_stem(prefix: str, target: str, randnetw: bool) -> str:
@@ -179,26 +243,27 @@ def figure_4(paths: ProjectPaths, options: FigureOptions | None = None,
     target = load_target(paths, "NH2015comp")
     measured, stimuli = target.responses[:, :, 0], target.stimuli
     for model, randnetw in rows:
-        data = collect_components(paths, [model], randnetw)
-        if data is None:
-            drawings.notes.append(_none_of([model], "NH2015comp", randnetw))
-            continue
-        try:
-            layers = list(layer_folders(paths, model, "NH2015comp", randnetw and model != BASELINE_MODEL))
-        except MissingDataError as error:
-            drawings.notes.append(f"Not drawn: {error}")
-            continue
-        rng = np.random.RandomState(0)
-        for column, component in enumerate(COMPONENTS):
-            chosen = np.array([0])
-            if model in data.layers:
-                chosen = data.layers[model][component].map(layers.index).to_numpy()
-            layer = layers[most_frequent_layer(chosen, len(layers), rng, tuple(layers))]
-            predicted = predicted_responses(paths, model, layer, randnetw)[:, column]
-            drawings.append(response_scatter(measured[:, column], predicted, stimuli.categories, stimuli.ids,
-                                             component=component, model=model, layer=layer, randnetw=randnetw,
-                                             r2=float(data.mean.loc[component, model]), value=data.value,
-                                             palette=options.palette))
+        with drawings.attempt():
+            data = collect_components(paths, [model], randnetw)
+            if data is None:
+                drawings.notes.append(_none_of([model], COMPONENT_TARGET, randnetw))
+                continue
+            try:
+                layers = list(layer_folders(paths, model, COMPONENT_TARGET, has_condition(model, randnetw) and randnetw))
+            except MissingDataError as error:
+                drawings.notes.append(f"Not drawn: {error}")
+                continue
+            rng = np.random.RandomState(0)
+            for column, component in enumerate(COMPONENTS):
+                chosen = np.array([0])
+                if model in data.layers:
+                    chosen = data.layers[model][component].map(layers.index).to_numpy()
+                layer = layers[most_frequent_layer(chosen, len(layers), rng, tuple(layers))]
+                predicted = predicted_responses(paths, model, layer, randnetw)[:, column]
+                drawings.append(response_scatter(measured[:, column], predicted, stimuli.categories, stimuli.ids,
+                                                 component=component, model=model, layer=layer, randnetw=randnetw,
+                                                 r2=float(data.mean.loc[component, model]), value=data.value,
+                                                 palette=options.palette))
     return drawings
 
 
@@ -220,12 +285,7 @@ def figure_5(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawi
     """Predictivity of the six components, trained and permuted, in the order of Figure 2."""
     options = options or FigureOptions()
     drawings = Drawings()
-    models = options.models(FIGURE_2_MODELS)
-    for randnetw in options.conditions:
-        data = collect_components(paths, models, randnetw)
-        if data is None or (randnetw and not data.models):      # the trained baseline alone is worth a picture
-            drawings.notes.append(_none_of(models, "NH2015comp", randnetw))
-            continue
+    for data in _sets(paths, _components, options.models(FIGURE_2_MODELS), options, drawings, baseline_alone=True):
         drawings.append(component_bars(data, PERFORMANCE_ORDER["NH2015"], palette=options.palette))
     return drawings
 
@@ -254,35 +314,26 @@ def figure_7(paths: ProjectPaths, options: FigureOptions | None = None, *, model
     options = options or FigureOptions(conditions=(False,))
     drawings = Drawings()
     narrow = set(models) <= set(FIGURE_7_MODELS)
-    models = options.models(models, baseline=False)
-    for target in options.targets:
-        for randnetw in options.conditions:
-            data = collect_regions(paths, models, target, randnetw)
-            if data is None:
-                drawings.notes.append(_none_of(models, target, randnetw))
-                continue
-            drawings += [region_scatter(data, x, y, palette=options.palette, annotate=annotate, narrow=narrow,
-                                        suffix=_count_suffix(data.models)) for x, y in pairs]
+    for data in _sets(paths, collect_regions, options.models(models, baseline=False), options, drawings):
+        for x, y in pairs:
+            drawing = region_scatter(data, x, y, palette=options.palette, annotate=annotate, narrow=narrow,
+                                     suffix=_count_suffix(data.models))
+            test = wilcoxon_signed_rank(*drawing.table[["primary_mean", "non_primary_mean"]].to_numpy().T)
+            p, how = (test.p, "normal approximation") if data.statistics == "published" else (test.p_exact, "exact")
+            drawings.append(_say_which(drawing, data, [f"Wilcoxon signed-rank test over {len(drawing.table)} models: "
+                                                       f"W={test.w:g}, {format_p(p)} ({how})."], w=test.w, p=p))
     return drawings
 
 
-def figure_7_statistics(paths: ProjectPaths, options: FigureOptions | None = None, *,
+def figure_7_statistics(paths: ProjectPaths, options: FigureOptions | None = None, found: Drawings | None = None, *,
                         models: Sequence[str] = FIGURE_7_MODELS, pairs: Sequence[tuple[str, str]] = PRIMARY_PAIRS
                         ) -> pd.DataFrame:
     """Wilcoxon signed-rank tests of the first against the second region over models, adjusted over the whole table."""
-    from aud_dnn.stats import add_adjusted
-
     options = options or FigureOptions(conditions=(False,))
-    rows = []
-    for target in options.targets:
-        for randnetw in options.conditions:
-            data = collect_regions(paths, options.models(models, baseline=False), target, randnetw)
-            if data is not None:
-                rows += [region_comparison(data, x, y) for x, y in pairs]
-    if not rows:
-        return pd.DataFrame()
-    table = pd.concat(rows, ignore_index=True)
-    for column in ("p", "p_exact"):
+    rows = [region_comparison(data, x, y) for data in
+            _sets(paths, collect_regions, options.models(models, baseline=False), options, found) for x, y in pairs]
+    table = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
+    for column in ("p", "p_exact") if rows else ():
         table = add_adjusted(table, column)
     return table
 
@@ -299,17 +350,11 @@ def figure_8(paths: ProjectPaths, options: FigureOptions | None = None, *, group
     """
     options = options or FigureOptions(conditions=(False,))
     drawings = Drawings()
-    models = options.models(FIGURE_8_MODELS)
-    layout = BarLayout(centers=GROUPED_CENTERS if grouped else None, hatch_clean=True)
-    for target in options.targets:
-        for randnetw in options.conditions:
-            data = collect_scores(paths, models, target, randnetw)
-            if _only_baseline(data):
-                drawings.notes.append(_none_of(models, target, randnetw))
-                continue
-            drawings.append(model_bars(data, FIGURE_8_MODELS, layout=layout, suffix="_word-speaker-clean-models",
-                                       palette=options.palette, participants=options.participants))
-        drawings += _seed_figures(paths, options, target, CLEAN_SEED_PAIRS, drawings.notes, clean=True)
+    layout = grouped_layout() if grouped else BarLayout(hatch_clean=True)
+    for data in _sets(paths, collect_scores, options.models(FIGURE_8_MODELS), options, drawings):
+        drawings.append(_say_which(model_bars(data, FIGURE_8_MODELS, layout=layout, suffix="_word-speaker-clean-models",
+                                              palette=options.palette, participants=options.participants), data))
+    drawings.add(seed_figures(paths, options, CLEAN_SEED_PAIRS, clean=True))
     return drawings
 
 
@@ -317,40 +362,31 @@ def clean_speech_components(paths: ProjectPaths, options: FigureOptions | None =
     """Figure 8 for the components (supplement), and the seeds on components."""
     options = options or FigureOptions()
     drawings = Drawings()
-    models = options.models(FIGURE_8_MODELS)
-    layout = BarLayout(centers=GROUPED_CENTERS, hatch_clean=True, box_aspect=1)
-    for randnetw in options.conditions:
-        data = collect_components(paths, models, randnetw)
-        if _only_baseline(data):
-            drawings.notes.append(_none_of(models, "NH2015comp", randnetw))
-        else:
-            drawings.append(component_bars(data, FIGURE_8_MODELS, layout=layout, suffix="_word-clean-models_seed1",
-                                           palette=options.palette))
-        for pairs, low, name in ((SEED_PAIRS, 0.4, ""), (CLEAN_SEED_PAIRS, 0.2, "_clean")):
-            seeds = collect_components(paths, [model for pair in pairs for model in pair], randnetw)
-            limits = (0, 1) if randnetw else (low, 1)
-            drawing = seeds and component_seed_scatter(seeds, pairs, limits=Limits(limits, limits), palette=options.palette,
-                                                       suffix=f"{name}_seed1-vs-seed2")
+    for data in _sets(paths, _components, options.models(FIGURE_8_MODELS), options, drawings):
+        drawings.append(component_bars(data, FIGURE_8_MODELS, layout=grouped_layout(box_aspect=1),
+                                       suffix="_word-clean-models_seed1", palette=options.palette))
+    for pairs, low, name in ((SEED_PAIRS, 0.4, ""), (CLEAN_SEED_PAIRS, 0.2, "_clean")):
+        for seeds in _sets(paths, _components, [model for pair in pairs for model in pair], options, drawings):
+            limits = (0, 1) if seeds.randnetw else (low, 1)
+            drawing = component_seed_scatter(seeds, pairs, limits=Limits(limits, limits), palette=options.palette,
+                                             suffix=f"{name}_seed1-vs-seed2")
             if drawing:
                 drawings.append(drawing)
     return drawings
 
 
-def figure_8_statistics(paths: ProjectPaths, options: FigureOptions | None = None) -> dict[str, pd.DataFrame]:
+def figure_8_statistics(paths: ProjectPaths, options: FigureOptions | None = None,
+                        found: Drawings | None = None) -> dict[str, pd.DataFrame]:
     """All pairs of the eight networks, for each seed, on voxels and on components (file stem -> table)."""
     options = options or FigureOptions()
     tables = {}
     for seed, models in (("_seed1", list(FIGURE_8_MODELS)), ("_seed2", [f"{model}Seed2" for model in FIGURE_8_MODELS])):
-        for randnetw in options.conditions:
-            for target in options.targets:
-                data = collect_scores(paths, models, target, randnetw)
-                if data is not None:
-                    prefix = f"_word-speaker-clean-models_subject-bootstrap{seed}"
-                    tables[_statistics_stem(prefix, target, randnetw)] = participant_comparisons(data, models, models)
-            components = collect_components(paths, models, randnetw)
-            if components is not None:
-                stem = _statistics_stem(f"_word-speaker-clean-models{seed}", "NH2015comp", randnetw)
-                tables[stem] = component_comparisons(components, models, models)
+        for data in _sets(paths, collect_scores, models, options, found):
+            stem = _statistics_stem(f"_word-speaker-clean-models_subject-bootstrap{seed}", data.target, data.randnetw)
+            tables[stem] = participant_comparisons(data, models, models)
+        for data in _sets(paths, _components, models, options, found):
+            stem = _statistics_stem(f"_word-speaker-clean-models{seed}", COMPONENT_TARGET, data.randnetw)
+            tables[stem] = component_comparisons(data, models, models)
     return {stem: table for stem, table in tables.items() if len(table)}
 
 
@@ -360,36 +396,26 @@ def figure_9(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawi
     """In-house networks on the components: bars (A), overview and music against pitch and speech (B)."""
     options = options or FigureOptions()
     drawings = Drawings()
-    models = options.models(FIGURE_9_MODELS)
-    for randnetw in options.conditions:
-        data = collect_components(paths, models, randnetw)
-        if _only_baseline(data):
-            drawings.notes.append(_none_of(models, "NH2015comp", randnetw))
-            continue
+    look = {"suffix": "_inhouse-models", "palette": options.palette}
+    for data in _sets(paths, _components, options.models(FIGURE_9_MODELS), options, drawings):
         layout = gapped_layout()
         low = float(data.mean.min(axis=None))
         if low < layout.y_limits[0]:    # the published lower limit of 0.2 would hide these bars
             layout = replace(layout, y_limits=(0, 1))
-        drawings.append(component_bars(data, FIGURE_9_MODELS, layout=layout, suffix="_inhouse-models",
-                                       palette=options.palette))
-        drawings.append(components_across_models(data, FIGURE_9_MODELS, suffix="_inhouse-models", palette=options.palette))
-        for other in ("pitch", "speech"):
-            drawings.append(component_pair_scatter(data, "music", other, FIGURE_9_MODELS, suffix="_inhouse-models",
-                                                   palette=options.palette))
+        drawings.append(component_bars(data, FIGURE_9_MODELS, layout=layout, **look))
+        drawings.append(components_across_models(data, FIGURE_9_MODELS, **look))
+        drawings += [component_pair_scatter(data, "music", other, FIGURE_9_MODELS, **look) for other in ("pitch", "speech")]
     return drawings
 
 
-def figure_9_statistics(paths: ProjectPaths, options: FigureOptions | None = None) -> dict[str, pd.DataFrame]:
+def figure_9_statistics(paths: ProjectPaths, options: FigureOptions | None = None,
+                        found: Drawings | None = None) -> dict[str, pd.DataFrame]:
     """All pairs of the in-house networks and the baseline on every component (file stem -> table)."""
     options = options or FigureOptions()
-    tables = {}
     models = options.models(FIGURE_9_MODELS)
-    for randnetw in options.conditions:
-        data = collect_components(paths, models, randnetw)
-        if data is not None:
-            stem = _statistics_stem("_inhouse-models", "NH2015comp", randnetw)
-            tables[stem] = component_comparisons(data, models, models)
-    return {stem: table for stem, table in tables.items() if len(table)}
+    return {_statistics_stem("_inhouse-models", COMPONENT_TARGET, data.randnetw): table
+            for data in _sets(paths, _components, models, options, found)
+            if len(table := component_comparisons(data, models, models))}
 
 
 FIGURES = {"2": figure_2, "4": figure_4, "5": figure_5, "7": figure_7, "8": figure_8, "9": figure_9}
@@ -405,13 +431,21 @@ def draw(paths: ProjectPaths, number: str, options: FigureOptions | None = None,
 
 
 def statistics(paths: ProjectPaths, number: str, options: FigureOptions | None = None,
-               drawings: Drawings | None = None) -> dict[str, pd.DataFrame]:
-    """The statistical tests that go with a figure of the paper: file stem -> table. Figure 5 has none."""
+               drawings: Drawings | None = None, errors: Drawings | None = None) -> dict[str, pd.DataFrame]:
+    """The statistical tests that go with a figure of the paper: file stem -> table. Figure 5 has none.
+
+    Parameters
+    ----------
+    drawings : Drawings, optional
+        What :func:`draw` gave, where that is at hand.
+    errors : Drawings, optional
+        Keeps bad results in its ``errors``; without it they are raised.
+    """
     if number == "4":
         table = figure_4_statistics(figure_4(paths, options) if drawings is None else drawings)
         return {} if table.empty else {"partial_corrs_comp-all_resp-vs-pred_NH2015comp_median_r2_test": table}
     if number == "7":
-        table = figure_7_statistics(paths, options)
+        table = figure_7_statistics(paths, options, errors)
         return {} if table.empty else {"wilcoxon_roi_label_general_rel_pos-median_median_r2_test_c": table}
     by_figure = {"2": figure_2_statistics, "8": figure_8_statistics, "9": figure_9_statistics}
-    return by_figure[number](paths, options) if number in by_figure else {}
+    return by_figure[number](paths, options, errors) if number in by_figure else {}

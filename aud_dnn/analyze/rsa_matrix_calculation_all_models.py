@@ -23,7 +23,7 @@ from aud_dnn.analyze.plotting.rsa_figures import rsa_figures, save_model_pages
 from aud_dnn.analyze.plotting.style import PALETTES
 from aud_dnn.arguments import add_bool, add_root, parse_bool, run_script
 from aud_dnn.paths import find_root
-from aud_dnn.resources import VOXEL_TARGETS
+from aud_dnn.resources import MODELS, VOXEL_TARGETS
 from aud_dnn.rsa.published import write_published_rsa
 from aud_dnn.rsa.results import ALL_VOXELS, CONDITIONS, ROI_CHOICES, condition_name, model_part_path, read_part
 from aud_dnn.rsa.run import RSARun, run_rsa
@@ -60,8 +60,10 @@ def _draw(run: RSARun, folder: Path, args: argparse.Namespace) -> int:
     """Draw and save what the run allows; how many figures that was."""
     conditions = [condition for condition in CONDITIONS if condition in map(condition_name, args.randnetw)]
     count = 0
-    for drawing in tqdm(rsa_figures(run.datasets, conditions=conditions, statistics=args.statistics, palette=args.palette,
-                                    participants=args.participants), desc="figures", disable=not args.progress):
+    own_models = [model for model in args.models or () if model not in MODELS]
+    drawings = rsa_figures(run.datasets, own_models=own_models, conditions=conditions, statistics=args.statistics,
+                           palette=args.palette, participants=args.participants)
+    for drawing in tqdm(drawings, desc="figures", disable=not args.progress):
         drawing.save(folder)
         count += 1
     computed = list(dict.fromkeys(unit[:2] for unit in run.report.computed))

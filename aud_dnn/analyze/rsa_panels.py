@@ -2,38 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import xarray as xr
 
 from aud_dnn.analyze.figures import FigureOptions
+from aud_dnn.analyze.plotting.rsa_figures import models_with_results
 from aud_dnn.analyze.plotting.rsa_scores import clean_speech_bars, position_scatter, rsa_bars, seed_scatter
-from aud_dnn.analyze.plotting.style import Drawing, Drawings
+from aud_dnn.analyze.plotting.style import Drawings, display_name
 from aud_dnn.errors import MissingDataError
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import BASELINE_MODEL, FIGURE_2_MODELS, FIGURE_7_MODELS, FIGURE_8_MODELS, ROIS, SEED_PAIRS
-from aud_dnn.rsa.results import condition_name, read_analysis
+from aud_dnn.resources import (
+    BASELINE_MODEL,
+    FIGURE_2_MODELS,
+    FIGURE_7_MODELS,
+    FIGURE_8_MODELS,
+    ROIS,
+    SEED_PAIRS,
+    VOXEL_TARGETS,
+)
+from aud_dnn.rsa.results import ALL_VOXELS, condition_name, read_analysis
 
-TARGET_ORDER = ("B2021", "NH2015")
-"""RSA panels show the larger data set first."""
+SCRIPT = "python aud_dnn/analyze/rsa_matrix_calculation_all_models.py"
 
 
-def _present(dataset: xr.Dataset, condition: str) -> set[str]:
-    available = dataset["available"].sel(condition=condition).values
-    return {model for model, there in zip(dataset["model"].values.tolist(), available) if there}
+class _Panel(NamedTuple):
+    """What one panel is drawn from."""
+
+    datasets: dict[tuple[str, str], xr.Dataset]
+    target: str
+    condition: str
+    present: set[str]
+
+    @property
+    def dataset(self) -> xr.Dataset:
+        """The first region asked for."""
+        return next(iter(self.datasets.values()))
 
 
-def _each(paths: ProjectPaths, options: FigureOptions, drawings: Drawings) -> Iterable[tuple[xr.Dataset, str, set[str]]]:
-    """Dataset, condition and models with results; what is missing becomes a note."""
-    for target in [name for name in TARGET_ORDER if name in options.targets]:
-        try:
-            dataset = read_analysis(paths.rsa_results, target)
-        except MissingDataError as error:
-            drawings.notes.append(f"Not drawn: {error}")
-            continue
-        for randnetw in options.conditions:
-            condition = condition_name(randnetw)
-            yield dataset, condition, _present(dataset, condition)
+def _panels(paths: ProjectPaths, options: FigureOptions, models: Sequence[str], drawings: Drawings, *,
+            order: Sequence[str] = ("B2021", "NH2015"), rois: Sequence[str] = (ALL_VOXELS,)) -> Iterator[_Panel]:
+    """Data set by data set, trained before permuted; what is missing becomes a note, what is damaged an error."""
+    for target in [name for name in order if name in options.targets]:
+        with drawings.attempt():
+            try:
+                datasets = {(target, roi): read_analysis(paths.rsa_results, target, roi) for roi in rois}
+            except MissingDataError as error:
+                drawings.notes.append(f"RSA panels not drawn: {error}")
+                continue
+            for condition in map(condition_name, options.conditions):
+                present = models_with_results(datasets[target, rois[0]], condition)
+                absent = [model for model in options.own_models if model not in present]
+                if absent:
+                    drawings.notes.append(f"No {condition} RSA results of {', '.join(absent)} on {target}. Make them: "
+                                          f"{SCRIPT} --models {' '.join(absent)}")
+                if present & set(models) - {BASELINE_MODEL}:
+                    yield _Panel(datasets, target, condition, present)
+                else:
+                    names = ", ".join(display_name(model) for model in models[:4])
+                    drawings.notes.append(f"RSA panel not drawn: no model of this figure has {condition} RSA results on "
+                                          f"{target} ({names}, …).")
+
+
+def _look(options: FigureOptions) -> dict[str, str]:
+    return {"palette": options.palette, "statistics": options.statistics}
 
 
 def figure_2_rsa(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawings:
@@ -42,18 +75,15 @@ def figure_2_rsa(paths: ProjectPaths, options: FigureOptions | None = None) -> D
     Permuted networks stand in the order of the trained ones on the same data set.
     """
     options = options or FigureOptions()
-    drawings, seeds = Drawings(), []
-    for dataset, condition, present in _each(paths, options, drawings):
-        models = options.models(FIGURE_2_MODELS)
-        if not present & set(models) - {BASELINE_MODEL}:
-            drawings.notes.append(f"Not drawn: no model of this figure has {condition} RSA results on "
-                                  f"{dataset.attrs['target']}.")
-            continue
-        drawings.append(rsa_bars(dataset, condition, models, prefix="FIG2_19Models_", palette=options.palette,
-                                 participants=options.participants))
-        if any(set(pair) <= present for pair in SEED_PAIRS):
-            seeds.append(seed_scatter(dataset, condition, SEED_PAIRS, prefix="FIG2_SeedModels_", palette=options.palette))
-    drawings += seeds
+    drawings, seeds = Drawings(), Drawings()
+    models = options.models(FIGURE_2_MODELS)
+    for panel in _panels(paths, options, models, drawings):
+        drawings.append(rsa_bars(panel.dataset, panel.condition, models, prefix="FIG2_19Models_",
+                                 participants=options.participants, **_look(options)))
+        if any(set(pair) <= panel.present for pair in SEED_PAIRS):
+            seeds.append(seed_scatter(panel.dataset, panel.condition, SEED_PAIRS, prefix="FIG2_SeedModels_",
+                                      **_look(options)))
+    drawings.add(seeds)
     return drawings
 
 
@@ -62,31 +92,20 @@ def figure_7_rsa(paths: ProjectPaths, options: FigureOptions | None = None) -> D
     options = options or FigureOptions()
     drawings = Drawings()
     models = options.models(FIGURE_7_MODELS, baseline=False)
-    for target in options.targets:
-        try:
-            datasets = {(target, roi): read_analysis(paths.rsa_results, target, roi) for roi in ROIS}
-        except MissingDataError as error:
-            drawings.notes.append(f"Not drawn: {error}")
-            continue
-        for randnetw in options.conditions:
-            condition = condition_name(randnetw)
-            if _present(datasets[target, ROIS[0]], condition) & set(models):
-                drawings.append(position_scatter(datasets, target, condition, models=models, palette=options.palette))
-            else:
-                drawings.notes.append(f"Not drawn: no model of this figure has {condition} RSA results on {target}.")
+    for panel in _panels(paths, options, models, drawings, order=VOXEL_TARGETS, rois=ROIS):
+        drawings.append(position_scatter(panel.datasets, panel.target, panel.condition, models=models, **_look(options)))
     return drawings
 
 
 def figure_8_rsa(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawings:
     """RSA scores of networks trained on speech in noise and on clean speech."""
     options = options or FigureOptions()
-    drawings: Drawings = Drawings()
-    found: list[Drawing] = []
-    for dataset, condition, present in _each(paths, options, drawings):
-        if present & set(FIGURE_8_MODELS):
-            found.append(clean_speech_bars(dataset, condition, palette=options.palette, participants=options.participants))
-        else:
-            drawings.notes.append(f"Not drawn: no model of this figure has {condition} RSA results on "
-                                  f"{dataset.attrs['target']}.")
-    drawings += found
+    drawings = Drawings()
+    models = options.models(FIGURE_8_MODELS, baseline=False)
+    for panel in _panels(paths, options, models, drawings):
+        drawings.append(clean_speech_bars(panel.dataset, panel.condition, models, participants=options.participants,
+                                          **_look(options)))
     return drawings
+
+
+RSA_PANELS = {"2": figure_2_rsa, "7": figure_7_rsa, "8": figure_8_rsa}

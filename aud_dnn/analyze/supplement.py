@@ -100,7 +100,7 @@ def region_variants(paths: ProjectPaths, options: FigureOptions | None = None) -
     for models, pairs in REGION_VARIANTS:
         found = figure_7(paths, options, models=models, pairs=pairs)
         drawings += [drawing for drawing in found if models is FIGURE_7_MODELS or not usual.issuperset(drawing.table.index)]
-        drawings.notes += [note for note in found.notes if note not in drawings.notes]
+        drawings.add(Drawings(notes=found.notes, errors=found.errors))
     return drawings
 
 
@@ -116,9 +116,7 @@ def supplement(paths: ProjectPaths, options: FigureOptions | None = None) -> Dra
     """Across layers, by region, the variants of Figure 7, clean speech and seeds on components."""
     drawings = Drawings()
     for part in (layer_figures, region_variants, clean_speech_components):
-        found = part(paths, options)
-        drawings += found
-        drawings.notes += found.notes
+        drawings.add(part(paths, options))
     return drawings
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -18,44 +19,66 @@ from aud_dnn.analyze.plotting.style import (
     mark_incomplete,
     model_styles,
     new_figure,
+    note_below,
     paper_style,
     roi_color,
     value_label,
 )
-from aud_dnn.resources import BASELINE_MODEL, COMPONENTS
+from aud_dnn.resources import BASELINE_MODEL, COMPONENTS, FIGURE_8_MODELS, FIGURE_9_MODELS
 
-BAR_WIDTH, BAR_SPACING, BASELINE_MARGIN = 0.3, 0.5, 0.25
-GROUPED_CENTERS = (0, 0.35, 1.05, 1.40, 2.10, 2.45, 3.15, 3.50)
+BAR_WIDTH, BAR_SPACING = 0.3, 0.5
+GROUPED_CENTERS = dict(zip(FIGURE_8_MODELS, (0, 0.35, 1.05, 1.40, 2.10, 2.45, 3.15, 3.50)))
 """Figure 8: a network and its clean-speech twin stand together."""
 
-GAPPED_CENTERS = (0, 0.4, 1.0, 1.4, 2.0, 2.4, 3.0, 3.4, 4.5, 4.9)
+GAPPED_CENTERS = dict(zip(FIGURE_9_MODELS, (0, 0.4, 1.0, 1.4, 2.0, 2.4, 3.0, 3.4, 4.5, 4.9)))
 """Figure 9A: pairs of architectures, and a gap before the multi-task networks."""
 
-_GAPPED_BASELINE = (-0.2, 5.1)
+COMPONENT_ERRORS = ("Errors are standard errors over ten re-halvings of the splits, as published. "
+                    "Components have no participants; there is no other version.")
+_OWN_MODEL_GAP = 0.7
 
 
 @dataclass(frozen=True)
 class BarLayout:
-    """Where bars stand and what lies behind them."""
+    """Where bars stand and what lies behind them.
 
-    centers: Sequence[float] | None = None
-    baseline_ends: tuple[float, float] | None = None
+    ``centers`` are the places of the published models; without them bars are equally spaced.
+    """
+
+    centers: Mapping[str, float] | None = None
+    margin: float = 0.25
     y_limits: tuple[float, float] = (0, 1)
     box_aspect: float = 0.8
     label_size: float = 13
     hatch_clean: bool = False
 
-    def positions(self, count: int) -> np.ndarray:
-        """Bar centres; the layout's own if they are as many as bars, else equally spaced."""
-        if self.centers is not None and len(self.centers) == count:
-            return np.asarray(self.centers, dtype=float)
-        return BAR_SPACING * np.arange(count)
+    def positions(self, models: Sequence[str]) -> np.ndarray:
+        """Bar centres from left to right. Where a model is missing its neighbours close up to the widest gap between them,
+        so that pairs stay pairs; models without a place of their own follow at the right."""
+        if self.centers is None:
+            return BAR_SPACING * np.arange(len(models))
+        slots, places = list(self.centers), list(self.centers.values())
+        at = [slots.index(model) if model in slots else None for model in models]
+        steps = [BAR_SPACING if before is None and after is None else
+                 _OWN_MODEL_GAP if before is None or after is None or after <= before else
+                 max(places[slot] - places[slot - 1] for slot in range(before + 1, after + 1))
+                 for before, after in pairwise(at)]
+        return np.concatenate([[0.0], np.cumsum(steps)])
 
-    def ends(self, count: int) -> tuple[float, float]:
-        if self.baseline_ends and self.centers is not None and len(self.centers) == count:
-            return self.baseline_ends
-        centers = self.positions(count)
-        return centers[0] - BASELINE_MARGIN, centers[-1] + BASELINE_MARGIN
+    def ends(self, models: Sequence[str]) -> tuple[float, float]:
+        """Where the baseline begins and stops."""
+        centers = self.positions(models)
+        return centers[0] - self.margin, centers[-1] + self.margin
+
+
+def grouped_layout(**look: float) -> BarLayout:
+    """Figure 8."""
+    return BarLayout(centers=GROUPED_CENTERS, hatch_clean=True, **look)
+
+
+def gapped_layout() -> BarLayout:
+    """Figure 9A."""
+    return BarLayout(centers=GAPPED_CENTERS, margin=0.2, y_limits=(0.2, 1))
 
 
 def draw_bars(ax: Axes, models: Sequence[str], means: np.ndarray, errors: np.ndarray, *, layout: BarLayout,
@@ -75,7 +98,7 @@ def draw_bars(ax: Axes, models: Sequence[str], means: np.ndarray, errors: np.nda
         Single participants, drawn as small circles joined by nothing.
     palette : str
     """
-    centers = layout.positions(len(models))
+    centers = layout.positions(models)
     styles = model_styles(models, palette)
     bars = ax.bar(centers, means, BAR_WIDTH, yerr=errors, color=[styles[model].color for model in models], capsize=0,
                   error_kw={"elinewidth": 1.5, "ecolor": "black"}, zorder=2)
@@ -87,12 +110,12 @@ def draw_bars(ax: Axes, models: Sequence[str], means: np.ndarray, errors: np.nda
         # a fixed spread across the bar keeps participants at the same place in every bar
         offsets = np.linspace(-0.35, 0.35, len(points)) * BAR_WIDTH if len(points) > 1 else np.zeros(1)
         ax.scatter(centers[None, :] + offsets[:, None], points, s=9, facecolor="white", edgecolor="black", linewidth=0.6,
-                   zorder=3)
+                   zorder=3, clip_on=False)
     if baseline is not None:
-        baseline_band(ax, *layout.ends(len(models)), *baseline)
+        baseline_band(ax, *layout.ends(models), *baseline)
     ax.set_xticks(centers, [display_name(model) for model in models], rotation=80, ha="right", rotation_mode="anchor",
                   fontsize=layout.label_size)
-    start, stop = layout.ends(len(models))
+    start, stop = layout.ends(models)
     ax.set(xlim=(start - 0.1, stop + 0.1), ylim=layout.y_limits)
     ax.tick_params(axis="y", labelsize=15)
     ax.set_box_aspect(layout.box_aspect)
@@ -106,8 +129,8 @@ def model_bars(data: AcrossModels, order: Sequence[str] | None = None, *, layout
                palette: str = "paper", participants: bool = False) -> Drawing:
     """Predictivity of all models on one data set (Figures 2 and 8, regression).
 
-    Bars are means over participants, error bars within-participant errors over all models of ``data``, the baseline among
-    them. The grey line and band are the baseline.
+    Bars are means over participants. Published error bars are within-participant errors over all models of ``data``, the
+    baseline among them; ``data.statistics`` chooses. The grey line and band are the baseline.
 
     Parameters
     ----------
@@ -147,7 +170,8 @@ def model_bars(data: AcrossModels, order: Sequence[str] | None = None, *, layout
     sorting = "performance_sorted" if order is None else "manually_sorted"
     table = summary.sort_index().rename_axis("source_model")
     table = table.assign(roi="None", target=data.target, randnetw=str(data.randnetw), aggregation=CV_NAME,
-                         yerr_type="within_subject_sem", value_of_interest=data.value, sort_by=sorting, add_savestr=suffix,
+                         yerr_type="within_subject_sem" if data.statistics == "published" else "confidence_interval_95",
+                         value_of_interest=data.value, sort_by=sorting, add_savestr=suffix,
                          n_models=len(table))
     if participants:
         table = table.join(data.scores.T.add_prefix("participant_"))
@@ -189,14 +213,11 @@ def component_bars(data: ComponentScores, order: Sequence[str], *, layout: BarLa
         figure.suptitle(f"{value_label(data.value)} across models manually_sorted\nNH2015comp"
                         f"{' randnetw' if data.randnetw else ''}", y=0.79)
         mark_incomplete(figure, data.missing, notes=data.notes)
+        note_below(figure, [COMPONENT_ERRORS])
     stem = (f"across-models_barplot_components_NH2015comp{_condition(data.randnetw)}_{CV_NAME}_{data.value}_sem_over_it_"
             f"{data.value}_manually_sorted{suffix}")
-    return Drawing(figure, stem, component_table(data, models, aggregation=CV_NAME, sort_by="manually_sorted"))
-
-
-def gapped_layout() -> BarLayout:
-    """Figure 9A."""
-    return BarLayout(centers=GAPPED_CENTERS, baseline_ends=_GAPPED_BASELINE, y_limits=(0.2, 1))
+    return Drawing(figure, stem, component_table(data, models, aggregation=CV_NAME, sort_by="manually_sorted",
+                                                 yerr_type="sem_over_it", statistics="published"))
 
 
 def region_bars(table: pd.DataFrame, error: pd.Series, *, model: str, target: str, randnetw: bool, stem: str,

@@ -26,13 +26,15 @@ from aud_dnn.rsa.results import ALL_VOXELS, CONDITIONS, model_part_path, read_an
 Datasets = Mapping[tuple[str, str], xr.Dataset]
 
 
-def rsa_figures(datasets: Datasets, *, conditions: Sequence[str] = CONDITIONS, statistics: str = "published",
-                palette: str = "paper", participants: bool = False) -> Iterator[Drawing]:
+def rsa_figures(datasets: Datasets, *, own_models: Sequence[str] = (), conditions: Sequence[str] = CONDITIONS,
+                statistics: str = "published", palette: str = "paper", participants: bool = False) -> Iterator[Drawing]:
     """Every figure across models that the datasets allow; one with nothing to show is left out.
 
     Parameters
     ----------
     datasets : mapping from (target, region) to Dataset
+    own_models : sequence of str
+        Shown beside the models of the paper in Figures 2, 7 and 8.
     conditions : sequence of str
     statistics : {"published", "recommended"}
     palette : {"paper", "colorblind"}
@@ -44,35 +46,40 @@ def rsa_figures(datasets: Datasets, *, conditions: Sequence[str] = CONDITIONS, s
     for target in targets:
         if (target, ALL_VOXELS) in datasets:
             for condition in conditions:
-                yield from _over_models(datasets[target, ALL_VOXELS], condition, look, participants)
+                yield from _over_models(datasets[target, ALL_VOXELS], condition, own_models, look, participants)
     for target in targets:
         yield from _neural(datasets, target, palette)
     for target in targets:
         every = sorted({model for (name, _), dataset in datasets.items() if name == target
                         for model in dataset["model"].values.tolist()} - {BASELINE_MODEL})
-        for models, prefix in ((FIGURE_7_MODELS, "FIG7_15Models_"), (every, "ALL_MODELS_")):
+        for models, prefix in (((*FIGURE_7_MODELS, *own_models), "FIG7_15Models_"), (every, "ALL_MODELS_")):
             for condition in conditions:
                 if _has_positions(datasets, target, condition, models):
                     yield position_scatter(datasets, target, condition, models=models, prefix=prefix, **look)
 
 
-def _present(dataset: xr.Dataset, condition: str) -> set[str]:
+def models_with_results(dataset: xr.Dataset, condition: str) -> set[str]:
+    """The models that have RSA results in a condition."""
     available = dataset["available"].sel(condition=condition).values
     return {model for model, there in zip(dataset["model"].values.tolist(), available) if there}
 
 
-def _over_models(dataset: xr.Dataset, condition: str, look: dict[str, str], participants: bool) -> Iterator[Drawing]:
-    present = _present(dataset, condition)
-    own = [model for model in dataset["model"].values.tolist() if model in present]
+def _over_models(dataset: xr.Dataset, condition: str, own_models: Sequence[str], look: dict[str, str],
+                 participants: bool) -> Iterator[Drawing]:
+    present = models_with_results(dataset, condition)
+    every = [model for model in dataset["model"].values.tolist() if model in present]
+    bars = {"participants": participants, **look}
     if present - {BASELINE_MODEL}:
-        yield rsa_bars(dataset, condition, own, prefix="ALL_MODELS_", participants=participants, **look)
-        if present & set(FIGURE_2_MODELS) - {BASELINE_MODEL}:
-            yield rsa_bars(dataset, condition, FIGURE_2_MODELS, prefix="FIG2_19Models_", participants=participants, **look)
+        yield rsa_bars(dataset, condition, every, prefix="ALL_MODELS_", **bars)
+        chosen = (*FIGURE_2_MODELS, *own_models)
+        if present & set(chosen) - {BASELINE_MODEL}:
+            yield rsa_bars(dataset, condition, chosen, prefix="FIG2_19Models_", **bars)
     for pairs, prefix in ((SEED_PAIRS, "FIG2_SeedModels_"), (CLEAN_SEED_PAIRS, "FIG8_SeedModels_")):
         if any(set(pair) <= present for pair in pairs):
             yield seed_scatter(dataset, condition, pairs, prefix=prefix, **look)
-    if present & set(FIGURE_8_MODELS):
-        yield clean_speech_bars(dataset, condition, participants=participants, **look)
+    chosen = (*FIGURE_8_MODELS, *own_models)
+    if present & set(chosen):
+        yield clean_speech_bars(dataset, condition, chosen, **bars)
 
 
 def _neural(datasets: Datasets, target: str, palette: str) -> Iterator[Drawing]:
@@ -89,7 +96,7 @@ def _neural(datasets: Datasets, target: str, palette: str) -> Iterator[Drawing]:
 def _has_positions(datasets: Datasets, target: str, condition: str, models: Iterable[str]) -> bool:
     primary = datasets.get((target, "Primary"))
     return primary is not None and any((target, roi) in datasets for roi in ROIS if roi != "Primary") \
-        and bool(_present(primary, condition) & set(models))
+        and bool(models_with_results(primary, condition) & set(models))
 
 
 def save_model_pages(folder: Path, target: str, models: Sequence[tuple[str, str]], *, palette: str = "paper",
@@ -123,7 +130,7 @@ def _save_pages_of(arguments: tuple[Path, str, str, str, str]) -> int:
     folder, target, model, condition, palette = arguments
     part = read_part(model_part_path(folder, model, condition))
     dataset = read_analysis(folder, target, ALL_VOXELS)
-    if part is None or model not in _present(dataset, condition):
+    if part is None or model not in models_with_results(dataset, condition):
         return 0
     pages = [draw(part, dataset, palette=palette) for draw in (model_page, best_layer_rdm)]
     for page in pages:

@@ -9,19 +9,22 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.lines import Line2D
 
-from aud_dnn.analyze.plotting.bars import GROUPED_CENTERS, BarLayout, draw_bars
+from aud_dnn.analyze.plotting.bars import BarLayout, draw_bars, grouped_layout
+from aud_dnn.analyze.plotting.scatters import correlation_text
 from aud_dnn.analyze.plotting.style import (
     CEILING_BAND,
     Drawing,
     baseline_band,
     display_name,
+    file_stem,
     format_p,
     identity_line,
     mark_incomplete,
     model_styles,
     new_figure,
+    note_below,
     paper_style,
 )
 from aud_dnn.resources import BASELINE_MODEL, FIGURE_7_MODELS, FIGURE_8_MODELS
@@ -32,13 +35,8 @@ from aud_dnn.stats import pearson
 FORMATS = ("pdf", "svg")
 SCORE_LABEL = "Spearman R Human vs. Model RSA"
 TRAINED_SEED_LIMITS = (0.35, 0.55)
-NOTE_COLOR = "0.35"
+_SMALLEST_IN_FULL = 0.5e-5   # with five decimals, a smaller p would read 0.00000
 _MOST_BARS = 20  # more than these and the figure grows wider
-
-
-def file_stem(title: str) -> str:
-    """A title as a file name: colons become underscores, blanks go."""
-    return title.replace(":", "_").replace(" ", "")
 
 
 def _suffix(statistics: str) -> str:
@@ -51,11 +49,9 @@ def _title(prefix: str, dataset: xr.Dataset, condition: str, what: str) -> str:
 
 
 def _finish(figure: Figure, note: Sequence[str], missing: Sequence[str], what: str = "results") -> None:
-    """Below everything that is drawn: small grey lines that say how the numbers were made, and the models left out."""
-    _, height = figure.get_size_inches()
-    lowest = figure.get_tightbbox().y0 / height
-    figure.text(0.5, lowest - 0.1 / height, "\n".join(note), ha="center", va="top", color=NOTE_COLOR, fontsize=8)
-    mark_incomplete(figure, missing, what, y=figure.get_tightbbox().y0 / height - 0.05 / height)
+    """Below everything that is drawn: how the numbers were made, and the models left out."""
+    note_below(figure, note)
+    mark_incomplete(figure, missing, what)
 
 
 def rsa_bars(dataset: xr.Dataset, condition: str, models: Sequence[str], *, prefix: str = "ALL_MODELS_",
@@ -97,21 +93,24 @@ def rsa_bars(dataset: xr.Dataset, condition: str, models: Sequence[str], *, pref
             draw_bars(ax, shown, summary.table.loc[shown, "score"].to_numpy(), summary.table.loc[shown, "error"].to_numpy(),
                       layout=layout, baseline=summary.baseline, palette=palette,
                       points=summary.participants[shown].to_numpy() if participants else None)
-            baseline_band(ax, *layout.ends(len(shown)), *summary.ceiling, color="black", band=CEILING_BAND, linestyle="--")
+            baseline_band(ax, *layout.ends(shown), *summary.ceiling, color="black", band=CEILING_BAND, linestyle="--")
         ax.set_ylim(layout.y_limits)
         ax.set_ylabel(SCORE_LABEL, fontsize=13)
         ax.set_title(title, fontsize=11, pad=12)
         _finish(figure, [summary.note, *notes], summary.missing)
     table = summary.table.assign(target=dataset.attrs["target"], roi=dataset.attrs["roi"], condition=condition,
                                  statistics=statistics, ceiling_mean=summary.ceiling[0], ceiling_error=summary.ceiling[1])
+    if participants:
+        table = table.join(summary.participants.T)
     return Drawing(figure, file_stem(title) + _suffix(statistics), table, FORMATS)
 
 
-def clean_speech_bars(dataset: xr.Dataset, condition: str, *, statistics: str = "published", palette: str = "paper",
-                      participants: bool = False) -> Drawing:
+def clean_speech_bars(dataset: xr.Dataset, condition: str, models: Sequence[str] = FIGURE_8_MODELS, *,
+                      statistics: str = "published", palette: str = "paper", participants: bool = False) -> Drawing:
     """Networks trained with background noise beside their twins trained on clean speech (Figure 8, RSA).
 
-    The comparison of each pair is printed below: the published bootstrap or, recommended, the paired sign-flip test.
+    ``models`` may hold further ones, which stand at the right. The comparison of each pair is printed below: the published
+    bootstrap or, recommended, the paired sign-flip test.
     """
     check_statistics(statistics)
     comparisons = comparison_table({(dataset.attrs["target"], dataset.attrs["roi"]): dataset})
@@ -119,13 +118,15 @@ def clean_speech_bars(dataset: xr.Dataset, condition: str, *, statistics: str = 
     if len(comparisons):
         rows = comparisons[comparisons["condition"] == condition]
         column = "p_published" if statistics == "published" else "p_sign_flip"
+        smallest = 1 / int(rows["n_resamples"].iloc[0]) if len(rows) else 1     # the published p may be 0 of so many
         test = ("bootstrap of the clean model's participants" if statistics == "published"
                 else "paired sign-flip test over participants")
         notes = [f"Noise-trained above clean-trained, one-sided, {test}:",
-                 "; ".join(f"{display_name(row.model_a)} {format_p(getattr(row, column))}" for row in rows.itertuples())]
-    layout = BarLayout(centers=GROUPED_CENTERS, hatch_clean=True, label_size=12)
-    return rsa_bars(dataset, condition, FIGURE_8_MODELS, prefix="FIG8_CleanSpeechModels_", order=FIGURE_8_MODELS,
-                    layout=layout, statistics=statistics, palette=palette, participants=participants, notes=notes)
+                 "; ".join(f"{display_name(row.model_a)} {format_p(getattr(row, column), floor=smallest)}"
+                           for row in rows.itertuples())]
+    return rsa_bars(dataset, condition, models, prefix="FIG8_CleanSpeechModels_", order=models,
+                    layout=grouped_layout(label_size=12), statistics=statistics, palette=palette,
+                    participants=participants, notes=notes)
 
 
 def seed_scatter(dataset: xr.Dataset, condition: str, pairs: Sequence[tuple[str, str]], *, prefix: str,
@@ -158,7 +159,8 @@ def seed_scatter(dataset: xr.Dataset, condition: str, pairs: Sequence[tuple[str,
         ax.set(xlim=limits, ylim=limits, xlabel=f"{SCORE_LABEL}, Seed 1", ylabel=f"{SCORE_LABEL}, Seed 2")
         ax.set_box_aspect(1)
         identity_line(ax, color="black")
-        ax.text(0.95, 0.05, f"$R^2$={r**2:.2f}, {format_p(p)}", transform=ax.transAxes, ha="right", va="bottom")
+        ax.text(0.95, 0.05, correlation_text(first["score"], second["score"]), transform=ax.transAxes, ha="right",
+                va="bottom")
         ax.set_title(title, fontsize=12)
         if shown:
             ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=9)
@@ -230,9 +232,11 @@ def position_scatter(datasets: Mapping[tuple[str, str], xr.Dataset], target: str
                 p = row["p_asymptotic" if published else "p_exact"]
                 effects = (f"\nrank-biserial {row['rank_biserial']:.2f}, CLES {row['cles']:.2f}, d {row['cohens_d']:.2f}"
                            if np.isfinite(row["rank_biserial"]) else "")
-                ax.set_title(f"{roi}: Wilcoxon {row['w']:g}, p-value: {p:.5f}{effects}", fontsize=9)
+                p_value = f"{p:.1e}" if p < _SMALLEST_IN_FULL else f"{p:.5f}"
+                ax.set_title(f"{prefix}{roi}\nWilcoxon Test {row['w']:g}, p-value: {p_value}{effects}", fontsize=9)
         figure.suptitle(title, y=1.04, fontsize=12)
-        figure.legend(handles=[Patch(color=styles[model].color, label=display_name(model)) for model in shown],
+        figure.legend(handles=[Line2D([], [], linestyle="none", marker=styles[model].marker, color=styles[model].color,
+                                      markersize=8, label=display_name(model)) for model in shown],
                       loc="center left", bbox_to_anchor=(0.92, 0.5), frameon=False, fontsize=9,
                       ncols=1 + (len(shown) > _MOST_BARS))
         figure.subplots_adjust(wspace=0.3, bottom=0.16)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,11 +23,12 @@ from matplotlib.patches import Rectangle
 
 import aud_dnn
 from aud_dnn.atomic import atomic_file
+from aud_dnn.errors import InputError
 from aud_dnn.resources import COMPONENT_COLORS, COMPONENT_DISPLAY_NAMES, MODELS, ROI_COLORS, SOUND_CATEGORIES, VALUE_LABELS
 
 PALETTES = ("paper", "colorblind")
 RASTER_DPI = 180
-BASELINE_COLOR, BASELINE_BAND, CEILING_BAND = "darkgrey", "gainsboro", "0.6"
+BASELINE_COLOR, BASELINE_BAND, CEILING_BAND, NOTE_COLOR = "darkgrey", "gainsboro", "0.6", "0.35"
 
 # Okabe & Ito (2008), without black
 _OKABE_ITO = {"orange": "#e69f00", "sky": "#56b4e9", "green": "#009e73", "yellow": "#f0e442", "blue": "#0072b2",
@@ -194,12 +196,19 @@ def baseline_band(ax: Axes, start: float, stop: float, mean: float, error: float
     ax.plot([start, stop], [mean, mean], color=color, linestyle=linestyle, zorder=zorder)
 
 
-def format_p(p: float) -> str:
-    """``p=0.034``; never "p=0.00": two significant digits from 0.001 up, scientific notation below."""
+def format_p(p: float, *, floor: float = 1e-300) -> str:
+    """``p=0.034``; never "p=0.00": two significant digits from 0.001 up, scientific notation below.
+
+    Parameters
+    ----------
+    p : float
+    floor : float
+        Smaller p are printed as ``p<1e-300``. Of resampling tests, one over the number of resamples.
+    """
     if p != p:
         return "p undefined"
-    if p == 0:
-        return "p=0"
+    if p < floor:
+        return f"p<{floor:.0e}"
     return f"p={p:.2g}" if p >= 0.001 else f"p={p:.1e}"
 
 
@@ -229,6 +238,22 @@ def mark_incomplete(figure: Figure, missing: Sequence[str], what: str = "results
         figure.text(0.5, y, "\n".join(lines), ha="center", va="top", color="firebrick", fontsize=9)
 
 
+def note_below(figure: Figure, lines: Sequence[str]) -> None:
+    """Below everything drawn so far, small and grey: how the numbers were made."""
+    if lines:
+        y = (figure.get_tightbbox().y0 - 0.1) / figure.get_figheight()
+        wrapped = [part for line in lines for part in textwrap.wrap(line, width=int(15 * figure.get_figwidth()))]
+        figure.text(0.5, y, "\n".join(wrapped), ha="center", va="top", color=NOTE_COLOR, fontsize=8)
+
+
+def file_stem(name: str) -> str:
+    """A title or a name as a file name: colons become underscores, blanks go, brackets and quotes become underscores.
+
+    ``/`` stays: it separates folders.
+    """
+    return re.sub(r"""[][(){}<>'"`*?|&;$!\\,:]+""", "_", "".join(name.split()))
+
+
 @dataclass(frozen=True, eq=False)
 class Drawing:
     """One figure, the file name it is saved under, and the numbers it shows. Shown as a picture in notebooks."""
@@ -240,7 +265,7 @@ class Drawing:
 
     def save(self, folder: Path, formats: Sequence[str] | None = None) -> list[Path]:
         """Write the picture and the csv below ``folder``."""
-        return save_figure(self.figure, Path(folder) / self.stem, self.table, formats=formats or self.formats)
+        return save_figure(self.figure, Path(folder) / file_stem(self.stem), self.table, formats=formats or self.formats)
 
     def _repr_png_(self) -> bytes:
         content = io.BytesIO()
@@ -250,20 +275,43 @@ class Drawing:
 
 
 class Drawings(list[Drawing]):
-    """Several drawings and what there is to say about them; a notebook shows one picture after the other."""
+    """Several drawings and what there is to say about them; a notebook shows one picture after the other.
 
-    def __init__(self, drawings: Iterable[Drawing] = (), notes: Iterable[str] = ()) -> None:
+    ``notes`` say what is left out, ``errors`` which pictures are not there because their results are bad.
+    """
+
+    def __init__(self, drawings: Iterable[Drawing] = (), notes: Iterable[str] = (), errors: Iterable[str] = ()) -> None:
         super().__init__(drawings)
-        self.notes = list(notes)
+        self.notes, self.errors = list(notes), list(errors)
+
+    @contextlib.contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Around what one picture needs: bad results cost this picture and are kept in ``errors``; the others are drawn."""
+        try:
+            yield
+        except InputError as error:
+            if str(error) not in self.errors:
+                self.errors.append(str(error))
+
+    def add(self, other: Drawings) -> None:
+        """Take over the drawings, notes and errors of another part of the figure."""
+        self += other
+        self.notes += [note for note in other.notes if note not in self.notes]
+        self.errors += [error for error in other.errors if error not in self.errors]
 
     def save(self, folder: Path, formats: Sequence[str] | None = None) -> list[Path]:
         """Write all of them below ``folder``."""
         return [path for drawing in self for path in drawing.save(folder, formats)]
 
+    def report(self, folder: Path, formats: Sequence[str] | None = None) -> str:
+        """Write all of them below ``folder`` and say how many there were and what was left out."""
+        lines = [f"{len(self)} drawing(s), {len(self.save(folder, formats))} files in {folder}"]
+        return "\n  ".join([*lines, *self.notes])
+
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        for note in self.notes:
+        for note in (*self.notes, *(f"error: {error}" for error in self.errors)):
             print(note)
         for drawing in self:
             display(drawing)
