@@ -146,7 +146,9 @@ def _torchaudio_or_nothing() -> Iterator[None]:
     try:
         importlib.import_module("torchaudio")
     except Exception:  # not installed (ImportError), or built for another PyTorch (OSError)
-        for name in [name for name in sys.modules if name.split(".")[0] == "torchaudio"]:
+        # halves of an import that failed would spoil the next one
+        failed = {"torchaudio"} if "speechbrain" in sys.modules else {"torchaudio", "speechbrain"}
+        for name in [name for name in sys.modules if name.split(".")[0] in failed]:
             del sys.modules[name]
     else:
         yield
