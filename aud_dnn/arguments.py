@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from aud_dnn.errors import InputError
+from aud_dnn.resources import VOXEL_TARGETS
 
 
 def parse_bool(text: str) -> bool:
@@ -29,6 +31,37 @@ def add_root(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--root", default=None, metavar="DIR",
                         help="folder that holds data/, model-actv/ and results/ "
                              "(default: $AUD_DNN_ROOT, else the repository)")
+
+
+def add_voxel_targets(parser: argparse._ActionsContainer) -> None:
+    """Add ``--target`` and ``--condition`` of scripts that draw voxel data."""
+    parser.add_argument("--target", nargs="+", default=list(VOXEL_TARGETS), choices=VOXEL_TARGETS, metavar="TARGET",
+                        help=f"voxel data sets to draw (default: {' '.join(VOXEL_TARGETS)})")
+    parser.add_argument("--condition", nargs="+", default=["trained", "permuted"], choices=["trained", "permuted"],
+                        metavar="CONDITION", help="trained, permuted or both (default: both)")
+
+
+def add_methods(parser: argparse._ActionsContainer) -> None:
+    """Add ``--methods``: which scores of a model are drawn."""
+    parser.add_argument("--methods", nargs="+", default=["regression", "RSA"], choices=["regression", "RSA"],
+                        metavar="METHOD", help="regression, RSA or both (default: both)")
+
+
+def add_choices(parser: argparse._ActionsContainer, flag: str, known: Sequence[str], default: Sequence[str], help: str
+                ) -> None:
+    """Add a flag that takes some of a few known words."""
+    shown = "all" if list(default) == list(known) else " ".join(default)
+    parser.add_argument(flag, nargs="+", default=list(default), choices=known, metavar=flag.strip("-").upper().rstrip("S"),
+                        help=f"{help}: among {', '.join(known)} (default: {shown})")
+
+
+def add_look(parser: argparse._ActionsContainer) -> None:
+    """Add ``--models``, ``--palette``, ``--formats`` and ``--out`` of scripts that draw across models."""
+    parser.add_argument("--models", nargs="+", default=[], metavar="MODEL", help="further models, e.g. your own")
+    parser.add_argument("--palette", default="paper", choices=["paper", "colorblind"],
+                        help="colours of the paper, or colours safe for colour-blind readers (default: paper)")
+    parser.add_argument("--formats", nargs="+", default=None, choices=["svg", "png", "pdf"], help="default: svg and png")
+    parser.add_argument("--out", type=Path, default=None, metavar="DIR", help="(default: results/PLOTS_across-models)")
 
 
 class _TerminalHandler(logging.StreamHandler):

@@ -12,6 +12,8 @@ from aud_dnn.paths import ProjectPaths
 from aud_dnn.regression import LayerScores, TestPredictions
 from aud_dnn.resources import COMPONENTS, MODELS, SOUND_CATEGORIES
 from aud_dnn.results import result_folder, write_result
+from aud_dnn.rsa.results import CONDITIONS, Part, analysis_path, assemble, model_part_path, write_analysis, write_part
+from aud_dnn.rsa.similarity import best_layer_position
 from aud_dnn.splits import published_splits
 from aud_dnn.utils import Stimuli, Target
 
@@ -116,3 +118,53 @@ def write_fake_data(paths: ProjectPaths) -> None:
     savemat(paths.neural("NH2015comp") / "components.mat", {"R": target.responses[:, :, 0], "stim_names": cells(stimuli.ids),
                                                             "component_names": cells(COMPONENTS)})
     target.metadata.to_pickle(paths.neural("NH2015comp") / "df_roi_meta.pkl", protocol=4)
+
+
+def _fake_rsa_part(model: str, layers: tuple[str, ...], n_participants: int, condition: str) -> Part:
+    rng = np.random.default_rng([sum(map(ord, model)), n_participants, len(condition)])
+    height = 0.2 if condition == "permuted" else rng.uniform(0.3, 0.55)
+    depth = np.linspace(0, 1, len(layers))
+    all_sounds = np.clip(height * (1 - 0.5 * (depth - 0.6) ** 2) + rng.normal(0, 0.03, (n_participants, len(layers))), 0, 1)
+    return rsa_part(layers, all_sounds, all_sounds[:, None] + rng.normal(0, 0.02, (n_participants, 10, len(layers))))
+
+
+def rsa_part(layers: tuple[str, ...], all_sounds: np.ndarray, test: np.ndarray) -> Part:
+    """Scores of one model from similarities participants x layers and participants x splits x layers."""
+    index = test.argmax(axis=2)
+    value = np.take_along_axis(test, index[..., None], 2)[..., 0]
+    return Part({"layers": np.array(layers), "layer_train": test, "layer_test": test, "best_index": index,
+                 "best_value": value, "best_median": np.median(value, axis=1), "best_median_index": np.median(index, axis=1),
+                 "layer_test_median": np.median(test, axis=1), "layer_all_sounds": all_sounds,
+                 "concatenated_all_sounds": all_sounds.mean(axis=1),
+                 "best_layer_position": best_layer_position(all_sounds)}, {})
+
+
+def write_fake_rsa(paths: ProjectPaths, models: dict[str, tuple[str, ...]],
+                   targets: tuple[str, ...] = ("NH2015", "B2021"), *, rois: tuple[str, ...] = ("All",),
+                   responses: str | None = "0" * 64) -> None:
+    """RSA files of some models (name -> layers), trained and permuted, and the dimensionality of their layers."""
+    conditions = {model: ("trained",) if model == "spectemp" else CONDITIONS for model in models}
+    for target in targets:
+        n = PARTICIPANTS[target]
+        neural = Part({"participants": np.array([f"participant_{p}" for p in range(n)]), "rdms": np.zeros((n, 231)),
+                       "ceiling_pearson": np.full((n, 10), 0.7), "ceiling_spearman": np.full((n, 10), 0.65),
+                       "ceiling_pearson_all_sounds": np.full(n, 0.7), "ceiling_spearman_all_sounds": np.full(n, 0.65),
+                       "n_voxels": np.full(n, 15), "effective_dimensionality": np.array([5.0, 12.5, 14.25])}, {})
+        for roi in rois:
+            parts = {(model, condition): _fake_rsa_part(f"{model}{roi}", layers, n, condition)
+                     for model, layers in models.items() for condition in conditions[model]}
+            write_analysis(analysis_path(paths.rsa_results, target, roi), assemble(
+                target, roi, neural, parts, sounds=[f"sound_{i}" for i in range(22)], categories=[""] * 22,
+                train=published_splits(22, 11).train, about={} if responses is None else {"responses_sha256": responses}))
+    for model, layers in models.items():
+        for condition in conditions[model]:
+            write_part(model_part_path(paths.rsa_results, model, condition),
+                       {"layers": np.array(layers),
+                        "effective_dimensionality": fake_dimensionality(model, layers, condition)}, {"model": model})
+
+
+def fake_dimensionality(model: str, layers: tuple[str, ...], condition: str) -> np.ndarray:
+    """Raw, centred and standardised, layers x 3."""
+    rng = np.random.default_rng([sum(map(ord, model)), len(condition)])
+    depth = np.linspace(0.2, 1, len(layers))[:, None]
+    return np.array([8, 50, 100]) * depth * rng.uniform(0.4, 1.2, (len(layers), 3)) + 1

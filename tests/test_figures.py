@@ -301,7 +301,11 @@ def test_the_safe_palette_tells_models_apart_by_colour_and_shape():
 
 
 def test_p_values_are_never_printed_as_zero_by_rounding():
-    assert [style.format_p(p) for p in (0.034, 0.0004, 0.0, float("nan"))] == ["p=0.034", "p=4.0e-04", "p=0", "p undefined"]
+    printed = {0.034: "p=0.034", 0.0004: "p=4.0e-04", 1e-299: "p=1.0e-299", 0.0: "p<1e-300", float("nan"): "p undefined"}
+    assert [style.format_p(p) for p in printed] == list(printed.values())
+    assert style.format_p(0.0, floor=1e-4) == "p<1e-04"         # none of 10,000 resamples
+    same = np.array([0.1, 0.2, 0.4, 0.3])
+    assert scatters.correlation_text(same, same) == "$R^2$=1.00, p<1e-300"
 
 
 def test_identity_line_follows_the_limits():

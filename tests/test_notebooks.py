@@ -113,9 +113,9 @@ def test_the_other_scripts_run(fitted, tmp_path, capsys):
     for script in (CONSISTENCY_plot_main, DIM_plot_main):
         assert script.main(["--root", str(fitted.root), "--out", str(tmp_path), "--formats", "png"]) == 0
     printed = capsys.readouterr().out
-    assert "Not drawn: regression: NH2015 against B2021" in printed  # B2021 was not fitted: said, not guessed
+    assert "Not drawn: models, regression, NH2015 against B2021, trained" in printed     # not fitted: said
     assert list(tmp_path.glob("best-layer_RSA-vs-regression_NH2015.png"))
-    assert list(tmp_path.glob("layerwise_scatter_dim_NH2015*_RSA_*.csv"))
+    assert list(tmp_path.glob("layerwise_scatter_dim_NH2015*all_data_rsa_for_best_layer*.csv"))
     assert (tmp_path / "df_across_models_regr_rsa_r2.csv").is_file()
 
 

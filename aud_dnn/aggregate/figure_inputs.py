@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -155,8 +155,17 @@ def _versions(provenance: dict | None) -> dict[str, str]:
     return dict(zip(VERSION_COLUMNS, (f"v{provenance.get('numerics', '?')}", str(responses.get("sha256", "?"))[:12])))
 
 
-def _same_versions(versions: dict[str, dict[str, str]], what: str, command: Callable[[str], str]) -> list[str]:
-    """Notes for the figure; an error where two known versions differ, with the ``command`` that fits one of them again."""
+def same_versions(versions: Mapping[str, Mapping[str, str]], what: str, command: Callable[[str], str]) -> list[str]:
+    """Notes for the figure; an error where two known versions differ, with the ``command`` that makes one of them again.
+
+    Parameters
+    ----------
+    versions : mapping from a name (of a layer, model or method) to :data:`VERSION_COLUMNS` and their values
+        Empty where nothing is known.
+    what : str
+        Begins the message.
+    command : function of a name
+    """
     known = {name: tuple(version.items()) for name, version in versions.items() if version}
     if len(set(known.values())) > 1:
         groups: dict[tuple, list[str]] = {}
@@ -167,7 +176,8 @@ def _same_versions(versions: dict[str, dict[str, str]], what: str, command: Call
         raise InputError(f"{what}: results of different versions of code or data cannot stand in one figure ({listing}). "
                          f"Fit the older ones again, for example: {command(fewest[0])} --overwrite")
     if known and len(known) < len(versions):
-        return ["Published and own results stand together; check that both used the same data."]
+        return ["Some of these results (published or older ones) do not say which data they came from; check that all used "
+                "the same."]
     return []
 
 
@@ -198,7 +208,7 @@ def load_model_results(paths: ProjectPaths, model: str, target: str, randnetw: b
         scores.append(values)
         medians.append(table[median].to_numpy(dtype=float))
         versions[layer] = _versions(provenance)
-    _same_versions(versions, f"{model} on {target}", lambda layer: _fit_command(model, layer, target, randnetw))
+    same_versions(versions, f"{model} on {target}", lambda layer: _fit_command(model, layer, target, randnetw))
     columns = [name for name in metadata.columns if not name.startswith(("mean_", "median_", "std_"))
                and name not in ("source_model", "source_layer", "randnetw", "target")]
     metadata = metadata[columns]
@@ -284,12 +294,21 @@ def _each(models: Sequence[str], read: Callable[[str], pd.DataFrame]) -> tuple[d
     return found, tuple(missing)
 
 
+def score_versions(paths: ProjectPaths, models: Iterable[str], target: str, randnetw: bool) -> dict[str, dict[str, str]]:
+    """Versions of code and data behind each model's tables, which must be there (:func:`ensure_tables`).
+
+    The tables of regions and layers do not hold them; those of best layers, made in the same go, do.
+    """
+    return _table_versions({model: read_table(path, 0) for model in models
+                            if (path := best_layer_path(paths, model, target, randnetw)).is_file()})
+
+
 def _table_versions(tables: dict[str, pd.DataFrame]) -> dict[str, dict[str, str]]:
     return {model: {name: str(table[name].iloc[0]) for name in VERSION_COLUMNS if name in table}
             for model, table in tables.items()}
 
 
-def _fit_model(target: str, randnetw: bool) -> Callable[[str], str]:
+def model_fit_command(target: str, randnetw: bool) -> Callable[[str], str]:
     """The command that fits all layers of a model."""
     return lambda model: _fit_command(model, "all", target, randnetw and has_condition(model, True))
 
@@ -308,9 +327,9 @@ def collect_scores(paths: ProjectPaths, models: Sequence[str], target: str, rand
     tables, missing = _each(models, read)
     if not tables:
         return None
-    command = _fit_model(target, randnetw)
+    command = model_fit_command(target, randnetw)
     people = same_participants({model: table.index for model, table in tables.items()}, target, command)
-    notes = _same_versions(_table_versions(tables), target, command)
+    notes = same_versions(_table_versions(tables), target, command)
     scores = pd.DataFrame({model: table[value].to_numpy(dtype=float) for model, table in tables.items()},
                           index=pd.Index(people, name="subj_idx"))
     return AcrossModels(target, randnetw, value, scores, missing, tuple(notes))
@@ -335,7 +354,7 @@ def collect_components(paths: ProjectPaths, models: Sequence[str], randnetw: boo
     tables, missing = _each(models, read)
     if not tables:
         return None
-    notes = _same_versions(_table_versions(tables), COMPONENT_TARGET, _fit_model(COMPONENT_TARGET, randnetw))
+    notes = same_versions(_table_versions(tables), COMPONENT_TARGET, model_fit_command(COMPONENT_TARGET, randnetw))
     wide = {model: table.reset_index().pivot(index="nit", columns="comp", values=value)
             for model, table in iterations.items()}
     layers = {model: table.reset_index().pivot(index="nit", columns="comp", values="layer_pos")
@@ -357,11 +376,9 @@ def collect_regions(paths: ProjectPaths, models: Sequence[str], target: str, ran
     tables, missing = _each(models, read)
     if not tables:
         return None
-    command = _fit_model(target, randnetw)
+    command = model_fit_command(target, randnetw)
     same_participants({model: table.index for model, table in tables.items()}, target, command)
-    twins = {model: read_table(path, "subj_idx") for model in tables        # region tables do not hold the versions
-             if (path := best_layer_path(paths, model, target, randnetw)).is_file()}
-    notes = _same_versions(_table_versions(twins), target, command)
+    notes = same_versions(score_versions(paths, tables, target, randnetw), target, command)
     regions = next(iter(tables.values())).columns
     positions = {region: pd.DataFrame({model: table[region] for model, table in tables.items()}) for region in regions}
     return RegionPositions(target, randnetw, VALUE[target], positions, missing, tuple(notes))

@@ -305,7 +305,8 @@ def read_table(path: Path, index: str | int, needed: tuple[str, ...] = ()) -> pd
         It cannot be read, lacks a column, or holds NaN in a needed one.
     """
     try:
-        table = pd.read_csv(path, dtype={"randnetw": str})
+        # a digest may look like a number
+        table = pd.read_csv(path, dtype=dict.fromkeys(("randnetw", *VERSION_COLUMNS), str))
     except (ValueError, UnicodeDecodeError, OSError) as error:
         raise InputError(f"{path} cannot be read as a table ({error}). {_MAKE_AGAIN}") from error
     if isinstance(index, int) and table.shape[1] > index:

@@ -1,9 +1,11 @@
 """Effective dimensionality of layers against how well they predict brain responses (supplement).
 
     python aud_dnn/analyze/DIM_plot_main.py
-    python aud_dnn/analyze/DIM_plot_main.py --methods regression --target NH2015 --models mymodel
+    python aud_dnn/analyze/DIM_plot_main.py --methods regression --target NH2015 --models mymodel --limits paper automatic
+    python aud_dnn/analyze/DIM_plot_main.py --analyses scatters correlations argmax layers
 
-Dimensionality (and RSA values) come from rsa_matrix_calculation_all_models.py.
+Dimensionality (and RSA values) come from rsa_matrix_calculation_all_models.py; where that has not run, dimensionality is
+taken from the published files in results/ED/.
 """
 
 from __future__ import annotations
@@ -15,38 +17,48 @@ from pathlib import Path
 if __name__ == "__main__" and not __package__:      # run as a file: import from the repository, not from this folder
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from aud_dnn.arguments import add_root, run_script
+from aud_dnn.arguments import add_choices, add_look, add_methods, add_root, add_voxel_targets, run_script
+
+ANALYSES = ("scatters", "correlations", "argmax", "layers")
+LIMITS = ("paper", "automatic")
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--methods", nargs="+", default=["regression", "RSA"], choices=["regression", "RSA"],
-                        metavar="METHOD", help="regression, RSA or both (default: both)")
-    parser.add_argument("--target", nargs="+", default=["NH2015", "B2021"], choices=["NH2015", "B2021"], metavar="TARGET",
-                        help="voxel data sets (default: both)")
-    parser.add_argument("--models", nargs="+", default=[], metavar="MODEL", help="further models, e.g. your own")
-    parser.add_argument("--palette", default="paper", choices=["paper", "colorblind"], help="colours (default: paper)")
-    parser.add_argument("--formats", nargs="+", default=None, choices=["svg", "png", "pdf"], help="default: svg and png")
-    parser.add_argument("--out", type=Path, default=None, metavar="DIR", help="(default: results/PLOTS_across-models)")
+    add_choices(parser, "--analyses", ANALYSES, ANALYSES[:1], "what to draw; only the scatters are in the paper")
+    add_choices(parser, "--limits", LIMITS, LIMITS[:1], "axis limits of the scatters, a picture for each")
+    add_methods(parser)
+    add_voxel_targets(parser)
+    add_look(parser)
     add_root(parser)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse the command line, draw, say what was left out."""
+    """Parse the command line, draw, write the merged tables, say what was left out."""
     arguments = build_parser().parse_args(argv)
-    from aud_dnn.analyze.dimensionality_figures import dimensionality_figures
+    from aud_dnn.aggregate.tables import write_table
+    from aud_dnn.analyze import dimensionality_figures as dimensionality
     from aud_dnn.analyze.figures import FigureOptions
+    from aud_dnn.analyze.plotting.style import Drawings
     from aud_dnn.paths import find_root
 
-    paths = find_root(arguments.root)
-    options = FigureOptions(own_models=tuple(arguments.models), palette=arguments.palette, targets=tuple(arguments.target))
+    paths, options = find_root(arguments.root), FigureOptions.from_arguments(arguments)
     out = arguments.out or paths.results / "PLOTS_across-models"
-    drawings = dimensionality_figures(paths, options, arguments.methods)
-    print(f"{len(drawings)} drawing(s), {len(drawings.save(out, arguments.formats))} files in {out}")
-    for note in drawings.notes:
-        print(f"  {note}")
-    return 0
+    found = Drawings()
+    tables = dimensionality.layer_tables(paths, options, arguments.methods, found)
+    drawings = dimensionality.dimensionality_figures(paths, options, arguments.methods, limits=arguments.limits,
+                                                     analyses=arguments.analyses, tables=tables)
+    print(drawings.report(out, arguments.formats))
+    for stem, table in dimensionality.merged_tables(tables).items():
+        print(write_table(out / f"{stem}.csv", table, index=False))
+    neural = dimensionality.neural_dimensionality(paths, options)
+    if len(neural):
+        print("Effective dimensionality of the fMRI responses (mean of the repetitions, voxels of all participants):")
+        print(neural.to_string(float_format="{:.2f}".format))
+    for error in found.errors:
+        print(f"error: {error}", file=sys.stderr)
+    return 1 if found.errors else 0
 
 
 if __name__ == "__main__":

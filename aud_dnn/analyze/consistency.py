@@ -1,23 +1,37 @@
-"""Do data sets, methods and seeds agree? Scatter plots and correlations (supplement)."""
+"""Do data sets, methods and seeds agree? Scatter plots and correlations (supplement).
+
+Every figure with ``limits`` comes in the variants asked for: ``paper`` (from -0.015 to 1), ``narrow`` (RSA up to 0.8),
+``automatic``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cache
 
 import pandas as pd
 
 from aud_dnn import stats
 from aud_dnn.aggregate.tables import VALUE, has_condition
 from aud_dnn.analyze import layer_scores as scores
-from aud_dnn.analyze.figures import FigureOptions
+from aud_dnn.analyze.figures import FigureOptions, seed_figures
+from aud_dnn.analyze.plotting.rsa_scores import seed_scatter
 from aud_dnn.analyze.plotting.scatters import Limits, value_scatter
 from aud_dnn.analyze.plotting.style import Drawing, Drawings
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import ALL_SEED1_MODELS, FIGURE_2_MODELS, FIGURE_7_MODELS, VOXEL_TARGETS
-from aud_dnn.rsa.results import condition_name
+from aud_dnn.resources import (
+    ALL_SEED1_MODELS,
+    CLEAN_SEED_PAIRS,
+    FIGURE_2_MODELS,
+    FIGURE_7_MODELS,
+    SEED_PAIRS,
+    VOXEL_TARGETS,
+)
+from aud_dnn.rsa.results import condition_name, published_score
 
-_LOW = -0.015
 LABELS = {"regression": "Median noise-corrected $R^2$", "RSA": "RSA (Spearman R)"}
+_LOW, _HIGH, _NARROW_HIGH, _STEP = -0.015, 1, 0.8, 0.2
+_POSITIONS = Limits((-0.02, 1.02), (-0.02, 1.02), step=0.2)
 
 
 def _suffix(randnetw: bool) -> str:
@@ -29,118 +43,209 @@ def _with(models: Sequence[str], randnetw: bool) -> list[str]:
     return [model for model in models if has_condition(model, randnetw)]
 
 
-def model_wise(paths: ProjectPaths, options: FigureOptions | None = None,
-               methods: Sequence[str] = scores.METHODS) -> Drawings:
-    """Models as points: NH2015 against B2021, and permuted against trained within each data set."""
+def _variants(limits: Sequence[str], methods: tuple[str, str]) -> Iterator[tuple[str, Limits]]:
+    """Ending of the file name and limits of each variant; ``methods`` gave the horizontal and the vertical axis."""
+    same = methods[0] == methods[1]
+    for name in limits:
+        if name == "automatic":
+            yield "_ylim=automatic", Limits(equal=same)
+        elif name == "paper" or "RSA" in methods:
+            tops = [_NARROW_HIGH if name == "narrow" and method == "RSA" else _HIGH for method in methods]
+            yield f"_ylim={_LOW}_{tops[1]}", Limits((_LOW, tops[0]), (_LOW, tops[1]), equal=same, step=_STEP)
+
+
+def model_wise(paths: ProjectPaths, options: FigureOptions | None = None, methods: Sequence[str] = scores.METHODS, *,
+               limits: Sequence[str] = ("paper",)) -> Drawings:
+    """Models as points: NH2015 against B2021, and permuted against trained within each data set.
+
+    Errors refer to all models of Figure 2, as in that figure. Permuted against trained has the one range 0 to 0.8.
+    """
     options = options or FigureOptions()
     drawings = Drawings()
     models = options.models(FIGURE_2_MODELS)
     x_target, y_target = VOXEL_TARGETS
+
+    @cache
+    def means(method: str, target: str, randnetw: bool) -> pd.DataFrame:
+        return scores.model_scores(paths, models, target, randnetw, method)
+
     for method in methods:
-        tables = {(target, randnetw): scores.model_scores(paths, models, target, randnetw, method)
-                  for target in VOXEL_TARGETS for randnetw in (False, True)}
         for randnetw in options.conditions:
-            table = scores.both(tables[x_target, randnetw], tables[y_target, randnetw], (x_target, y_target))
-            stem = (f"across-models_{x_target}-vs-{y_target}{_suffix(randnetw)}_scatter_{method}_roi-None_{VALUE[x_target]}_"
-                    "mean_ylim-(-0.015, 1)")
-            _add(drawings, table, (x_target, y_target), stem, f"{method}, {condition_name(randnetw)}",
-                 (f"{LABELS[method]}, {x_target}", f"{LABELS[method]}, {y_target}"), Limits((_LOW, 1), (_LOW, 1)), options,
-                 f"{method}: {x_target} against {y_target}, {condition_name(randnetw)}", _with(models, randnetw))
+            stem = (f"across-models_{x_target}-vs-{y_target}{_suffix(randnetw)}_scatter_{method}_roi-None_"
+                    f"{scores.model_value(method, x_target)}_mean")
+            with drawings.attempt():
+                table = _joined(means(method, x_target, randnetw), means(method, y_target, randnetw), VOXEL_TARGETS,
+                                randnetw)
+                _add_data_sets(drawings, paths, table, method, randnetw, stem, "Models", models, limits, options)
         for target in options.targets:
-            table = scores.both(tables[target, False], tables[target, True], ("trained", "permuted"))
-            stem = f"permuted-vs-trained-scatter_{method}_{target}_{VALUE[target]}_mean"
-            _add(drawings, table, ("trained", "permuted"), stem, f"{method}, {target}",
-                 (f"{LABELS[method]}, trained", f"{LABELS[method]}, permuted"), Limits((0, 0.8), (0, 0.8)), options,
-                 f"{method}: permuted against trained on {target}", _with(models, True), size=(5, 5))
+            with drawings.attempt():
+                table = _joined(means(method, target, False), means(method, target, True), ("trained", "permuted"), True)
+                notes = scores.version_notes(paths, models, [(method, target, False), (method, target, True)])
+                _add(drawings, table, ("trained", "permuted"), f"permuted-vs-trained-scatter_{method}_{target}_"
+                     f"{scores.model_value(method, target)}_mean", f"{method}, {target}",
+                     (f"{LABELS[method]}, trained", f"{LABELS[method]}, permuted"),
+                     Limits((0, _NARROW_HIGH), (0, _NARROW_HIGH), step=_STEP), options,
+                     f"{method}: permuted against trained on {target}", _with(models, True), notes, size=(5, 5),
+                     text_at=(0.05, 0.88))
     return drawings
 
 
+def _joined(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str], randnetw: bool) -> pd.DataFrame:
+    """Models that both have, each with the errors of its own set of models."""
+    if first.empty or second.empty:
+        return pd.DataFrame()
+    table = scores.summarize(first, names[0]).join(scores.summarize(second, names[1]), how="inner")
+    return scores.with_condition(table, randnetw).rename_axis("source_model")
+
+
 def _add(drawings: Drawings, table: pd.DataFrame, columns: tuple[str, str], stem: str, title: str, labels: tuple[str, str],
-         limits: Limits, options: FigureOptions, what: str, wanted: Sequence[str], *, identity: bool = True,
-         size: tuple[float, float] = (7, 7)) -> None:
+         limits: Limits, options: FigureOptions, what: str, wanted: Sequence[str], notes: Sequence[str] = (),
+         **look) -> None:
     """Draw where at least two rows have both values, else leave a note. ``wanted`` are the models that belong there."""
     drawing: Drawing | None = None
     if len(table):
         models = [key[0] if isinstance(key, tuple) else key for key in table.index]
         errors = [f"{column}_yerr" if f"{column}_yerr" in table else None for column in columns]
-        if isinstance(table.index, pd.MultiIndex):
-            table = table.rename_axis(["source_model", "source_layer"])
-        drawing = value_scatter(table, *columns, models, stem=stem, labels=labels, title=title, limits=limits, size=size,
-                                palette=options.palette, identity=identity, wanted=wanted, xerr=errors[0], yerr=errors[1])
-    if drawing is None:
-        drawings.notes.append(f"Not drawn: {what} (fewer than two points with both values).")
-    else:
+        drawing = value_scatter(table, *columns, models, stem=stem, labels=labels, title=title, limits=limits,
+                                palette=options.palette, wanted=wanted, xerr=errors[0], yerr=errors[1], notes=notes,
+                                **{"size": (7, 7), **look})
+    if drawing is not None:
         drawings.append(drawing)
+    elif (note := f"Not drawn: {what} (fewer than two points with both values).") not in drawings.notes:
+        drawings.notes.append(note)
 
 
-def layer_wise(paths: ProjectPaths, options: FigureOptions | None = None,
-               methods: Sequence[str] = scores.METHODS) -> Drawings:
-    """Layers of all models as points: NH2015 against B2021 by each method, and RSA against regression."""
+def _add_data_sets(drawings: Drawings, paths: ProjectPaths, table: pd.DataFrame, method: str, randnetw: bool, stem: str,
+                   points: str, models: Sequence[str], limits: Sequence[str], options: FigureOptions) -> None:
+    """NH2015 against B2021 by one method, in all variants; ``points`` says what they are."""
+    condition = condition_name(randnetw)
+    notes = scores.version_notes(paths, models, [(method, target, randnetw) for target in VOXEL_TARGETS])
+    for ending, chosen in _variants(limits, (method, method)):
+        _add(drawings, table, VOXEL_TARGETS, f"{stem}{ending}", f"{points}, {method}, {condition}",
+             tuple(f"{LABELS[method]}, {target}" for target in VOXEL_TARGETS), chosen, options,
+             f"{points.lower()}, {method}, {' against '.join(VOXEL_TARGETS)}, {condition}", _with(models, randnetw), notes)
+
+
+def layer_wise(paths: ProjectPaths, options: FigureOptions | None = None, methods: Sequence[str] = scores.METHODS, *,
+               limits: Sequence[str] = ("paper",)) -> Drawings:
+    """Layers of all models as points: NH2015 against B2021 by each method, and RSA against regression.
+
+    Errors refer to all layers of the figure.
+    """
     options = options or FigureOptions()
     drawings = Drawings()
     models = options.models(ALL_SEED1_MODELS)
     x_target, y_target = VOXEL_TARGETS
+
+    @cache
+    def layers(method: str, target: str, randnetw: bool) -> pd.DataFrame:
+        return scores.layer_scores(paths, models, target, randnetw, method)
+
     for randnetw in options.conditions:
-        tables = {(method, target): scores.layer_scores(paths, models, target, randnetw, method)
-                  for method in methods for target in VOXEL_TARGETS}
-        condition = condition_name(randnetw)
         for method in methods:
-            table = scores.both(tables[method, x_target], tables[method, y_target], (x_target, y_target))
-            n_models = len({key[0] for key in table.index}) if len(table) else 0
-            stem = (f"across-layers-n={len(table)}-models-{n_models}_{x_target}-vs-{y_target}{_suffix(randnetw)}_scatter_"
-                    f"{method}_roi-None_{VALUE[x_target]}_ylim-(-0.015, 1)")
-            _add(drawings, table, (x_target, y_target), stem, f"Layers, {method}, {condition}",
-                 (f"{LABELS[method]}, {x_target}", f"{LABELS[method]}, {y_target}"), Limits((_LOW, 1), (_LOW, 1)), options,
-                 f"layers, {method}, {condition}", _with(models, randnetw))
-        if set(methods) == set(scores.METHODS):
-            for target in options.targets:
-                table = scores.both(tables["regression", target], tables["RSA", target], ("regression", "RSA"))
-                stem = (f"across-layers-n={len(table)}_RSA-vs-regression_{target}{_suffix(randnetw)}_scatter_roi-None_"
-                        f"{VALUE[target]}")
-                _add(drawings, table, ("regression", "RSA"), stem, f"Layers, {target}, {condition}",
-                     (LABELS["regression"], LABELS["RSA"]), Limits(equal=False), options,
-                     f"layers, RSA against regression on {target}, {condition}", _with(models, randnetw), identity=False)
+            with drawings.attempt():
+                table = scores.both(layers(method, x_target, randnetw), layers(method, y_target, randnetw), VOXEL_TARGETS)
+                stem = (f"across-layers-n={_n_models(table)}-models_{x_target}-vs-{y_target}{_suffix(randnetw)}_scatter_"
+                        f"{method}_roi-None_{scores.layer_value(method, x_target)}")
+                _add_data_sets(drawings, paths, table, method, randnetw, stem, "Layers", models, limits, options)
+        for target in options.targets if set(methods) == set(scores.METHODS) else ():
+            with drawings.attempt():
+                table = scores.both(*(layers(method, target, randnetw) for method in scores.METHODS), scores.METHODS)
+                _add_methods(drawings, paths, table, target, randnetw, models, limits, options)
     return drawings
 
 
-def best_layers(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawings:
+def _add_methods(drawings: Drawings, paths: ProjectPaths, table: pd.DataFrame, target: str, randnetw: bool,
+                 models: Sequence[str], limits: Sequence[str], options: FigureOptions) -> None:
+    """RSA against regression, layers as points, in all variants."""
+    condition = condition_name(randnetw)
+    notes = scores.version_notes(paths, models, [(method, target, randnetw) for method in scores.METHODS])
+    for ending, chosen in _variants(limits, scores.METHODS):
+        stem = (f"across-layers-n={_n_models(table)}-models_RSA-vs-regression_{target}{_suffix(randnetw)}_scatter_"
+                f"roi-None_{VALUE[target]}{ending}")
+        _add(drawings, table, scores.METHODS, stem, f"Layers, {target}, {condition}",
+             tuple(LABELS[method] for method in scores.METHODS), chosen, options,
+             f"layers, RSA against regression on {target}, {condition}", _with(models, randnetw), notes, identity=False)
+
+
+def _n_models(table: pd.DataFrame) -> int:
+    return len({key[0] for key in table.index})
+
+
+def best_layers(paths: ProjectPaths, options: FigureOptions | None = None, methods: Sequence[str] = scores.METHODS
+                ) -> Drawings:
     """Best-layer positions, regression against RSA (models x regions), and each method's agreement between data sets."""
     options = options or FigureOptions()
     drawings = Drawings()
     models = options.models(FIGURE_7_MODELS, baseline=False)
+
+    def add(table: pd.DataFrame, columns: tuple[str, str], stem: str, title: str, what: str,
+            sources: list[scores.Source]) -> None:
+        randnetw = sources[0][2]
+        with drawings.attempt():
+            _add(drawings, table, columns, f"best-layer_{stem}{_suffix(randnetw)}",
+                 f"Relative best layer, {title}, {condition_name(randnetw)}",
+                 tuple(f"Relative best layer, {column}" for column in columns), _POSITIONS, options,
+                 f"best layers by {what}, {condition_name(randnetw)}", models, scores.version_notes(paths, models, sources))
+
     for randnetw in options.conditions:
-        tables = {target: scores.best_layer_positions(paths, models, target, randnetw) for target in VOXEL_TARGETS}
-        condition = condition_name(randnetw)
-        for target in options.targets:
-            table = tables[target].set_index(["source_model", "roi"])
-            _add(drawings, table, ("regression", "RSA"), f"best-layer_RSA-vs-regression_{target}{_suffix(randnetw)}",
-                 f"Relative best layer, {target}, {condition}", ("Relative best layer, regression",
-                                                                 "Relative best layer, RSA"),
-                 Limits((-0.02, 1.02), (-0.02, 1.02)), options, f"best layers by both methods on {target}, {condition}",
-                 models)
-        for method in scores.METHODS:
-            frame = tables[VOXEL_TARGETS[0]].merge(tables[VOXEL_TARGETS[1]], on=["source_model", "roi"], how="outer",
-                                                   suffixes=[f"_{target}" for target in VOXEL_TARGETS])
-            columns = tuple(f"{method}_{target}" for target in VOXEL_TARGETS)
-            _add(drawings, frame.set_index(["source_model", "roi"]), columns,
-                 f"best-layer_{method}_{'-vs-'.join(VOXEL_TARGETS)}{_suffix(randnetw)}",
-                 f"Relative best layer, {method}, {condition}", (f"{VOXEL_TARGETS[0]}", f"{VOXEL_TARGETS[1]}"),
-                 Limits((-0.02, 1.02), (-0.02, 1.02)), options, f"best layers by {method} in both data sets, {condition}",
-                 models)
+        with drawings.attempt():
+            tables = {target: scores.best_layer_positions(paths, models, target, randnetw) for target in VOXEL_TARGETS}
+            for target in options.targets if set(methods) == set(scores.METHODS) else ():
+                add(tables[target].set_index(["source_model", "roi"]), scores.METHODS, f"RSA-vs-regression_{target}", target,
+                    f"both methods on {target}", [(method, target, randnetw) for method in methods])
+            for method in methods:
+                add(_between_data_sets(tables, method), VOXEL_TARGETS, f"{method}_{'-vs-'.join(VOXEL_TARGETS)}", method,
+                    f"{method} in both data sets", [(method, target, randnetw) for target in VOXEL_TARGETS])
     return drawings
 
 
-def best_layer_correlations(paths: ProjectPaths, options: FigureOptions | None = None) -> pd.DataFrame:
-    """Pearson r, r², p of best-layer positions between methods, overall and per region."""
+def _between_data_sets(tables: dict[str, pd.DataFrame], method: str) -> pd.DataFrame:
+    """(model, region) x data sets: the positions that one method found."""
+    return pd.DataFrame({target: table.set_index(["source_model", "roi"])[method] for target, table in tables.items()})
+
+
+def best_layer_correlations(paths: ProjectPaths, options: FigureOptions | None = None,
+                            methods: Sequence[str] = scores.METHODS) -> pd.DataFrame:
+    """Pearson r, r², p of best-layer positions, overall and per region.
+
+    ``comparison`` is ``regression-vs-RSA`` (in each data set), or ``NH2015-vs-B2021``: how reliable each method is.
+    """
     options = options or FigureOptions()
+    models = options.models(FIGURE_7_MODELS, baseline=False)
     rows = []
     for randnetw in options.conditions:
-        for target in options.targets:
-            table = scores.best_layer_positions(paths, options.models(FIGURE_7_MODELS, baseline=False), target, randnetw)
-            for roi, part in [("all", table), *table.groupby("roi", sort=False)]:
-                r, p, n = stats.pearson(part["regression"], part["RSA"])
-                rows.append({"target": target, "randnetw": str(randnetw), "roi": roi, "r": r, "r2": r**2, "p": p, "n": n})
+        tables = {target: scores.best_layer_positions(paths, models, target, randnetw) for target in VOXEL_TARGETS}
+        pairs = [("regression-vs-RSA", "both", target, tables[target].set_index(["source_model", "roi"])[[*scores.METHODS]])
+                 for target in options.targets if set(methods) == set(scores.METHODS)]
+        pairs += [("-vs-".join(VOXEL_TARGETS), method, "both", _between_data_sets(tables, method)) for method in methods]
+        for comparison, method, target, pair in pairs:
+            for roi, part in [("all", pair), *pair.groupby(level="roi", sort=False)]:
+                r, p, n = stats.pearson(part.iloc[:, 0], part.iloc[:, 1])
+                rows.append({"comparison": comparison, "method": method, "target": target, "randnetw": str(randnetw),
+                             "roi": roi, "r": r, "r2": r**2, "p": p, "n": n})
     return pd.DataFrame(rows)
+
+
+def seeds(paths: ProjectPaths, options: FigureOptions | None = None, methods: Sequence[str] = scores.METHODS) -> Drawings:
+    """First against second training run of the same networks, and of those trained on clean speech: Figures 2 and 8."""
+    options = options or FigureOptions()
+    drawings = Drawings()
+    groups = ((SEED_PAIRS, False, "FIG2_SeedModels_"), (CLEAN_SEED_PAIRS, True, "FIG8_SeedModels_"))
+    for pairs, clean, prefix in groups:
+        if "regression" in methods:
+            drawings.add(seed_figures(paths, options, pairs, clean=clean))
+        for target in options.targets:
+            dataset = scores.rsa_dataset(paths, target) if "RSA" in methods else None
+            for condition in map(condition_name, options.conditions) if "RSA" in methods else ():
+                present = set() if dataset is None else set(published_score(dataset, condition)["model"].values.tolist())
+                if any(set(pair) <= present for pair in pairs):
+                    drawings.append(seed_scatter(dataset, condition, pairs, prefix=prefix, palette=options.palette))
+                else:
+                    drawings.notes.append(f"Seeds not compared by RSA on {target} ({condition}): no model has results of "
+                                          "both seeds.")
+    drawings.notes = list(dict.fromkeys(drawings.notes))
+    return drawings
 
 
 def correlation_tables(paths: ProjectPaths, options: FigureOptions | None = None) -> dict[str, pd.DataFrame]:
@@ -149,7 +254,10 @@ def correlation_tables(paths: ProjectPaths, options: FigureOptions | None = None
     Pairs are complete pairs. p is 0 on the diagonal, NaN where fewer than three models have both values.
     """
     options = options or FigureOptions()
-    means = scores.mean_table(paths, options.models(FIGURE_2_MODELS), VOXEL_TARGETS)
+    models = options.models(FIGURE_2_MODELS)
+    means = scores.mean_table(paths, models, VOXEL_TARGETS)
+    scores.version_notes(paths, models, [(method, target, randnetw) for method in scores.METHODS for target in VOXEL_TARGETS
+                                         for randnetw in (False, True)])
     r = pd.DataFrame(index=means.columns, columns=means.columns, dtype=float)
     p, n = r.copy(), r.copy()
     for a in means:

@@ -6,6 +6,7 @@ Figure panels that come from the RSA are drawn by :mod:`aud_dnn.analyze.plotting
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -103,6 +104,12 @@ class FigureOptions:
         chosen = [model for model in (*published, *self.own_models) if model != BASELINE_MODEL]
         return list(dict.fromkeys(chosen)) + ([BASELINE_MODEL] if baseline else [])
 
+    @classmethod
+    def from_arguments(cls, arguments: argparse.Namespace) -> FigureOptions:
+        """What a script's flags say (:mod:`aud_dnn.arguments`)."""
+        return cls(own_models=tuple(arguments.models), palette=arguments.palette, targets=tuple(arguments.target),
+                   conditions=tuple(name == "permuted" for name in dict.fromkeys(arguments.condition)))
+
 
 def _none_of(models: Sequence[str], target: str, randnetw: bool) -> str:
     return (f"Not drawn: no model of this figure has {'permuted' if randnetw else 'trained'} results on {target} "
@@ -171,13 +178,16 @@ def figure_2(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawi
         order = PERFORMANCE_ORDER[data.target] if data.randnetw else None
         drawing = model_bars(data, order, palette=options.palette, participants=options.participants)
         drawings.append(_say_which(drawing, data))
-    drawings.add(_seed_figures(paths, options, SEED_PAIRS, clean=False))
+    drawings.add(seed_figures(paths, options, SEED_PAIRS, clean=False))
     return drawings
 
 
-def _seed_figures(paths: ProjectPaths, options: FigureOptions, pairs: Sequence[tuple[str, str]], *,
-                  clean: bool) -> Drawings:
-    """The published limits are for the published models: 0.6 to 0.8 on NH2015, 0.4 to 0.8 elsewhere, 0 to 0.6 permuted."""
+def seed_figures(paths: ProjectPaths, options: FigureOptions, pairs: Sequence[tuple[str, str]], *,
+                 clean: bool) -> Drawings:
+    """First against second training run by regression.
+
+    The published limits are for the published models: 0.6 to 0.8 on NH2015, 0.4 to 0.8 elsewhere, 0 to 0.6 permuted.
+    """
     drawings = Drawings()
     models = [model for pair in pairs for model in pair]
     for target, randnetw in product(options.targets, options.conditions):
@@ -344,7 +354,7 @@ def figure_8(paths: ProjectPaths, options: FigureOptions | None = None, *, group
     for data in _sets(paths, collect_scores, options.models(FIGURE_8_MODELS), options, drawings):
         drawings.append(_say_which(model_bars(data, FIGURE_8_MODELS, layout=layout, suffix="_word-speaker-clean-models",
                                               palette=options.palette, participants=options.participants), data))
-    drawings.add(_seed_figures(paths, options, CLEAN_SEED_PAIRS, clean=True))
+    drawings.add(seed_figures(paths, options, CLEAN_SEED_PAIRS, clean=True))
     return drawings
 
 

@@ -2,47 +2,129 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from aud_dnn.aggregate.figure_inputs import collect_layers, collect_regions, collect_scores
-from aud_dnn.aggregate.tables import has_condition
+from aud_dnn.aggregate.across_models import same_participants
+from aud_dnn.aggregate.figure_inputs import (
+    collect_layers,
+    collect_regions,
+    collect_scores,
+    model_fit_command,
+    same_versions,
+    score_versions,
+)
+from aud_dnn.aggregate.tables import VALUE, VERSION_COLUMNS, has_condition
 from aud_dnn.errors import MissingDataError
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import ROIS
-from aud_dnn.rsa.results import ALL_VOXELS, condition_name, model_part_path, published_score, read_analysis, read_part
-from aud_dnn.rsa.tables import dimensionality_table, position_table
+from aud_dnn.resources import BASELINE_MODEL, ROIS
+from aud_dnn.rsa.layer_dimensionality import layer_dimensionality
+from aud_dnn.rsa.published import read_rsa
+from aud_dnn.rsa.results import ALL_VOXELS, condition_name, published_score
+from aud_dnn.rsa.tables import position_table
 from aud_dnn.stats import within_participant_sem
 
 METHODS = ("regression", "RSA")
+RSA_MODEL_VALUE = "best_layer_rsa_median_across_splits"
+"""Similarity of the cross-validated best layer."""
+
+RSA_LAYER_VALUE = "all_data_rsa_for_best_layer"
+"""Similarity of one layer, all sounds."""
+
+RSA_SCRIPT = "python aud_dnn/analyze/rsa_matrix_calculation_all_models.py"
+
+Source = tuple[str, str, bool]
+"""(method, target, permuted)"""
 
 
-def _rsa(paths: ProjectPaths, target: str, roi: str = ALL_VOXELS) -> xr.Dataset | None:
+def layer_value(method: str, target: str) -> str:
+    """Name of the score of a layer."""
+    return VALUE[target] if method == "regression" else RSA_LAYER_VALUE
+
+
+def model_value(method: str, target: str) -> str:
+    """Name of the score of a model."""
+    return VALUE[target] if method == "regression" else RSA_MODEL_VALUE
+
+
+def rsa_dataset(paths: ProjectPaths, target: str, roi: str = ALL_VOXELS) -> xr.Dataset | None:
+    """The RSA of one target and region, ours or the published; None if there is none."""
     try:
-        return read_analysis(paths.rsa_results, target, roi)
+        return read_rsa(paths, target, roi)
     except MissingDataError:
         return None
 
 
-def _summary(scores: pd.DataFrame, name: str) -> pd.DataFrame:
+def summarize(scores: pd.DataFrame, name: str) -> pd.DataFrame:
     """Mean over participants and within-participant error of participants x rows, all rows as conditions."""
     return pd.DataFrame({name: scores.mean(axis=0), f"{name}_yerr": within_participant_sem(scores.to_numpy())},
                         index=scores.columns)
 
 
+# --- which data and code the scores came from ---------------------------------------------------------------------------
+
+def _rsa_versions(dataset: xr.Dataset) -> dict[str, str]:
+    """As regression tables have them; empty where the file does not say which responses it came from."""
+    if "responses_sha256" not in dataset.attrs:
+        return {}
+    return dict(zip(VERSION_COLUMNS, (f"v{dataset.attrs['numerics_version']}", dataset.attrs["responses_sha256"][:12])))
+
+
+def _remedy(target: str, randnetw: bool = False) -> Callable[[str], str]:
+    """What makes results again, by the names that :func:`version_notes` gives them."""
+    def command(name: str) -> str:
+        if name.startswith("RSA"):
+            return RSA_SCRIPT
+        model, _, kind = name.partition(" (regression, ")
+        return model_fit_command(target, randnetw or kind.startswith("permuted"))(model)
+
+    return command
+
+
+def version_notes(paths: ProjectPaths, models: Sequence[str], sources: Iterable[Source]) -> list[str]:
+    """What must be said beside a figure in which all these scores stand together.
+
+    Call it after the scores were collected.
+
+    Raises
+    ------
+    InputError
+        Scores of one target came from different data, or scores from different versions of the numerics.
+    """
+    by_target: dict[str, dict[str, dict[str, str]]] = {}
+    for method, target, randnetw in sources:
+        found = by_target.setdefault(target, {})
+        if method == "RSA":
+            dataset = rsa_dataset(paths, target)
+            if dataset is not None:
+                found["RSA"] = _rsa_versions(dataset)       # both conditions in one file
+        else:
+            found |= {f"{model} (regression, {condition_name(randnetw)})": version
+                      for model, version in score_versions(paths, models, target, randnetw).items()}
+    notes = [note for target, versions in by_target.items()
+             for note in same_versions(versions, target, _remedy(target))]
+    numerics = {f"{name} on {target}": {key: value for key, value in version.items() if key == VERSION_COLUMNS[0]}
+                for target, versions in by_target.items() for name, version in versions.items()}
+    same_versions(numerics, " and ".join(by_target), lambda name: _remedy(name.rpartition(" on ")[2])(name))
+    return list(dict.fromkeys(notes))
+
+
+# --- models -------------------------------------------------------------------------------------------------------------
+
 def model_scores(paths: ProjectPaths, models: Sequence[str], target: str, randnetw: bool, method: str) -> pd.DataFrame:
     """Participants x models; empty where there are no results. Models with a NaN are left out.
 
-    One undefined model would make the within-participant errors of all others undefined.
+    One undefined model would make the within-participant errors of all others undefined. Among permuted networks the
+    trained baseline stands in for its own, as in Figure 2: errors refer to all models of the figure. :func:`with_condition`
+    drops it.
     """
-    models = [model for model in models if has_condition(model, randnetw)]
     if method == "regression":
         data = collect_scores(paths, models, target, randnetw)
         return data.scores if data is not None else pd.DataFrame()
-    dataset = _rsa(paths, target)
+    dataset = rsa_dataset(paths, target)
     if dataset is None:
         return pd.DataFrame()
     scores = published_score(dataset, condition_name(randnetw))
@@ -51,47 +133,9 @@ def model_scores(paths: ProjectPaths, models: Sequence[str], target: str, randne
                         ).dropna(axis=1)
 
 
-def layer_scores(paths: ProjectPaths, models: Sequence[str], target: str, randnetw: bool, method: str) -> pd.DataFrame:
-    """Participants x layers of all models; columns are (model, layer). Layers with a NaN are left out."""
-    columns: dict[tuple[str, str], np.ndarray] = {}
-    dataset = _rsa(paths, target) if method == "RSA" else None
-    index = None
-    for model in models:
-        if not has_condition(model, randnetw):
-            continue
-        if method == "regression":
-            try:
-                table, _ = collect_layers(paths, model, target, randnetw)
-            except MissingDataError:
-                continue
-        else:
-            table = _rsa_layers(dataset, model, condition_name(randnetw))
-            if table is None:
-                continue
-        index = table.index
-        columns |= {(model, layer): table[layer].to_numpy(dtype=float) for layer in table}
-    if not columns:
-        return pd.DataFrame()
-    return pd.DataFrame(columns, index=index).dropna(axis=1)
-
-
-def _rsa_layers(dataset: xr.Dataset | None, model: str, condition: str) -> pd.DataFrame | None:
-    if dataset is None or model not in dataset["model"].values:
-        return None
-    one = dataset.sel(model=model, condition=condition)
-    if not bool(one["available"]):
-        return None
-    names = [name for name in one["model_layers"].values.tolist() if name]
-    return pd.DataFrame(one["all_data_rsa_for_best_layer"].transpose("participant", "layer").values[:, :len(names)],
-                        index=dataset["participant"].values, columns=names)
-
-
-def both(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str]) -> pd.DataFrame:
-    """Means and errors of the columns that both have, as ``x`` and ``y`` columns named ``names``."""
-    shared = [column for column in first.columns if column in second.columns]
-    if not shared:
-        return pd.DataFrame()
-    return _summary(first[shared], names[0]).join(_summary(second[shared], names[1]))
+def with_condition(table: pd.DataFrame, randnetw: bool) -> pd.DataFrame:
+    """The models (rows) that have this condition of their own."""
+    return table.drop(index=BASELINE_MODEL, errors="ignore") if randnetw else table
 
 
 def mean_table(paths: ProjectPaths, models: Sequence[str], targets: Sequence[str]) -> pd.DataFrame:
@@ -102,16 +146,76 @@ def mean_table(paths: ProjectPaths, models: Sequence[str], targets: Sequence[str
             for randnetw in (False, True):
                 scores = model_scores(paths, models, target, randnetw, method)
                 columns[f"{method}_{target}_{condition_name(randnetw)}"] = (
-                    scores.mean(axis=0) if len(scores) else pd.Series(dtype=float))
+                    with_condition(scores.mean(axis=0), randnetw) if len(scores) else pd.Series(dtype=float))
     return pd.DataFrame(columns).reindex(list(models))
 
+
+# --- layers -------------------------------------------------------------------------------------------------------------
+
+def layer_tables(paths: ProjectPaths, models: Sequence[str], target: str, randnetw: bool, method: str
+                 ) -> dict[str, tuple[pd.DataFrame, pd.Series]]:
+    """Every model's participants x layers, and the error of each layer with the model's layers as conditions.
+
+    Raises
+    ------
+    InputError
+        Participants differ between models.
+    """
+    found = {}
+    dataset = rsa_dataset(paths, target) if method == "RSA" else None
+    for model in models:
+        if not has_condition(model, randnetw):
+            continue
+        if method == "regression":
+            try:
+                found[model] = collect_layers(paths, model, target, randnetw)
+            except MissingDataError:
+                continue
+        else:
+            table = _rsa_layers(dataset, model, condition_name(randnetw))
+            if table is not None:
+                found[model] = table, pd.Series(within_participant_sem(table.to_numpy()), table.columns)
+    if found:
+        same_participants({model: table.index for model, (table, _) in found.items()}, f"{method}, {target}",
+                          _remedy(target, randnetw) if method == "regression" else lambda model: RSA_SCRIPT)
+    return found
+
+
+def layer_scores(paths: ProjectPaths, models: Sequence[str], target: str, randnetw: bool, method: str) -> pd.DataFrame:
+    """Participants x layers of all models; columns are (model, layer). Layers with a NaN are left out."""
+    tables = layer_tables(paths, models, target, randnetw, method)
+    if not tables:
+        return pd.DataFrame()
+    return pd.concat({model: table for model, (table, _) in tables.items()}, axis=1).dropna(axis=1)
+
+
+def _rsa_layers(dataset: xr.Dataset | None, model: str, condition: str) -> pd.DataFrame | None:
+    if dataset is None or model not in dataset["model"].values:
+        return None
+    one = dataset.sel(model=model, condition=condition)
+    if not bool(one["available"]):
+        return None
+    names = [name for name in one["model_layers"].values.tolist() if name]
+    return pd.DataFrame(one[RSA_LAYER_VALUE].transpose("participant", "layer").values[:, :len(names)],
+                        index=dataset["participant"].values, columns=names)
+
+
+def both(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str]) -> pd.DataFrame:
+    """Means of the columns that both have, as columns named ``names``, and errors with just these as conditions."""
+    shared = [column for column in first.columns if column in second.columns]
+    if not shared:
+        return pd.DataFrame()
+    return summarize(first[shared], names[0]).join(summarize(second[shared], names[1]))
+
+
+# --- best layers --------------------------------------------------------------------------------------------------------
 
 def best_layer_positions(paths: ProjectPaths, models: Sequence[str], target: str, randnetw: bool) -> pd.DataFrame:
     """Relative best-layer position by regression and by RSA, one row per (model, region), each region once."""
     data = collect_regions(paths, models, target, randnetw)
     regression = {(model, roi): float(table[model].mean()) for roi, table in data.positions.items() for model in table} \
         if data is not None else {}
-    datasets = {(target, roi): dataset for roi in ROIS if (dataset := _rsa(paths, target, roi)) is not None}
+    datasets = {(target, roi): dataset for roi in ROIS if (dataset := rsa_dataset(paths, target, roi)) is not None}
     rsa = {}
     if datasets:
         rows = position_table(datasets, models)
@@ -123,31 +227,45 @@ def best_layer_positions(paths: ProjectPaths, models: Sequence[str], target: str
                          "RSA": [rsa.get(key, np.nan) for key in keys]})
 
 
-def dimensionality_scores(paths: ProjectPaths, models: Sequence[str], target: str, randnetw: bool, method: str
-                          ) -> pd.DataFrame:
-    """Effective dimensionality and score of every layer.
+# --- dimensionality -----------------------------------------------------------------------------------------------------
+
+def dimensionality_scores(paths: ProjectPaths, models: Sequence[str], target: str, method: str
+                          ) -> tuple[pd.DataFrame, list[str]]:
+    """Effective dimensionality and score of every layer that has a score, trained and permuted.
 
     Regression goes with the dimensionality of centred units and the median noise-corrected R², RSA with that of z-scored
     units and the similarity over all sounds.
 
     Returns
     -------
-    DataFrame
-        ``source_model, source_layer, dimensionality, score, score_yerr``; empty where either side is missing.
+    table : DataFrame
+        One row per layer: ``source_model, source_layer``, then for each condition ``dimensionality_trained,
+        score_trained`` (mean over participants) and ``score_trained_yerr`` (within-participant error, the layers of a model
+        as conditions). NaN where something is missing, as all permuted columns of the baseline. Empty without any score.
+    notes : list of str
+        What must be said beside a figure of these numbers.
     """
-    condition = condition_name(randnetw)
-    parts = {}
-    for model in models:
-        part = read_part(model_part_path(paths.rsa_results, model, condition)) if has_condition(model, randnetw) else None
-        if part is not None:
-            parts[model, condition] = part
-    scores = layer_scores(paths, models, target, randnetw, method)
-    if not parts or scores.empty:
-        return pd.DataFrame()
-    column = f"effective_dimensionality_{'centered' if method == 'regression' else 'standardized'}"
-    sizes = {(row.model, row.layer): getattr(row, column) for row in dimensionality_table(parts).itertuples()}
-    table = _summary(scores, "score")
-    keys = list(scores.columns)
-    return pd.DataFrame({"source_model": [model for model, _ in keys], "source_layer": [layer for _, layer in keys],
-                         "dimensionality": [sizes.get(key, np.nan) for key in keys],
-                         "score": table["score"].to_numpy(), "score_yerr": table["score_yerr"].to_numpy()})
+    variant = "centered" if method == "regression" else "standardized"
+    pieces, notes = [], []
+    for randnetw in (False, True):
+        condition = condition_name(randnetw)
+        tables = layer_tables(paths, models, target, randnetw, method)
+        if not tables:
+            continue
+        sizes, published = layer_dimensionality(paths, list(tables), condition, variant)
+        notes += published
+        keys = [(model, layer) for model, (table, _) in tables.items() for layer in table]
+        pieces.append(pd.DataFrame(
+            {f"dimensionality_{condition}": [sizes.get(key, np.nan) for key in keys],
+             f"score_{condition}": np.concatenate([table.mean(axis=0) for table, _ in tables.values()]),
+             f"score_{condition}_yerr": np.concatenate([error[table.columns] for table, error in tables.values()])},
+            index=pd.MultiIndex.from_tuples(keys, names=["source_model", "source_layer"])))
+    if not pieces:
+        return pd.DataFrame(), []
+    columns = [f"{name}_{condition_name(randnetw)}{end}" for randnetw in (False, True)
+               for name, end in (("dimensionality", ""), ("score", ""), ("score", "_yerr"))]
+    table = pd.concat(pieces, axis=1).reindex(columns=columns)
+    order = {model: place for place, model in enumerate(models)}
+    table = table.reset_index().sort_values("source_model", key=lambda column: column.map(order), kind="stable")
+    notes += version_notes(paths, models, [(method, target, False), (method, target, True)])
+    return table.reset_index(drop=True), list(dict.fromkeys(notes))

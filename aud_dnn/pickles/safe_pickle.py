@@ -29,7 +29,7 @@ from aud_dnn.errors import DamagedFileError, InputError, MissingDataError, Unsaf
 
 from .machine import Budget, Call, DamageError, Name, PickleMachine, RefusalError, key_of
 
-Allowed = Literal["arrays", "tables", "dataset"]
+Allowed = Literal["arrays", "tables", "dataset", "tensors"]
 
 MAX_DEPTH = 64
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
@@ -61,9 +61,10 @@ def load_pickle(path_or_file: str | Path | BinaryIO, *, allow: Allowed = "arrays
     ----------
     path_or_file : path or binary file
         What to read; a file is read to its end.
-    allow : {"arrays", "tables", "dataset"}
+    allow : {"arrays", "tables", "dataset", "tensors"}
         What the pickle may hold: plain containers of scalars and NumPy arrays; also pandas DataFrames, Series and indexes;
-        also xarray Datasets. Take the first that suffices.
+        also xarray Datasets. Take the first that suffices. ``tensors``: plain containers, arrays, and PyTorch tensors of
+        one number.
 
     Returns
     -------
@@ -119,6 +120,10 @@ def _allowed(allow: Allowed) -> tuple[dict[tuple[str, str], str], dict[str, Call
     names, builders = dict(ARRAY_NAMES), dict(_ARRAY_BUILDERS)
     if allow == "arrays":
         return names, builders
+    if allow == "tensors":
+        from . import tensors
+
+        return names | tensors.TENSOR_NAMES, builders | tensors.TENSOR_BUILDERS
     from . import tables  # imported late: pandas and xarray take a second that arrays do not need
 
     names |= tables.TABLE_NAMES
@@ -127,7 +132,7 @@ def _allowed(allow: Allowed) -> tuple[dict[tuple[str, str], str], dict[str, Call
         names |= tables.DATASET_NAMES
         builders |= tables.DATASET_BUILDERS
     elif allow != "tables":
-        raise ValueError(f'allow must be "arrays", "tables" or "dataset", not {allow!r}.')
+        raise ValueError(f'allow must be "arrays", "tables", "dataset" or "tensors", not {allow!r}.')
     return names, builders
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ import numpy as np
 import xarray as xr
 
 from aud_dnn.atomic import atomic_file
-from aud_dnn.errors import InputError
+from aud_dnn.errors import InputError, MissingDataError
+from aud_dnn.paths import ProjectPaths
 from aud_dnn.pickles.safe_pickle import load_pickle
-from aud_dnn.rsa.results import ALL_VOXELS, CONDITIONS, Part, assemble
+from aud_dnn.rsa.results import ALL_VOXELS, CONDITIONS, Part, assemble, read_analysis
 from aud_dnn.rsa.similarity import best_layer_position, square_matrix, upper_triangle
 from aud_dnn.splits import published_splits
 
@@ -70,6 +72,34 @@ def read_published_rsa(path: Path, *, sounds: Sequence[str] | None = None,
                     by_pair.setdefault((target, ALL_VOXELS), {})[model, condition] = records
     return {(target, roi): _dataset(Path(path), target, roi, models, sounds, categories)
             for (target, roi), models in by_pair.items()}
+
+
+def read_rsa(paths: ProjectPaths, target: str, roi: str = ALL_VOXELS) -> xr.Dataset:
+    """The RSA of one target and region: our own, else that of the published files in ``results/RSA/``.
+
+    Datasets of published files have an attribute ``read_from``. Do not change them: they are kept in memory.
+
+    Raises
+    ------
+    MissingDataError, InputError
+        Neither is there, or what is there cannot be read.
+    """
+    try:
+        return read_analysis(paths.rsa_results, target, roi)
+    except MissingDataError:
+        path = paths.results / "RSA" / (ALL_VOXELS_FILE if roi == ALL_VOXELS else BEST_LAYER_FILE)
+        if not path.is_file():
+            raise
+        found = _read_once(path, path.stat().st_mtime_ns)
+        if (target, roi) not in found:
+            raise
+        return found[target, roi]
+
+
+@lru_cache(maxsize=2)
+def _read_once(path: Path, changed: int) -> dict[tuple[str, str], xr.Dataset]:
+    """``changed`` is when: a file written again is read again."""
+    return read_published_rsa(path)
 
 
 def _unexpected(path: Path, wanted: str, found: Any) -> InputError:

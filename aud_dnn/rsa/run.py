@@ -21,6 +21,7 @@ import xarray as xr
 from tqdm.auto import tqdm
 
 from aud_dnn.errors import InputError, MissingDataError, unknown_name
+from aud_dnn.files import sha256
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import BASELINE_MODEL, MODELS, SOUND_CATEGORIES, VOXEL_TARGETS
 from aud_dnn.rsa.analysis import Vectors, category_order, neural_side
@@ -60,6 +61,9 @@ from aud_dnn.utils import (
     load_target,
     open_activations,
 )
+
+_ORIGIN = ("neural_digest", "responses_sha256")
+"""Attributes of a dataset that say which neural data it came from; files of earlier versions lack the second."""
 
 
 class Unit(NamedTuple):
@@ -255,6 +259,7 @@ class _NeuralPlan:
         for column in ("subj_idx", "roi_label_general"):
             if column not in target.metadata.columns:
                 raise InputError(f"df_roi_meta.pkl of {target.name} has no column {column}, which RSA needs.")
+        responses_sha256 = sha256(target.responses)     # as in the provenance of regression results
         responses = target.responses.mean(axis=2)[self.order]
         participant = target.metadata["subj_idx"].to_numpy()
         subjects = np.unique(participant)
@@ -277,7 +282,8 @@ class _NeuralPlan:
                 neural_part_path(folder, target.name, roi),
                 {**neural_arrays(side, labels), "sounds": np.array(stimuli.ids)[self.order],
                  "categories": np.array(stimuli.categories)[self.order], "train": self.train},
-                {"target": target.name, "roi": roi, "neural_digest": self.digests[target.name]})
+                {"target": target.name, "roi": roi, "neural_digest": self.digests[target.name],
+                 "responses_sha256": responses_sha256})
 
 
 def _digest_of_target(target: Target) -> str:
@@ -334,7 +340,7 @@ def _dataset(folder: Path, target: str, roi: str, *, rebuild: bool) -> xr.Datase
              and part.about["neural_digest"] == neural.about["neural_digest"]}
     kept = neural.arrays
     dataset = assemble(target, roi, neural, parts, sounds=kept["sounds"].tolist(), categories=kept["categories"].tolist(),
-                       train=kept["train"], about={"neural_digest": neural.about["neural_digest"]})
+                       train=kept["train"], about={name: neural.about[name] for name in _ORIGIN if name in neural.about})
     write_analysis(analysis_path(folder, target, roi), dataset)
     return dataset
 

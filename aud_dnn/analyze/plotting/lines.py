@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from aud_dnn.aggregate.across_models import ComponentScores
@@ -51,8 +52,7 @@ def across_layers(curves: Mapping[str, tuple[pd.DataFrame, pd.Series]], *, model
                         alpha=0.3 if name == "permuted" else 1, marker="o", markersize=3)
             rows[f"{name}_mean"], rows[f"{name}_yerr"] = mean, error[table.columns]
         layers = list(table.columns)
-        ax.set_xticks(np.arange(len(layers)), [layer_legend(model, layer) for layer in layers], rotation=45, ha="right",
-                      rotation_mode="anchor", fontsize=7 if len(layers) > 20 else 10)
+        _layer_ticks(ax, model, layers)
         ax.set(ylim=(0, 1), ylabel=value_label(value), xlim=(-0.5, len(layers) - 0.5))
         ax.set_box_aspect(0.6)
         ax.set_title(f"{display_name(model)}, {target}, {'roi_label_general' if by_region else 'all voxels'}", fontsize=12)
@@ -89,3 +89,34 @@ def components_across_models(data: ComponentScores, order: Sequence[str], *, suf
         mark_incomplete(figure, data.missing, notes=data.notes)
     stem = (f"across-models_scatter_{CV_NAME}_NH2015comp{'_randnetw' if data.randnetw else ''}{suffix}_{data.value}")
     return Drawing(figure, stem, data.mean.T.rename_axis("source_model"))
+
+
+def dimensionality_across_layers(table: pd.DataFrame, *, model: str, variant: str, stem: str) -> Drawing:
+    """Effective dimensionality at every layer of one model (supplement), with the range of the published version.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Layers x ``trained``, ``permuted``.
+    model : str
+    variant : str
+        What was done to the units: ``centered`` or ``standardized``.
+    stem : str
+    """
+    with paper_style():
+        figure = new_figure(7, 5)
+        ax = figure.add_subplot()
+        for condition in table:
+            ax.plot(np.arange(len(table)), table[condition], marker="o", markersize=3, color=roi_color(ALL_VOXELS_COLOR_KEY),
+                    alpha=0.3 if condition == "permuted" else 1, label=f"{condition.capitalize()} network")
+        _layer_ticks(ax, model, list(table.index))
+        ax.set(ylim=(-1, 155), ylabel="Effective dimensionality", xlim=(-0.5, len(table) - 0.5))
+        ax.set_box_aspect(0.6)
+        ax.set_title(f"{display_name(model)}, {variant} units, 165 sounds", fontsize=12)
+        ax.legend(frameon=False, fontsize=10, loc="best")
+    return Drawing(figure, stem, table.rename_axis("source_layer"))
+
+
+def _layer_ticks(ax: Axes, model: str, layers: Sequence[str]) -> None:
+    ax.set_xticks(np.arange(len(layers)), [layer_legend(model, layer) for layer in layers], rotation=45, ha="right",
+                  rotation_mode="anchor", fontsize=7 if len(layers) > 20 else 10)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from aud_dnn.analyze.plotting.bars import BarLayout, draw_bars, grouped_layout
+from aud_dnn.analyze.plotting.scatters import correlation_text
 from aud_dnn.analyze.plotting.style import (
     CEILING_BAND,
     Drawing,
@@ -117,10 +118,12 @@ def clean_speech_bars(dataset: xr.Dataset, condition: str, models: Sequence[str]
     if len(comparisons):
         rows = comparisons[comparisons["condition"] == condition]
         column = "p_published" if statistics == "published" else "p_sign_flip"
+        smallest = 1 / int(rows["n_resamples"].iloc[0]) if len(rows) else 1     # the published p may be 0 of so many
         test = ("bootstrap of the clean model's participants" if statistics == "published"
                 else "paired sign-flip test over participants")
         notes = [f"Noise-trained above clean-trained, one-sided, {test}:",
-                 "; ".join(f"{display_name(row.model_a)} {format_p(getattr(row, column))}" for row in rows.itertuples())]
+                 "; ".join(f"{display_name(row.model_a)} {format_p(getattr(row, column), floor=smallest)}"
+                           for row in rows.itertuples())]
     return rsa_bars(dataset, condition, models, prefix="FIG8_CleanSpeechModels_", order=models,
                     layout=grouped_layout(label_size=12), statistics=statistics, palette=palette,
                     participants=participants, notes=notes)
@@ -156,7 +159,8 @@ def seed_scatter(dataset: xr.Dataset, condition: str, pairs: Sequence[tuple[str,
         ax.set(xlim=limits, ylim=limits, xlabel=f"{SCORE_LABEL}, Seed 1", ylabel=f"{SCORE_LABEL}, Seed 2")
         ax.set_box_aspect(1)
         identity_line(ax, color="black")
-        ax.text(0.95, 0.05, f"$R^2$={r**2:.2f}, {format_p(p)}", transform=ax.transAxes, ha="right", va="bottom")
+        ax.text(0.95, 0.05, correlation_text(first["score"], second["score"]), transform=ax.transAxes, ha="right",
+                va="bottom")
         ax.set_title(title, fontsize=12)
         if shown:
             ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=9)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MultipleLocator
 
 from aud_dnn import stats
 from aud_dnn.aggregate.across_models import AcrossModels, ComponentScores, RegionPositions
@@ -28,14 +29,21 @@ from aud_dnn.analyze.plotting.style import (
 )
 from aud_dnn.resources import COMPONENTS, MODELS
 
+_OVER_POINTS = {"zorder": 3, "bbox": {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1}}
+"""Keeps text legible where a point lies beneath it."""
+
 
 @dataclass(frozen=True)
 class Limits:
-    """Axis limits of the paper; None leaves them to the data, equal on both axes where ``equal``."""
+    """Axis limits of the paper; None leaves them to the data, equal on both axes where ``equal``.
+
+    ``step`` is the distance of ticks on an axis that has its limits.
+    """
 
     x: tuple[float, float] | None = None
     y: tuple[float, float] | None = None
     equal: bool = True
+    step: float | None = None
 
     def apply(self, ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
         """Set them; limits that would hide a point are given up for automatic ones."""
@@ -46,7 +54,11 @@ class Limits:
         if self.equal and len(chosen) < 2:
             low = min(ax.get_xlim()[0], ax.get_ylim()[0])
             high = max(ax.get_xlim()[1], ax.get_ylim()[1])
-            chosen = {"xlim": (low, high), "ylim": (low, high)}
+            margin = 0.03 * (high - low)    # that of the narrower axis is too little here
+            chosen = dict.fromkeys(("xlim", "ylim"), (low - margin, high + margin))
+        elif self.step is not None:
+            for name in chosen:
+                getattr(ax, f"{name[0]}axis").set_major_locator(MultipleLocator(self.step))
         ax.set(**chosen)
 
 
@@ -119,7 +131,7 @@ def seed_scatter(data: AcrossModels, pairs: Sequence[tuple[str, str]], *, limits
         limits.apply(ax, x, y)
         identity_line(ax, color="black")
         ax.set_box_aspect(1)
-        ax.text(0.95, 0.05, correlation_text(x, y), transform=ax.transAxes, ha="right", va="bottom")
+        ax.text(0.95, 0.05, correlation_text(x, y), transform=ax.transAxes, ha="right", va="bottom", **_OVER_POINTS)
         ax.set_xlabel(f"{value_label(data.value)} Seed 1")
         ax.set_ylabel(f"{value_label(data.value)} Seed 2")
         ax.set_title(f"{data.target}{' randnetw' if data.randnetw else ''}")
@@ -152,7 +164,8 @@ def component_seed_scatter(data: ComponentScores, pairs: Sequence[tuple[str, str
             limits.apply(ax, x, y)
             identity_line(ax, color="black")
             ax.set_box_aspect(1)
-            ax.text(0.95, 0.05, correlation_text(x, y), transform=ax.transAxes, ha="right", va="bottom")
+            ax.text(0.95, 0.05, correlation_text(x, y), transform=ax.transAxes, ha="right", va="bottom",
+                    **_OVER_POINTS)
             ax.set(xlabel="Seed 1", ylabel="Seed 2", title=component)
             r, p, _ = stats.pearson(x, y)
             rows += [{"comp": component, "source_model": model, data.value: data.mean.loc[component, model],
@@ -240,10 +253,19 @@ def component_pair_scatter(data: ComponentScores, x: str, y: str, order: Sequenc
     return Drawing(figure, stem, table)
 
 
+def _side_by_side(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points of the same place moved apart along x by little more than a marker."""
+    step = 0.025
+    place = pd.DataFrame({"x": x, "y": y}).groupby(["x", "y"])
+    order, count = place.cumcount().to_numpy(), place["x"].transform("size").to_numpy()
+    return x + step * (order - (count - 1) / 2), y
+
+
 def value_scatter(table: pd.DataFrame, x: str, y: str, models: Sequence[str], *, stem: str, labels: tuple[str, str],
                   title: str, limits: Limits, palette: str = "paper", identity: bool = True,
                   size: tuple[float, float] = (8, 8), xerr: str | None = None, yerr: str | None = None,
-                  wanted: Sequence[str] = (), notes: Sequence[str] = ()) -> Drawing | None:
+                  wanted: Sequence[str] = (), notes: Sequence[str] = (), text_at: tuple[float, float] | None = None,
+                  corner_size: float = 16, spread: bool = False) -> Drawing | None:
     """Two columns of a table against each other, one point per row coloured by its model (consistency, dimensionality).
 
     Parameters
@@ -256,6 +278,14 @@ def value_scatter(table: pd.DataFrame, x: str, y: str, models: Sequence[str], *,
         The model of each row.
     wanted : sequence of str
         The models that belong in the figure; those without a point are named below it.
+    notes : sequence of str
+        Further lines below it.
+    text_at : (float, float), optional
+        Write r² and p here (in parts of the axes) and not in the title and the lower right corner.
+    corner_size : float
+        Points of the text in the corner.
+    spread : bool
+        Draw points at the very same place side by side, and say so; the table keeps the place.
     stem, labels, title, limits, identity, size : see the figures that use this
 
     Returns
@@ -274,16 +304,56 @@ def value_scatter(table: pd.DataFrame, x: str, y: str, models: Sequence[str], *,
     with paper_style():
         figure = new_figure(*size)
         ax = figure.add_subplot()
-        draw_points(ax, *points, [styles[model] for model in owners], bar_width=1,
+        places = _side_by_side(*points) if spread else points
+        if not np.array_equal(places[0], points[0]):
+            notes = [*notes, "Points at the same place are drawn side by side."]
+        draw_points(ax, *places, [styles[model] for model in owners], bar_width=1,
                     xerr=shown[xerr].to_numpy() if xerr else None, yerr=shown[yerr].to_numpy() if yerr else None)
         limits.apply(ax, *points)
         if identity:
             identity_line(ax)
         ax.set_box_aspect(1)
         ax.set(xlabel=labels[0], ylabel=labels[1])
-        ax.set_title(f"{title}\n{correlation_text(*points, decimals=3)}, n={n}", fontsize=12)
-        if r == r:
-            ax.text(0.97, 0.03, f"$R^2$={r**2:.2f}", transform=ax.transAxes, ha="right", va="bottom", fontsize=16)
+        said = correlation_text(*points, decimals=3)
+        if text_at:
+            ax.set_title(f"{title}, n={n}", fontsize=12)
+            ax.text(*text_at, said, transform=ax.transAxes, fontsize=10, **_OVER_POINTS)
+        else:
+            ax.set_title(f"{title}\n{said}, n={n}", fontsize=12)
+            if r == r:
+                ax.text(0.97, 0.03, f"$R^2$={r**2:.2f}", transform=ax.transAxes, ha="right", va="bottom",
+                        fontsize=corner_size, **_OVER_POINTS)
         legend_right(ax, [display_name(model) for model in unique], [styles[model] for model in unique], size=9)
         mark_incomplete(figure, [model for model in wanted if model not in unique], notes=notes)
     return Drawing(figure, stem, table.assign(r=r, r2=r**2, p=p, n=n))
+
+
+def correlation_matrix(table: pd.DataFrame, names: Sequence[str], *, stem: str, title: str,
+                       missing: Sequence[str] = (), notes: Sequence[str] = ()) -> Drawing:
+    """Correlations between columns as coloured squares, from -1 (red) to 1 (blue), with the number in each.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Square; NaN stays empty.
+    names : sequence of str
+        Of the columns.
+    stem, title : str
+    missing, notes : sequences of str
+        For the lines below the figure.
+    """
+    with paper_style():
+        figure = new_figure(3 + 0.8 * len(names), 2 + 0.8 * len(names))
+        ax = figure.add_subplot()
+        image = ax.imshow(table.to_numpy(), cmap="RdBu", vmin=-1, vmax=1)
+        for row, values in enumerate(table.to_numpy()):
+            for column, value in enumerate(values):
+                ax.text(column, row, "–" if value != value else f"{value:.2f}", ha="center", va="center", fontsize=10,
+                        color="white" if abs(value) > 0.7 else "black")
+        ax.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor", fontsize=10)
+        ax.set_yticks(range(len(names)), names, fontsize=10)
+        ax.set_title(title, fontsize=12)
+        ax.spines[:].set_visible(False)
+        figure.colorbar(image, ax=ax, label="Pearson r", shrink=0.8)
+        mark_incomplete(figure, missing, notes=notes)
+    return Drawing(figure, stem, table)

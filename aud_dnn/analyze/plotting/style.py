@@ -196,12 +196,19 @@ def baseline_band(ax: Axes, start: float, stop: float, mean: float, error: float
     ax.plot([start, stop], [mean, mean], color=color, linestyle=linestyle, zorder=zorder)
 
 
-def format_p(p: float) -> str:
-    """``p=0.034``; never "p=0.00": two significant digits from 0.001 up, scientific notation below."""
+def format_p(p: float, *, floor: float = 1e-300) -> str:
+    """``p=0.034``; never "p=0.00": two significant digits from 0.001 up, scientific notation below.
+
+    Parameters
+    ----------
+    p : float
+    floor : float
+        Smaller p are printed as ``p<1e-300``. Of resampling tests, one over the number of resamples.
+    """
     if p != p:
         return "p undefined"
-    if p == 0:
-        return "p=0"
+    if p < floor:
+        return f"p<{floor:.0e}"
     return f"p={p:.2g}" if p >= 0.001 else f"p={p:.1e}"
 
 
@@ -296,6 +303,11 @@ class Drawings(list[Drawing]):
     def save(self, folder: Path, formats: Sequence[str] | None = None) -> list[Path]:
         """Write all of them below ``folder``."""
         return [path for drawing in self for path in drawing.save(folder, formats)]
+
+    def report(self, folder: Path, formats: Sequence[str] | None = None) -> str:
+        """Write all of them below ``folder`` and say how many there were and what was left out."""
+        lines = [f"{len(self)} drawing(s), {len(self.save(folder, formats))} files in {folder}"]
+        return "\n  ".join([*lines, *self.notes])
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
