@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from pathlib import Path
 
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from aud_dnn.arguments import add_bool, add_root, run_script
+from aud_dnn.arguments import add_bool, add_root, run_script, with_underscores
 from aud_dnn.extract.registry import (
     FROM_LIBRARIES,
     IN_HOUSE,
@@ -101,10 +100,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    given = sys.argv[1:] if arguments is None else arguments
-    # --dry-run is taken for --dry_run
-    given = [re.sub(r"^--[a-z-]+", lambda flag: "--" + flag[0][2:].replace("-", "_"), word) for word in given]
-    options = _parser().parse_args(given)
+    options = _parser().parse_args(with_underscores(arguments))
     paths = find_root(options.root)
     extractor = build_extractor(
         options.model, randnetw=options.randnetw, checkpoint=options.checkpoint, taps=options.taps,
