@@ -258,6 +258,7 @@ def main() -> None:
     print(f"{fill(paths, arguments.jobs)} results written in {time.perf_counter() - start:.0f} s", flush=True)
     if arguments.fill_only:
         return
+    load = os.getloadavg()[0]
     ours, loop, drawn = time_halvings(arguments.fraction)
     paper = ["2", "4", "5", "7", "8", "9"]
     drop_tables(paths)
@@ -267,7 +268,7 @@ def main() -> None:
     rows += [("**from result folders to all figures and tests**", *run_script(paths, paper, arguments.jobs)),
              ("halvings of one iteration, 33 layers × 26,792 voxels", *ours),
              (f"the same by the published loop ({drawn:,} of them, scaled up; {loop[1] / ours[1]:,.0f} times ours)", *loop)]
-    print(f"load average over 15 minutes: {os.getloadavg()[2]:.1f}\n\n| | seconds | processor seconds |\n|---|---|---|")
+    print(f"load average before: {load:.1f}\n\n| | seconds | processor seconds |\n|---|---|---|")
     for label, seconds, processor in rows:
         print(f"| {label} | {seconds:.3g} | {processor:.3g} |")
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
