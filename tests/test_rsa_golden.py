@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aud_dnn.paths import find_root
+from aud_dnn.analyze.figures import FigureOptions
+from aud_dnn.analyze.rsa_panels import RSA_PANELS
+from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.resources import ROIS, SOUND_CATEGORIES
 from aud_dnn.rsa.analysis import category_order
 from aud_dnn.rsa.published import (
@@ -175,3 +177,19 @@ def test_published_pickles_are_read_and_written(golden_run, golden_root, tmp_pat
     again = read_published_rsa(written[0])
     for pair, dataset in theirs.items():
         assert again[pair].drop_attrs().equals(dataset.drop_attrs())
+
+
+def test_panels_of_the_paper_are_drawn_from_the_published_pickles(golden_root, tmp_path):
+    """The downloaded results are enough for the RSA panels; what the files do not hold is said, not drawn."""
+    published = tmp_path / "results" / "RSA"
+    published.mkdir(parents=True)
+    for name in (ALL_VOXELS_FILE, BEST_LAYER_FILE):
+        shutil.copy(golden_root / "published_pickles" / "results" / "RSA" / name, published)
+    paths = ProjectPaths(tmp_path)
+    for statistics, ceiling in (("published", "ceiling is a Pearson"), ("recommended", "Spearman ceiling is not known")):
+        options = FigureOptions(targets=("NH2015",), conditions=(False,), statistics=statistics)
+        drawings = RSA_PANELS["2"](paths, options)
+        assert len(drawings) == 1 and not drawings.errors
+        words = " ".join(text.get_text() for text in drawings[0].figure.texts).replace("\n", " ")
+        assert ALL_VOXELS_FILE in words and ceiling in words and "0 participants" not in words
+        assert len(RSA_PANELS["7"](paths, options)) == 1

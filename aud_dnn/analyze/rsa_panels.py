@@ -22,7 +22,8 @@ from aud_dnn.resources import (
     SEED_PAIRS,
     VOXEL_TARGETS,
 )
-from aud_dnn.rsa.results import ALL_VOXELS, condition_name, read_analysis
+from aud_dnn.rsa.published import read_rsa
+from aud_dnn.rsa.results import ALL_VOXELS, condition_name
 
 SCRIPT = "python aud_dnn/analyze/rsa_matrix_calculation_all_models.py"
 
@@ -47,7 +48,7 @@ def _panels(paths: ProjectPaths, options: FigureOptions, models: Sequence[str], 
     for target in [name for name in order if name in options.targets]:
         with drawings.attempt():
             try:
-                datasets = {(target, roi): read_analysis(paths.rsa_results, target, roi) for roi in rois}
+                datasets = {(target, roi): read_rsa(paths, target, roi) for roi in rois}
             except MissingDataError as error:
                 drawings.notes.append(f"RSA panels not drawn: {error}")
                 continue

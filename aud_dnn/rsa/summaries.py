@@ -31,15 +31,16 @@ class ScoreSummary:
     ceiling : (mean, error)
     missing : tuple of str
         Models asked for that have no results.
-    note : str
-        What the error bars and the ceiling are.
+    errors_are, ceiling_is : str
+        A sentence on what the error bars are (and on published files, if the scores are theirs), and one on the ceiling.
     """
 
     table: pd.DataFrame
     participants: pd.DataFrame
     ceiling: tuple[float, float]
     missing: tuple[str, ...]
-    note: str
+    errors_are: str
+    ceiling_is: str
 
     @property
     def baseline(self) -> tuple[float, float] | None:
@@ -80,14 +81,20 @@ def summarize_scores(dataset: xr.Dataset, condition: str, models: Sequence[str] 
     table = pd.DataFrame({"score": errors["mean"], "error": errors["sem_published" if published else "sem_participants"]},
                          index=pd.Index(among.columns, name="model")).loc[present]
     measure = "pearson" if published else "spearman"
-    mean, sem, n_participants = mean_and_sem(dataset[CEILINGS[measure]].median("split", skipna=True).values)
+    mean, sem, n_with_ceiling = mean_and_sem(dataset[CEILINGS[measure]].median("split", skipna=True).values)
     if published:
-        note = (f"As published: errors are SD over participants (within, {among.shape[1]} models) / √(models − 1); "
-                "the ceiling is a Pearson correlation.")
+        errors_are = f"As published: errors are SD over participants (within, {among.shape[1]} models) / √(models − 1)."
+        ceiling_is = "The ceiling is a Pearson correlation."
     else:
-        note = (f"Errors are SD over {n_participants} participants (within, {among.shape[1]} models) / "
-                "√(participants − 1); the ceiling is a Spearman correlation, like the scores.")
-    return ScoreSummary(table, scores[present], (mean, sem), tuple(model for model in wanted if model not in present), note)
+        n_participants = among.notna().all(axis=1).sum()
+        errors_are = (f"Errors are SD over {n_participants} participants (within, {among.shape[1]} models) / "
+                      "√(participants − 1).")
+        ceiling_is = ("The ceiling is a Spearman correlation, like the scores." if n_with_ceiling else
+                      "The Spearman ceiling is not known.")
+    if "read_from" in dataset.attrs:
+        errors_are = f"Scores of the published {dataset.attrs['read_from']}. {errors_are}"
+    return ScoreSummary(table, scores[present], (mean, sem), tuple(model for model in wanted if model not in present),
+                        errors_are, ceiling_is)
 
 
 def performance_order(dataset: xr.Dataset, models: Sequence[str]) -> list[str]:

@@ -97,7 +97,7 @@ def rsa_bars(dataset: xr.Dataset, condition: str, models: Sequence[str], *, pref
         ax.set_ylim(layout.y_limits)
         ax.set_ylabel(SCORE_LABEL, fontsize=13)
         ax.set_title(title, fontsize=11, pad=12)
-        _finish(figure, [summary.note, *notes], summary.missing)
+        _finish(figure, [f"{summary.errors_are} {summary.ceiling_is}", *notes], summary.missing)
     table = summary.table.assign(target=dataset.attrs["target"], roi=dataset.attrs["roi"], condition=condition,
                                  statistics=statistics, ceiling_mean=summary.ceiling[0], ceiling_error=summary.ceiling[1])
     if participants:
@@ -164,7 +164,7 @@ def seed_scatter(dataset: xr.Dataset, condition: str, pairs: Sequence[tuple[str,
         ax.set_title(title, fontsize=12)
         if shown:
             ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=9)
-        _finish(figure, [summary.note.split("; the ceiling")[0] + "."], summary.missing)
+        _finish(figure, [summary.errors_are], summary.missing)
     table = pd.DataFrame({"models1": [a for a, _ in shown], "models2": [b for _, b in shown],
                           "score1": first["score"].to_numpy(), "error1": first["error"].to_numpy(),
                           "score2": second["score"].to_numpy(), "error2": second["error"].to_numpy()})
