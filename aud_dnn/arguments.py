@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +25,12 @@ def add_bool(parser: argparse._ActionsContainer, flag: str, default: bool, help:
     """Add a flag that takes True or False; given bare (``--flag``) it means True."""
     parser.add_argument(flag, type=parse_bool, nargs="?", const=True, default=default, metavar="True|False",
                         help=f"{help} (default: {default})")
+
+
+def with_underscores(arguments: list[str] | None) -> list[str]:
+    """The command line with ``--dry-run`` written as ``--dry_run``: flags have underscores, as the published ones."""
+    given = sys.argv[1:] if arguments is None else arguments
+    return [re.sub(r"^--[a-z-]+", lambda flag: "--" + flag[0][2:].replace("-", "_"), word) for word in given]
 
 
 def add_root(parser: argparse._ActionsContainer) -> None:

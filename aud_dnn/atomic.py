@@ -102,6 +102,53 @@ def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
+class LockedError(Exception):
+    """Another process holds the lock."""
+
+
+@contextlib.contextmanager
+def lock_file(path: Path) -> Iterator[None]:
+    """Hold a lock while the block runs; the system lets go of it when the process ends, however it ends.
+
+    Raises
+    ------
+    LockedError
+        Another process holds it. File systems without locks let everybody pass.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            _lock(descriptor)
+        except (BlockingIOError, PermissionError) as error:
+            os.close(descriptor)
+            raise LockedError(str(path)) from error
+        except OSError:
+            break
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                break       # still the file that others will open, not one that its last holder removed
+        os.close(descriptor)
+    try:
+        yield
+    finally:
+        if os.name == "posix":
+            path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    if os.name == "posix":
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    else:
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+
 def restore_replaced(path: Path) -> bool:
     """Bring back the folder that a killed overwrite had moved aside; true if there was one to bring back.
 

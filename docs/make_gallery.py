@@ -16,7 +16,15 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
 
-from aud_dnn.analyze import consistency, dimensionality_figures, figures, rsa_panels, supplement, surface_maps  # noqa: E402
+from aud_dnn.analyze import (  # noqa: E402
+    consistency,
+    diagnostics_report,
+    dimensionality_figures,
+    figures,
+    rsa_panels,
+    supplement,
+    surface_maps,
+)
 from aud_dnn.analyze.figures import FigureOptions  # noqa: E402
 from aud_dnn.analyze.plotting.style import paper_style  # noqa: E402
 from aud_dnn.arguments import add_root, run_script  # noqa: E402
@@ -57,6 +65,9 @@ def _pictures(paths, options):
     yield ("surface", "Figure 6: preferred layers on the voxel grid", "With `voxel_matrix_for_alex.mat` and nilearn the "
            "same values go onto the inflated fsaverage.", next(d for d in surfaces if "PLOTVAL=pos_" in d.stem))
     yield "histogram", "Preferred layers", "", surfaces[0]
+    report = diagnostics_report.diagnostics(paths, FigureOptions(targets=("NH2015",), conditions=(False,)))
+    yield ("diagnostics", "Supplement: how the fits went", "Every layer has a page of its own beside this overview.",
+           report[0])
     yield ("consistency", "Supplement: do the data sets agree?", "One point per layer.",
            consistency.layer_wise(paths, options)[0])
     yield ("best_layers", "Supplement: do the methods agree on the best layer?", "One point per model and region.",

@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from aud_dnn.arguments import add_bool, add_root, run_script
+from aud_dnn.arguments import add_bool, add_root, run_script, with_underscores
 from aud_dnn.checks.findings import report
 from aud_dnn.checks.installation import check_installation
 from aud_dnn.download.installation import (
@@ -47,15 +47,15 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", default="", metavar="MODEL,MODEL",
                         help="with --get_model_actv: unpack these models only (the whole archive is downloaded)")
     origin = parser.add_mutually_exclusive_group()
-    origin.add_argument("--from-dir", type=Path, metavar="DIR", help="take archives carried by hand from this folder")
-    origin.add_argument("--base-url", metavar="URL", help="take the archives from a mirror")
+    origin.add_argument("--from_dir", type=Path, metavar="DIR", help="take archives carried by hand from this folder")
+    origin.add_argument("--base_url", metavar="URL", help="take the archives from a mirror")
     add_bool(parser, "--overwrite", False, "fetch again, and replace files that differ")
-    parser.add_argument("--keep-archives", action="store_true", help="keep the archives in downloads/ after unpacking")
+    add_bool(parser, "--keep_archives", False, "keep the archives in downloads/ after unpacking")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--verify", action="store_true",
                       help="download nothing; compare every unpacked file with its checksum and inspect what is there")
-    what.add_argument("--dry-run", action="store_true", help="download nothing; show sizes and the free disk")
-    return parser.parse_args(arguments)
+    what.add_argument("--dry_run", action="store_true", help="download nothing; show sizes and the free disk")
+    return parser.parse_args(with_underscores(arguments))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
         raise InputError("Nothing to download: every --get_... is False.")
     check_model_names(only)
     if args.from_dir and not args.from_dir.is_dir():
-        raise InputError(f"--from-dir {args.from_dir} is no folder.")
+        raise InputError(f"--from_dir {args.from_dir} is no folder.")
     if args.dry_run:
         for source in sources:
             print(plan_line(paths, source, options))

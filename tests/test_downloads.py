@@ -163,7 +163,7 @@ def test_the_pause_that_the_server_asks_for_is_kept(server, get):
 @pytest.mark.parametrize("status, words", [(403, "access is refused"), (404, "there is no such file"), (401, "401")])
 def test_refusals_are_final_and_say_what_to_do(server, get, tmp_path, status, words):
     page = server.put("x.tar", CONTENT, plan=[status] * 9)
-    with pytest.raises(DownloadError, match=f"{status}.*{words}.*--base-url.*--from-dir|{status}.*--from-dir"):
+    with pytest.raises(DownloadError, match=f"{status}.*{words}.*--base_url.*--from_dir|{status}.*--from_dir"):
         get()
     assert len(page.requests) == 1 and not left(tmp_path)
 

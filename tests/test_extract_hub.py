@@ -1,8 +1,10 @@
 """The external networks that come from libraries, with random weights: shapes, keys, order, collapse."""
 
-import importlib.machinery
+import importlib.util
+import os
+import subprocess
 import sys
-import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,16 +69,9 @@ def test_models_of_transformers(model, counts):
 
 
 @pytest.fixture
-def speechbrain(monkeypatch):
-    """speechbrain without torchaudio, which it imports but does not need for these networks."""
+def speechbrain():
     if importlib.util.find_spec("speechbrain") is None:
         pytest.skip("speechbrain is not installed")
-    if importlib.util.find_spec("torchaudio") is None:
-        stand_in = types.ModuleType("torchaudio")
-        stand_in.__version__ = "2.8.0"
-        stand_in.__spec__ = importlib.machinery.ModuleSpec("torchaudio", None)
-        monkeypatch.setitem(sys.modules, "torchaudio", stand_in)
-    return pytest.importorskip("speechbrain.lobes.models.dual_path")
 
 
 def test_metricgan(speechbrain):
@@ -114,6 +109,49 @@ def test_sepformer(speechbrain):
     with torch.no_grad():
         encoded = built.network.encoder(built.prepare(short, 44100))  # rectified by the library
     np.testing.assert_allclose(row[pickle_key("sepformer", "Embedding")], encoded.mean(dim=2)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("error", ["ImportError", "OSError"])  # not installed, or built for another PyTorch
+def test_speechbrain_does_without_torchaudio_and_nothing_is_left_of_the_stand_in(speechbrain, error):
+    code = ("import sys\n"
+            "class Hidden:\n"
+            "    def find_spec(self, name, path=None, target=None):\n"
+            "        if name.split('.')[0] == 'torchaudio':\n"
+            f"            raise {error}('no torchaudio here')\n"
+            "sys.meta_path.insert(0, Hidden())\n"
+            "try:\n"
+            "    import speechbrain\n"  # an earlier attempt must not spoil ours
+            "except Exception:\n"
+            "    pass\n"
+            "from aud_dnn.extract.registry import build_extractor\n"
+            "print(len(build_extractor('metricGAN', random_weights=True).layers), 'torchaudio' in sys.modules)\n")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={
+        **os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])})
+    assert done.stdout.split() == ["6", "False"], done.stderr
+
+
+PARTS = {"sepformer": {"encoder": "encoder.ckpt", "masknet": "masknet.ckpt", "decoder": "decoder.ckpt"},
+         "metricGAN": {"": "enhance_model.ckpt"}}
+
+
+@pytest.mark.parametrize("model", PARTS)
+def test_a_local_copy_of_speechbrain_s_files_is_read_safely(speechbrain, tmp_path, model):
+    network = hub.build_hub_model(model, None, random_weights=True, seed=5).network
+    for part, name in PARTS[model].items():
+        state = network.get_submodule(part).state_dict()
+        torch.save({name: tensor for name, tensor in state.items() if not name.endswith(".pe")}, tmp_path / name)
+    # a recipe that would run code is not even opened
+    (tmp_path / "hyperparams.yaml").write_text("x: !!python/object/apply:os.abort []")
+    built = hub.build_hub_model(model, tmp_path)
+    found = built.network.state_dict()
+    assert all(torch.equal(found[name], tensor) for name, tensor in network.state_dict().items())
+    assert set(built.details["weights"]["sha256"]) == set(PARTS[model].values())
+    torch.save({"weight": torch.ones(2)}, tmp_path / name)
+    with pytest.raises(InputError, match="does not fit this network"):
+        hub.build_hub_model(model, tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(InputError, match=f"lacks {name}"):
+        hub.build_hub_model(model, tmp_path)
 
 
 def test_a_missing_library_and_a_wrong_folder_are_named(tmp_path, monkeypatch):

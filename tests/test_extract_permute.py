@@ -221,7 +221,7 @@ def test_a_class_made_on_the_fly_stays_inert(tmp_path):
 
 def test_whole_networks_are_read_only_on_trust(tmp_path):
     torch.save(nn.Linear(2, 2), tmp_path / "c.pt")
-    with pytest.raises(InputError, match="--trust-checkpoint"):
+    with pytest.raises(InputError, match="--trust_checkpoint"):
         read_tensors(tmp_path / "c.pt")
     assert set(read_tensors(tmp_path / "c.pt", trust=True)) == {"weight", "bias"}
 
@@ -236,6 +236,7 @@ def test_the_conversion_is_made_once_and_only_used_for_its_source(tmp_path):
     first, origin = read_checkpoint(path)
     converted = tmp_path / "c.pt.safetensors"
     assert converted.is_file()
+    assert converted.stat().st_mode == path.stat().st_mode
     assert origin["file"] == "c.pt"
     assert len(origin["sha256"]) == 64
     again, _ = read_checkpoint(path)

@@ -97,6 +97,20 @@ def test_the_script_runs_as_a_file_and_prints_errors_without_traceback(root):
     assert "Traceback" not in done.stderr
 
 
+def test_help_lists_every_model_and_hyphens_are_taken_for_underscores(capsys):
+    from aud_dnn.extract.registry import AVAILABLE_MODELS
+
+    with pytest.raises(SystemExit) as ended:
+        extract_activations.main(["--help"])
+    text = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert set(AVAILABLE_MODELS) <= set(text.replace(",", " ").split())
+    assert "--random_weights" in text and "--random-weights" not in text
+    assert extract_activations.main(["--model", "spectemp", "--dry-run"]) == 0
+    assert extract_activations.main(["--model=spectemp", "--dry_run=True"]) == 0
+    assert "avgpool" in capsys.readouterr().out
+
+
 def test_everything_imports_and_the_baseline_runs_without_torch(root):
     code = ("import sys\n"
             "class Hidden:\n"

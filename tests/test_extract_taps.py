@@ -386,3 +386,209 @@ def test_the_provenance_describes_every_tap():
     model = extractor(InPlace(), Tap("nice", "key", module="conv", post="relu", **CONV_AXES), details={"weights": "none"})
     assert model.details == {"weights": "none", "taps": [
         {"name": "nice", "key": "key", "module": "conv", "axes": ["batch", "channel", "time"], "post": "relu"}]}
+
+
+# --- precision ---------------------------------------------------------------------------------------------------------
+
+class AutocastInside(nn.Module):
+    """Computes in 16 bits without showing it: the tapped module gives 32 bits again."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.after = nn.Conv1d(1, 4, 5), nn.Identity()
+
+    def forward(self, x):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            x = self.conv(x)
+        return self.after(x.float())
+
+
+def halved():
+    return nn.Sequential(nn.Conv1d(1, 4, 5)).to(torch.bfloat16)
+
+
+def in_bfloat16(samples, rate):
+    return prepare(samples, rate).to(torch.bfloat16)
+
+
+@pytest.mark.parametrize(("network", "module", "given"), [(AutocastInside(), "after", prepare),
+                                                          (halved(), "0", in_bfloat16)])
+def test_sixteen_bits_are_refused_or_declared(network, module, given):
+    taps = [Tap("a", "a", module=module, **CONV_AXES)]
+
+    def built(**options):
+        return TorchExtractor(TorchModel(network, taps, RATE, given, duration=1.0, **options))
+
+    with pytest.raises(InputError, match=r"compute in 16 bits, for example (conv|0).*half_precision = true"):
+        built().dry_run()
+    assert built(half_precision=True).dry_run()[0].length == 4
+
+
+def test_autocast_around_the_extraction_has_no_effect():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv1d(1, 4, 5))
+    model = extractor(network, Tap("a", "a", module="0", **CONV_AXES))
+    sound = values(1, 1, RATE)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert network(sound).dtype == torch.bfloat16
+        model.dry_run()
+        inside = model.run([sound])[0]["a"]
+    with torch.no_grad():
+        expected = network(sound).mean(dim=2)[0]
+    np.testing.assert_allclose(inside, expected, rtol=1e-6)
+
+
+class NotesSettings(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.seen = nn.Conv1d(1, 2, 3), []
+
+    def forward(self, x):
+        cudnn = torch.backends.cudnn
+        self.seen.append((torch.is_inference_mode_enabled(), cudnn.allow_tf32, cudnn.deterministic))
+        return self.conv(x)
+
+
+def test_no_gradients_and_no_short_floats_of_gpus_and_settings_come_back(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    network = NotesSettings()
+    extractor(network, Tap("a", "a", module="conv", **CONV_AXES)).run([values(1, 1, RATE)])
+    assert network.seen == [(True, False, True)]
+    assert torch.backends.cudnn.allow_tf32 and torch.backends.cudnn.deterministic
+
+
+def test_averages_of_short_floats_are_taken_in_32_bits():
+    # from 1 to 2, bfloat16 goes in steps of 1/128: the average falls between two of them
+    steps = torch.tensor([1.0, 1 + 1 / 128], dtype=torch.bfloat16).repeat(500)[None, None]
+    assert float(tap().collapsed(steps)) == 1 + 1 / 256
+
+
+# --- shapes and memory -------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (1, 1, 1, 7), (1, 5, 1, 7), (1, 1, 3, 1), (1, 5, 3, 1), (3, 1, 1, 1),
+                                   (3, 1, 4, 7), (3, 5, 1, 1)])
+def test_axes_of_length_one_are_never_mistaken_for_another(shape):
+    array = values(*shape)
+    found = tap(axes=("batch", "channel", "frequency", "time")).collapsed(array)
+    assert found.shape == (shape[0], shape[1] * shape[2])
+    np.testing.assert_allclose(found, array.numpy().mean(axis=3).reshape(shape[0], -1), atol=1e-6)
+
+
+def test_one_patch_one_chunk_and_one_frame():
+    one_patch = values(1, 3, 5, 4)
+    found = tap("patch_then_time_mean", ("patch", "channel", "time", "frequency")).collapsed(one_patch)
+    np.testing.assert_allclose(found[0], one_patch.numpy()[0].mean(axis=1).ravel(), atol=1e-6)
+    one_chunk = values(5, 1, 3)
+    found = tap("chunk_mean", ("position", "chunk", "feature")).collapsed(one_chunk)
+    np.testing.assert_allclose(found[0], one_chunk.numpy()[:, 0].mean(axis=0), atol=1e-6)
+    one_frame = values(1, 1, 3)
+    np.testing.assert_array_equal(tap(axes=("batch", "time", "feature")).collapsed(one_frame)[0], one_frame[0, 0])
+
+
+@pytest.mark.parametrize("view", [lambda x: x.transpose(1, 2), lambda x: x[:, :, ::2], lambda x: x[:, :1].expand(-1, 6, -1),
+                                  lambda x: x.flip(2), lambda x: x.permute(2, 0, 1).contiguous().permute(1, 2, 0)])
+@pytest.mark.parametrize("rule", ["time_mean", "identity"])
+def test_views_that_do_not_lie_in_one_piece_are_read_in_the_order_of_their_axes(view, rule):
+    array = view(values(2, 6, 8))
+    found = tap(rule, axes=("batch", "channel", "time")).collapsed(array).numpy()
+    plain = np.array(array.tolist(), dtype=np.float32)
+    expected = plain.mean(axis=2) if rule == "time_mean" else plain.reshape(2, -1)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+class ChangesLater(nn.Module):
+    """Writes into what its parts returned, after their hooks: into the tensor, a view of it, and the hidden states."""
+
+    def __init__(self):
+        super().__init__()
+        self.part, self.vector = nn.Identity(), nn.Identity()
+
+    def forward(self, x):
+        x = x.clone()
+        y = self.part(x)
+        z = self.vector(x[:, 0])
+        x[:, :, ::2] = 99.0
+        y.mul_(2)
+        z.zero_()
+        return y
+
+
+def test_what_happens_to_a_tensor_after_its_hook_does_not_matter():
+    sound = values(1, 1, RATE)
+    row = extractor(ChangesLater(), Tap("a", "a", module="part", **CONV_AXES),
+                    Tap("b", "b", module="vector", axes=("batch", "feature"), collapse="identity")).run([sound])[0]
+    np.testing.assert_allclose(row["a"], sound.mean(dim=2)[0], atol=1e-6)
+    np.testing.assert_array_equal(row["b"], sound[0, 0])
+
+
+def test_rows_of_a_batch_share_no_memory():
+    model = extractor(nn.Sequential(nn.Flatten()), Tap("a", "a", module="0", axes=("batch", "feature"), collapse="identity"),
+                      max_batch=None)
+    one, other = model.run([values(1, 1, RATE), values(1, 1, RATE, seed=1)])
+    kept = other["a"].copy()
+    one["a"][:] = 7
+    np.testing.assert_array_equal(other["a"], kept)
+
+
+class TwoPaths(nn.Module):
+    """Its modules are defined in another order than they run in, and one of them sits under two names."""
+
+    def __init__(self):
+        super().__init__()
+        self.last, self.first = nn.Conv1d(2, 3, 3), nn.Conv1d(1, 2, 3)
+        self.twin = self.first
+
+    def forward(self, x):
+        return self.last(self.first(x))
+
+
+def test_vectors_belong_to_their_tap_in_whatever_order_modules_are_defined_run_and_tapped():
+    torch.manual_seed(0)
+    network, sound = TwoPaths(), values(1, 1, RATE)
+    with torch.no_grad():
+        first = network.first(sound)
+        expected = {"first": first.mean(dim=2)[0], "last": network.last(first).mean(dim=2)[0]}
+    for order in (("first", "last"), ("last", "first")):
+        model = extractor(network, *(Tap(name, name, module=name, **CONV_AXES) for name in order))
+        row = model.run([sound])[0]
+        assert list(row) == list(model.layers) == list(order)
+        for name in order:
+            np.testing.assert_allclose(row[name], expected[name], atol=1e-6)
+
+
+def test_a_module_under_two_names_is_found_under_both():
+    network = TwoPaths()
+    row = extractor(network, Tap("a", "a", module="first", **CONV_AXES), Tap("b", "b", module="twin", **CONV_AXES)).run(
+        [values(1, 1, RATE)])[0]
+    np.testing.assert_array_equal(row["a"], row["b"])
+
+
+class PadsToTheLongest(nn.Module):
+    """Statistics over a batch: each sound minus the mean of all."""
+
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Identity()
+
+    def forward(self, x):
+        return self.out(x - x.mean(dim=0, keepdim=True) * (len(x) > 1))
+
+
+def test_statistics_over_the_batch_are_refused():
+    model = extractor(PadsToTheLongest(), Tap("a", "a", module="out", pooling="rms", **CONV_AXES), max_batch=None)
+    with pytest.raises(InputError, match="depend on the other sounds of its batch"):
+        model.dry_run(batch=2)
+
+
+def test_sounds_of_different_lengths_cannot_share_a_batch():
+    model = extractor(nn.Sequential(nn.Conv1d(1, 2, 3)), Tap("a", "a", module="0", **CONV_AXES), max_batch=None,
+                      duration=None, policy="any")
+    with pytest.raises(InputError, match=r"different shapes .*Use --batch 1"):
+        model.run([values(1, 1, RATE), values(1, 1, RATE // 2)])
+
+
+def test_an_input_of_the_wrong_shape_is_named_before_the_first_sound():
+    network = nn.Sequential(nn.Conv1d(3, 2, 3))
+    with pytest.raises(InputError, match=r"cannot take its input of shape \(1, 1, 100\)"):
+        extractor(network, Tap("a", "a", module="0", **CONV_AXES)).dry_run()

@@ -137,6 +137,34 @@ def test_tables_are_made_again_when_results_are_newer_and_only_then(paths):
     assert path.stat().st_mtime_ns > first
 
 
+@pytest.mark.parametrize("lost", [{"by_hemisphere": True}, {"voxels": True}, {}])
+def test_tables_by_region_are_made_again_where_they_are_missing_or_old(tmp_path, lost):
+    paths = ProjectPaths(tmp_path)
+    fake_results.write_fake_model(paths, "metricGAN", ["B2021"], conditions=(False,))
+    inputs.ensure_tables(paths, "metricGAN", "B2021", False)
+    best = tables.best_layer_path(paths, "metricGAN", "B2021", False)
+    path = tables.region_path(paths, "metricGAN", "B2021", False, **lost)
+    first = best.stat().st_mtime_ns
+    path.unlink()
+    inputs.ensure_tables(paths, "metricGAN", "B2021", False)
+    assert path.is_file() and best.stat().st_mtime_ns > first
+    os.utime(path, (1, 1))
+    inputs.ensure_tables(paths, "metricGAN", "B2021", False)
+    assert path.stat().st_mtime > 1
+    first = best.stat().st_mtime_ns
+    inputs.ensure_tables(paths, "metricGAN", "B2021", False)
+    assert best.stat().st_mtime_ns == first
+
+
+def test_a_single_layer_and_half_a_hemisphere_need_no_further_tables(paths, monkeypatch):
+    """The conformance voxels lack regions in one hemisphere; the baseline has one layer. Nothing is made twice for that."""
+    for model in ("spectemp", "metricGAN"):
+        inputs.ensure_tables(paths, model, "NH2015", False)
+    monkeypatch.setattr(inputs, "write_model_tables", lambda *_: pytest.fail("made again"))
+    for model in ("spectemp", "metricGAN"):
+        inputs.ensure_tables(paths, model, "NH2015", False)
+
+
 def test_no_result_is_missing_data_with_the_command(paths):
     with pytest.raises(MissingDataError, match=r"AUD_main.py --source_model AST --source_layer Embedding --target NH2015"):
         inputs.load_model_results(paths, "AST", "NH2015", False)

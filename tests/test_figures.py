@@ -325,7 +325,7 @@ def test_the_script_draws_tests_and_says_what_is_missing(paths, tmp_path, capsys
     printed = capsys.readouterr().out
     assert "2: 1 drawing(s)" in printed and "Seeds not compared" in printed
     assert list((tmp_path / "PLOTS_across-models").glob("across-models_roi-None_NH2015_CV*.csv"))
-    assert list((tmp_path / "PLOTS_SURF_across-models").glob("*PLOTVAL=pos_metricGAN_NH2015.png"))
+    assert list((tmp_path / "PLOTS_SURF_across-models").glob("*PLOTVAL=pos_NH2015_metricGAN_subj-avg.png"))
     assert (paths.results / "metricGAN" / "outputs" / "stats_Linear_1_NH2015.csv").is_file()
 
 

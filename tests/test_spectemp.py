@@ -107,3 +107,16 @@ def test_poolings_are_the_power_its_root_and_its_logarithm():
 def test_wrong_shape_is_refused():
     with pytest.raises(InputError, match="211, 390"):
         spectrotemporal_features(np.zeros((211, 400)))
+
+
+def test_memory_stays_far_below_the_two_dimensional_filter_bank():
+    import tracemalloc
+
+    image = np.random.default_rng(0).uniform(0.004, 0.5, (211, 390))
+    spectrotemporal_features(image)  # tables that are made once
+    tracemalloc.start()
+    spectrotemporal_features(image)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # the bank would take 440 MB in single precision, the output of all filters at once 36 MB
+    assert peak < 30e6

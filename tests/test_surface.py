@@ -8,17 +8,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 from scipy.io import loadmat, savemat
 
 sys.path.insert(0, str(Path(__file__).parent))
 import fake_results
 import vectors
 
-from aud_dnn.aggregate import fit_diagnostics, surface
+from aud_dnn.aggregate import surface
 from aud_dnn.analyze import surface_maps
 from aud_dnn.analyze.figures import FigureOptions
-from aud_dnn.errors import InputError
+from aud_dnn.analyze.plotting import style
+from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths
+from aud_dnn.resources import MODELS
 
 
 def test_median_by_coordinate_checks_hemisphere_and_sharing():
@@ -75,6 +78,75 @@ def test_regions_become_integers():
     assert codes.tolist() == [1, 0, 4]
 
 
+def test_direct_values():
+    metadata = pd.DataFrame({"kell_r_reliability": [0.25, -0.1], "pearson_r_reliability": [0.5, 1], "shared_by": [3, 1]})
+    assert surface.direct_values(metadata, "kell_r_reliability").tolist() == [2.5, -1]
+    assert surface.direct_values(metadata, "pearson_r_reliability").tolist() == [5, 10]
+    assert surface.direct_values(metadata, "shared_by").tolist() == [3, 1]
+    with pytest.raises(InputError, match="no column pitch"):
+        surface.direct_values(metadata, "pitch")
+
+
+def test_scores_of_a_layer_by_place(tmp_path):
+    """Against a loop over voxels and places; some scores are above 1, which is limited before anything else."""
+    paths = ProjectPaths(tmp_path)
+    target = fake_results.fake_target("NH2015")
+    layers = MODELS["metricGAN"].layer_names
+    rng = np.random.default_rng(3)
+    scores = {layer: np.clip(rng.normal(0.5 + 0.2 * (place == 2), 0.4, (len(target.ids), 10)), 0, None)
+              for place, layer in enumerate(layers)}
+    for layer, values in scores.items():
+        fake_results.write_fake_layer(paths, "metricGAN", layer, values, target, randnetw=False)
+    options = FigureOptions(targets=("NH2015",), conditions=(False,))
+    stem = "TYPE=subj-median-direct_PLOTVAL=median_r2_test_c*10+1_{}_NH2015"
+    for given, layer in (({}, layers[2]), ({"metricGAN": layers[0]}, layers[0])):
+        drawings = surface_maps.surface_figures(paths, options, layers=given)
+        drawing, = [drawing for drawing in drawings if "*10+1_" in drawing.stem and "metricGAN" in drawing.stem]
+        assert drawing.stem == f"{stem.format(layer)}_metricGAN_subj-avg"
+        expected = {}
+        for voxel, place in enumerate(target.metadata["coord_id"]):
+            expected.setdefault(place, []).append(min(float(np.median(scores[layer][voxel])), 1) * 10 + 1)
+        expected = {place: np.median(values) for place, values in expected.items()}
+        assert drawing.table["median_plot_val"].to_dict() == pytest.approx(expected)
+        assert max(expected.values()) <= 11
+        folder = paths.surface / "metricGAN" / stem.format(layer)
+        dump = loadmat(folder / "metricGAN_subj-avg_rh.mat")
+        found = {f"{x}_{y}": value for x, y, value in zip(*(dump[name].ravel() for name in ("x_ras", "y_ras", "vals")))}
+        assert found == pytest.approx({place: value for place, value in expected.items() if not place.startswith("-")})
+    with pytest.raises(InputError, match=r"Unknown layer of metricGAN: 'Linear1'\. Did you mean Linear_1"):
+        surface_maps.surface_figures(paths, options, layers={"metricGAN": "Linear1"})
+    with pytest.raises(MissingDataError, match="no results of AST"):
+        surface_maps.surface_figures(paths, options, layers={"AST": "Embedding"})
+
+
+def test_published_tables_of_the_averages_hold_what_was_dumped(tmp_path):
+    paths = ProjectPaths(tmp_path)
+    fake_results.write_fake_model(paths, "ResNet50word", ["NH2015"], conditions=(False,))
+    drawings = surface_maps.surface_figures(paths, FigureOptions(targets=("NH2015",), conditions=(False,)))
+    folder = paths.results / "PLOTS_SURF_across-models"
+    drawings.save(folder, formats=("png",))
+    dumps = sorted(paths.surface.glob("*/TYPE=*median*/*_subj-avg_lh.mat"))
+    assert len(dumps) == 5      # positions, relative positions, one layer; over models, quantized or not
+    for dump in dumps:
+        name = dump.parent.parent.name
+        table = pd.read_csv(folder / f"{style.file_stem(dump.parent.name)}_{name}_subj-avg.csv")
+        left = table[table["hemi"] == "lh"]
+        assert left["vals"].to_numpy() == pytest.approx(loadmat(dump)["vals"].ravel())
+
+
+def test_regions_are_drawn_in_their_colours_and_named(tmp_path):
+    metadata = fake_results.fake_metadata("NH2015")
+    drawing, = surface_maps.direct_maps(ProjectPaths(tmp_path), metadata, "NH2015", ("roi_label_general",))
+    *maps, bar = drawing.figure.axes
+    assert [label.get_text() for label in bar.get_yticklabels()] == ["none", "Primary", "Anterior", "Lateral", "Posterior"]
+    mesh = maps[1].collections[0]
+    table = drawing.table[drawing.table["hemi"] == "rh"]
+    grid = mesh.get_array()
+    assert sorted(grid.compressed()) == sorted(table["median_plot_val"])
+    colours = {int(code): to_hex(mesh.cmap(mesh.norm(code))) for code in table["median_plot_val"]}
+    assert colours == {code: style.roi_color(roi) for roi, code in surface.ROI_CODES.items()} | {0: "#d3d3d3"}
+
+
 def vertex_file(path: Path, hemispheres: tuple[str, ...] = surface.HEMISPHERES) -> None:
     content = {}
     for hemi in hemispheres:
@@ -104,6 +176,7 @@ def test_maps_on_the_grid_and_on_fsaverage(tmp_path):
     drawings = surface_maps.surface_figures(paths, options)
     inflated = next(drawing for drawing in drawings if "PLOTVAL=pos" in drawing.stem)
     assert inflated.figure.axes[0].name == "3d" and surface_maps.FLAT_NOTE not in drawings.notes
+    assert inflated.save(tmp_path / "out")[-1].stat().st_size > 10_000
 
 
 def test_a_vertex_file_that_is_not_understood_is_listed(tmp_path):
@@ -113,23 +186,3 @@ def test_a_vertex_file_that_is_not_understood_is_listed(tmp_path):
     (tmp_path / "b.mat").write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"b.mat cannot be read"):
         surface.read_flat_vertices(tmp_path / "b.mat")
-
-
-def test_fit_statistics_by_hand():
-    zero = np.zeros((2, 3))
-    scores = {"r_prior_zero": np.array([[0.5, -0.2, np.nan], [0.1, 0.2, 0.3]]), "r2_test": zero + 0.2,
-              "r2_train": zero + 0.4, "r2_test_c": np.array([[1.5, 0.5, 0.2], [0.1, 1.1, 0.3]]), "alphas": zero + 10,
-              "warning_constant_mean": np.array([[0, 0, 1], [0, 0, 0]]), "warning_constant_splits": zero + 1,
-              "warning_alphas": np.array([[1, 2, 2], [0, 0, 0]])}
-    before = {name: values.copy() for name, values in scores.items()}
-    rows = fit_diagnostics.fit_statistics(scores)
-    assert rows["warning_alphas_lower_COUNT"] == 2 and rows["warning_alphas_upper_PERC"] == 16.6667  # counted, not summed
-    assert rows["warning_constant_splits_PERC"] == 33.3333 and rows["exceed1_r2_test_c_MAX"] == 1.5
-    assert rows["nan_r_prior_zero_and_constant_COUNT"] == 1 and rows["neg_r_test_MEAN"] == -0.2
-    # medians of the splits without a constant prediction: (1.5 + 0.5) / 2 and 0.3
-    assert rows["r2_test_c_no_constant_warning_mean_MEDIAN"] == pytest.approx((1.0 + 0.3) / 2)
-    assert all(np.array_equal(scores[name], before[name], equal_nan=True) for name in scores)
-    alphas = fit_diagnostics.alpha_statistics(scores, "r2_test_c")
-    assert (alphas["total"], alphas["n_voxels_affected"], alphas["median_r2_test_c_unaffected"]) == (3, 1, 0.3)
-    overlap = fit_diagnostics.functional_overlap({"pitch": np.array([1, 1, 0]), "music": np.array([0, 1, 0])})
-    assert overlap == {"pitch": 2, "music": 1, "pitch & music": 1, "any": 2}

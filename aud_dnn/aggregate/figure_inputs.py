@@ -11,6 +11,7 @@ import multiprocessing
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,13 @@ from aud_dnn.aggregate.tables import (
     SPLIT_VALUE,
     VALUE,
     VERSION_COLUMNS,
+    Labels,
     ModelResults,
     across_layers_path,
     best_layer_path,
     has_condition,
+    labels_of,
+    model_table_paths,
     read_participant_frame,
     read_table,
     region_path,
@@ -46,6 +50,7 @@ from aud_dnn.results import (
     read_result,
     result_folder,
 )
+from aud_dnn.results import read_table as read_result_table
 from aud_dnn.utils import load_stimuli, open_activations
 
 ALPHALIMIT = 50
@@ -218,6 +223,12 @@ def load_model_results(paths: ProjectPaths, model: str, target: str, randnetw: b
                         np.stack(medians, axis=1), next(iter(versions.values())))
 
 
+@cache
+def _labels(file: Path, modified: float) -> Labels:
+    """What decides which tables there are; ``modified`` is the time of the file, which may change under its name."""
+    return labels_of(read_result_table(file.parent))
+
+
 def ensure_tables(paths: ProjectPaths, model: str, target: str, randnetw: bool, *, refresh: bool = False) -> None:
     """Make the tables of one model unless they are there and not older than its results.
 
@@ -228,14 +239,21 @@ def ensure_tables(paths: ProjectPaths, model: str, target: str, randnetw: bool, 
               across_layers_path(paths, model, target, randnetw)]
     present = [path for path in needed if path.is_file()]
     try:
-        folders = layer_folders(paths, model, target, randnetw).values()    # incomplete sets are refused even with tables
+        folders = list(layer_folders(paths, model, target, randnetw).values())    # an incomplete set is refused in any case
     except MissingDataError:
         if present and not refresh:
             return
         raise
     newest = max(file.stat().st_mtime for folder in folders for file in folder.iterdir())
-    if not refresh and present == needed and all(path.stat().st_mtime >= newest for path in needed):
-        return
+
+    def current(labels: Labels) -> bool:
+        expected = model_table_paths(paths, model, target, randnetw, len(folders), labels)
+        return all(path.is_file() and path.stat().st_mtime >= newest for path in expected)
+
+    if not refresh and present == needed:
+        table = next(path for path in sorted(folders[0].iterdir()) if path.stem == Path(TABLE_FILE).stem)
+        if current(Labels(True, True)) or current(_labels(table, table.stat().st_mtime)):
+            return
     write_model_tables(paths, load_model_results(paths, model, target, randnetw))
 
 

@@ -10,7 +10,8 @@ METRICS = ("r_prior_zero", "r2_test_c", "r2_test", "r2_train", "alphas")
 N_SINGLE_FITS = 3
 
 
-def _percent(part: float, whole: float) -> float:
+def percent(part: float, whole: float) -> float:
+    """Share in per cent, to four decimals, as in the published reports."""
     return round(100 * float(part) / whole, 4)
 
 
@@ -42,30 +43,32 @@ def fit_statistics(scores: Mapping[str, np.ndarray], *, corrected: bool = True) 
     cells = shape[0] * shape[1]
     constant = np.asarray(scores["warning_constant_mean"]) > 0
     rows: dict[str, float] = {
-        "warning_constant_mean_COUNT": int(constant.sum()), "warning_constant_mean_PERC": _percent(constant.sum(), cells)}
+        "warning_constant_mean_COUNT": int(constant.sum()), "warning_constant_mean_PERC": percent(constant.sum(), cells)}
     single = np.asarray(scores["warning_constant_splits"]).sum()
     rows |= {"warning_constant_splits_COUNT": int(single),
-             "warning_constant_splits_PERC": _percent(single, cells * N_SINGLE_FITS)}
+             "warning_constant_splits_PERC": percent(single, cells * N_SINGLE_FITS)}
     for name, code in (("upper", 1), ("lower", 2)):
         count = int((np.asarray(scores["warning_alphas"]) == code).sum())
-        rows |= {f"warning_alphas_{name}_COUNT": count, f"warning_alphas_{name}_PERC": _percent(count, cells)}
+        rows |= {f"warning_alphas_{name}_COUNT": count, f"warning_alphas_{name}_PERC": percent(count, cells)}
     metrics = [name for name in METRICS if corrected or name != "r2_test_c"]
     for name in [metric for metric in ("r_prior_zero", "r2_test_c", "r2_train") if metric in metrics]:
         count = int(np.isnan(scores[name]).sum())
-        rows |= {f"nan_{name}_COUNT": count, f"nan_{name}_PERC": _percent(count, cells)}
+        rows |= {f"nan_{name}_COUNT": count, f"nan_{name}_PERC": percent(count, cells)}
     if corrected:
         values = np.asarray(scores["r2_test_c"])
         above = values[values > 1]
-        rows |= {"exceed1_r2_test_c_PERC": _percent(above.size, cells)}
+        rows |= {"exceed1_r2_test_c_PERC": percent(above.size, cells)}
         for name, reduce in (("MAX", np.max), ("MEAN", np.mean), ("MEDIAN", np.median)):
             rows[f"exceed1_r2_test_c_{name}"] = float(reduce(above)) if above.size else float("nan")
+        n_above = int((np.median(values, axis=1) > 1).sum())
+        rows |= {"exceed1_median_r2_test_c_COUNT": n_above, "exceed1_median_r2_test_c_PERC": percent(n_above, shape[0])}
     for name in metrics:
         values = np.asarray(scores[name], dtype=float)
         rows[f"{name}_no_constant_warning_mean_MEDIAN"] = _median_over_splits(values, ~constant)
         rows[f"{name}_constant_warning_mean_MEDIAN"] = _median_over_splits(values, constant)
     raw = np.asarray(scores["r_prior_zero"])
     negative = raw[raw < 0]
-    rows |= {"neg_r_test_COUNT": int(negative.size), "neg_r_test_PERC": _percent(negative.size, cells),
+    rows |= {"neg_r_test_COUNT": int(negative.size), "neg_r_test_PERC": percent(negative.size, cells),
              "neg_r_test_MEAN": float(negative.mean()) if negative.size else float("nan"),
              "neg_r_test_MEDIAN": float(np.median(negative)) if negative.size else float("nan"),
              "neg_r_test_and_constant_COUNT": int(((raw < 0) & constant).sum()),
@@ -79,11 +82,38 @@ def alpha_statistics(scores: Mapping[str, np.ndarray], value: str) -> dict[str, 
     affected = (warned > 0).any(axis=1)
     median = np.median(np.asarray(scores[value]), axis=1)
     row: dict[str, float] = {"total": int((warned > 0).sum()), "upper": int((warned == 1).sum()),
-                             "lower": int((warned == 2).sum()), "perc": _percent((warned > 0).sum(), warned.size)}
+                             "lower": int((warned == 2).sum()), "perc": percent((warned > 0).sum(), warned.size)}
     for name, chosen in (("affected", affected), ("unaffected", ~affected)):
         row[f"n_voxels_{name}"] = int(chosen.sum())
         row[f"median_{value}_{name}"] = float(np.median(median[chosen])) if chosen.any() else float("nan")
     return row
+
+
+def known_statistics() -> tuple[str, ...]:
+    """Names of all numbers there are for a layer: those of the fits and those of the alphas."""
+    nothing = {name: np.zeros((1, 1)) for name in (*METRICS, "warning_constant_mean", "warning_constant_splits",
+                                                   "warning_alphas")}
+    by_alpha = alpha_statistics(nothing, "r2_test_c") | alpha_statistics(nothing, "r2_test")     # voxels, components
+    return (*fit_statistics(nothing), *by_alpha)
+
+
+def voxel_diagnostics(scores: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """How the fits of each voxel went: arrays of shape (n_voxels,).
+
+    Medians over splits of the standard deviation over sounds of actual (``y_…``) and predicted (``y_pred_…``) responses and
+    of alpha; number of splits whose prediction is constant (at most 10), and of constant predictions from single repetitions
+    (at most 30).
+
+    Parameters
+    ----------
+    scores : mapping of str -> array of shape (n_voxels, n_splits)
+        The variables of ``ds``.
+    """
+    medians = ("y_test_std_mean", "y_pred_test_std_mean", "y_train_std_mean", "y_pred_train_std_mean", "alphas")
+    found = {f"median_{name}": np.median(np.asarray(scores[name], dtype=float), axis=1) for name in medians}
+    for name in ("warning_constant_mean", "warning_constant_splits"):
+        found[f"n_{name}"] = np.asarray(scores[name]).sum(axis=1).astype(int)
+    return found
 
 
 def functional_overlap(masks: Mapping[str, np.ndarray]) -> dict[str, int]:

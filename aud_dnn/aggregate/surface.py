@@ -16,8 +16,9 @@ from scipy.io import savemat, whosmat
 from scipy.spatial import cKDTree
 
 from aud_dnn.aggregate import scores as aggregate
+from aud_dnn.aggregate.tables import ModelResults
 from aud_dnn.atomic import atomic_file
-from aud_dnn.errors import InputError
+from aud_dnn.errors import InputError, unknown_name
 from aud_dnn.files import read_mat
 
 HEMISPHERES = ("lh", "rh")
@@ -107,6 +108,19 @@ def direct_values(metadata: pd.DataFrame, name: str) -> np.ndarray:
         return metadata[name].map(ROI_CODES).fillna(0).to_numpy(dtype=float)
     values = metadata[name].to_numpy(dtype=float)
     return values * 10 if "reliability" in name else values
+
+
+def layer_values(results: ModelResults, layer: str) -> np.ndarray:
+    """Score of one layer as surface values: median over splits (limited to 1), times 10, plus 1, so that 0 stays "none"."""
+    if layer not in results.layers:
+        raise unknown_name(f"layer of {results.model}", layer, results.layers)
+    return results.clipped_medians[:, results.layers.index(layer)] * 10 + 1
+
+
+def best_median_layer(results: ModelResults) -> str:
+    """The layer with the largest mean over participants of the median over voxels; the first on ties."""
+    scores = aggregate.scores_across_layers(results.clipped_medians, results.metadata["subj_idx"].to_numpy())
+    return results.layers[int(scores.values.mean(axis=0).argmax())]
 
 
 def layer_histogram(index: np.ndarray, layers: Sequence[str], legends: Sequence[str]) -> pd.DataFrame:

@@ -259,29 +259,49 @@ def write_table(path: Path, table: pd.DataFrame, *, index: bool = True) -> Path:
     return path
 
 
+@dataclass(frozen=True)
+class Labels:
+    """Which labels the voxels have: whether any region, and whether all of them in both hemispheres of everyone."""
+
+    regions: bool
+    hemispheres: bool
+
+
+def labels_of(metadata: pd.DataFrame) -> Labels:
+    return Labels("roi_label_general" in metadata, has_every_hemisphere(metadata))
+
+
+def model_table_paths(paths: ProjectPaths, model: str, target: str, randnetw: bool, n_layers: int, labels: Labels
+                      ) -> list[Path]:
+    """The tables that belong to one model, in the order in which :func:`write_model_tables` makes them."""
+    best = [best_layer_path(paths, model, target, randnetw, stats=stats) for stats in (False, True)]
+    if target == COMPONENT_TARGET:
+        return [*best, across_layers_path(paths, model, target, randnetw), argmax_components_path(paths, model, randnetw)]
+    regions = ROIS if labels.regions else ()
+    found = [*best, *(across_layers_path(paths, model, target, randnetw, roi) for roi in (None, *regions))]
+    if regions and n_layers > 1:        # a single layer has no best one
+        found += [region_path(paths, model, target, randnetw, voxels=voxels) for voxels in (False, True)]
+        if labels.hemispheres:
+            found.append(region_path(paths, model, target, randnetw, by_hemisphere=True))
+    return found
+
+
 def write_model_tables(paths: ProjectPaths, results: ModelResults) -> list[Path]:
-    """All per-model tables that the figures read."""
+    """All per-model tables that the figures read (:func:`model_table_paths`)."""
     model, target, randnetw = results.model, results.target, results.randnetw
-    best = best_layer_tables(results)
-    written = [write_table(best_layer_path(paths, model, target, randnetw), best.summary),
-               write_table(best_layer_path(paths, model, target, randnetw, stats=True), best.iterations)]
+    best, labels = best_layer_tables(results), labels_of(results.metadata)
+    content = [best.summary, best.iterations]
     if results.is_components:
-        by_layer, chosen = component_layer_tables(results)
-        return [*written, write_table(across_layers_path(paths, model, target, randnetw), by_layer),
-                write_table(argmax_components_path(paths, model, randnetw), chosen)]
-    found = argmax_layers(results)
-    regions = [roi for roi in ROIS if "roi_label_general" in results.metadata]
-    for roi in (None, *regions):
-        path = across_layers_path(paths, model, target, randnetw, roi)
-        written.append(write_table(path, across_layers_table(results, roi)))
-    if regions and len(results.layers) > 1:
-        tables = {False: region_table(results, found), True: argmax_table(results, found)}
-        for voxels, table in tables.items():
-            written.append(write_table(region_path(paths, model, target, randnetw, voxels=voxels), table))
-        if has_every_hemisphere(results.metadata):
-            path = region_path(paths, model, target, randnetw, by_hemisphere=True)
-            written.append(write_table(path, region_table(results, found, by_hemisphere=True)))
-    return written
+        content += component_layer_tables(results)
+    else:
+        found = argmax_layers(results)
+        content += [across_layers_table(results, roi) for roi in (None, *(ROIS if labels.regions else ()))]
+        if labels.regions and len(results.layers) > 1:
+            content += [region_table(results, found), argmax_table(results, found)]
+            if labels.hemispheres:
+                content.append(region_table(results, found, by_hemisphere=True))
+    names = model_table_paths(paths, model, target, randnetw, len(results.layers), labels)
+    return [write_table(path, table) for path, table in zip(names, content, strict=True)]
 
 
 def has_every_hemisphere(metadata: pd.DataFrame) -> bool:

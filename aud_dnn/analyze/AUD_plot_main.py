@@ -27,6 +27,8 @@ if __name__ == "__main__" and not __package__:      # run as a file: import from
 from aud_dnn.arguments import add_bool, add_root, run_script
 
 if TYPE_CHECKING:
+    from aud_dnn.analyze.figures import FigureOptions
+    from aud_dnn.analyze.plotting.style import Drawing, Drawings
     from aud_dnn.paths import ProjectPaths
 
 PAPER = ("2", "4", "5", "7", "8", "9")
@@ -52,6 +54,13 @@ def build_parser() -> argparse.ArgumentParser:
                              "(default: %(default)s)")
     add_bool(parser, "--participants", False, "draw every participant as a point")
     add_bool(parser, "--annotate", False, "write model names beside the points of Figure 7")
+    parser.add_argument("--surface_layer", nargs=2, action="append", default=[], metavar=("MODEL", "LAYER"),
+                        help="map the score of this layer of this model; can be given several times (default: the layer "
+                             "with the best median)")
+    parser.add_argument("--layer_statistic", nargs="+", default=[], metavar="NAME",
+                        help="diagnostics: draw these numbers of the stats_*.csv tables across layers")
+    parser.add_argument("--layer_pages", nargs="+", default=[], metavar="MODEL",
+                        help="diagnostics: models whose layers get a page each, or all (default: only overviews)")
     add_bool(parser, "--stats", True, "also make the tables of statistical tests")
     parser.add_argument("--formats", nargs="+", default=None, choices=["svg", "png", "pdf"],
                         help="file formats (default: those of the paper, svg and mostly png)")
@@ -111,15 +120,9 @@ def _make(job: tuple[ProjectPaths, str, argparse.Namespace]) -> tuple[list[str],
         statistics=arguments.statistics)
     out = arguments.out or paths.results
     folder = out / ("PLOTS_SURF_across-models" if name == "surface" else "PLOTS_across-models")
-    drawings, panels = Drawings(), Drawings()
-    with drawings.attempt():
-        if name in supplement.SUPPLEMENTS:
-            drawings.add(supplement.SUPPLEMENTS[name](paths, options))
-        else:
-            drawings.add(figures.draw(paths, name, options, annotate=arguments.annotate))
-    if name in RSA_PANELS:
-        panels = RSA_PANELS[name](paths, options)
-    written = [*drawings.save(folder, arguments.formats), *panels.save(folder, arguments.formats)]
+    drawings, pages = _draw(paths, name, options, folder, arguments)
+    panels = RSA_PANELS[name](paths, options) if name in RSA_PANELS else Drawings()
+    written = [*pages, *drawings.save(folder, arguments.formats), *panels.save(folder, arguments.formats)]
     lines = [f"{name}: {len(drawings) + len(panels)} drawing(s), {len(written)} files in {folder}",
              *(f"  {note}" for note in dict.fromkeys([*drawings.notes, *panels.notes]))]
     found = Drawings()
@@ -132,6 +135,34 @@ def _make(job: tuple[ProjectPaths, str, argparse.Namespace]) -> tuple[list[str],
     if errors:
         lines.append("  Not everything could be drawn; see the errors at the end.")
     return lines, errors
+
+
+def _draw(paths: ProjectPaths, name: str, options: FigureOptions, folder: Path, arguments: argparse.Namespace
+          ) -> tuple[Drawings, list[Path]]:
+    """Draw one figure from the regression, or one of the extras; also the files of pages that were saved at once."""
+    from aud_dnn.analyze.diagnostics_report import diagnostics
+    from aud_dnn.analyze.figures import draw
+    from aud_dnn.analyze.plotting.style import Drawings
+    from aud_dnn.analyze.supplement import supplement
+    from aud_dnn.analyze.surface_maps import surface_figures
+
+    pages: list[Path] = []
+
+    def save(page: Drawing) -> None:      # one by one: there may be hundreds of layers
+        pages.extend(page.save(folder, arguments.formats))
+
+    with (drawings := Drawings()).attempt():
+        if name == "surface":
+            drawings.add(surface_figures(paths, options, layers=dict(arguments.surface_layer)))
+        elif name == "diagnostics":
+            models = None if arguments.layer_pages == ["all"] else arguments.layer_pages
+            drawings.add(diagnostics(paths, options, statistics=arguments.layer_statistic, page_models=models,
+                                     each_layer=save))
+        elif name == "supplement":
+            drawings.add(supplement(paths, options))
+        else:
+            drawings.add(draw(paths, name, options, annotate=arguments.annotate))
+    return drawings, pages
 
 
 if __name__ == "__main__":

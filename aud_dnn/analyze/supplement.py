@@ -1,23 +1,11 @@
-"""Supplementary figures: scores across layers, best layers by region, clean speech on components, surfaces, diagnostics."""
+"""Supplementary figures: scores across layers, best layers by region, clean speech on components."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 
-from aud_dnn.aggregate.figure_inputs import collect_layers, layer_folders
-from aud_dnn.aggregate.fit_diagnostics import alpha_statistics, fit_statistics, functional_overlap
-from aud_dnn.aggregate.tables import (
-    SPLIT_VALUE,
-    VALUE,
-    across_layers_path,
-    has_condition,
-    outputs_folder,
-    read_participant_frame,
-    region_path,
-    write_table,
-)
+from aud_dnn.aggregate.figure_inputs import collect_layers
+from aud_dnn.aggregate.tables import VALUE, across_layers_path, read_participant_frame, region_path
 from aud_dnn.analyze.figures import (
     OTHER_PAIRS,
     PRIMARY_PAIRS,
@@ -27,14 +15,11 @@ from aud_dnn.analyze.figures import (
     figure_7_statistics,
 )
 from aud_dnn.analyze.plotting.bars import region_bars
-from aud_dnn.analyze.plotting.diagnostics_report import fit_overview
 from aud_dnn.analyze.plotting.lines import across_layers
-from aud_dnn.analyze.plotting.style import Drawing, Drawings, display_name
-from aud_dnn.analyze.surface_maps import surface_figures
+from aud_dnn.analyze.plotting.style import Drawings, display_name
 from aud_dnn.errors import MissingDataError
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import ALL_SEED1_MODELS, BASELINE_MODEL, FIGURE_2_MODELS, FIGURE_7_MODELS, ROIS
-from aud_dnn.results import read_result
+from aud_dnn.resources import ALL_SEED1_MODELS, FIGURE_2_MODELS, FIGURE_7_MODELS, ROIS
 from aud_dnn.rsa.results import condition_name
 
 
@@ -119,55 +104,3 @@ def supplement(paths: ProjectPaths, options: FigureOptions | None = None) -> Dra
         drawings.add(part(paths, options))
     return drawings
 
-
-def diagnostics(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawings:
-    """Reports on the fits of every model: csv tables in ``results/{model}/outputs/``, one overview picture per model."""
-    options = options or FigureOptions()
-    drawings = Drawings()
-    for target in (*options.targets, "NH2015comp"):
-        for model in options.models(ALL_SEED1_MODELS):
-            for randnetw in options.conditions:
-                if not has_condition(model, randnetw):
-                    continue
-                try:
-                    folders = layer_folders(paths, model, target, randnetw)
-                except MissingDataError:
-                    continue
-                drawings.append(_diagnose(paths, model, target, randnetw, folders, drawings.notes, options.palette))
-    if not drawings:
-        drawings.notes.append("There are no results to report on.")
-    return drawings
-
-
-def _diagnose(paths: ProjectPaths, model: str, target: str, randnetw: bool, folders: dict[str, Path], notes: list[str],
-              palette: str) -> Drawing:
-    """Write the reports of one model and draw their overview."""
-    suffix = "_randnetw" * randnetw
-    alphas, overview = {}, {}
-    table = None
-    for layer, folder in folders.items():
-        result = read_result(folder)
-        arrays = {name: result.scores[name].to_numpy() for name in result.scores.data_vars}
-        rows = fit_statistics(arrays, corrected=target != "NH2015comp")
-        name = layer.replace("/", "--")
-        write_table(outputs_folder(paths, model) / f"stats_{name}{suffix}_{target}.csv",
-                    pd.Series(rows, name="value").rename_axis("name").to_frame())
-        alphas[layer] = alpha_statistics(arrays, SPLIT_VALUE[target])
-        overview[layer] = rows
-        table = result.table
-    frame = pd.DataFrame(alphas).T.rename_axis("source_layer")
-    write_table(outputs_folder(paths, model) / f"across-layers_alpha_warnings{suffix}_{target}.csv",
-                frame[["total", "upper", "lower", "perc"]])
-    write_table(outputs_folder(paths, model) / f"across-layers_stats_alpha{suffix}_{target}.csv",
-                frame.drop(columns=["total", "upper", "lower", "perc"]))
-    masks = [name for name in ("tonotopic", "pitch", "music", "speech") if table is not None and name in table]
-    if target == "NH2015" and masks and model != BASELINE_MODEL:
-        counts = functional_overlap({name: table[name].to_numpy() for name in masks})
-        note = "Functional regions of NH2015 (voxels): " + ", ".join(f"{name} {count}" for name, count in counts.items())
-        if note not in notes:
-            notes.append(note)
-    return fit_overview(pd.DataFrame(overview).T.rename_axis("source_layer"), model=model, target=target,
-                        randnetw=randnetw, stem=f"diagnostics_{model}{suffix}_{target}", palette=palette)
-
-
-SUPPLEMENTS = {"supplement": supplement, "surface": surface_figures, "diagnostics": diagnostics}

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from aud_dnn.aggregate import surface
-from aud_dnn.aggregate.figure_inputs import load_model_results
+from aud_dnn.aggregate.figure_inputs import layer_folders, load_model_results
 from aud_dnn.aggregate.tables import VALUE, ModelResults, argmax_layers, write_table
 from aud_dnn.analyze.figures import FigureOptions
-from aud_dnn.analyze.plotting.style import Drawing, Drawings, display_name
-from aud_dnn.analyze.plotting.surfaces import flat_map, layer_histogram, surface_map
-from aud_dnn.errors import InputError, MissingDataError
+from aud_dnn.analyze.plotting.style import Drawing, Drawings, display_name, file_stem, roi_color, value_label
+from aud_dnn.analyze.plotting.surfaces import Scale, flat_map, layer_histogram, surface_map
+from aud_dnn.errors import InputError, MissingDataError, unknown_name
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import FIGURE_2_MODELS, FIGURE_7_MODELS
 from aud_dnn.utils import load_target
@@ -23,6 +25,9 @@ from aud_dnn.utils import load_target
 GROUP_MODEL = "all-good-models"
 FLAT_NOTE = ("Drawn on the voxel grid: voxel_matrix_for_alex.mat (download_files.py --get_vox_matrix True) and nilearn "
              "put it on fsaverage.")
+_DIRECT_TITLES = {"roi_label_general": "Anatomical regions", "shared_by": "Participants who share a place",
+                  "kell_r_reliability": "Reliability of the responses"}
+_DIRECT_LABELS = {"shared_by": "Number of participants", "kell_r_reliability": "Reliability × 10"}
 
 
 @dataclass(frozen=True)
@@ -33,10 +38,10 @@ class _Painter:
     note: str
     palette: str
 
-    def __call__(self, table: pd.DataFrame, *, missing: Sequence[str] = (), **what) -> Drawing:
+    def __call__(self, table: pd.DataFrame, scale: Scale, *, missing: Sequence[str] = (), **what) -> Drawing:
         if self.vertices is not None:
-            return surface_map(table, "median_plot_val", self.vertices, palette=self.palette, missing=missing, **what)
-        return flat_map(table, "median_plot_val", palette=self.palette, missing=missing, notes=(self.note,), **what)
+            return surface_map(table, "median_plot_val", self.vertices, scale, palette=self.palette, missing=missing, **what)
+        return flat_map(table, "median_plot_val", scale, palette=self.palette, missing=missing, notes=(self.note,), **what)
 
 
 def _painter(paths: ProjectPaths, palette: str) -> _Painter:
@@ -54,11 +59,31 @@ def _painter(paths: ProjectPaths, palette: str) -> _Painter:
         return _Painter(None, f"Drawn on the voxel grid: {path.name} is not understood.", palette)
 
 
+def _dump_average(paths: ProjectPaths, name: str, kind: str, table: pd.DataFrame, *, truncate: bool = False
+                  ) -> tuple[pd.DataFrame, str]:
+    """Write a map over participants as ``{kind}/{name}_subj-avg_{hemi}.mat``.
+
+    Returns
+    -------
+    table : DataFrame
+        With what was dumped as ``vals``.
+    stem : str
+        Published name of that table, and of the picture.
+    """
+    values = table["median_plot_val"]
+    surface.write_hemispheres(paths.surface / name / kind, f"{name}_subj-avg", table, "median_plot_val", truncate=truncate)
+    return table.assign(vals=np.trunc(values) if truncate else values), f"{kind}_{name}_subj-avg"
+
+
+def _folder(paths: ProjectPaths) -> Path:
+    return paths.results / "PLOTS_SURF_across-models"
+
+
 def _map_one(paths: ProjectPaths, results: ModelResults, paint: _Painter) -> tuple[Drawings, pd.DataFrame, np.ndarray]:
     """Everything about one model: dumps, tables, histogram and map. Also the relative-position map and the best layers."""
     model, target, value = results.model, results.target, results.value
-    suffix = "_randnetw" if results.randnetw else ""
-    folder = paths.results / "PLOTS_SURF_across-models"
+    name = f"{model}{'_randnetw' * results.randnetw}"
+    title = f"{display_name(model)}{' randnetw' * results.randnetw}, {target}"
     found = argmax_layers(results)
     metadata = results.metadata.reset_index(drop=True)
     drawings = Drawings()
@@ -67,31 +92,69 @@ def _map_one(paths: ProjectPaths, results: ModelResults, paint: _Painter) -> tup
         tied = 100 * (found.n_tied[labelled] > 0).mean() if labelled.any() else 0
         drawings.notes.append(f"{display_name(model)}{' (permuted)' if results.randnetw else ''} on {target}: {tied:.1f} % "
                               "of the voxels in a labelled region have several best layers; one is drawn at random.")
+    counts = surface.layer_histogram(found.index, results.layers, results.legends)
+    drawings.append(layer_histogram(counts, model=model, target=target, randnetw=results.randnetw,
+                                    stem=f"hist-preferred-layer_TYPE=subj-argmax_METRIC={value}_{name}_{target}"))
     maps = {}
-    for name, values in (("pos", found.position.astype(float)), ("rel_pos", found.relative_position)):
-        maps[name] = surface.median_by_coordinate(values, metadata)
-        write_table(folder / f"surf_coords_full_{model}_{target}_{results.randnetw}_{value}_{name}.csv", maps[name],
+    for kind, values in (("pos", found.position.astype(float)), ("rel_pos", found.relative_position)):
+        maps[kind] = surface.median_by_coordinate(values, metadata)
+        write_table(_folder(paths) / f"surf_coords_full_{model}_{target}_{results.randnetw}_{value}_{kind}.csv", maps[kind],
                     index=False)
-        dumps = paths.surface / f"{model}{suffix}"
-        each = dumps / f"TYPE=subj-argmax_METRIC={value}_PLOTVAL={name}_{target}"
+        each = paths.surface / name / f"TYPE=subj-argmax_METRIC={value}_PLOTVAL={kind}_{target}"
         for person, own in metadata.assign(vals=values).groupby("subj_idx"):
             surface.write_hemispheres(each, f"{model}_{person}", own, "vals")
         # the published participant-median maps were cut to integers; positions keep that, fractions would all become 0
-        surface.write_hemispheres(dumps / f"TYPE=subj-median-argmax_METRIC={value}_PLOTVAL={name}_{target}",
-                                  f"{model}_subj-avg", maps[name], "median_plot_val", truncate=name == "pos")
-    counts = surface.layer_histogram(found.index, results.layers, results.legends)
-    drawings.append(layer_histogram(counts, model=model, target=target, randnetw=results.randnetw,
-                                    stem=f"hist-preferred-layer_TYPE=subj-argmax_METRIC={value}_{model}{suffix}_{target}"))
-    upper = surface.UPPER_LIMITS.get(model.removesuffix("Seed2"), len(results.layers))
-    drawings.append(paint(maps["pos"], title=f"{display_name(model)}{' randnetw' if results.randnetw else ''}, {target}",
-                          label="Position of the best layer", limits=(1, max(upper, 2)),
-                          stem=f"TYPE=subj-median-argmax_METRIC={value}_PLOTVAL=pos_{model}{suffix}_{target}"))
+        dumped, stem = _dump_average(paths, name, f"TYPE=subj-median-argmax_METRIC={value}_PLOTVAL={kind}_{target}",
+                                     maps[kind], truncate=kind == "pos")
+        if kind == "pos":
+            upper = surface.UPPER_LIMITS.get(model.removesuffix("Seed2"), len(results.layers))
+            scale = Scale("Position of the best layer", (1, max(upper, 2)))
+            drawings.append(paint(dumped, scale, title=title, stem=stem))
+        else:
+            write_table(_folder(paths) / f"{file_stem(stem)}.csv", dumped, index=False)
     return drawings, maps["rel_pos"], found.index
 
 
-def surface_figures(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawings:
-    """Maps and histograms of every model with results, the median over the models of Figure 7, and the colour scales."""
-    options = options or FigureOptions()
+def _map_layer(paths: ProjectPaths, results: ModelResults, layer: str, paint: _Painter) -> Drawing:
+    """How well one layer predicts, place by place: R² times 10 plus 1."""
+    name = f"{results.model}{'_randnetw' * results.randnetw}"
+    values = surface.layer_values(results, layer)
+    table = surface.median_by_coordinate(values, results.metadata.reset_index(drop=True))
+    in_name = layer.replace("/", "--")
+    dumped, stem = _dump_average(paths, name, f"TYPE=subj-median-direct_PLOTVAL={results.value}*10+1_{in_name}_"
+                                              f"{results.target}", table)
+    legend = results.legends[results.layers.index(layer)]
+    title = f"{display_name(results.model)}{' randnetw' * results.randnetw}, {results.target}: score of {legend}"
+    return paint(dumped, Scale(f"{value_label(results.value)} × 10 + 1", (1, 11)), title=title, stem=stem)
+
+
+def _require_layers(paths: ProjectPaths, layers: Mapping[str, str], options: FigureOptions) -> None:
+    """Refuse a chosen layer that no result is of, before anything is drawn."""
+    for model, layer in layers.items():
+        known: dict[str, Path] = {}
+        for target in options.targets:
+            for randnetw in options.conditions:
+                try:
+                    known |= layer_folders(paths, model, target, randnetw)
+                except MissingDataError as error:
+                    missing = error
+        if not known:
+            raise missing
+        if layer not in known:
+            raise unknown_name(f"layer of {model}", layer, known)
+
+
+def surface_figures(paths: ProjectPaths, options: FigureOptions | None = None, *, layers: Mapping[str, str] | None = None
+                    ) -> Drawings:
+    """Maps and histograms of every model with results, the median over the models of Figure 7, and the colour scales.
+
+    Parameters
+    ----------
+    layers : mapping of model to layer, optional
+        The layer whose R² is mapped; of other models the one with the best median.
+    """
+    options, layers = options or FigureOptions(), layers or {}
+    _require_layers(paths, layers, options)
     paint = _painter(paths, options.palette)
     drawings = Drawings(notes=[paint.note] if paint.note else [])
     scales: dict[tuple[str, bool], list[dict]] = {}
@@ -99,15 +162,17 @@ def surface_figures(paths: ProjectPaths, options: FigureOptions | None = None) -
         pooled: dict[str, tuple[ModelResults, list[np.ndarray]]] = {}
         for target in options.targets:
             relative = {}
-            for model in options.models(FIGURE_2_MODELS, baseline=False):
-                try:
-                    results = load_model_results(paths, model, target, randnetw)
-                except MissingDataError:
-                    continue
-                own, relative[model], index = _map_one(paths, results, paint)
-                drawings += own
-                drawings.notes += own.notes
-                pooled.setdefault(model, (results, []))[1].append(index)
+            for model in dict.fromkeys((*options.models(FIGURE_2_MODELS, baseline=False), *layers)):
+                with drawings.attempt():
+                    try:
+                        results = load_model_results(paths, model, target, randnetw)
+                    except MissingDataError:
+                        continue
+                    own, relative[model], index = _map_one(paths, results, paint)
+                    drawings.add(own)
+                    pooled.setdefault(model, (results, []))[1].append(index)
+                    layer = layers.get(model) or surface.best_median_layer(results)
+                    drawings.append(_map_layer(paths, results, layer, paint))
             group = {model: table for model, table in relative.items() if model in FIGURE_7_MODELS}
             if group:
                 drawings += _group_map(paths, group, target, randnetw, paint)
@@ -122,7 +187,7 @@ def surface_figures(paths: ProjectPaths, options: FigureOptions | None = None) -
     for (target, randnetw), rows in scales.items():
         if rows:
             name = f"layer_pref_colorscale_TYPE=subj-argmax_METRIC={VALUE['NH2015']}_{target}{'_randnetw' * randnetw}.csv"
-            write_table(paths.results / "PLOTS_SURF_across-models" / name, pd.DataFrame(rows), index=False)
+            write_table(_folder(paths) / name, pd.DataFrame(rows), index=False)
     return drawings
 
 
@@ -130,16 +195,15 @@ def _group_map(paths: ProjectPaths, tables: dict[str, pd.DataFrame], target: str
                ) -> list[Drawing]:
     """Median over models; dumped as it is and rounded half to even ("quantized")."""
     table = surface.median_over_models(tables)
-    value, suffix = VALUE[target], "_randnetw" * randnetw
-    folder = paths.surface / f"{GROUP_MODEL}{suffix}"
-    for name, values in (("", table["median_plot_val"]), ("-quantized", np.rint(table["median_plot_val"]))):
-        kind = f"TYPE=subj-median-argmax-model-median_METRIC={value}_PLOTVAL=rel_pos*10+1{name}_{target}"
-        surface.write_hemispheres(folder / kind, f"{GROUP_MODEL}_subj-avg", table.assign(median_plot_val=values),
-                                  "median_plot_val")
-    return [paint(table, title=f"Median over {len(tables)} model(s){' randnetw' if randnetw else ''}, {target}",
-                  label="Relative position of the best layer × 10 + 1", limits=(1, 11),
-                  stem=f"TYPE=subj-median-argmax-model-median_METRIC={value}_PLOTVAL=rel_pos_{GROUP_MODEL}{suffix}_"
-                       f"{target}", missing=[model for model in FIGURE_7_MODELS if model not in tables])]
+    name = f"{GROUP_MODEL}{'_randnetw' * randnetw}"
+    kind = f"TYPE=subj-median-argmax-model-median_METRIC={VALUE[target]}_PLOTVAL=rel_pos*10+1"
+    quantized, stem = _dump_average(paths, name, f"{kind}-quantized_{target}",
+                                    table.assign(median_plot_val=np.rint(table["median_plot_val"])))
+    write_table(_folder(paths) / f"{file_stem(stem)}.csv", quantized, index=False)
+    dumped, stem = _dump_average(paths, name, f"{kind}_{target}", table)
+    return [paint(dumped, Scale("Relative best layer × 10 + 1", (1, 11)), stem=stem,
+                  title=f"Median over {len(tables)} model{'s' * (len(tables) > 1)}{' randnetw' * randnetw}, {target}",
+                  missing=[model for model in FIGURE_7_MODELS if model not in tables])]
 
 
 def _merged_histograms(pooled: dict[str, tuple[ModelResults, list[np.ndarray]]], targets: tuple[str, ...], randnetw: bool
@@ -169,6 +233,14 @@ def _voxel_maps(paths: ProjectPaths, options: FigureOptions) -> Drawings:
     return drawings
 
 
+def _direct_scale(column: str, values: pd.Series, palette: str) -> Scale:
+    if column == "roi_label_general":
+        names = {code: (roi, roi_color(roi, palette)) for roi, code in surface.ROI_CODES.items()}
+        return Scale("", names={0: ("none", "lightgrey")} | names)
+    low = math.floor(values.min())
+    return Scale(_DIRECT_LABELS.get(column, column), (low, max(math.ceil(values.max()), low + 1)))
+
+
 def direct_maps(paths: ProjectPaths, metadata: pd.DataFrame, target: str, columns: tuple[str, ...], *,
                 palette: str = "paper") -> Drawings:
     """Maps of voxel properties (reliability, region, how many participants share a place), with their dumps."""
@@ -176,10 +248,8 @@ def direct_maps(paths: ProjectPaths, metadata: pd.DataFrame, target: str, column
     drawings = Drawings()
     for column in columns:
         table = surface.median_by_coordinate(surface.direct_values(metadata, column), metadata)
-        surface.write_hemispheres(paths.surface / column / f"TYPE=subj-median-direct_PLOTVAL={column}_{target}",
-                                  f"{column}_subj-avg", table, "median_plot_val")
-        values = table["median_plot_val"]
-        drawings.append(paint(table, title=f"{column}, {target}", label=column,
-                              limits=(float(values.min()), max(float(values.max()), float(values.min()) + 1e-6)),
-                              stem=f"TYPE=subj-median-direct_PLOTVAL={column}_{target}"))
+        kind = f"TYPE=subj-median-direct_PLOTVAL={column}_{target}"
+        dumped, _ = _dump_average(paths, column, kind, table)
+        drawings.append(paint(dumped, _direct_scale(column, table["median_plot_val"], palette), stem=f"{kind}_subj-avg",
+                              title=f"{_DIRECT_TITLES.get(column, column)}, {target}"))
     return drawings

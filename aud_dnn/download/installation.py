@@ -9,14 +9,13 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from aud_dnn.atomic import atomic_file
+from aud_dnn.atomic import LockedError, atomic_file, lock_file
 from aud_dnn.download.archives import (
     ArchiveError,
     Limits,
@@ -89,43 +88,20 @@ def _write_record(paths: ProjectPaths, name: str, record: Record) -> None:
 
 @contextlib.contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold a lock file while the block runs; the system frees it when the process ends, however it ends.
+    """Hold the lock of a root's downloads while the block runs.
 
     Raises
     ------
     InputError
         Another process holds it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    with contextlib.ExitStack() as stack:
         try:
-            _lock(descriptor)
-        except OSError as error:
-            os.close(descriptor)
+            stack.enter_context(lock_file(path))
+        except LockedError as error:
             raise InputError(f"Another download into {path.parent.parent} is running (it holds {path}). "
                              "Wait for it, or stop it.") from error
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), path.stat()):
-                break  # still the file that others will open
-        os.close(descriptor)
-    try:
         yield
-    finally:
-        if os.name == "posix":
-            path.unlink(missing_ok=True)
-        os.close(descriptor)
-
-
-def _lock(descriptor: int) -> None:
-    if os.name == "posix":
-        import fcntl
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    else:
-        import msvcrt
-
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 
 
 # --- one archive -------------------------------------------------------------------------------------------------------
@@ -167,7 +143,7 @@ def carried_archive(source: Source, folder: Path) -> Path:
         if (folder / name).is_file():
             return folder / name
     raise MissingDataError(f"{folder} holds no {source.file} (nor {stem}.tar.gz). Copy it there, or download without "
-                           "--from-dir.")
+                           "--from_dir.")
 
 
 def check_model_names(names: Sequence[str]) -> None:
@@ -186,7 +162,7 @@ def is_here(paths: ProjectPaths, record: Record | None, options: Options) -> boo
 
 
 def plan_line(paths: ProjectPaths, source: Source, options: Options) -> str:
-    """One line of ``--dry-run``: what would happen for this archive, and its size."""
+    """One line of ``--dry_run``: what would happen for this archive, and its size."""
     if is_here(paths, read_record(paths, source.name), options) and not options.overwrite:
         return f"{source.file}: already here, nothing to do"
     if options.from_dir:

@@ -32,7 +32,7 @@ TIMEOUT = (15.0, 60.0)
 _LONGEST_WAIT = 60.0
 _CHUNK = 1 << 16
 _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
-_OTHER_WAYS = "Try again later, name a mirror with --base-url, or bring the archive by hand (--from-dir)."
+_OTHER_WAYS = "Try again later, name a mirror with --base_url, or bring the archive by hand (--from_dir)."
 
 
 class DownloadError(InputError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import shutil
 import tarfile
 import types
 import zipfile
@@ -123,7 +124,7 @@ def _tensors_in(content: Any, path: Path, entries: tuple[str, ...]) -> dict[str,
             return tensors
     raise InputError(f"{path} holds no state dict: no tensors by name were found ({type(content).__name__}). If they "
                      f"sit inside "
-                     "other objects and you trust where the file comes from, --trust-checkpoint reads it without "
+                     "other objects and you trust where the file comes from, --trust_checkpoint reads it without "
                      "protection.")
 
 
@@ -192,7 +193,7 @@ def read_checkpoint(path: Path, *, trust: bool = False, entries: tuple[str, ...]
     if converted.is_file() and _source_digest(converted) == digest:
         return read_tensors(converted), origin
     tensors = read_tensors(path, trust=trust, entries=entries)
-    _save_converted(tensors, converted, digest)
+    _save_converted(tensors, path, converted, digest)
     return tensors, origin
 
 
@@ -206,7 +207,7 @@ def _source_digest(path: Path) -> str | None:
         return None
 
 
-def _save_converted(tensors: Mapping[str, torch.Tensor], path: Path, digest: str) -> None:
+def _save_converted(tensors: Mapping[str, torch.Tensor], source: Path, path: Path, digest: str) -> None:
     try:
         import safetensors.torch
     except ImportError:
@@ -216,6 +217,7 @@ def _save_converted(tensors: Mapping[str, torch.Tensor], path: Path, digest: str
     try:
         with atomic_file(path) as staging:
             safetensors.torch.save_file(separate, staging, metadata={"source_sha256": digest})
+            shutil.copymode(source, staging)  # the library makes files that only their owner can read
     except OSError:
         return  # a folder that cannot be written to costs only the time of reading the source again
 

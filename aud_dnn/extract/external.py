@@ -107,7 +107,7 @@ def build_external(model: str, checkpoint: Path | None, *, trust: bool = False, 
         weights = {"initialised_with_seed": seed}
     elif checkpoint is None:
         raise InputError(f"{model} needs its weights: --checkpoint FILE (docs/extraction.md says where they are), or "
-                         "--random-weights True for a trial.")
+                         "--random_weights True for a trial.")
     else:
         weights = _load(model, network, Path(checkpoint), trust)
         if model == "VGGish" and "pca" not in weights:

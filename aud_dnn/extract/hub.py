@@ -8,7 +8,12 @@ paths that change with the version of the library.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import importlib
+import importlib.machinery
+import sys
+import types
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +22,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from aud_dnn.errors import InputError
+from aud_dnn.errors import InputError, MissingDataError
+from aud_dnn.extract.checkpoints import load_weights, read_tensors
 from aud_dnn.extract.front_ends import metricgan_spectrogram
 from aud_dnn.extract.resampling import halve_rate, published_16k
 from aud_dnn.extract.taps import Tap
@@ -29,14 +35,12 @@ _SEQUENCE = ("batch", "time", "feature")
 _WEIGHT_FILES = ("*.safetensors", "*.bin", "*.ckpt")
 
 
-def _library(name: str) -> Any:
-    import importlib
-
+def _library(name: str, extra: str = "extract") -> Any:
     try:
         return importlib.import_module(name)
-    except Exception as error:  # an installed library can fail to import in many ways, for example without torchaudio
-        raise InputError(f"This model needs the package {name}, which cannot be imported here ({error}). "
-                         "pip install '.[extract]' brings what it needs.") from error
+    except Exception as error:  # an installed library can fail to import in many ways
+        raise InputError(f"This model needs the package {name.split('.')[0]}, which cannot be imported here ({error}). "
+                         f"pip install '.[{extra}]' brings what it needs.") from error
 
 
 # --- transformers ------------------------------------------------------------------------------------------------------
@@ -112,9 +116,7 @@ def _build_transformers(model: str, checkpoint: Path | None, random_weights: boo
         try:
             network = getattr(transformers, spec.network_class).from_pretrained(source)
         except (OSError, ValueError) as error:
-            raise InputError(f"The weights of {model} cannot be had from {source} ({str(error).splitlines()[0]}). "
-                             f"Without network, "
-                             f"copy {spec.hub_id} to a folder and name it with --checkpoint.") from error
+            raise InputError(_no_weights(model, source, spec.hub_id, error)) from error
         weights = _folder_digests(checkpoint) if checkpoint else {"hub": spec.hub_id,
                                                                   "revision": getattr(network.config, "_commit_hash", None)}
     extractor = getattr(transformers, spec.extractor_class)(**spec.extractor)
@@ -133,6 +135,40 @@ def _folder_digests(folder: Path) -> dict[str, Any]:
 
 
 # --- speechbrain -------------------------------------------------------------------------------------------------------
+
+@contextlib.contextmanager
+def _torchaudio_or_nothing() -> Iterator[None]:
+    """speechbrain imports torchaudio everywhere; the networks that are read here never call it.
+
+    Where torchaudio cannot be imported (no build of it fits every PyTorch), an empty module stands in for it while
+    speechbrain is imported, and is gone afterwards.
+    """
+    try:
+        importlib.import_module("torchaudio")
+    except Exception:  # not installed (ImportError), or built for another PyTorch (OSError)
+        # halves of an import that failed would spoil the next one
+        failed = {"torchaudio"} if "speechbrain" in sys.modules else {"torchaudio", "speechbrain"}
+        for name in [name for name in sys.modules if name.split(".")[0] in failed]:
+            del sys.modules[name]
+    else:
+        yield
+        return
+    stand_in = types.ModuleType("torchaudio")
+    stand_in.__version__ = "2.9.0"  # from this version on, speechbrain asks nothing of it while it is imported
+    stand_in.__spec__ = importlib.machinery.ModuleSpec("torchaudio", None)
+    sys.modules["torchaudio"] = stand_in
+    try:
+        yield
+    finally:
+        sys.modules.pop("torchaudio", None)
+
+
+def _speechbrain(module: str) -> Any:
+    with _torchaudio_or_nothing():
+        for part in ("CNN", "RNN"):  # speechbrain itself would import these when they are first used
+            _library(f"speechbrain.nnet.{part}", "speechbrain")
+        return _library(f"speechbrain.{module}", "speechbrain")
+
 
 class SepFormer(nn.Module):
     """The parts of a SepFormer that are read; called with 8 kHz waveforms (1, n_samples)."""
@@ -192,7 +228,7 @@ def metricgan_model(network: nn.Module, weights: dict[str, Any]) -> TorchModel:
 
 def random_sepformer(seed: int = 0) -> SepFormer:
     """The published architecture, randomly initialised."""
-    dual_path = _library("speechbrain.lobes.models.dual_path")
+    dual_path = _speechbrain("lobes.models.dual_path")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
 
@@ -208,34 +244,55 @@ def random_sepformer(seed: int = 0) -> SepFormer:
 
 def random_metricgan(seed: int = 0) -> nn.Module:
     """The published generator, randomly initialised."""
-    metricgan = _library("speechbrain.lobes.models.MetricGAN")
+    metricgan = _speechbrain("lobes.models.MetricGAN")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return metricgan.EnhancementGenerator()
 
 
-_SPEECHBRAIN = {"sepformer": ("speechbrain/sepformer-whamr", "SepformerSeparation"),
-                "metricGAN": ("speechbrain/metricgan-plus-voicebank", "SpectralMaskEnhancement")}
+# model -> hub repository, its files of weights, and the part of the network that each belongs to
+_SPEECHBRAIN = {
+    "sepformer": ("speechbrain/sepformer-whamr",
+                  {"encoder.ckpt": "encoder.", "masknet.ckpt": "masknet.", "decoder.ckpt": "decoder."}),
+    "metricGAN": ("speechbrain/metricgan-plus-voicebank", {"enhance_model.ckpt": ""}),
+}
 
 
-def _build_speechbrain(model: str, checkpoint: Path | None, random_weights: bool, seed: int) -> TorchModel:
-    hub_id, interface = _SPEECHBRAIN[model]
+def _build_speechbrain(model: str, checkpoint: Path | None, trust: bool, random_weights: bool, seed: int) -> TorchModel:
+    # the published architecture and its state dicts: the recipes of the hub, which can name any code, are never read
+    network = random_sepformer(seed) if model == "sepformer" else random_metricgan(seed)
     if random_weights:
-        network = random_sepformer(seed) if model == "sepformer" else random_metricgan(seed)
         weights: dict[str, Any] = {"initialised_with_seed": seed}
     else:
-        inference = _library("speechbrain.inference")
-        source = hub_id if checkpoint is None else str(checkpoint)
-        try:
-            pretrained = getattr(inference, interface).from_hparams(source=source)
-        except Exception as error:  # network, files and recipes can fail in many ways
-            raise InputError(f"The weights of {model} cannot be had from {source} ({error}). Without network, copy "
-                             f"{hub_id} to "
-                             "a folder and name it with --checkpoint.") from error
-        mods = pretrained.mods
-        network = (SepFormer(mods.encoder, mods.masknet, mods.decoder) if model == "sepformer" else mods.enhance_model)
-        weights = _folder_digests(checkpoint) if checkpoint else {"hub": hub_id}
+        hub_id, parts = _SPEECHBRAIN[model]
+        files = _files_of(hub_id, list(parts), checkpoint, model)
+        tensors = {f"{prefix}{name}": tensor for path, prefix in zip(files, parts.values())
+                   for name, tensor in read_tensors(path, trust=trust).items()}
+        # positions are sinusoids that are computed, not learned; a checkpoint may do without
+        tensors = {name: tensor for name, tensor in network.state_dict().items() if name.endswith(".pe")} | tensors
+        load_weights(network, tensors, str(checkpoint or hub_id))
+        digests = {path.name: file_digest(path) for path in files}
+        weights = {**({"folder": Path(checkpoint).name} if checkpoint else {"hub": hub_id}), "sha256": digests}
     return sepformer_model(network, weights) if model == "sepformer" else metricgan_model(network, weights)
+
+
+def _files_of(hub_id: str, names: Sequence[str], checkpoint: Path | None, model: str) -> list[Path]:
+    """Files of a local copy of a hub repository, or fetched from the hub into its own cache."""
+    if checkpoint is not None:
+        paths = [Path(checkpoint) / name for name in names]
+        if missing := [path.name for path in paths if not path.is_file()]:
+            raise MissingDataError(f"{checkpoint} lacks {', '.join(missing)}. Copy {hub_id} there, complete.")
+        return paths
+    hub = _library("huggingface_hub", "speechbrain")
+    try:
+        return [Path(hub.hf_hub_download(hub_id, name)) for name in names]
+    except Exception as error:  # network, permissions and caches fail in many ways
+        raise InputError(_no_weights(model, hub_id, hub_id, error)) from error
+
+
+def _no_weights(model: str, source: str, hub_id: str, error: Exception) -> str:
+    return (f"The weights of {model} cannot be had from {source} ({str(error).splitlines()[0]}). Without network, copy "
+            f"{hub_id} to a folder and name it with --checkpoint.")
 
 
 HUB_MODELS = (*_TRANSFORMERS, *_SPEECHBRAIN)
@@ -253,7 +310,7 @@ def build_hub_model(model: str, checkpoint: Path | None, *, trust: bool = False,
     checkpoint : Path or None
         Folder with a copy of the model's hub repository; None fetches it from there.
     trust : bool
-        speechbrain reads a recipe (YAML) that can name any class, and unpickles its weights: it needs this.
+        Of speechbrain's files: see :func:`aud_dnn.extract.checkpoints.read_tensors`.
     random_weights : bool
         The published architecture, initialised at random (``seed``); for trials.
     """
@@ -261,8 +318,4 @@ def build_hub_model(model: str, checkpoint: Path | None, *, trust: bool = False,
         raise InputError(f"{model} takes a folder (a copy of its hub repository) as --checkpoint; {checkpoint} is none.")
     if model in _TRANSFORMERS:
         return _build_transformers(model, checkpoint, random_weights, seed)
-    if not (random_weights or trust):
-        raise InputError(f"{model} is loaded by speechbrain, whose recipes can name any code to be run. If you trust "
-                         f"the source "
-                         f"({checkpoint or _SPEECHBRAIN[model][0]}), say --trust-checkpoint True.")
-    return _build_speechbrain(model, checkpoint, random_weights, seed)
+    return _build_speechbrain(model, checkpoint, trust, random_weights, seed)

@@ -110,7 +110,8 @@ def network_tensors(tensors: Mapping[str, torch.Tensor], where: str) -> dict[str
     return inside
 
 
-def build_in_house(model: str, checkpoint: Path | None, *, trust: bool = False, seed: int = 0) -> TorchModel:
+def build_in_house(model: str, checkpoint: Path | None, *, trust: bool = False, random_weights: bool = False,
+                   seed: int = 0) -> TorchModel:
     """An in-house network, ready to run.
 
     Parameters
@@ -121,12 +122,13 @@ def build_in_house(model: str, checkpoint: Path | None, *, trust: bool = False, 
         ``5_checkpoint.pt`` of the CochDNN archive, or its conversion; none for the untrained ones.
     trust : bool
         See :func:`aud_dnn.extract.checkpoints.read_tensors`.
+    random_weights : bool
+        Initialise at random (``seed``) instead of reading a checkpoint; for trials. Untrained networks always are.
     seed : int
-        Of the initialisation of the untrained networks.
     """
-    if model in UNTRAINED:
-        if checkpoint is not None:
-            raise InputError(f"{model} is untrained and takes no --checkpoint.")
+    if model in UNTRAINED and checkpoint is not None:
+        raise InputError(f"{model} is untrained and takes no --checkpoint.")
+    if random_weights or model in UNTRAINED:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = build_network(model)
@@ -134,8 +136,7 @@ def build_in_house(model: str, checkpoint: Path | None, *, trust: bool = False, 
     else:
         if checkpoint is None:
             raise InputError(f"{model} needs its weights: --checkpoint {_archive_name(model)}/5_checkpoint.pt (of the "
-                             f"archive "
-                             f"of the CochDNN code). {', '.join(UNTRAINED)} run without.")
+                             "archive of the CochDNN code), or --random_weights True for a trial.")
         network = build_network(model)
         tensors, weights = read_checkpoint(checkpoint, trust=trust)
         load_weights(network, network_tensors(tensors, str(checkpoint)), str(checkpoint))

@@ -20,7 +20,8 @@ from aud_dnn.sounds import DURATION_POLICIES
 
 _INPUT_SHAPES = {"batch time": (1, -1), "batch channel time": (1, 1, -1)}
 _OPTIONS = {"sample_rate": (int, float), "duration": (int, float), "policy": str, "resampler": str, "input": str,
-            "max_batch": int, "fixed_entries": list, "stochastic": bool, "tap": list}
+            "max_batch": int, "fixed_entries": list, "stochastic": bool,
+            "half_precision": bool, "tap": list}
 _TAP_OPTIONS = {"name": str, "key": str, "module": str, "returned": str, "element": str, "axes": list, "collapse": str,
                 "pooling": str, "layer": int, "calls": int, "call": int, "post": str}
 
@@ -136,13 +137,16 @@ def _described(network: torch.nn.Module, path: Path) -> TorchModel:
     if (max_batch := options.get("max_batch", 1)) < 1:
         raise InputError(f"{path}: max_batch must be at least 1; got {max_batch}.")
 
+    floats = (tensor.dtype for tensor in network.parameters() if tensor.is_floating_point())
+    dtype = next(floats, torch.float32)  # a network in double or half precision takes no other
+
     def prepare(samples: np.ndarray, sound_rate: int) -> torch.Tensor:
         waveform = resample(samples, sound_rate, int(rate), method)
-        return torch.tensor(waveform, dtype=torch.float32).reshape(_INPUT_SHAPES[shape])
+        return torch.tensor(waveform, dtype=dtype).reshape(_INPUT_SHAPES[shape])
 
     return TorchModel(network, taps, int(rate), prepare, duration=None if policy == "any" else options.get("duration", 2.0),
                       policy=policy, max_batch=max_batch, fixed_entries=tuple(options.get("fixed_entries", ())),
-                      stochastic=options.get("stochastic", False),
+                      stochastic=options.get("stochastic", False), half_precision=options.get("half_precision", False),
                       details={"preprocessing": f"{method} to {int(rate)} Hz, duration {policy}"})
 
 

@@ -53,7 +53,7 @@ def build_extractor(model: str, *, randnetw: bool = False, checkpoint: Path | No
     taps : Path, optional
         TOML file for a model of your own.
     random_weights : bool
-        External models as they are initialised; for trials.
+        The network as it is initialised, instead of a checkpoint; for trials.
     seed : int, optional
         Of the permutation; the published one for in-house networks, else 0.
     index_files : sequence of Path
@@ -71,25 +71,28 @@ def build_extractor(model: str, *, randnetw: bool = False, checkpoint: Path | No
     """
     if model == BASELINE_MODEL:
         given = [flag for flag, value in (("--checkpoint", checkpoint), ("--taps", taps), ("--seed", seed),
-                                          ("--permutation-index", index_files)) if value not in (None, ())]
+                                          ("--permutation_index", index_files)) if value not in (None, ())]
         if randnetw or given or random_weights:
             raise InputError(f"{BASELINE_MODEL} has no weights and so no permuted version; the analyses that need one "
                              f"use its "
-                             f"only version. Leave out {', '.join(given) or '--randnetw and --random-weights'}.")
+                             f"only version. Leave out {', '.join(given) or '--randnetw and --random_weights'}.")
+        if device != "cpu":
+            raise InputError(f"{BASELINE_MODEL} runs in NumPy, on the CPU only. Leave out --device.")
         return SpectroTemporalExtractor(pooling)
     if model in _GENRE_MODELS:
         raise InputError(f"The weights of {model} are not public, only its activations: `python "
                          f"setup_utils/download_files.py "
                          "--get_model_actv True` brings them.")
+    if pooling != "power":
+        raise InputError(f"--pooling belongs to {BASELINE_MODEL}; the pooling of {model} is said in its taps.")
     if ":" not in model and model not in AVAILABLE_MODELS:
         raise unknown_name("model", model, AVAILABLE_MODELS, "A model of your own is named as --model mypackage:build.")
     if taps is not None and ":" not in model:
         raise InputError(f"{model} has its own taps; --taps is for a model of your own.")
-    if random_weights and model not in (*WRITTEN_HERE, *FROM_LIBRARIES):
-        raise InputError("--random-weights is for external models; the untrained in-house networks are "
-                         f"{' and '.join(UNTRAINED)}.")
+    if random_weights and (":" in model or checkpoint is not None):
+        raise InputError("--random_weights is for the models that are known by name, instead of --checkpoint.")
     if not randnetw and (seed is not None or index_files):
-        raise InputError("--seed and --permutation-index belong to a permuted network: add --randnetw True.")
+        raise InputError("--seed and --permutation_index belong to a permuted network: add --randnetw True.")
     try:
         import torch  # noqa: F401
     except ImportError as error:
@@ -111,7 +114,7 @@ def _build(model: str, checkpoint: Path | None, taps: Path | None, trust: bool, 
     if model in IN_HOUSE:
         from aud_dnn.extract.in_house import build_in_house
 
-        return build_in_house(model, checkpoint, trust=trust)
+        return build_in_house(model, checkpoint, trust=trust, random_weights=random_weights)
     if model in WRITTEN_HERE:
         from aud_dnn.extract.external import build_external
 

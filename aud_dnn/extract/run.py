@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from aud_dnn.errors import InputError
 from aud_dnn.extract.provenance import make_settings
-from aud_dnn.extract.store import ActivationStore
+from aud_dnn.extract.store import ActivationStore, exclusive
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.sounds import check_sounds, find_sounds, fit_duration, read_sound
 from aud_dnn.utils import load_stimuli
@@ -113,7 +113,8 @@ def extract(extractor: Extractor, name: str, paths: ProjectPaths, *, sounds: Pat
     Raises
     ------
     InputError
-        Before any model runs: a sound that cannot be used, a result with other settings in the way, too large a batch.
+        Before any model runs: a sound that cannot be used, a result with other settings in the way, too large a batch,
+        another process that writes the same activations. After the first sound: too little free disk.
     """
     if not name or name != Path(name).name or name.startswith("."):
         raise InputError(f"{name!r} cannot be the name of a model: it becomes a folder below model-actv/.")
@@ -125,20 +126,21 @@ def extract(extractor: Extractor, name: str, paths: ProjectPaths, *, sounds: Pat
     checked, remarks = check_sounds(files, sample_rate=extractor.sample_rate, duration=extractor.duration,
                                     policy=extractor.policy)
     settings = make_settings(name, randnetw, extractor.layers, extractor.details, checked)
-    store = ActivationStore(paths.model_activations(name), settings, list(files), extractor.layers, randnetw=randnetw,
-                            format=format, overwrite=overwrite)
-    missing = store.missing()
-    if missing:
-        extractor.check(batch)
-    with tqdm(total=len(files), initial=len(files) - len(missing), unit="sound", desc=name,
-              disable=None if progress else True) as bar:
-        for start in range(0, len(missing), batch):
-            ids = missing[start:start + batch]
-            prepared = [_prepare(extractor, files[sound]) for sound in ids]
-            for sound, vectors in zip(ids, extractor.run(prepared), strict=True):
-                store.add(sound, vectors)
-            bar.update(len(ids))
-    return Extraction(store.path, len(missing), (*remarks, *store.finish()))
+    with exclusive(paths.model_activations(name), randnetw):
+        store = ActivationStore(paths.model_activations(name), settings, list(files), extractor.layers, randnetw=randnetw,
+                                format=format, overwrite=overwrite)
+        missing = store.missing()
+        if missing:
+            extractor.check(batch)
+        with tqdm(total=len(files), initial=len(files) - len(missing), unit="sound", desc=name,
+                  disable=None if progress else True) as bar:
+            for start in range(0, len(missing), batch):
+                ids = missing[start:start + batch]
+                prepared = [_prepare(extractor, files[sound]) for sound in ids]
+                for sound, vectors in zip(ids, extractor.run(prepared), strict=True):
+                    store.add(sound, vectors)
+                bar.update(len(ids))
+        return Extraction(store.path, len(missing), (*remarks, *store.finish()))
 
 
 def _prepare(extractor: Extractor, path: Path) -> Any:

@@ -7,9 +7,14 @@ published with Tuckute et al. (2023).
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
+import io
 import json
+import os
 import pickle
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,12 +23,46 @@ from typing import Any
 import h5py
 import numpy as np
 
-from aud_dnn.atomic import atomic_file
+from aud_dnn.atomic import STAGING_MARK, LockedError, atomic_file, lock_file, remove_abandoned
 from aud_dnn.errors import InputError, unknown_name
 from aud_dnn.extract.provenance import differing_settings, fingerprint, make_provenance
 
 FORMATS = ("h5", "pickle")
 _RUN_FILE = "run.json"
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """A disk that is full, read-only or gone becomes an error that says so."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # HDF5 notices a full disk when it closes a file: a RuntimeError
+        number = re.search(r"errno = (\d+)", str(error))
+        code = getattr(error, "errno", None) or (int(number[1]) if number else None)
+        if code is None:
+            raise
+        raise InputError(f"{folder} cannot be written: {os.strerror(code)}. Make room or mend the permissions, and run the "
+                         "same command again; the sounds that were finished are kept.") from error
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path, randnetw: bool = False) -> Iterator[None]:
+    """Keep other processes from writing the same activations while the block runs.
+
+    Raises
+    ------
+    InputError
+        Another process writes them now, or the folder cannot be written.
+    """
+    lock = Path(folder) / f".natsound_activations{'_randnetw' if randnetw else ''}.lock"
+    with contextlib.ExitStack() as stack:
+        try:
+            with _writing(folder):
+                stack.enter_context(lock_file(lock))
+        except LockedError as error:
+            raise InputError(f"Another process is writing these activations to {folder} now. Wait for it, or write "
+                             "elsewhere with --name.") from error
+        yield
 
 
 class ActivationStore:
@@ -66,7 +105,9 @@ class ActivationStore:
         if self.complete:
             shutil.rmtree(self._staging, ignore_errors=True)  # a stop right after the last file left it behind
         else:
-            self._open_staging(overwrite)
+            with _writing(self.folder):
+                self._remove_half_written()
+                self._open_staging(overwrite)
 
     @property
     def path(self) -> Path:
@@ -111,12 +152,18 @@ class ActivationStore:
         run = _read_json(self._staging / _RUN_FILE)
         return run is not None and run["settings"] == self._settings
 
+    def _remove_half_written(self) -> None:
+        """What a killed run was writing beside the result when it ended."""
+        if self.folder.is_dir() and any(STAGING_MARK in path.name for path in self.folder.iterdir()):
+            for path in [self._h5, self._provenance, *(self.folder / f"{sound}{self._ending}" for sound in self.ids)]:
+                remove_abandoned(path)
+
     def _open_staging(self, overwrite: bool) -> None:
         run = _read_json(self._staging / _RUN_FILE)
         if run is not None and run["settings"] == self._settings:
             self._lengths = run["lengths"]
             return
-        if run is not None and not overwrite:
+        if run is not None and not overwrite and any(self._staging.glob("*.npy")):
             raise InputError(f"{self.folder} holds an unfinished run with other settings "
                              f"({', '.join(differing_settings(run['settings'], self._settings))}). Finish it with those, or "
                              "drop it with --overwrite True.")
@@ -157,14 +204,25 @@ class ActivationStore:
                                  "weights are damaged.")
         lengths = [len(array) for array in arrays]
         if self._lengths is None:
+            self._check_disk(sum(lengths))
             self._lengths = lengths
-            self._write_run()
+            with _writing(self.folder):
+                self._write_run()
         for layer, length, wanted in zip(self.layers, lengths, self._lengths):
             if length != wanted:
                 raise InputError(f"{sound}: layer {layer} has {length} values, but {wanted} for the sounds before. All "
                                  "sounds must give the same units; average over the axis that changes with the sound.")
-        with atomic_file(self._row_file(sound)) as path, path.open("wb") as file:
-            np.save(file, np.concatenate(arrays))
+        content = io.BytesIO()
+        np.save(content, np.concatenate(arrays))  # straight to a file, NumPy does not notice when the disk is full
+        with _writing(self.folder), atomic_file(self._row_file(sound)) as path:
+            path.write_bytes(content.getbuffer())
+
+    def _check_disk(self, n_values: int) -> None:
+        needed = 2 * len(self.ids) * n_values * 4  # the sounds one by one, and the result, before the first are removed
+        free = shutil.disk_usage(self._staging).free
+        if needed > free:
+            raise InputError(f"These activations need {needed / 1e6:.0f} MB while they are made, but {self.folder} has only "
+                             f"{free / 1e6:.0f} MB free. Make room, or name another --root.")
 
     def _rows(self) -> Iterator[tuple[str, list[np.ndarray]]]:
         borders = np.cumsum(self._lengths)[:-1]
@@ -185,15 +243,19 @@ class ActivationStore:
             raise InputError(f"{len(missing)} of {len(self.ids)} sounds are not done yet: {', '.join(missing[:3])}.")
         remarks = self._remarks()
         provenance = make_provenance(self._settings)
-        if self.format == "h5":
-            self._finish_h5(provenance)
-        else:
-            self._finish_pickles(provenance)
-        shutil.rmtree(self._staging)
+        with _writing(self.folder):
+            if self.format == "h5":
+                self._finish_h5(provenance)
+            else:
+                self._finish_pickles(provenance)
+            shutil.rmtree(self._staging)
         self.complete = True
         return remarks
 
     def _finish_h5(self, provenance: str) -> None:
+        # a disk that fills while HDF5 writes can crash the process; so the room is taken first
+        _require_room(self._staging / "room", 4 * len(self.ids) * sum(self._lengths) + 4096 * len(self.layers)
+                      + 2 * len(provenance) + sum(map(len, self.ids)) + 65536)
         with atomic_file(self._h5) as path, h5py.File(path, "w") as file:
             file.attrs["provenance"] = provenance
             file["layer_list"] = np.array([layer.encode() for layer in self.layers])
@@ -237,6 +299,22 @@ class ActivationStore:
         remarks += [f"No layer tells these sounds apart: {', '.join(same[:3])}{' …' if len(same) > 3 else ''}."
                     for same in by_content.values() if len(same) > 1]
         return remarks
+
+
+def _require_room(path: Path, n_bytes: int) -> None:
+    """Try to take this many bytes of the disk with a file that is removed at once; :class:`OSError` if not there."""
+    if not hasattr(os, "posix_fallocate"):
+        if shutil.disk_usage(path.parent).free < n_bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return
+    try:
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, n_bytes)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # a file system that cannot say
+            raise
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _check_layer_names(layers: Sequence[str], format: str) -> None:

@@ -46,6 +46,8 @@ class TorchModel:
         part of the network).
     stochastic : bool
         The network draws random numbers even in evaluation mode, and that is wanted; every sound gets the same seed.
+    half_precision : bool
+        Parts of the network compute in 16 bits (half-precision weights, autocast), and that is wanted.
     """
 
     network: torch.nn.Module
@@ -59,6 +61,7 @@ class TorchModel:
     details: dict[str, Any] = field(default_factory=dict)
     fixed_entries: tuple[str, ...] = ()
     stochastic: bool = False
+    half_precision: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,9 @@ class TapRow:
     tap: Tap
     shape: str
     length: int
+
+
+_HALF = (torch.float16, torch.bfloat16)
 
 
 class TorchExtractor:
@@ -103,7 +109,7 @@ class TorchExtractor:
         self._modules = self._tapped_modules()
 
     def _tapped_modules(self) -> dict[str, torch.nn.Module]:
-        known = dict(self._network.named_modules())
+        known = dict(self._network.named_modules(remove_duplicate=False))  # a shared module has several names
         modules = {}
         for tap in self._model.taps:
             if not tap.module:
@@ -128,11 +134,14 @@ class TorchExtractor:
 
     def _forward(self, prepared: Sequence[torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         """One forward pass: for each key the collapsed tensor (n_sounds, n_features), and the shape that the tap saw."""
+        if len(forms := {tuple(one.shape[1:]) for one in prepared}) > 1:
+            raise InputError(f"The sounds of a batch have inputs of different shapes ({' and '.join(map(str, forms))}). "
+                             "Use --batch 1.")
         inputs = prepared[0] if len(prepared) == 1 else torch.cat(list(prepared))
         inputs = inputs.to(self._device)
         found: dict[str, torch.Tensor] = {}
         shapes: dict[str, str] = {}
-        with self._hooks(found, shapes) as calls, torch.inference_mode(), self._seeded():
+        with self._hooks(found, shapes) as calls, torch.inference_mode(), self._full_precision(), self._seeded():
             forward = self._model.forward
             returned = self._network(inputs) if forward is None else forward(self._network, inputs)
         for tap in self._model.taps:
@@ -175,6 +184,34 @@ class TorchExtractor:
             torch.manual_seed(0)
             yield
 
+    @contextlib.contextmanager
+    def _full_precision(self) -> Iterator[None]:
+        """float32 as on the CPU: no autocast from outside, no TensorFloat-32 (19 bits) in convolutions on a GPU."""
+        cudnn = torch.backends.cudnn
+        with (torch.autocast(self._device.type, enabled=False),
+              cudnn.flags(enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic,
+                          allow_tf32=False)):
+            yield
+
+    @contextlib.contextmanager
+    def _half_precision(self) -> Iterator[list[str]]:
+        """Fills a list with the modules that compute in 16 bits, while the network runs."""
+        names = {module: name or "the network itself" for name, module in self._network.named_modules()}
+        half: list[str] = []
+        probe = torch.ones(1, 1, device=self._device)
+
+        def look(module: torch.nn.Module, _: Any, output: Any) -> None:
+            tensors = [*(output if isinstance(output, (tuple, list)) else [output]), probe @ probe]  # in autocast: 16 bits
+            if any(isinstance(tensor, torch.Tensor) and tensor.dtype in _HALF for tensor in tensors):
+                half.append(names[module])
+
+        handles = [module.register_forward_hook(look) for module in names]
+        try:
+            yield half
+        finally:
+            for handle in handles:
+                handle.remove()
+
     def dry_run(self, batch: int = 1) -> list[TapRow]:
         """Try two seconds of noise, and look for what would spoil the activations.
 
@@ -191,13 +228,24 @@ class TorchExtractor:
         Raises
         ------
         InputError
-            A tap never fires or fires another number of times than declared; the network gives other values the second
-            time (dropout); a sound's values depend on the other sounds of its batch.
+            The network cannot take its input; a tap never fires or fires another number of times than declared; the
+            network computes in 16 bits, gives other values the second time (dropout), or a sound's values depend on the
+            other sounds of its batch.
         """
         rng = np.random.default_rng(0)
         length = round(self.sample_rate * (self.duration or 2.0))
         inputs = [self.prepare(0.1 * rng.standard_normal(length), self.sample_rate) for _ in range(2)]
-        found, shapes = self._forward(inputs[:1])
+        try:
+            with self._half_precision() as half:
+                found, shapes = self._forward(inputs[:1])
+        except (RuntimeError, TypeError, ValueError, IndexError) as error:
+            raise InputError(f"The network cannot take its input of shape {tuple(inputs[0].shape)}, {inputs[0].dtype} "
+                             f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}). Is its shape "
+                             "(for a description in TOML: input) right?") from error
+        if half and not self._model.half_precision:
+            raise InputError(f"{len(half)} module(s) compute in 16 bits, for example {half[0]} (half-precision weights or "
+                             "autocast): values would keep three digits. Turn it off (network.float()), or declare "
+                             "half_precision = true.")
         rows = [TapRow(tap, shapes[tap.key], found[tap.key].shape[1]) for tap in self._model.taps]
         first = {key: array[0].numpy() for key, array in found.items()}
         again, second = (self.run([sound])[0] for sound in inputs)

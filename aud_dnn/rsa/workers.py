@@ -52,7 +52,14 @@ def lay_down(folder: str, vectors: dict[tuple[str, str], Vectors]) -> dict[tuple
     stops = list(itertools.accumulate(len(item.all_sounds) for item in vectors.values()))
     rows = {key: slice(start, stop) for key, start, stop in zip(vectors, [0, *stops], stops)}
     for name in _VECTOR_FILES:
-        np.save(Path(folder) / f"{name}.npy", np.concatenate([getattr(item, name) for item in vectors.values()], axis=-2))
+        stacked = np.concatenate([getattr(item, name) for item in vectors.values()], axis=-2)
+        try:
+            with (Path(folder) / f"{name}.npy").open("wb") as file:     # np.save does not notice when the disk is full
+                np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(stacked))
+                file.write(stacked.data)
+        except OSError as error:
+            raise InputError(f"{folder} cannot hold {stacked.nbytes / 1e6:.0f} MB that workers share ({error.strerror}). "
+                             "Make room, or point TMPDIR to a larger disk.") from error
     return rows
 
 
