@@ -5,6 +5,7 @@ Everything here works on tables in memory; :mod:`aud_dnn.aggregate.figure_inputs
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -137,8 +138,10 @@ def same_participants(by_model: Mapping[str, Iterable], what: str, command: Call
         They differ between models.
     """
     labels = {model: [str(label) for label in participants] for model, participants in by_model.items()}
-    (first, expected), *others = labels.items()
-    for model, found in others:
+    counts = Counter(map(tuple, labels.values()))
+    expected = list(counts.most_common(1)[0][0])        # what most models have; the first one's where that is a draw
+    first = next(model for model, found in labels.items() if found == expected)
+    for model, found in labels.items():
         if found != expected:
             odd = sorted(set(found) ^ set(expected))
             difference = ", ".join(odd[:5]) or "another order"

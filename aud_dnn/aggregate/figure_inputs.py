@@ -117,7 +117,7 @@ def layer_folders(paths: ProjectPaths, model: str, target: str, randnetw: bool) 
     if others and (missing or not found):
         raise InputError(f"{condition}: there are results of ALPHALIMIT-{others[0]}, but figures use "
                          f"ALPHALIMIT-{ALPHALIMIT}. Fit with --alphalimit {ALPHALIMIT}: "
-                         f"{_fit_command(model, missing[0] if missing else '<layer>', target, randnetw)}")
+                         f"{_fit_command(model, 'all' if not found else missing[0], target, randnetw)}")
     if not found or len(missing) == len(layers):
         raise MissingDataError(f"There are no results of {condition} in {paths.results / model}. Fit it: "
                                f"{_fit_command(model, layers[0] if layers else '<layer>', target, randnetw)}")

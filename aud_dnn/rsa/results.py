@@ -24,7 +24,7 @@ import xarray as xr
 
 from aud_dnn import NUMERICS_VERSION, __version__
 from aud_dnn.atomic import atomic_file
-from aud_dnn.errors import InputError, MissingDataError
+from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
 from aud_dnn.files import require_seal, seal, write_netcdf
 from aud_dnn.resources import BASELINE_MODEL, ROIS
 from aud_dnn.rsa.analysis import DIMENSIONALITY_VARIANTS, ModelSide, NeuralSide, RSAScores
@@ -243,7 +243,10 @@ def read_analysis(folder: Path, target: str, roi: str = ALL_VOXELS) -> xr.Datase
     remedy = "Run python aud_dnn/analyze/rsa_matrix_calculation_all_models.py."
     if not path.is_file():
         raise MissingDataError(f"{path} is missing. {remedy}")
-    require_seal(path)
+    try:
+        require_seal(path)
+    except DamagedFileError as error:
+        raise DamagedFileError(f"{error} {remedy}") from error
     try:
         return xr.load_dataset(path, engine="h5netcdf")
     except (OSError, ValueError, KeyError, RuntimeError) as error:
