@@ -92,7 +92,7 @@ class ActivationStore:
                  randnetw: bool = False, format: str = "h5", overwrite: bool = False) -> None:
         if format not in FORMATS:
             raise unknown_name("format of activations", format, FORMATS)
-        _check_layer_names(layers, format)
+        check_layer_names(layers, format)
         self.folder, self.ids, self.layers, self.format = Path(folder), list(ids), list(layers), format
         suffix = "_randnetw" if randnetw else ""
         self._settings = settings
@@ -317,12 +317,14 @@ def _require_room(path: Path, n_bytes: int) -> None:
         path.unlink(missing_ok=True)
 
 
-def _check_layer_names(layers: Sequence[str], format: str) -> None:
+def check_layer_names(layers: Sequence[str], format: str) -> None:
+    """Refuse layers that have no name, share one, or cannot be stored in this format (:class:`InputError`)."""
     if len(set(layers)) != len(layers):
         repeated = sorted({layer for layer in layers if list(layers).count(layer) > 1})
         raise InputError(f"Layer names must be unique; repeated: {', '.join(repeated)}.")
-    if not layers:
-        raise InputError("There are no layers to store. Name at least one tap.")
+    if not layers or not all(layers):
+        raise InputError("There are no layers to store. Name at least one tap." if not layers else
+                         "A layer has an empty name. Give every tap a key.")
     if format != "h5":
         return
     for layer in layers:
