@@ -302,6 +302,45 @@ def test_builders_that_do_not_fit_are_refused(root, described, model, taps, mess
         extract_activations.main(arguments)
 
 
+def test_sounds_of_a_changed_network_are_not_mixed(root, described, monkeypatch):
+    import torch
+
+    from aud_dnn.extract import example
+    from aud_dnn.extract.store import ActivationStore
+
+    add, gain = ActivationStore.add, []
+
+    def stop_after_one(store, *arguments):
+        add(store, *arguments)
+        raise KeyboardInterrupt
+
+    class Louder(torch.nn.ReLU):  # other values with the same state dict
+        def forward(self, x):
+            return super().forward(x) * (2 if gain else 1)
+
+    build = example.build_network
+
+    def build_louder():
+        network = build()
+        network.filters = torch.nn.Sequential(*network.filters, Louder())
+        return network
+
+    monkeypatch.setattr(example, "build_network", build_louder)
+    for options in ([], ["--overwrite", "True"]):
+        gain.clear()
+        with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
+            stopped.setattr(ActivationStore, "add", stop_after_one)
+            extract_activations.main([*described, "--name", f"n{len(options)}"])
+        gain.append(True)
+        if not options:
+            with pytest.raises(InputError, match=r"gives other values for .* changed since"):
+                extract_activations.main([*described, "--name", "n0"])
+            continue
+        extract_activations.main([*described, "--name", "n2", *options])
+        extract_activations.main([*described, "--name", "clean"])
+        np.testing.assert_array_equal(stored(root, "n2")[0]["early"], stored(root, "clean")[0]["early"])
+
+
 def test_a_missing_description_is_named(root, described):
     (root / "taps.toml").unlink()
     with pytest.raises(MissingDataError, match=r"taps\.toml does not exist"):
