@@ -19,7 +19,7 @@ from aud_dnn.extract.registry import (
     default_format,
     default_name,
 )
-from aud_dnn.extract.run import extract
+from aud_dnn.extract.run import check_request, extract
 from aud_dnn.extract.store import FORMATS
 from aud_dnn.paths import find_root
 from aud_dnn.resources import BASELINE_MODEL
@@ -106,12 +106,14 @@ def main(arguments: list[str] | None = None) -> int:
         options.model, randnetw=options.randnetw, checkpoint=options.checkpoint, taps=options.taps,
         random_weights=options.random_weights, seed=options.seed, index_files=tuple(options.permutation_index),
         trust=options.trust_checkpoint, device=options.device, pooling=options.pooling)
+    name = options.name or default_name(options.model, options.pooling)
+    format = options.format or default_format(options.model)
     if options.dry_run:
+        check_request(extractor, name, format, options.batch)
         print(extractor.check(options.batch))
         return 0
-    done = extract(extractor, options.name or default_name(options.model, options.pooling), paths, sounds=options.sounds,
-                   randnetw=options.randnetw, format=options.format or default_format(options.model), batch=options.batch,
-                   overwrite=options.overwrite)
+    done = extract(extractor, name, paths, sounds=options.sounds, randnetw=options.randnetw, format=format,
+                   batch=options.batch, overwrite=options.overwrite)
     for remark in done.remarks:
         print(f"note: {remark}", file=sys.stderr)
     print(f"{done.path}: {len(extractor.layers)} layers; {done.n_done} sounds run now.")

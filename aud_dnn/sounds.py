@@ -32,8 +32,6 @@ class Sound:
     rate : int
         Sampling rate in Hz.
     n_samples, n_channels : int
-    encoding : str
-        Sample type in the file, for example ``int16``.
     n_clipped : int
         Samples that lie in runs of three or more at full scale.
     digest : str
@@ -45,14 +43,8 @@ class Sound:
     rate: int
     n_samples: int
     n_channels: int
-    encoding: str
     n_clipped: int
     digest: str
-
-    @property
-    def duration(self) -> float:
-        """Length in seconds."""
-        return self.n_samples / self.rate
 
 
 def sort_ids(ids: Iterable[str]) -> list[str]:
@@ -182,7 +174,7 @@ def inspect_sound(sound_id: str, path: Path) -> Sound:
     digest = hashlib.sha256(str((rate, samples.shape, samples.dtype.str)).encode())
     digest.update(np.ascontiguousarray(samples).data)
     return Sound(sound_id, Path(path), rate, len(samples), 1 if samples.ndim == 1 else samples.shape[1],
-                 samples.dtype.name, _count_clipped(samples), digest.hexdigest())
+                 _count_clipped(samples), digest.hexdigest())
 
 
 def check_sounds(files: dict[str, Path], *, sample_rate: int | None = None, duration: float | None = None,

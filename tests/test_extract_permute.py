@@ -248,6 +248,14 @@ def test_the_conversion_is_made_once_and_only_used_for_its_source(tmp_path):
     same(read_checkpoint(path)[0], Network(seed=1).state_dict())
 
 
+def test_trust_reads_the_source_and_not_a_conversion_that_lacks_what_was_inert(tmp_path):
+    pytest.importorskip("safetensors")
+    path = tmp_path / "c.pt"
+    torch.save({"mean": torch.ones(2), "model": nn.Linear(2, 2)}, path)
+    assert set(read_checkpoint(path)[0]) == {"mean"}
+    assert set(read_checkpoint(path, trust=True)[0]) == {"weight", "bias"}
+
+
 @pytest.mark.parametrize(("content", "message"), [
     (b"", "cannot be read"), (b"not a checkpoint at all", "cannot be read"), (pickle.dumps([1, 2]), "no state dict"),
     (pickle.dumps({"model": {"a": 1}}), "no state dict")])

@@ -239,6 +239,12 @@ def test_the_dry_run_prints_a_table_and_writes_nothing(root, described, capsys):
     ("sample_rate = 16000", "sample_rat = 16000", "Did you mean sample_rate"),
     ("sample_rate = 16000", 'sample_rate = "16000"', "wrong type"),
     ("sample_rate = 16000", "sample_rate = 16000.5", "whole number"),
+    ("sample_rate = 16000", "sample_rate = inf", "whole number"),
+    ("sample_rate = 16000", "sample_rate = 8e9", "whole number"),
+    ("max_batch = 8", "duration = 0", "positive number of seconds"),
+    ("max_batch = 8", "duration = nan", "positive number of seconds"),
+    ("max_batch = 8", "fixed_entries = [1]", "list of strings"),
+    ('"time"]', "1]", "list of strings"),
     ("max_batch = 8", "max_batch = true", "wrong type"),
     ("max_batch = 8", "max_batch = 0", "at least 1"),
     ("max_batch = 8", 'policy = "cut"', "Unknown policy"),
@@ -253,12 +259,39 @@ def test_the_dry_run_prints_a_table_and_writes_nothing(root, described, capsys):
 def test_mistakes_in_a_description_are_named(root, described, old, new, message):
     path = root / "taps.toml"
     path.write_text(TAPS.replace(old, new))
-    with pytest.raises(InputError, match=message):
-        extract_activations.main(described)
+    for dry_run in ("True", "False"):
+        with pytest.raises(InputError, match=message):
+            extract_activations.main([*described, "--dry_run", dry_run])
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (["--batch", "9"], "at most 8"), (["--batch", "0"], "at least 1"), (["--name", "../up"], "cannot be the name"),
+    (["--randnetw", "--seed", "-1"], "0 or more"), (["--checkpoint", "."], "is a folder"),
+    (["--taps", "."], "cannot be read")])
+def test_the_dry_run_refuses_what_the_extraction_would(described, options, message):
+    for dry_run in ("True", "False"):
+        with pytest.raises(InputError, match=message):
+            extract_activations.main([*described, *options, "--dry_run", dry_run])
+
+
+def test_fixed_entries_that_fix_nothing_are_refused(root, described):
+    (root / "taps.toml").write_text(TAPS.replace("max_batch = 8", 'fixed_entries = ["filtres."]'))
+    with pytest.raises(InputError, match=r"no entry of the state dict begins with 'filtres\.'"):
+        extract_activations.main([*described, "--randnetw"])
+
+
+@pytest.mark.parametrize("layer", ["torch.nn.LazyConv1d(4, 3)", "torch.nn.Conv1d(1, 4, 3, device='meta')"])
+def test_a_network_without_values_is_refused(root, described, layer, tmp_path, monkeypatch):
+    (tmp_path / "empty_network.py").write_text(f"import torch\n\ndef build():\n    return torch.nn.Sequential({layer})\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "empty_network", raising=False)
+    with pytest.raises(InputError, match=r"0\.\w+ has no values yet"):
+        extract_activations.main(["--model", "empty_network:build", *described[2:]])
 
 
 @pytest.mark.parametrize(("model", "taps", "message"), [
     ("nowhere:build", True, "no Python module 'nowhere'"),
+    (":build", True, "names no Python module"),
     ("aud_dnn.extract.example:bild", True, "Did you mean build"),
     ("aud_dnn.extract.example:build_network", False, "say with --taps"),
     ("aud_dnn.extract.example:build", True, "leave --taps out"),
@@ -267,6 +300,45 @@ def test_builders_that_do_not_fit_are_refused(root, described, model, taps, mess
     arguments = ["--model", model, "--root", str(root), *(["--taps", str(root / "taps.toml")] if taps else [])]
     with pytest.raises(InputError, match=message):
         extract_activations.main(arguments)
+
+
+def test_sounds_of_a_changed_network_are_not_mixed(root, described, monkeypatch):
+    import torch
+
+    from aud_dnn.extract import example
+    from aud_dnn.extract.store import ActivationStore
+
+    add, gain = ActivationStore.add, []
+
+    def stop_after_one(store, *arguments):
+        add(store, *arguments)
+        raise KeyboardInterrupt
+
+    class Louder(torch.nn.ReLU):  # other values with the same state dict
+        def forward(self, x):
+            return super().forward(x) * (2 if gain else 1)
+
+    build = example.build_network
+
+    def build_louder():
+        network = build()
+        network.filters = torch.nn.Sequential(*network.filters, Louder())
+        return network
+
+    monkeypatch.setattr(example, "build_network", build_louder)
+    for options in ([], ["--overwrite", "True"]):
+        gain.clear()
+        with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
+            stopped.setattr(ActivationStore, "add", stop_after_one)
+            extract_activations.main([*described, "--name", f"n{len(options)}"])
+        gain.append(True)
+        if not options:
+            with pytest.raises(InputError, match=r"gives other values for .* changed since"):
+                extract_activations.main([*described, "--name", "n0"])
+            continue
+        extract_activations.main([*described, "--name", "n2", *options])
+        extract_activations.main([*described, "--name", "clean"])
+        np.testing.assert_array_equal(stored(root, "n2")[0]["early"], stored(root, "clean")[0]["early"])
 
 
 def test_a_missing_description_is_named(root, described):

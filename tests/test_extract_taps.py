@@ -154,6 +154,8 @@ def test_post_functions_act_before_the_average(post, function):
     ({"collapse": "mean"}, "Unknown collapse rule"),
     ({"pooling": "median"}, "Unknown pooling"),
     ({"post": "gelu"}, "Unknown post function"),
+    ({"post": "leaky_relu:steep"}, "is not understood"),
+    ({"post": "relu:0.3"}, "is not understood"),
     ({"module": ""}, "either module or returned"),
     ({"returned": "logits"}, "either module or returned"),
     ({"call": 1}, "between 0 and calls - 1"),
@@ -272,7 +274,7 @@ class Unused(nn.Module):
 
 
 def test_a_tap_that_never_fires_or_does_not_exist_is_refused():
-    with pytest.raises(InputError, match="never runs"):
+    with pytest.raises(InputError, match=r"^tap a: unused never runs"):  # as it is, not as a fault of the input
         extractor(Unused(), Tap("a", "a", module="unused", **CONV_AXES)).dry_run()
     with pytest.raises(InputError, match=r"Unknown module.*Did you mean unused"):
         extractor(Unused(), Tap("a", "a", module="unsed", **CONV_AXES))
@@ -586,6 +588,22 @@ def test_sounds_of_different_lengths_cannot_share_a_batch():
                       duration=None, policy="any")
     with pytest.raises(InputError, match=r"different shapes .*Use --batch 1"):
         model.run([values(1, 1, RATE), values(1, 1, RATE // 2)])
+
+
+class Function(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+@pytest.mark.parametrize(("function", "message"), [
+    (lambda x: x / 0, "NaN or inf"), (lambda x: torch.complex(x, x), "complex")])
+def test_values_that_cannot_be_stored_are_refused_by_the_dry_run(function, message):
+    with pytest.raises(InputError, match=message):
+        extractor(nn.Sequential(Function(function)), Tap("a", "a", module="0", **CONV_AXES)).dry_run()
 
 
 def test_an_input_of_the_wrong_shape_is_named_before_the_first_sound():

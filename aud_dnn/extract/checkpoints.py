@@ -123,9 +123,15 @@ def _tensors_in(content: Any, path: Path, entries: tuple[str, ...]) -> dict[str,
         if tensors:
             return tensors
     raise InputError(f"{path} holds no state dict: no tensors by name were found ({type(content).__name__}). If they "
-                     f"sit inside "
-                     "other objects and you trust where the file comes from, --trust_checkpoint reads it without "
+                     "sit inside other objects and you trust where the file comes from, --trust_checkpoint reads it without "
                      "protection.")
+
+
+def _require_file(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(f"The checkpoint {path} is a folder. Name the file inside.")
+    if not path.is_file():
+        raise MissingDataError(f"The checkpoint {path} does not exist.")
 
 
 def read_tensors(path: Path, *, trust: bool = False, entries: tuple[str, ...] = _STATE_ENTRIES) -> dict[str, torch.Tensor]:
@@ -146,8 +152,7 @@ def read_tensors(path: Path, *, trust: bool = False, entries: tuple[str, ...] = 
         No such file, damaged, or without tensors.
     """
     path = Path(path)
-    if not path.is_file():
-        raise MissingDataError(f"The checkpoint {path} does not exist.")
+    _require_file(path)
     try:
         if path.suffix == ".safetensors":
             return _safetensors().load_file(path)
@@ -155,9 +160,9 @@ def read_tensors(path: Path, *, trust: bool = False, entries: tuple[str, ...] = 
     except InputError:
         raise
     except Exception as error:  # damaged files make the readers fail in many ways
-        raise InputError(f"{path} cannot be read as a checkpoint ({type(error).__name__}: {error}). Is the download "
-                         f"complete?"
-                         ) from error
+        first = (str(error).splitlines() or [""])[0]
+        raise InputError(f"{path} cannot be read as a checkpoint ({type(error).__name__}: {first}). Is the download "
+                         "complete?") from error
     return _tensors_in(content, path, entries)
 
 
@@ -174,7 +179,8 @@ def read_checkpoint(path: Path, *, trust: bool = False, entries: tuple[str, ...]
     """Tensors by name, and what the provenance says about them.
 
     A checkpoint that is no safetensors file is converted to one beside it (``<name>.safetensors``), where that folder can be
-    written to; the conversion names the digest of its source and is used only while that fits.
+    written to; the conversion names the digest of its source and is used only while that fits. With ``trust`` the source is
+    read again: the conversion may lack what sat inside other objects.
 
     Returns
     -------
@@ -183,14 +189,13 @@ def read_checkpoint(path: Path, *, trust: bool = False, entries: tuple[str, ...]
         File name and SHA-256 of the checkpoint that was named.
     """
     path = Path(path)
-    if not path.is_file():
-        raise MissingDataError(f"The checkpoint {path} does not exist.")
+    _require_file(path)
     digest = file_digest(path)
     origin = {"file": path.name, "sha256": digest}
     if path.suffix == ".safetensors":
         return read_tensors(path), origin
     converted = path.with_name(f"{path.name}.safetensors")
-    if converted.is_file() and _source_digest(converted) == digest:
+    if not trust and converted.is_file() and _source_digest(converted) == digest:
         return read_tensors(converted), origin
     tensors = read_tensors(path, trust=trust, entries=entries)
     _save_converted(tensors, path, converted, digest)
@@ -239,5 +244,5 @@ def load_weights(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], 
         (missing, "missing"), (extra, "not known"), (shapes, "of another shape")) if names]
     if problems:
         raise InputError(f"{where} does not fit this network ({'; '.join(problems)}). Is it the checkpoint of another "
-                         f"model?")
+                         "model?")
     network.load_state_dict(dict(tensors))

@@ -44,6 +44,8 @@ def read_description(path: Path) -> tuple[list[Tap], dict[str, Any]]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise MissingDataError(f"The description of the taps {path} does not exist.") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}. Name a TOML file with --taps.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is no valid TOML: {error}.") from error
     _check_options(content, _OPTIONS, str(path), required=("sample_rate", "tap"))
@@ -64,12 +66,16 @@ def _check_options(found: dict[str, Any], known: dict[str, Any], where: str, req
             raise unknown_name(f"option in {where}", name, known)
         if not isinstance(value, known[name]) or (isinstance(value, bool) and known[name] is not bool):
             raise InputError(f"{where}: {name} = {value!r} is of the wrong type.")
+        if name in ("axes", "fixed_entries") and not all(isinstance(one, str) for one in value):
+            raise InputError(f"{where}: {name} = {value!r} must be a list of strings.")
     if missing := [name for name in required if name not in found]:
         raise InputError(f"{where}: {' and '.join(missing)} missing.")
 
 
 def _import_builder(reference: str) -> Any:
     module_name, _, function = reference.partition(":")
+    if not module_name or module_name.startswith("."):
+        raise InputError(f"{reference!r} names no Python module. Write --model mypackage:build.")
     if str(Path.cwd()) not in sys.path:  # a module beside the user, as `python -m` would find it
         sys.path.insert(0, str(Path.cwd()))
     try:
@@ -77,9 +83,8 @@ def _import_builder(reference: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != module_name.split(".")[0] and error.name != module_name:
             raise
-        raise InputError(f"There is no Python module {module_name!r} here. Name a module that can be imported from "
-                         f"the current "
-                         "folder, as in --model mypackage:build.") from error
+        raise InputError(f"There is no Python module {module_name!r} here. Name a module that can be imported from the "
+                         "current folder, as in --model mypackage:build.") from error
     builder = getattr(module, function, None)
     if not callable(builder):
         names = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
@@ -114,6 +119,10 @@ def build_own_model(reference: str, *, taps: Path | None = None, checkpoint: Pat
         model = _described(made, taps)
     else:
         raise InputError(f"{reference} must return a torch.nn.Module or a TorchModel; it returned {type(made).__name__}.")
+    for name, tensor in model.network.state_dict().items():
+        if tensor.is_meta or torch.nn.parameter.is_lazy(tensor):
+            raise InputError(f"{reference}: {name} has no values yet (a lazy or meta tensor). Let the function run the "
+                             "network once, or build it on the CPU.")
     weights: dict[str, str] = {}
     if checkpoint is not None:
         tensors, weights = read_checkpoint(checkpoint, trust=trust)
@@ -126,8 +135,10 @@ def build_own_model(reference: str, *, taps: Path | None = None, checkpoint: Pat
 def _described(network: torch.nn.Module, path: Path) -> TorchModel:
     taps, options = read_description(path)
     rate = options["sample_rate"]
-    if rate != int(rate) or rate < 1:
-        raise InputError(f"{path}: sample_rate must be a whole number of Hz; got {rate}.")
+    if not (1_000 <= rate <= 768_000 and rate == int(rate)):
+        raise InputError(f"{path}: sample_rate must be a whole number of Hz from 1000 to 768000; got {rate}.")
+    if not 0 < (duration := options.get("duration", 2.0)) < float("inf"):
+        raise InputError(f"{path}: duration must be a positive number of seconds; got {duration}.")
     policy, method = options.get("policy", "exact"), options.get("resampler", "soxr")
     shape = options.get("input", "batch time")
     for kind, value, known in (("policy", policy, DURATION_POLICIES), ("resampler", method, RESAMPLERS),
@@ -144,8 +155,8 @@ def _described(network: torch.nn.Module, path: Path) -> TorchModel:
         waveform = resample(samples, sound_rate, int(rate), method)
         return torch.tensor(waveform, dtype=dtype).reshape(_INPUT_SHAPES[shape])
 
-    return TorchModel(network, taps, int(rate), prepare, duration=None if policy == "any" else options.get("duration", 2.0),
-                      policy=policy, max_batch=max_batch, fixed_entries=tuple(options.get("fixed_entries", ())),
+    return TorchModel(network, taps, int(rate), prepare, duration=None if policy == "any" else duration, policy=policy,
+                      max_batch=max_batch, fixed_entries=tuple(options.get("fixed_entries", ())),
                       stochastic=options.get("stochastic", False), half_precision=options.get("half_precision", False),
                       details={"preprocessing": f"{method} to {int(rate)} Hz, duration {policy}"})
 

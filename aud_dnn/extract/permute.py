@@ -17,8 +17,6 @@ import torch
 
 from aud_dnn.errors import InputError
 
-SCHEMES = ("named", "published")
-
 
 @dataclass(frozen=True)
 class PermutationReport:

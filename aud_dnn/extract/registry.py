@@ -74,15 +74,13 @@ def build_extractor(model: str, *, randnetw: bool = False, checkpoint: Path | No
                                           ("--permutation_index", index_files)) if value not in (None, ())]
         if randnetw or given or random_weights:
             raise InputError(f"{BASELINE_MODEL} has no weights and so no permuted version; the analyses that need one "
-                             f"use its "
-                             f"only version. Leave out {', '.join(given) or '--randnetw and --random_weights'}.")
+                             f"use its only version. Leave out {', '.join(given) or '--randnetw and --random_weights'}.")
         if device != "cpu":
             raise InputError(f"{BASELINE_MODEL} runs in NumPy, on the CPU only. Leave out --device.")
         return SpectroTemporalExtractor(pooling)
     if model in _GENRE_MODELS:
-        raise InputError(f"The weights of {model} are not public, only its activations: `python "
-                         f"setup_utils/download_files.py "
-                         "--get_model_actv True` brings them.")
+        raise InputError(f"The weights of {model} are not public, only its activations: `python setup_utils/"
+                         "download_files.py --get_model_actv True` brings them.")
     if pooling != "power":
         raise InputError(f"--pooling belongs to {BASELINE_MODEL}; the pooling of {model} is said in its taps.")
     if ":" not in model and model not in AVAILABLE_MODELS:
@@ -93,6 +91,8 @@ def build_extractor(model: str, *, randnetw: bool = False, checkpoint: Path | No
         raise InputError("--random_weights is for the models that are known by name, instead of --checkpoint.")
     if not randnetw and (seed is not None or index_files):
         raise InputError("--seed and --permutation_index belong to a permuted network: add --randnetw True.")
+    if seed is not None and seed < 0:
+        raise InputError(f"--seed must be 0 or more; got {seed}.")
     try:
         import torch  # noqa: F401
     except ImportError as error:
@@ -131,6 +131,10 @@ def _permute(model: str, built: TorchModel, seed: int | None, index_files: Seque
 
     in_house = model in IN_HOUSE
     network = built.network.network if in_house else built.network  # the cochleagram has nothing to permute
+    for beginning in built.fixed_entries:
+        if not any(name.startswith(beginning) for name in network.state_dict()):
+            raise InputError(f"fixed_entries: no entry of the state dict begins with {beginning!r}. Its names are those of "
+                             "network.state_dict().")
     indices = None
     if index_files:
         prefixes = ("encoder.", "masknet.", "decoder.") if model == "sepformer" else ("",)

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from aud_dnn.errors import InputError
 from aud_dnn.extract.provenance import make_settings
-from aud_dnn.extract.store import ActivationStore, exclusive
+from aud_dnn.extract.store import ActivationStore, check_layer_names, exclusive
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.sounds import check_sounds, find_sounds, fit_duration, read_sound
 from aud_dnn.utils import load_stimuli
@@ -84,6 +84,24 @@ def stimulus_files(paths: ProjectPaths, sounds: Path | None = None) -> dict[str,
     return find_sounds(paths.stimuli if sounds is None else sounds, wanted)
 
 
+def check_request(extractor: Extractor, name: str, format: str = "h5", batch: int = 1) -> None:
+    """What can be said before anything runs; see :func:`extract` for the parameters.
+
+    Raises
+    ------
+    InputError
+        A name that cannot be a folder, layers that the format cannot hold, a batch that is too large or too small.
+    """
+    if not name or name != Path(name).name or name.startswith("."):
+        raise InputError(f"{name!r} cannot be the name of a model: it becomes a folder below model-actv/.")
+    check_layer_names(extractor.layers, format)
+    if batch < 1:
+        raise InputError(f"--batch {batch} is not possible: at least 1.")
+    if extractor.max_batch is not None and batch > extractor.max_batch:
+        raise InputError(f"--batch {batch} is not possible for {name}: at most {extractor.max_batch}. A larger batch could "
+                         "change its values (padding or statistics that depend on the batch).")
+
+
 def extract(extractor: Extractor, name: str, paths: ProjectPaths, *, sounds: Path | None = None, randnetw: bool = False,
             format: str = "h5", batch: int = 1, overwrite: bool = False, progress: bool = True) -> Extraction:
     """Run a model on all sounds and write its activations.
@@ -114,14 +132,10 @@ def extract(extractor: Extractor, name: str, paths: ProjectPaths, *, sounds: Pat
     ------
     InputError
         Before any model runs: a sound that cannot be used, a result with other settings in the way, too large a batch,
-        another process that writes the same activations. After the first sound: too little free disk.
+        another process that writes the same activations. After the first sound: too little free disk, an unfinished run of
+        a model that has changed since.
     """
-    if not name or name != Path(name).name or name.startswith("."):
-        raise InputError(f"{name!r} cannot be the name of a model: it becomes a folder below model-actv/.")
-    if batch < 1 or (extractor.max_batch is not None and batch > extractor.max_batch):
-        most = f"at most {extractor.max_batch}" if extractor.max_batch else "at least 1"
-        raise InputError(f"--batch {batch} is not possible for {name}: {most}. A larger batch could change its values "
-                         "(padding or statistics that depend on the batch).")
+    check_request(extractor, name, format, batch)
     files = stimulus_files(paths, sounds)
     checked, remarks = check_sounds(files, sample_rate=extractor.sample_rate, duration=extractor.duration,
                                     policy=extractor.policy)
@@ -132,6 +146,9 @@ def extract(extractor: Extractor, name: str, paths: ProjectPaths, *, sounds: Pat
         missing = store.missing()
         if missing:
             extractor.check(batch)
+        if missing and (done := [sound for sound in files if sound not in missing]):
+            store.compare(done[0], extractor.run([_prepare(extractor, files[done[0]])])[0], overwrite)
+            missing = store.missing()
         with tqdm(total=len(files), initial=len(files) - len(missing), unit="sound", desc=name,
                   disable=None if progress else True) as bar:
             for start in range(0, len(missing), batch):

@@ -92,7 +92,7 @@ class ActivationStore:
                  randnetw: bool = False, format: str = "h5", overwrite: bool = False) -> None:
         if format not in FORMATS:
             raise unknown_name("format of activations", format, FORMATS)
-        _check_layer_names(layers, format)
+        check_layer_names(layers, format)
         self.folder, self.ids, self.layers, self.format = Path(folder), list(ids), list(layers), format
         suffix = "_randnetw" if randnetw else ""
         self._settings = settings
@@ -167,8 +167,12 @@ class ActivationStore:
             raise InputError(f"{self.folder} holds an unfinished run with other settings "
                              f"({', '.join(differing_settings(run['settings'], self._settings))}). Finish it with those, or "
                              "drop it with --overwrite True.")
+        self._start_over()
+
+    def _start_over(self) -> None:
         shutil.rmtree(self._staging, ignore_errors=True)
         self._staging.mkdir(parents=True)
+        self._lengths = None
         self._write_run()
 
     def _write_run(self) -> None:
@@ -183,6 +187,23 @@ class ActivationStore:
         if self.complete:
             return []
         return [sound for sound in self.ids if not self._row_file(sound).is_file()]
+
+    def compare(self, sound: str, vectors: Mapping[str, np.ndarray], overwrite: bool) -> None:
+        """Make sure that an unfinished run is of this very model: the values of a finished sound, computed again.
+
+        Settings cannot tell a change in the code of a network. Other values are an error, or with ``overwrite`` all sounds
+        are done again.
+        """
+        earlier = np.load(self._row_file(sound), allow_pickle=False)
+        now = np.concatenate([np.asarray(vectors[layer], dtype=np.float32) for layer in self.layers])
+        # more than another batch size explains
+        if len(now) == len(earlier) and np.abs(now - earlier).max() <= 1e-3 * np.abs(earlier).max():
+            return
+        if not overwrite:
+            raise InputError(f"{self.folder} holds an unfinished run, but the model now gives other values for {sound}: it "
+                             "has changed since. Drop the run with --overwrite True, or write elsewhere with --name.")
+        with _writing(self.folder):
+            self._start_over()
 
     def add(self, sound: str, vectors: Mapping[str, np.ndarray]) -> None:
         """Keep one sound's activations: stored key -> 1-D array. They are on disk when this returns.
@@ -317,12 +338,14 @@ def _require_room(path: Path, n_bytes: int) -> None:
         path.unlink(missing_ok=True)
 
 
-def _check_layer_names(layers: Sequence[str], format: str) -> None:
+def check_layer_names(layers: Sequence[str], format: str) -> None:
+    """Refuse layers that have no name, share one, or cannot be stored in this format (:class:`InputError`)."""
     if len(set(layers)) != len(layers):
         repeated = sorted({layer for layer in layers if list(layers).count(layer) > 1})
         raise InputError(f"Layer names must be unique; repeated: {', '.join(repeated)}.")
-    if not layers:
-        raise InputError("There are no layers to store. Name at least one tap.")
+    if not layers or not all(layers):
+        raise InputError("There are no layers to store. Name at least one tap." if not layers else
+                         "A layer has an empty name. Give every tap a key.")
     if format != "h5":
         return
     for layer in layers:

@@ -87,8 +87,11 @@ class Tap:
             raise unknown_name(f"pooling of {where}", self.pooling, POOLINGS)
         if not (isinstance(self.calls, int) and isinstance(self.call, int) and 0 <= self.call < self.calls):
             raise InputError(f"{where}: call must lie between 0 and calls - 1; got call {self.call} of {self.calls}.")
-        if self.post and self.post.split(":")[0] not in POST_FUNCTIONS:
+        function, _, slope = self.post.partition(":")
+        if self.post and function not in POST_FUNCTIONS:
             raise unknown_name(f"post function of {where}", self.post, POST_FUNCTIONS)
+        if slope and (function != "leaky_relu" or not _is_number(slope)):
+            raise InputError(f"{where}: post = {self.post!r} is not understood. Write relu, leaky_relu or leaky_relu:0.3.")
         if self.collapse in FINAL_RULES:
             if not self.module or self.axes:
                 raise InputError(f"{where}: {self.collapse} belongs to a recurrent module and takes no axes.")
@@ -143,8 +146,10 @@ class Tap:
                              "element, for example element = \"0\".")
         if tensor.ndim != len(self.axes):
             raise InputError(f"tap {self.name}: its tensor has shape {tuple(tensor.shape)}, but {len(self.axes)} axes "
-                             f"are named "
-                             f"({', '.join(self.axes)}).")
+                             f"are named ({', '.join(self.axes)}).")
+        if tensor.is_complex():
+            raise InputError(f"tap {self.name}: its values are complex. Tap a module that returns their magnitude, or give "
+                             "the real and imaginary parts an axis of their own.")
         return _post_function(self.post)(tensor) if self.post else tensor
 
     def _averaged(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -197,6 +202,14 @@ def follow_path(value: Any, path: str, where: str) -> Any:
         except (AttributeError, KeyError, IndexError, ValueError) as error:
             raise InputError(f"{where}: there is no {step!r} in what the model returns ({type(value).__name__}).") from error
     return value
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _float32() -> torch.dtype:

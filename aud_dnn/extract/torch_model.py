@@ -213,7 +213,7 @@ class TorchExtractor:
                 handle.remove()
 
     def dry_run(self, batch: int = 1) -> list[TapRow]:
-        """Try two seconds of noise, and look for what would spoil the activations.
+        """Try noise of the length that the model takes (else 2 s), and look for what would spoil the activations.
 
         Parameters
         ----------
@@ -229,8 +229,8 @@ class TorchExtractor:
         ------
         InputError
             The network cannot take its input; a tap never fires or fires another number of times than declared; the
-            network computes in 16 bits, gives other values the second time (dropout), or a sound's values depend on the
-            other sounds of its batch.
+            network computes in 16 bits, gives NaN or inf, or other values the second time (dropout), or a sound's values
+            depend on the other sounds of its batch.
         """
         rng = np.random.default_rng(0)
         length = round(self.sample_rate * (self.duration or 2.0))
@@ -238,7 +238,9 @@ class TorchExtractor:
         try:
             with self._half_precision() as half:
                 found, shapes = self._forward(inputs[:1])
-        except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        except InputError:
+            raise
+        except (RuntimeError, TypeError, ValueError, IndexError, AssertionError) as error:
             raise InputError(f"The network cannot take its input of shape {tuple(inputs[0].shape)}, {inputs[0].dtype} "
                              f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}). Is its shape "
                              "(for a description in TOML: input) right?") from error
@@ -250,6 +252,8 @@ class TorchExtractor:
         first = {key: array[0].numpy() for key, array in found.items()}
         again, second = (self.run([sound])[0] for sound in inputs)
         for tap in self._model.taps:
+            if not np.isfinite(first[tap.key]).all():
+                raise InputError(f"tap {tap.name}: noise gives NaN or inf. Are the weights damaged?")
             if _differ(first[tap.key], again[tap.key]):
                 raise InputError(f"tap {tap.name}: the same sound gives other values the second time. Something random is "
                                  "active in evaluation mode, for example functional dropout without training=False. Turn "
