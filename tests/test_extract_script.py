@@ -339,6 +339,15 @@ def test_sounds_of_a_changed_network_are_not_mixed(root, described, monkeypatch)
         extract_activations.main([*described, "--name", "n2", *options])
         extract_activations.main([*described, "--name", "clean"])
         np.testing.assert_array_equal(stored(root, "n2")[0]["early"], stored(root, "clean")[0]["early"])
+    for format in ("h5", "pickle"):     # finished ones are not kept silently either
+        finished = [*described, "--name", format, "--format", format]
+        extract_activations.main(finished)
+        extract_activations.main(finished)
+        gain.clear() if gain else gain.append(True)
+        with pytest.raises(InputError, match=r"holds activations, but the model now gives other values"):
+            extract_activations.main(finished)
+        extract_activations.main([*finished, "--overwrite"])
+        extract_activations.main(finished)
 
 
 def test_a_missing_description_is_named(root, described):

@@ -132,8 +132,8 @@ def extract(extractor: Extractor, name: str, paths: ProjectPaths, *, sounds: Pat
     ------
     InputError
         Before any model runs: a sound that cannot be used, a result with other settings in the way, too large a batch,
-        another process that writes the same activations. After the first sound: too little free disk, an unfinished run of
-        a model that has changed since.
+        another process that writes the same activations. After the first sound: too little free disk, activations of a
+        model that has changed since.
     """
     check_request(extractor, name, format, batch)
     files = stimulus_files(paths, sounds)
@@ -146,7 +146,7 @@ def extract(extractor: Extractor, name: str, paths: ProjectPaths, *, sounds: Pat
         missing = store.missing()
         if missing:
             extractor.check(batch)
-        if missing and (done := [sound for sound in files if sound not in missing]):
+        if done := [sound for sound in files if sound not in missing]:
             store.compare(done[0], extractor.run([_prepare(extractor, files[done[0]])])[0], overwrite)
             missing = store.missing()
         with tqdm(total=len(files), initial=len(files) - len(missing), unit="sound", desc=name,

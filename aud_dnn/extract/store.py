@@ -26,6 +26,7 @@ import numpy as np
 from aud_dnn.atomic import STAGING_MARK, LockedError, atomic_file, lock_file, remove_abandoned
 from aud_dnn.errors import InputError, unknown_name
 from aud_dnn.extract.provenance import differing_settings, fingerprint, make_provenance
+from aud_dnn.pickles.safe_pickle import load_pickle
 
 FORMATS = ("h5", "pickle")
 _RUN_FILE = "run.json"
@@ -146,7 +147,7 @@ class ActivationStore:
             why = "and there is no record of how they were made"
         else:
             why = f"made with other settings ({', '.join(differing_settings(earlier, self._settings))})"
-        raise InputError(f"{self.folder} holds {what}, {why}. --overwrite True replaces them; --name NAME writes elsewhere.")
+        raise InputError(f"{self.folder} holds {what}, {why}. --overwrite replaces them; --name NAME writes elsewhere.")
 
     def _is_own_staging(self) -> bool:
         run = _read_json(self._staging / _RUN_FILE)
@@ -166,7 +167,7 @@ class ActivationStore:
         if run is not None and not overwrite and any(self._staging.glob("*.npy")):
             raise InputError(f"{self.folder} holds an unfinished run with other settings "
                              f"({', '.join(differing_settings(run['settings'], self._settings))}). Finish it with those, or "
-                             "drop it with --overwrite True.")
+                             "drop it with --overwrite.")
         self._start_over()
 
     def _start_over(self) -> None:
@@ -189,21 +190,32 @@ class ActivationStore:
         return [sound for sound in self.ids if not self._row_file(sound).is_file()]
 
     def compare(self, sound: str, vectors: Mapping[str, np.ndarray], overwrite: bool) -> None:
-        """Make sure that an unfinished run is of this very model: the values of a finished sound, computed again.
+        """Make sure that what is there is of this very model: the values of a finished sound, computed again.
 
         Settings cannot tell a change in the code of a network. Other values are an error, or with ``overwrite`` all sounds
         are done again.
         """
-        earlier = np.load(self._row_file(sound), allow_pickle=False)
+        earlier = self._earlier(sound)
         now = np.concatenate([np.asarray(vectors[layer], dtype=np.float32) for layer in self.layers])
         # more than another batch size explains
         if len(now) == len(earlier) and np.abs(now - earlier).max() <= 1e-3 * np.abs(earlier).max():
             return
         if not overwrite:
-            raise InputError(f"{self.folder} holds an unfinished run, but the model now gives other values for {sound}: it "
-                             "has changed since. Drop the run with --overwrite True, or write elsewhere with --name.")
+            what = "activations" if self.complete else "an unfinished run"
+            raise InputError(f"{self.folder} holds {what}, but the model now gives other values for {sound}: it has changed "
+                             "since. Replace them with --overwrite, or write elsewhere with --name.")
         with _writing(self.folder):
             self._start_over()
+
+    def _earlier(self, sound: str) -> np.ndarray:
+        """The values of a finished sound, all layers one after the other."""
+        if not self.complete:
+            return np.load(self._row_file(sound), allow_pickle=False)
+        if self.format == "pickle":
+            stored = load_pickle(self.folder / f"{sound}{self._ending}")
+            return np.concatenate([stored[layer] for layer in self.layers])
+        with h5py.File(self._h5, "r") as file:      # its rows are those of the settings, in their order
+            return np.concatenate([file[layer][self.ids.index(sound)] for layer in self.layers])
 
     def add(self, sound: str, vectors: Mapping[str, np.ndarray]) -> None:
         """Keep one sound's activations: stored key -> 1-D array. They are on disk when this returns.
