@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -100,11 +101,23 @@ def show_log(*, verbose: bool) -> None:
 
 
 def run_script(main: Callable[[list[str] | None], int]) -> None:
-    """Run a script's ``main``: an :class:`InputError` becomes one line on stderr and exit status 2, Ctrl-C status 130."""
+    """Run a script's ``main`` and exit with its status.
+
+    An :class:`InputError`, or a file or folder that the system refuses, becomes one line on stderr and exit status 2;
+    Ctrl-C status 130.
+    """
     try:
         status = main(None)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
+        status = 2
+    except OSError as error:
+        if error.filename is None or error.strerror is None:
+            raise
+        path = Path(os.fsdecode(error.filename))
+        where = path.parent if path.name.startswith(".") else path      # files being written have hidden names
+        print(f"error: {where}: {error.strerror}. Make room or mend the permissions, and run the same command again; what "
+              "was finished is kept.", file=sys.stderr)
         status = 2
     except KeyboardInterrupt:
         print("Stopped. Everything that was finished is on disk; run the same command again to go on.", file=sys.stderr)
