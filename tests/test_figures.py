@@ -21,7 +21,7 @@ from aud_dnn import stats
 from aud_dnn.aggregate import across_models
 from aud_dnn.aggregate.figure_inputs import collect_components, collect_regions, collect_scores
 from aud_dnn.aggregate.tables import has_every_hemisphere, read_participant_frame, read_table, region_path
-from aud_dnn.analyze import AUD_plot_main, figures, supplement
+from aud_dnn.analyze import AUD_plot_main, CONSISTENCY_plot_main, DIM_plot_main, figures, supplement
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.plotting import bars, responses, scatters, style
 from aud_dnn.arguments import run_script
@@ -469,6 +469,15 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_line(paths, tmp_path, ca
     said = capsys.readouterr().err
     assert end.value.code == 2 and said.count("\n") == 1
     assert re.fullmatch(f"error: {re.escape(str(tmp_path / 'taken'))}\\S*: Not a directory. Make room or .*\\n", said)
+
+
+@pytest.mark.parametrize("script", [AUD_plot_main, CONSISTENCY_plot_main, DIM_plot_main])
+def test_a_mistyped_model_and_a_root_without_results_are_refused_at_once(paths, tmp_path, script):
+    with pytest.raises(InputError, match=r"Unknown model: 'mien'\. Did you mean mine"):
+        script.main(["--root", str(paths.root), "--models", "mien", "--out", str(tmp_path / "out")])
+    with pytest.raises(InputError, match=r"no results in .*AUD_main\.py --source_model"):
+        script.main(["--root", str(tmp_path)])
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("damage", [_lose_a_layer, _other_grid, _other_versions, _other_participants, _not_a_number])
