@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from aud_dnn.errors import InputError
-from aud_dnn.resources import VOXEL_TARGETS
+from aud_dnn.errors import InputError, MissingDataError, unknown_name
+from aud_dnn.paths import ProjectPaths, find_root
+from aud_dnn.resources import MODELS, VOXEL_TARGETS
 
 
 def parse_bool(text: str) -> bool:
@@ -71,6 +73,33 @@ def add_look(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--out", type=Path, default=None, metavar="DIR", help="(default: results/PLOTS_across-models)")
 
 
+def find_drawable_root(root: str | None, own_models: Sequence[str]) -> ProjectPaths:
+    """The root of a script that draws what is in ``results/``: refuses one without results and models nobody knows.
+
+    Raises
+    ------
+    MissingDataError
+        There is no root, or it has no results.
+    InputError
+        A model of ``--models`` has neither results nor activations.
+    """
+    paths = find_root(root)
+    results, activations = (sorted(path.name for path in parent.glob("[!.]*") if path.is_dir())
+                            for parent in (paths.results, paths.activations))
+    results = [name for name in results if not name.startswith(("PLOTS_", "STATS_"))]
+    if not results:
+        raise MissingDataError(f"There are no results in {paths.results}. Score a model first: python aud_dnn/AUD_main.py "
+                               "--source_model Kell2018word --source_layer all --target all; or name another folder "
+                               "with --root.")
+    rsa_parts = paths.rsa_results / "parts" / "models"
+    others = {"RSA", "ED", "notebooks", paths.rsa_results.name}
+    known = [name for name in dict.fromkeys([*MODELS, *results, *activations]) if name not in others]
+    for model in own_models:
+        if model not in known and not (rsa_parts / f"{model}_trained.npz").exists():
+            raise unknown_name("model", model, known, "Your own has a folder of that name in results/ or model-actv/.")
+    return paths
+
+
 class _TerminalHandler(logging.StreamHandler):
     """Writes above a progress bar, where there is one."""
 
@@ -100,11 +129,23 @@ def show_log(*, verbose: bool) -> None:
 
 
 def run_script(main: Callable[[list[str] | None], int]) -> None:
-    """Run a script's ``main``: an :class:`InputError` becomes one line on stderr and exit status 2, Ctrl-C status 130."""
+    """Run a script's ``main`` and exit with its status.
+
+    An :class:`InputError`, or a file or folder that the system refuses, becomes one line on stderr and exit status 2;
+    Ctrl-C status 130.
+    """
     try:
         status = main(None)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
+        status = 2
+    except OSError as error:
+        if error.filename is None or error.strerror is None:
+            raise
+        path = Path(os.fsdecode(error.filename))
+        where = path.parent if path.name.startswith(".") else path      # files being written have hidden names
+        print(f"error: {where}: {error.strerror}. Make room or mend the permissions, and run the same command again; what "
+              "was finished is kept.", file=sys.stderr)
         status = 2
     except KeyboardInterrupt:
         print("Stopped. Everything that was finished is on disk; run the same command again to go on.", file=sys.stderr)

@@ -21,9 +21,10 @@ from aud_dnn import stats
 from aud_dnn.aggregate import across_models
 from aud_dnn.aggregate.figure_inputs import collect_components, collect_regions, collect_scores
 from aud_dnn.aggregate.tables import has_every_hemisphere, read_participant_frame, read_table, region_path
-from aud_dnn.analyze import AUD_plot_main, figures, supplement
+from aud_dnn.analyze import AUD_plot_main, CONSISTENCY_plot_main, DIM_plot_main, figures, supplement
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.plotting import bars, responses, scatters, style
+from aud_dnn.arguments import run_script
 from aud_dnn.errors import InputError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import FIGURE_2_MODELS, FIGURE_7_MODELS, FIGURE_8_MODELS, MODELS, PERFORMANCE_ORDER
@@ -308,6 +309,12 @@ def test_p_values_are_never_printed_as_zero_by_rounding():
     assert scatters.correlation_text(same, same) == "$R^2$=1.00, p<1e-300"
 
 
+def test_notes_break_outside_formulas():
+    figure = style.new_figure(6, 3)
+    style.note_below(figure, [f"{'x' * 75} √(participants − 1)."])
+    assert figure.texts[0].get_text().split("\n") == ["x" * 75, "√(participants − 1)."]
+
+
 def test_identity_line_follows_the_limits():
     ax = style.new_figure(3, 3).add_subplot()
     style.identity_line(ax)
@@ -444,6 +451,33 @@ def _not_a_number(paths):
     shutil.rmtree(result_folder(paths, "metricGAN", "Linear_1", "NH2015", False))
     fake_results.write_fake_layer(paths, "metricGAN", "Linear_1", values, target, randnetw=False)
     return "NaN or inf for 1 voxel"
+
+
+def test_nan_in_the_summaries_alone_is_counted(broken):
+    table = result_folder(broken, "metricGAN", "Linear_1", "NH2015", False) / "df_output.parquet"
+    values = pd.read_parquet(table)
+    values.loc[values.index[3], "median_r2_test_c"] = np.nan
+    values.to_parquet(table)
+    assert "median_r2_test_c holds NaN or inf for 1 voxel" in figures.figure_2(broken, TRAINED).errors[0]
+
+
+def test_a_folder_that_cannot_be_written_is_said_in_one_line(paths, tmp_path, capsys):
+    (tmp_path / "taken").write_text("a file, not a folder")
+    flags = ["--root", str(paths.root), "--figures", "5", "--out", str(tmp_path / "taken"), "--jobs", "1"]
+    with pytest.raises(SystemExit) as end:
+        run_script(lambda _: AUD_plot_main.main(flags))
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and said.count("\n") == 1
+    assert re.fullmatch(f"error: {re.escape(str(tmp_path / 'taken'))}\\S*: Not a directory. Make room or .*\\n", said)
+
+
+@pytest.mark.parametrize("script", [AUD_plot_main, CONSISTENCY_plot_main, DIM_plot_main])
+def test_a_mistyped_model_and_a_root_without_results_are_refused_at_once(paths, tmp_path, script):
+    with pytest.raises(InputError, match=r"Unknown model: 'mien'\. Did you mean mine"):
+        script.main(["--root", str(paths.root), "--models", "mien", "--out", str(tmp_path / "out")])
+    with pytest.raises(InputError, match=r"no results in .*AUD_main\.py --source_model"):
+        script.main(["--root", str(tmp_path)])
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("damage", [_lose_a_layer, _other_grid, _other_versions, _other_participants, _not_a_number])

@@ -207,9 +207,10 @@ def load_model_results(paths: ProjectPaths, model: str, target: str, randnetw: b
         elif not np.array_equal(ids, metadata["voxel_id"]):
             raise InputError(f"{folder}: its voxels are not those of layer {next(iter(folders))}. Both must be fitted to "
                              f"the same data. {_fit_again(folder)}")
-        if not (np.isfinite(values).all() and np.isfinite(table[median]).all()):
-            count = int((~np.isfinite(values)).any(axis=1).sum())
-            raise InputError(f"{folder}: {variable} holds NaN or inf for {count} voxel(s). {_fit_again(folder)}")
+        bad = {variable: ~np.isfinite(values).all(axis=1), median: ~np.isfinite(table[median].to_numpy(dtype=float))}
+        if wrong := {name: int(rows.sum()) for name, rows in bad.items() if rows.any()}:
+            name, count = next(iter(wrong.items()))
+            raise InputError(f"{folder}: {name} holds NaN or inf for {count} voxel(s). {_fit_again(folder)}")
         scores.append(values)
         medians.append(table[median].to_numpy(dtype=float))
         versions[layer] = _versions(provenance)

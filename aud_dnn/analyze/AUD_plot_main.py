@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 if __name__ == "__main__" and not __package__:      # run as a file: import from the repository, not from this folder
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from aud_dnn.arguments import add_bool, add_root, run_script
+from aud_dnn.arguments import add_bool, add_root, find_drawable_root, run_script
 
 if TYPE_CHECKING:
     from aud_dnn.analyze.figures import FigureOptions
@@ -77,9 +77,8 @@ def main(argv: list[str] | None = None) -> int:
 
     # heavy imports only once the command line is understood: --help answers at once
     from aud_dnn.aggregate.figure_inputs import aggregate_all
-    from aud_dnn.paths import find_root
 
-    paths = find_root(arguments.root)
+    paths = find_drawable_root(arguments.root, arguments.models)
     chosen = [*PAPER, *EXTRAS] if "all" in arguments.figures else list(dict.fromkeys(arguments.figures))
     made = aggregate_all(paths, [*arguments.target, "NH2015comp"], jobs=arguments.jobs)
     errors = [error for (*_, permuted), error in made.items()

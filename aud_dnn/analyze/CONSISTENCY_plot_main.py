@@ -17,7 +17,15 @@ from pathlib import Path
 if __name__ == "__main__" and not __package__:      # run as a file: import from the repository, not from this folder
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from aud_dnn.arguments import add_choices, add_look, add_methods, add_root, add_voxel_targets, run_script
+from aud_dnn.arguments import (
+    add_choices,
+    add_look,
+    add_methods,
+    add_root,
+    add_voxel_targets,
+    find_drawable_root,
+    run_script,
+)
 
 ANALYSES = ("models", "layers", "best-layers", "seeds")
 LIMITS = ("paper", "narrow", "automatic")
@@ -41,9 +49,9 @@ def main(argv: list[str] | None = None) -> int:
     from aud_dnn.analyze import consistency
     from aud_dnn.analyze.figures import FigureOptions
     from aud_dnn.analyze.plotting.style import Drawings
-    from aud_dnn.paths import find_root
 
-    paths, options, methods = find_root(arguments.root), FigureOptions.from_arguments(arguments), arguments.methods
+    paths = find_drawable_root(arguments.root, arguments.models)
+    options, methods = FigureOptions.from_arguments(arguments), arguments.methods
     out = arguments.out or paths.results / "PLOTS_across-models"
     drawn = {"models": lambda: consistency.model_wise(paths, options, methods, limits=arguments.limits),
              "layers": lambda: consistency.layer_wise(paths, options, methods, limits=arguments.limits),

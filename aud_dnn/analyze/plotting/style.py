@@ -243,7 +243,9 @@ def note_below(figure: Figure, lines: Sequence[str]) -> None:
     """Below everything drawn so far, small and grey: how the numbers were made."""
     if lines:
         y = (figure.get_tightbbox().y0 - 0.1) / figure.get_figheight()
-        wrapped = [part for line in lines for part in textwrap.wrap(line, width=int(15 * figure.get_figwidth()))]
+        width = int(15 * figure.get_figwidth())
+        whole = (line.replace(" − ", "\N{NO-BREAK SPACE}−\N{NO-BREAK SPACE}") for line in lines)      # no break in a formula
+        wrapped = [part.replace("\N{NO-BREAK SPACE}", " ") for line in whole for part in textwrap.wrap(line, width=width)]
         figure.text(0.5, y, "\n".join(wrapped), ha="center", va="top", color=NOTE_COLOR, fontsize=8)
 
 
