@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import logging
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -128,6 +130,19 @@ def show_log(*, verbose: bool) -> None:
     logger.propagate = False
 
 
+def with_root(text: object, root: str | None) -> str:
+    """A message with this call's ``--root`` in the commands that it names, so that they can be pasted."""
+    if root is None:
+        return str(text)
+    return re.sub(r"python (?:aud_dnn|setup_utils)/[\w/]+\.py", lambda command: f"{command[0]} --root {shlex.quote(root)}",
+                  str(text))
+
+
+def _given_root() -> str | None:
+    words = [word for argument in sys.argv[1:] for word in argument.split("=", 1)]
+    return next((value for flag, value in itertools.pairwise(words) if flag == "--root"), None)
+
+
 def run_script(main: Callable[[list[str] | None], int]) -> None:
     """Run a script's ``main`` and exit with its status.
 
@@ -137,7 +152,7 @@ def run_script(main: Callable[[list[str] | None], int]) -> None:
     try:
         status = main(None)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {with_root(error, _given_root())}", file=sys.stderr)
         status = 2
     except OSError as error:
         if error.filename is None or error.strerror is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from aud_dnn.aggregate.tables import has_every_hemisphere, read_participant_fram
 from aud_dnn.analyze import AUD_plot_main, CONSISTENCY_plot_main, DIM_plot_main, figures, supplement
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.plotting import bars, responses, scatters, style
-from aud_dnn.arguments import run_script
+from aud_dnn.arguments import run_script, with_root
 from aud_dnn.errors import InputError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import FIGURE_2_MODELS, FIGURE_7_MODELS, FIGURE_8_MODELS, MODELS, PERFORMANCE_ORDER
@@ -490,7 +491,7 @@ def test_a_bad_model_costs_only_the_pictures_it_is_in(broken, damage, tmp_path, 
     assert status == 1
     errors = [line for line in printed.err.splitlines() if line.startswith("error: ")]
     assert errors and re.search(expected, printed.err)
-    assert "python aud_dnn/AUD_main.py --source_model" in printed.err and "--target NH2015" in printed.err
+    assert f"python aud_dnn/AUD_main.py --root {broken.root} --source_model" in printed.err and "--target NH2015" in printed.err
     assert not any(name.startswith("across-models_roi-None_NH2015_CV") for name in drawn)     # Figure 2, trained
     assert not any("_NH2015_rel_pos" in name for name in drawn)                               # Figure 7, trained
     assert any(name.startswith("across-models_roi-None_NH2015_randnetw") for name in drawn)
@@ -526,3 +527,17 @@ def test_a_damaged_rsa_file_costs_the_rsa_panels_only(broken, tmp_path, capsys):
     printed = capsys.readouterr()
     assert "rsa_NH2015_All.nc" in printed.err and "rsa_matrix_calculation_all_models.py" in printed.err
     assert "2: 2 drawing(s)" in printed.out
+
+
+def test_commands_in_messages_carry_the_root():
+    message = "Fit it: python aud_dnn/AUD_main.py --source_model AST\n  `python setup_utils/download_files.py --get_data True`."
+    assert with_root(message, None) == message
+    assert with_root(message, "my demo") == (
+        "Fit it: python aud_dnn/AUD_main.py --root 'my demo' --source_model AST\n"
+        "  `python setup_utils/download_files.py --root 'my demo' --get_data True`.")
+
+
+def test_a_script_says_how_to_go_on_in_the_root_it_was_given(tmp_path):
+    run = subprocess.run([sys.executable, "aud_dnn/AUD_main.py", f"--root={tmp_path}"], capture_output=True, text=True,
+                         cwd=Path(__file__).resolve().parents[1])
+    assert run.returncode == 2 and f"download_files.py --root {tmp_path} --get_data True" in run.stderr

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 if __name__ == "__main__" and not __package__:      # run as a file: import from the repository, not from this folder
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from aud_dnn.arguments import add_bool, add_root, find_drawable_root, run_script
+from aud_dnn.arguments import add_bool, add_root, find_drawable_root, run_script, with_root
 
 if TYPE_CHECKING:
     from aud_dnn.analyze.figures import FigureOptions
@@ -92,7 +92,7 @@ def main(argv: list[str] | None = None) -> int:
     else:
         errors += _report(map(_make, work))
     for error in dict.fromkeys(errors):
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {with_root(error, arguments.root)}", file=sys.stderr)
     return 1 if errors else 0
 
 
@@ -133,7 +133,7 @@ def _make(job: tuple[ProjectPaths, str, argparse.Namespace]) -> tuple[list[str],
     errors = [*drawings.errors, *panels.errors, *found.errors]
     if errors:
         lines.append("  Not everything could be drawn; see the errors at the end.")
-    return lines, errors
+    return [with_root(line, arguments.root) for line in lines], errors
 
 
 def _draw(paths: ProjectPaths, name: str, options: FigureOptions, folder: Path, arguments: argparse.Namespace

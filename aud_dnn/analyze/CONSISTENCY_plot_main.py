@@ -25,6 +25,7 @@ from aud_dnn.arguments import (
     add_voxel_targets,
     find_drawable_root,
     run_script,
+    with_root,
 )
 
 ANALYSES = ("models", "layers", "best-layers", "seeds")
@@ -60,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     found = Drawings()
     for name in dict.fromkeys(arguments.analyses):
         drawings = drawn[name]()
-        print(f"{name}: {drawings.report(out, arguments.formats)}")
+        print(with_root(f"{name}: {drawings.report(out, arguments.formats)}", arguments.root))
         found.add(Drawings(errors=drawings.errors))
     tables, positions = {}, "best-layer_correlations"
     with found.attempt():
@@ -72,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
     for stem, table in tables.items():
         print(write_table(out / f"{stem}.csv", table, index=stem != positions))
     for error in found.errors:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {with_root(error, arguments.root)}", file=sys.stderr)
     return 1 if found.errors else 0
 
 

@@ -25,6 +25,7 @@ from aud_dnn.arguments import (
     add_voxel_targets,
     find_drawable_root,
     run_script,
+    with_root,
 )
 
 ANALYSES = ("scatters", "correlations", "argmax", "layers")
@@ -57,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     tables = dimensionality.layer_tables(paths, options, arguments.methods, found)
     drawings = dimensionality.dimensionality_figures(paths, options, arguments.methods, limits=arguments.limits,
                                                      analyses=arguments.analyses, tables=tables)
-    print(drawings.report(out, arguments.formats))
+    print(with_root(drawings.report(out, arguments.formats), arguments.root))
     for stem, table in dimensionality.merged_tables(tables).items():
         print(write_table(out / f"{stem}.csv", table, index=False))
     neural = dimensionality.neural_dimensionality(paths, options)
@@ -65,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
         print("Effective dimensionality of the fMRI responses (mean of the repetitions, voxels of all participants):")
         print(neural.to_string(float_format="{:.2f}".format))
     for error in found.errors:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {with_root(error, arguments.root)}", file=sys.stderr)
     return 1 if found.errors else 0
 
 
