@@ -491,7 +491,8 @@ def test_a_bad_model_costs_only_the_pictures_it_is_in(broken, damage, tmp_path, 
     assert status == 1
     errors = [line for line in printed.err.splitlines() if line.startswith("error: ")]
     assert errors and re.search(expected, printed.err)
-    assert f"python aud_dnn/AUD_main.py --root {broken.root} --source_model" in printed.err and "--target NH2015" in printed.err
+    assert f"python aud_dnn/AUD_main.py --root {broken.root} --source_model" in printed.err
+    assert "--target NH2015" in printed.err
     assert not any(name.startswith("across-models_roi-None_NH2015_CV") for name in drawn)     # Figure 2, trained
     assert not any("_NH2015_rel_pos" in name for name in drawn)                               # Figure 7, trained
     assert any(name.startswith("across-models_roi-None_NH2015_randnetw") for name in drawn)
@@ -530,7 +531,8 @@ def test_a_damaged_rsa_file_costs_the_rsa_panels_only(broken, tmp_path, capsys):
 
 
 def test_commands_in_messages_carry_the_root():
-    message = "Fit it: python aud_dnn/AUD_main.py --source_model AST\n  `python setup_utils/download_files.py --get_data True`."
+    message = ("Fit it: python aud_dnn/AUD_main.py --source_model AST\n"
+               "  `python setup_utils/download_files.py --get_data True`.")
     assert with_root(message, None) == message
     assert with_root(message, "my demo") == (
         "Fit it: python aud_dnn/AUD_main.py --root 'my demo' --source_model AST\n"
