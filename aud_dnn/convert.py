@@ -22,8 +22,8 @@ from tqdm import tqdm
 from aud_dnn import NUMERICS_VERSION, __version__
 from aud_dnn.arguments import add_bool, run_script
 from aud_dnn.atomic import AlreadyFinishedError, atomic_file, atomic_folder, remove_abandoned, restore_replaced
+from aud_dnn.digests import file_digest
 from aud_dnn.errors import InputError, MissingDataError
-from aud_dnn.files import file_digest
 from aud_dnn.results import (
     RegressionResult,
     is_complete,

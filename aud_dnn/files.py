@@ -216,19 +216,3 @@ def require_seal(path: Path) -> None:
     length = len(_SEAL) + hashlib.sha256().digest_size
     if data[-length:] != _SEAL + hashlib.sha256(data[:-length]).digest():
         raise DamagedFileError(f"{path} is not as it was written: its checksum does not match. Make it anew.")
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def sha256(array: np.ndarray) -> str:
-    """Checksum of an array's values, shape and type."""
-    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
-    digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()

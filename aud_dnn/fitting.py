@@ -22,8 +22,8 @@ from threadpoolctl import threadpool_limits
 
 from aud_dnn import NUMERICS_VERSION, __version__
 from aud_dnn.atomic import AlreadyFinishedError, atomic_folder, remove_abandoned, restore_replaced
+from aud_dnn.digests import array_digest
 from aud_dnn.errors import InputError
-from aud_dnn.files import sha256
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.regression import LayerScores, available_cores, decompose_splits, score_responses
 from aud_dnn.results import (
@@ -145,7 +145,7 @@ def fit_model(paths: ProjectPaths, options: FitOptions, *, progress: bool = True
     read = {layer for _, layer in (*to_fit, *compared)}
     layers = _read_layers(activations, [layer for layer in activations.layers if layer in read],
                           {layer for _, layer in to_fit})
-    target_checksums = {name: sha256(target.responses) for name, target in targets.items()}
+    target_checksums = {name: array_digest(target.responses) for name, target in targets.items()}
     _require_same_input(compared, target_checksums, {layer.name: layer.provenance["sha256"] for layer in layers})
     _check_disk_space(paths, options, to_fit, targets)
 
@@ -198,7 +198,7 @@ def _read_layers(activations: Activations, names: Sequence[str], to_fit: set[str
     layers = []
     for name in names:
         features = activations.read(name)
-        provenance = {"shape": features.shape, "dtype": str(features.dtype), "sha256": sha256(features)}
+        provenance = {"shape": features.shape, "dtype": str(features.dtype), "sha256": array_digest(features)}
         if name not in to_fit:
             layers.append(_Layer(name, None, provenance, ()))
             continue

@@ -24,8 +24,9 @@ from urllib.parse import quote, unquote
 
 import numpy as np
 
+from aud_dnn.digests import file_digest
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
-from aud_dnn.files import file_digest, write_netcdf
+from aud_dnn.files import write_netcdf
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.pickles.safe_pickle import load_pickle
 from aud_dnn.regression import LayerScores, TestPredictions

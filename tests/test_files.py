@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.io import savemat
 
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
-from aud_dnn.files import h5_dataset, h5_dataset_names, mat_strings, open_h5, read_mat, read_npy, require_file, sha256
+from aud_dnn.files import h5_dataset, h5_dataset_names, mat_strings, open_h5, read_mat, read_npy, require_file
 
 # --- npy --------------------------------------------------------------------------------------------------------------
 
@@ -148,9 +148,3 @@ def test_missing_files_come_with_the_remedy(tmp_path: Path) -> None:
         require_file(tmp_path / "gone.npy", "Fetch it.")
     with pytest.raises(FileNotFoundError):
         require_file(tmp_path, "A folder is no file.")
-
-
-def test_checksums_see_values_shape_and_type_but_not_memory_order() -> None:
-    array = np.arange(12.0).reshape(3, 4)
-    assert sha256(array) == sha256(np.asfortranarray(array)) == sha256(np.vstack([array, array])[:3])
-    assert len({sha256(a) for a in (array, array + 1e-12, array.T, array.reshape(4, 3), array.astype(np.float32))}) == 5

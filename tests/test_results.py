@@ -16,7 +16,7 @@ import xarray as xr
 
 from aud_dnn import results
 from aud_dnn.AUD_main import main
-from aud_dnn.download.archives import file_digest
+from aud_dnn.digests import file_digest
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.regression import LayerScores, TestPredictions

@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from aud_dnn.atomic import STAGING_MARK
+from aud_dnn.digests import file_digest
 from aud_dnn.errors import InputError
-from aud_dnn.files import file_digest
 
 _CHUNK = 1 << 20
 _LARGEST_HEADER = 1 << 20  # a header (a long name, a pax record) is read into memory at once

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from aud_dnn.atomic import LockedError, atomic_file, lock_file
+from aud_dnn.digests import file_digest
 from aud_dnn.download.archives import (
     ArchiveError,
     Limits,
@@ -28,7 +29,6 @@ from aud_dnn.download.manifest import Source
 from aud_dnn.download.public_stimuli import write_stimulus_tables
 from aud_dnn.download.transfer import DownloadError, download, remote_size
 from aud_dnn.errors import InputError, MissingDataError, unknown_name
-from aud_dnn.files import file_digest
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import MODELS
 

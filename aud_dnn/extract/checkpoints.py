@@ -21,8 +21,8 @@ from typing import Any
 import torch
 
 from aud_dnn.atomic import atomic_file
+from aud_dnn.digests import file_digest
 from aud_dnn.errors import InputError, MissingDataError
-from aud_dnn.files import file_digest
 
 _STATE_ENTRIES = ("model", "state_dict", "model_state_dict")
 _TORCH_MAGIC = 0x1950A86A20F9469CFC6C

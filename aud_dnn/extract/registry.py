@@ -126,8 +126,8 @@ def _build(model: str, checkpoint: Path | None, taps: Path | None, trust: bool, 
 
 def _permute(model: str, built: TorchModel, seed: int | None, index_files: Sequence[Path]) -> dict[str, Any]:
     """Permute the network in place; what the provenance says about it."""
+    from aud_dnn.digests import file_digest
     from aud_dnn.extract.permute import in_house_seed, permute_network, read_index_file
-    from aud_dnn.files import file_digest
 
     in_house = model in IN_HOUSE
     network = built.network.network if in_house else built.network  # the cochleagram has nothing to permute

@@ -20,8 +20,8 @@ import numpy as np
 import xarray as xr
 from tqdm.auto import tqdm
 
+from aud_dnn.digests import array_digest
 from aud_dnn.errors import InputError, MissingDataError, unknown_name
-from aud_dnn.files import sha256
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import BASELINE_MODEL, MODELS, SOUND_CATEGORIES, VOXEL_TARGETS
 from aud_dnn.rsa.analysis import Vectors, category_order, neural_side
@@ -259,7 +259,7 @@ class _NeuralPlan:
         for column in ("subj_idx", "roi_label_general"):
             if column not in target.metadata.columns:
                 raise InputError(f"df_roi_meta.pkl of {target.name} has no column {column}, which RSA needs.")
-        responses_sha256 = sha256(target.responses)     # as in the provenance of regression results
+        responses_sha256 = array_digest(target.responses)     # as in the provenance of regression results
         responses = target.responses.mean(axis=2)[self.order]
         participant = target.metadata["subj_idx"].to_numpy()
         subjects = np.unique(participant)
