@@ -18,9 +18,12 @@ so each alpha is a fixed n × (n−1) matrix A_α = diag(1/h) U diag(d) applied 
 **Exact choice, mostly in single precision.** With A_αᵀA_α = CᵀC (C upper triangular), ‖A_α z‖ = ‖C z‖. All ‖C z‖ are first
 computed in float32, each with a bound on its error; only alphas whose interval overlaps that of the best are computed again,
 in float64. Alphas at the two ends of the grid, where A_α hardly changes, are screened by one representative whose
-interval is widened by the largest ‖A_α − A_rep‖_F. For large α, A_α is nearly linear in 1/α: where the two ends of that run
-show that the error rises (or falls) all along it, by more than the bend, its best alpha is an end. So the choice is the one
-that float64 would make throughout.
+interval is widened by the largest ‖A_α − A_rep‖_F. In the run at the largest alphas, A_α is nearly linear in 1/α:
+A_α = A_0 + t (A_end − A_0) + E_α, t from 0 to 1, E_α small. With r₀, r_end the residuals at its ends and c = r_end − r₀,
+
+    ‖A_α z‖ ≥ √(‖r₀‖² + 2 t r₀·c + t² ‖c‖²) − ‖E_α‖_F ‖z‖,
+
+which mostly shows from the ends alone that no alpha between them can be chosen. So the choice is that of float64 throughout.
 
 **Plateaus.** Two alphas cannot be told apart in float64 when the intervals ‖A_α z‖ ± n·u·‖A_α‖_F ‖z‖ overlap (u: unit
 roundoff). Of those that cannot be told apart from the best, the largest alpha is taken. Predictions are formed without the
@@ -39,6 +42,7 @@ _UNITS_PER_PASS = 2048      # a pass stays in cache
 _ROW_BLOCKS = 4             # row blocks of the triangular factor: skips 3/8 of the arithmetic
 _SCREEN_FROM = 512          # below so many responses screening does not pay
 _GROUP_TOLERANCE = 1e-3     # relative change of A_α within a group of alphas screened together
+_SMALLEST_SCREENED = 1e-12  # norm of a response relative to the largest of its voxel
 _ALPHA_RANGE = (1e-250, 1e250)
 
 
@@ -131,7 +135,8 @@ class _Screen:
     row_blocks: tuple[np.ndarray, ...]      # float32, (n_screened * rows of the block, columns from the block on)
     row_starts: tuple[int, ...]
     slack: np.ndarray                       # (n_screened,) half-width of the interval per unit of ‖z‖
-    bend: float                             # how far A_α departs from a line in 1/α over the first run, per unit of the line
+    line: np.ndarray                        # t of the module's notes for the alphas of the first run
+    departure: np.ndarray                   # ‖E_α‖_F for each of them
 
 
 @dataclass(frozen=True)
@@ -283,16 +288,11 @@ def _build_screen(operators: np.ndarray, norms: np.ndarray, alphas: np.ndarray) 
     bound = np.sqrt(magnitude.sum(axis=1).max(axis=1) * magnitude.sum(axis=2).max(axis=1))      # ≥ ‖ |C| ‖₂
     rounding = (1.5 * n_free + 8) * np.finfo(np.float32).eps / 2
     slack = rounding * bound + 1e-7 * norms[representatives] + np.array(spread)
-    return _Screen(tuple(runs), blocks, tuple(int(a) for a in edges[:-1]), slack,
-                   _bend(operators[:n_top], alphas[:n_top]))
-
-
-def _bend(operators: np.ndarray, alphas: np.ndarray) -> float:
-    """Largest ‖A_α − A_∞ − t (A_end − A_∞)‖_F / t with t = α_end / α, where t is large enough to tell it from rounding."""
-    t = alphas[-1] / alphas
-    line = operators[0] + t[:, None, None] * (operators[-1] - operators[0])
-    departure = np.linalg.norm(operators - line, axis=(1, 2)) / t
-    return float(departure[t > 1e-6].max())
+    end = n_top - 1
+    line = (1 / alphas[:n_top] - 1 / alphas[0]) / (1 / alphas[end] - 1 / alphas[0]) if end else np.zeros(1)
+    straight = operators[0] + line[:, None, None] * (operators[end] - operators[0])
+    departure = np.linalg.norm(operators[:n_top] - straight, axis=(1, 2))
+    return _Screen(tuple(runs), blocks, tuple(int(a) for a in edges[:-1]), slack, line, departure)
 
 
 def project(split: SplitRidge, responses: np.ndarray) -> np.ndarray:
@@ -395,7 +395,9 @@ def _screen_candidates(screen: _Screen, z: np.ndarray, norm: np.ndarray, average
     if average_too:         # its rounding is that of the series it was averaged from
         relative_norm[0] = relative_norm[1:].mean(axis=0)
     slack = screen.slack.astype(np.float32)[:, None, None] * relative_norm
-    return error - slack <= (error + slack).min(axis=0)
+    candidates = error - slack <= (error + slack).min(axis=0)
+    # squares of a repetition that is tiny beside the others vanish in single precision
+    return candidates | (relative_norm < _SMALLEST_SCREENED)
 
 
 def _select_among(split: SplitRidge, z: np.ndarray, norm: np.ndarray,
@@ -426,14 +428,40 @@ def _select_among(split: SplitRidge, z: np.ndarray, norm: np.ndarray,
         if start == 0 and stop > 2 and columns.size:
             ends = [0, stop - 1]
             residual = residuals(ends, columns)
-            change = residual[1] - residual[0]
-            margin = (split.screen.bend + 100 * rounding * split.operator_norms[0]**2) * norm[columns]**2
-            rises = np.einsum("iv,iv->v", residual[0], change) > margin
-            falls = np.einsum("iv,iv->v", residual[1], change) < -margin
-            monotone = rises | falls
-            record(ends, columns[monotone], residual[:, :, monotone])
-            columns = columns[~monotone]
+            record(ends, columns, residual)
+            columns = columns[~_settled_by_ends(split, residual, rounding * split.operator_norms[0], norm[columns])]
+            start, stop = 1, stop - 1
         if columns.size:
             record(slice(start, stop), columns, residuals(slice(start, stop), columns))
     as_good = lower <= upper.min(axis=0)
     return np.argmax(as_good, axis=0), np.count_nonzero(as_good, axis=0) > 1
+
+
+def _settled_by_ends(split: SplitRidge, residual: np.ndarray, rounding: float, norm: np.ndarray) -> np.ndarray:
+    """For which responses no alpha between the ends of the first run can be chosen, nor makes a plateau.
+
+    By the bound of the module's notes such an alpha is either worse than the better end by more than all rounding, or it is
+    no better than the first, which is larger and hence preferred. The second does not tell whether the two tie; it is used
+    only where the first is on a plateau anyway, since several alphas share its operator.
+
+    Parameters
+    ----------
+    split : SplitRidge
+    residual : array of shape (2, n_train, n_responses)
+        At the two ends.
+    rounding : float
+        Of ‖A_α z‖, per unit of ``norm``.
+    norm : array of shape (n_responses,)
+        ‖z‖.
+    """
+    first, change = residual[0], residual[1] - residual[0]
+    t, departure = split.screen.line[1:-1, None], split.screen.departure[1:-1, None]
+    level, slope, curve = (np.einsum("iv,iv->v", *pair) for pair in ((first, first), (first, change), (change, change)))
+    rounding_of_sums = len(first) * np.finfo(float).eps * (level + t**2 * curve)
+    least = np.sqrt(np.maximum(level + 2 * t * slope + t**2 * curve - rounding_of_sums, 0.0)) - departure * norm
+    at_first, at_last = np.sqrt(level), np.linalg.norm(residual[1], axis=0)
+    # 4: of this residual, of that at the ends, and the half-widths of the two intervals
+    settled = least > np.minimum(at_first, at_last) + 4 * rounding * norm
+    if split.distinct[1] > 1:
+        settled |= least >= at_first - 0.25 * rounding * norm
+    return settled.all(axis=0)

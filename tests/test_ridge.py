@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
 from sklearn.linear_model import Ridge, RidgeCV
 
 from aud_dnn import ridge
@@ -148,6 +151,112 @@ def test_screening_in_single_precision_changes_no_choice(seed: int, n_units: int
     error = np.sqrt(83 * leave_one_out_mse(split, flat))
     slack = 4 * 83 * 2.0**-53 * split.operator_norms.max() * np.linalg.norm(flat, axis=0)     # rounding of both
     assert (error[screened.index.ravel(), np.arange(error.shape[1])] <= error.min(axis=0) + slack).all()
+
+
+def assert_choice_of_float64(split: ridge.SplitRidge, z: np.ndarray, choice: ridge.AlphaChoice) -> None:
+    """The largest alpha that float64 cannot tell apart from the best, found by trying every one of the grid.
+
+    ``blur`` allows for what two ways of adding the same numbers differ by at the edge of "cannot tell apart".
+    """
+    flat = z.reshape(len(z), -1)
+    error = np.sqrt(split.n_train * leave_one_out_mse(split, flat))
+    run = np.searchsorted(split.distinct, np.arange(len(split.alphas)), side="right") - 1
+    slack = split.n_train * 2.0**-53 * split.operator_norms[run, None] * np.linalg.norm(flat, axis=0)
+    lower, best, blur = error - slack, (error + slack).min(axis=0), 0.3 * slack
+    chosen = choice.index.ravel()
+    columns = np.arange(flat.shape[1])
+    assert (lower <= best + blur)[chosen, columns].all()
+    for index, surely_as_good, tied, column in zip(chosen, (lower <= best - blur).T, choice.on_plateau.ravel(), columns):
+        assert not surely_as_good[:index].any(), (column, index)
+        surely_as_good[index] = False
+        assert tied or not surely_as_good.any(), (column, index)
+    perhaps_as_good = (lower <= best + blur)
+    perhaps_as_good[chosen, columns] = False
+    assert (~choice.on_plateau.ravel() | perhaps_as_good.any(axis=0)).all()
+
+
+def responses_best_between_the_ends(split: ridge.SplitRidge) -> np.ndarray:
+    """Unit responses z whose error has its minimum inside the first run of alphas, as deep as it can be or less so.
+
+    With G_k = A_kᵀA_k − A_0ᵀA_0, zᵀG_k z is by how much ‖A_k z‖² exceeds ‖A_0 z‖². The lowest eigenvectors of the mixture of
+    G_i and G_i − G_end whose lowest eigenvalue is highest have the deepest minima at i; they are turned until the ends are
+    equal, then away from there.
+    """
+    first, *others = split.operators[:split.screen.runs[0][1]]
+    rises = [(other - first).T @ (other + first) for other in others]
+    *inner, at_end = [(rise + rise.T) / 2 for rise in rises]
+    found, turns = [], np.geomspace(1e-13, 1e-2, 12)
+    for rise in inner:
+        best = minimize_scalar(lambda weight, rise=rise: -np.linalg.eigvalsh(rise - weight * at_end)[0], bounds=(0, 1),
+                               method="bounded", options={"xatol": 1e-12})
+        vectors = np.linalg.eigh(rise - best.x * at_end)[1]
+        for other in vectors.T[1:9]:
+            level = [x @ at_end @ y for x, y in ((other, other), (vectors[:, 0], other), (vectors[:, 0], vectors[:, 0]))]
+            equal_ends = np.roots([level[0], 2 * level[1], level[2]])
+            if np.isreal(equal_ends).all():
+                angle = np.add.outer(np.arctan(equal_ends.real), np.r_[-turns, turns]).ravel()
+                z = np.outer(vectors[:, 0], np.cos(angle)) + np.outer(other, np.sin(angle))
+                depth = np.minimum(0, np.einsum("jv,jk,kv->v", z, at_end, z)) - np.einsum("jv,jk,kv->v", z, rise, z)
+                found.append(z[:, depth > 1e-13])
+    return np.hstack(found)
+
+
+def rectified(rng: np.random.Generator, n_units: int = 400) -> np.ndarray:
+    return np.maximum(rng.standard_normal((165, 20)) @ rng.standard_normal((20, n_units))
+                      + 0.5 * rng.standard_normal((165, n_units)), 0)
+
+
+NEARLY_ORTHOGONAL = "nearly orthogonal sounds"      # A_α saturates at both ends of the grid: not at all a line in 1/α
+
+
+@pytest.mark.parametrize(("features", "alphas"), [("rectified", alpha_grid(50)), ("rectified", 3.0**np.arange(28, 8, -1)),
+                                                  (NEARLY_ORTHOGONAL, alpha_grid(50))])
+def test_best_alpha_inside_the_first_run(features: str, alphas: np.ndarray) -> None:
+    """Both ends of the run look alike, the error dips between them; only E_α of the module's notes knows."""
+    rng = np.random.default_rng(8)
+    train, test = split_masks(165, 83, rng)
+    X = rectified(rng) if features == "rectified" else np.eye(165) + 1e-6 * rng.standard_normal((165, 165))
+    split = fitted(X, train, test, alphas)
+    n_run = split.screen.runs[0][1]
+    assert n_run > 3
+    z = responses_best_between_the_ends(split)
+    positions = np.searchsorted(split.distinct, select_alphas(split, z[:, None]).index[0])
+    assert np.count_nonzero((positions > 0) & (positions < n_run - 1)) > 50
+    assert_choice_of_float64(split, z, select_alphas(split, z[:, None]))
+    careless = replace(split, screen=replace(split.screen, departure=np.zeros(n_run)))
+    with pytest.raises(AssertionError):
+        assert_choice_of_float64(careless, z, select_alphas(careless, z[:, None]))
+
+
+def test_plateau_inside_the_first_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All alphas so large that the errors along the grid differ by a few roundings."""
+    rng = np.random.default_rng(9)
+    train, test = split_masks(165, 83, rng)
+    X = rectified(rng)
+    largest = np.linalg.norm(X[train] - X[train].mean(axis=0), 2)**2
+    split = fitted(X, train, test, largest * 10.0 ** np.arange(12.6, 10.8, -0.06))
+    assert split.screen.runs[0] == (0, len(split.distinct))
+    z = rng.standard_normal((82, 3000))
+    choice = select_alphas(split, z[:, None])
+    assert ((choice.index > 0) & (choice.index < len(split.alphas) - 1)).any()
+    assert_choice_of_float64(split, z, choice)
+    settled_by_ends = ridge._settled_by_ends
+    monkeypatch.setattr(ridge, "_settled_by_ends", lambda *arguments: settled_by_ends(*arguments[:2], 0.0, arguments[3]))
+    with pytest.raises(AssertionError):
+        assert_choice_of_float64(split, z, select_alphas(split, z[:, None]))
+
+
+@pytest.mark.parametrize("size", [1e-19, 1e-21, 1e-30])
+def test_repetition_that_is_tiny_beside_the_others_is_screened_exactly(size: float) -> None:
+    """Its squares vanish in single precision."""
+    rng = np.random.default_rng(10)
+    train, test = split_masks(165, 83, rng)
+    X = rectified(rng)
+    split = fitted(X, train, test, alpha_grid(50))
+    Y = X[:, :20] @ rng.standard_normal((20, 900)) + 20 * rng.standard_normal((3, 165, 900))
+    Y[1] *= size
+    z = np.stack([project(split, y[train]) for y in Y], axis=1)
+    assert_choice_of_float64(split, z, select_alphas(split, z))
 
 
 def test_plateaus_take_the_largest_alpha() -> None:
