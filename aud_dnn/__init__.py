@@ -6,5 +6,5 @@ Data flows one way: disk -> load (``utils``) -> compute (``ridge``, ``regression
 
 __version__ = "0.1.0"
 
-NUMERICS_VERSION = 1
+NUMERICS_VERSION = 2
 """Raised whenever a change moves a stored number; written into the provenance of every result."""

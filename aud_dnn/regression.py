@@ -1,6 +1,11 @@
 """One layer against all voxels of a target: predictions, scores, noise correction (Tuckute et al. 2023, Methods).
 
 The same ten splits, the same decomposition of the layer per split, for every voxel, repetition and alpha.
+
+**What does not vary.** Responses to one half of a split do not vary if they are all equal, whatever their level, or if they
+differ by no more than rounding: by n·eps of the voxel's largest response. Taking a mean out of equal numbers leaves equal
+numbers, so this does not depend on what was subtracted before. Such responses are fitted by nothing (training half) and
+predicted by nothing (test half): r is NaN, every score 0, the standard deviation exactly 0.
 """
 
 from __future__ import annotations
@@ -183,10 +188,13 @@ def predict_mean_responses(decomposed: Sequence[SplitRidge], responses: np.ndarr
     array of shape (n_splits, n_sounds, n_voxels)
     """
     measured = responses.mean(axis=2)
+    magnitude = np.abs(responses).max(axis=(0, 2))
     predicted = np.empty((len(splits), *measured.shape))
     for s, (split, train, test) in enumerate(zip(decomposed, splits.train, splits.test)):
         level = measured[train].mean(axis=0)
-        z = project(split, (measured[train] - level)[:, None])
+        centred = measured[train] - level
+        z = project(split, centred[:, None])
+        z[:, 0, _does_not_vary(centred, magnitude, len(measured))] = 0.0
         chosen = select_alphas(split, z).index[0]
         weights = split.shrinkage[:, chosen] * z[:, 0] * split.prediction_scale[chosen]
         predicted[s, train] = split.basis @ (split.singular[:, None] * weights) + level
@@ -194,17 +202,25 @@ def predict_mean_responses(decomposed: Sequence[SplitRidge], responses: np.ndarr
     return predicted
 
 
+def _power_of_two(largest: np.ndarray) -> np.ndarray:
+    """Of the order of ``largest``, so that dividing by it changes no digits but keeps squares and sums in range."""
+    return np.ldexp(1.0, np.clip(np.frexp(largest)[1], -1000, 1000))
+
+
 def _score_block(decomposed: Sequence[SplitRidge], responses: np.ndarray, splits: Splits, voxels: slice,
                  scores: LayerScores, predictions: TestPredictions | None) -> None:
     """All splits for a block of voxels."""
-    block = np.array(responses[:, voxels].transpose(0, 2, 1), dtype=np.float64, order="C")     # a copy: centred in place
+    block = np.array(responses[:, voxels].transpose(0, 2, 1), dtype=np.float64, order="C")     # a copy: changed in place
+    magnitude = np.maximum(block.max(axis=0), -block.min(axis=0))
+    unit = _power_of_two(magnitude.max(axis=0))
+    block /= unit
     level = block.mean(axis=0)
     block -= level
     mean_response = block.mean(axis=1) if block.shape[1] > 1 else block[:, 0]
     for s, (split, train, test) in enumerate(zip(decomposed, splits.train, splits.test)):
         # take, unlike indexing, lets the other threads run meanwhile
         _score_split(split, block.take(np.flatnonzero(train), axis=0), mean_response.take(np.flatnonzero(test), axis=0),
-                     level, (voxels, s), scores, predictions)
+                     _Removed(level, magnitude / unit, unit), (voxels, s), scores, predictions)
 
 
 def _norm(columns: np.ndarray) -> np.ndarray:
@@ -213,41 +229,75 @@ def _norm(columns: np.ndarray) -> np.ndarray:
 
 
 def _correlation(a: np.ndarray, b: np.ndarray, norm_a: np.ndarray, norm_b: np.ndarray) -> np.ndarray:
-    """Correlation over the first axis of columns that are already centred; NaN where one is constant."""
+    """Correlation over the first axis of columns that are already centred; NaN where a norm is given as 0."""
     product = np.einsum("i...,i...->...", a, b)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.clip(product / norm_a / norm_b, -1.0, 1.0)
+        r = np.clip(product / norm_a / norm_b, -1.0, 1.0)
+    r[(norm_a == 0) | (norm_b == 0)] = np.nan       # rounding / 0 would be ±1
+    return r
 
 
-def _score_split(split: SplitRidge, train: np.ndarray, test: np.ndarray, level: np.ndarray, where: tuple[slice, int],
+def _does_not_vary(responses: np.ndarray, magnitude: np.ndarray, n_sounds: int) -> np.ndarray:
+    """Whether the responses to one half of a split, shape (n, …), are equal, or equal but for rounding (see the module).
+
+    Parameters
+    ----------
+    responses : array
+        With anything subtracted that is the same for all sounds.
+    magnitude : array of shape (…)
+        The largest absolute response of the voxel, before that.
+    n_sounds : int
+        Number of sounds of both halves.
+    """
+    spread = responses - responses.mean(axis=0)
+    return (responses == responses[0]).all(axis=0) | (_norm(spread) <= n_sounds * np.finfo(float).eps * magnitude)
+
+
+@dataclass(frozen=True)
+class _Removed:
+    """What a block of responses was relieved of.
+
+    Attributes
+    ----------
+    level : array of shape (n_repetitions, n_voxels)
+        Mean over all sounds, in units of ``unit``.
+    magnitude : array of shape (n_repetitions, n_voxels)
+        The largest absolute response before that, in units of ``unit``.
+    unit : array of shape (n_voxels,)
+        A power of two.
+    """
+
+    level: np.ndarray
+    magnitude: np.ndarray
+    unit: np.ndarray
+
+
+def _score_split(split: SplitRidge, train: np.ndarray, test: np.ndarray, removed: _Removed, where: tuple[slice, int],
                  scores: LayerScores, predictions: TestPredictions | None) -> None:
     """One split for one block.
 
     ``train`` (n_train, n_repetitions, n_voxels) and ``test`` (n_test, n_voxels; the mean over repetitions) have
-    had ``level`` (n_repetitions, n_voxels) taken out. Series 0 below is the mean over repetitions; 1, 2, … are the
-    single repetitions.
+    had ``removed`` taken out. Series 0 below is the mean over repetitions; 1, 2, … are the single repetitions.
     """
     voxels, s = where
     n_train, n_test = len(train), len(test)
+    level, unit = removed.level.mean(axis=0), removed.unit
+    magnitude = removed.magnitude.max(axis=0)
     z = project(split, train)
+    flat = _does_not_vary(train, removed.magnitude, n_train + n_test)
     if z.shape[1] > 1:
         z = np.concatenate([z.mean(axis=1, keepdims=True), z], axis=1)
-        level = np.concatenate([level.mean(axis=0, keepdims=True), level])
+        flat = np.concatenate([_does_not_vary(train.mean(axis=1), magnitude, n_train + n_test)[None], flat])
     n_series = z.shape[1]
-    # what is left of a response that does not vary is rounding; take it for zero
-    negligible = (n_train + n_test) * np.finfo(float).eps * np.abs(level)
+    z[:, flat] = 0.0
     norm_z = _norm(z)
-    flat_response = norm_z <= negligible
-    if flat_response.any():
-        z[:, flat_response] = 0.0
-        norm_z[flat_response] = 0.0
 
     choice = select_alphas(split, z, average_too=n_series > 1)
     weights = np.take(split.shrinkage, choice.index, axis=1)
     weights *= z
-    flat = weights.reshape(len(weights), -1)
-    predicted = (split.test_scores @ flat).reshape(n_test, *z.shape[1:])        # centred on the test sounds
-    predicted_mean = (split.test_means @ flat).reshape(z.shape[1:])
+    columns = weights.reshape(len(weights), -1)
+    predicted = (split.test_scores @ columns).reshape(n_test, *z.shape[1:])     # centred on the test sounds
+    predicted_mean = (split.test_means @ columns).reshape(z.shape[1:])
     norm_predicted = _norm(predicted)
     constant = (norm_predicted == 0) | (norm_predicted < _NEARLY_CONSTANT * np.abs(predicted_mean))
     norm_predicted[constant] = 0.0
@@ -255,7 +305,7 @@ def _score_split(split: SplitRidge, train: np.ndarray, test: np.ndarray, level: 
 
     measured = test - test.mean(axis=0)
     norm_measured = _norm(measured)
-    norm_measured[norm_measured <= negligible[0]] = 0.0
+    norm_measured[_does_not_vary(test, magnitude, n_train + n_test)] = 0.0
     r = _correlation(predicted[:, 0], measured, norm_predicted[0], norm_measured)
     fitted = split.singular[:, None] * weights[:, 0]                            # training predictions, in the basis
     norm_fitted = _norm(fitted)
@@ -266,10 +316,10 @@ def _score_split(split: SplitRidge, train: np.ndarray, test: np.ndarray, level: 
     scores.r2_test[voxels, s] = r2 = positive**2
     scores.r2_train[voxels, s] = np.where(r_train > 0, r_train, 0.0)**2
     scores.alphas[voxels, s] = split.alphas[choice.index[0]]
-    scores.y_pred_test_std_mean[voxels, s] = norm_predicted[0] * scale / np.sqrt(n_test)
-    scores.y_pred_train_std_mean[voxels, s] = norm_fitted * scale / np.sqrt(n_train)
-    scores.y_test_std_mean[voxels, s] = norm_measured / np.sqrt(n_test)
-    scores.y_train_std_mean[voxels, s] = norm_z[0] / np.sqrt(n_train)
+    scores.y_pred_test_std_mean[voxels, s] = norm_predicted[0] * scale / np.sqrt(n_test) * unit
+    scores.y_pred_train_std_mean[voxels, s] = norm_fitted * scale / np.sqrt(n_train) * unit
+    scores.y_test_std_mean[voxels, s] = norm_measured / np.sqrt(n_test) * unit
+    scores.y_train_std_mean[voxels, s] = norm_z[0] / np.sqrt(n_train) * unit
     scores.warning_constant_mean[voxels, s] = constant[0]
     scores.warning_alphas[voxels, s] = (choice.index[0] == 0) + 2 * (choice.index[0] == len(split.alphas) - 1)
     scores.alpha_on_plateau[voxels, s] = choice.on_plateau[0]
@@ -282,5 +332,5 @@ def _score_split(split: SplitRidge, train: np.ndarray, test: np.ndarray, level: 
                                                          n_series - 1)
         scores.warning_constant_splits[voxels, s] = constant[1:].sum(axis=0)
     if predictions is not None:
-        predictions.values[s, :, voxels] = (predicted[:, 0] + predicted_mean[0]) * scale
-        predictions.train_means[s, voxels] = level[0] + train.mean(axis=(0, 1))
+        predictions.values[s, :, voxels] = (predicted[:, 0] + predicted_mean[0]) * scale * unit
+        predictions.train_means[s, voxels] = (level + train.mean(axis=(0, 1))) * unit

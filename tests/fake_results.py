@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.io import savemat
 
+from aud_dnn import NUMERICS_VERSION
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.regression import LayerScores, TestPredictions
 from aud_dnn.resources import COMPONENTS, MODELS, SOUND_CATEGORIES
@@ -87,7 +88,7 @@ def write_fake_layer(paths: ProjectPaths, model: str, layer: str, values: np.nda
     folder = result_folder(paths, model, layer, target.name, randnetw, alphalimit)
     folder.mkdir(parents=True, exist_ok=True)
     write_result(folder, scores, predictions, target, splits, model=model, layer=layer, randnetw=randnetw,
-                 provenance=provenance or {"numerics": 1, "responses": {"sha256": "0" * 64}})
+                 provenance=provenance or {"numerics": NUMERICS_VERSION, "responses": {"sha256": "0" * 64}})
     return folder
 
 

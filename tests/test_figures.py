@@ -430,7 +430,7 @@ def _other_grid(paths):
 def _other_versions(paths):
     for layer in MODELS["metricGAN"].layer_names:
         path = result_folder(paths, "metricGAN", layer, "NH2015", False) / "provenance.json"
-        path.write_text(path.read_text().replace('"numerics": 1', '"numerics": 99'))
+        path.write_text(re.sub(r'"numerics": \d+', '"numerics": 99', path.read_text()))
     shutil.rmtree(paths.results / "metricGAN" / "outputs", ignore_errors=True)
     return "different versions of code or data"
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import ConstantInputWarning, pearsonr
 from sklearn.linear_model import RidgeCV
 
 from aud_dnn import regression
+from aud_dnn.noise_correction import noise_corrected_r2
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.regression import (
     LayerScores,
@@ -20,7 +24,7 @@ from aud_dnn.regression import (
     predict_mean_responses,
     score_responses,
 )
-from aud_dnn.ridge import alpha_grid, reduce_features
+from aud_dnn.ridge import SplitRidge, alpha_grid, reduce_features
 from aud_dnn.splits import Splits, published_splits
 from aud_dnn.utils import load_stimuli, load_target, open_activations
 
@@ -143,6 +147,138 @@ def test_degenerate_responses_have_stated_scores() -> None:
     assert (scores.warning_alphas[0] == 1).all() and (scores.alpha_on_plateau[0] == 1).all()
     np.testing.assert_allclose(scores.r2_test_c[1], scores.r2_test[1], rtol=1e-9)       # both reliabilities are 1
     assert np.isfinite(scores.r2_test_c).all()
+
+
+# --- what does not vary -------------------------------------------------------------------------------------------------
+
+LEVELS = (0.0, 1e-300, 1e-8, -0.1, 1.0, 1e8, 1e300)
+
+
+@cache
+def one_split() -> tuple[Splits, list[SplitRidge]]:
+    splits = published_splits(n_splits=1)
+    return splits, decompose_splits(reduce_features(simulate(1, n_units=60)[0]), splits, alpha_grid(50))
+
+
+def partly_constant(seed: int, level: float, sparse: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Responses (165, 1, 3) as variable as ``level`` is large, and a constant to put in their place."""
+    responses = np.random.default_rng(seed).standard_normal((165, 1, 3))
+    if sparse:
+        responses = np.maximum(responses - 1.5, 0.0)
+    return responses * (abs(level) or 1.0), np.full(3, level)
+
+
+def demean(responses: np.ndarray, how: str) -> np.ndarray:
+    return responses - {"not": 0.0, "per repetition": responses.mean(axis=0), "over all": responses.mean(axis=(0, 2)),
+                        "by another constant": 0.3 * np.abs(responses).max()}[how]
+
+
+CASES = {"seed": st.integers(0, 2**32 - 1), "level": st.sampled_from(LEVELS), "sparse": st.booleans(),
+         "demeaned": st.sampled_from(["not", "per repetition", "over all", "by another constant"])}
+
+
+def scored(responses: np.ndarray) -> dict[str, float]:
+    scores, _ = score_responses(one_split()[1], responses, one_split()[0], keep_predictions=False)
+    return {field.name: getattr(scores, field.name)[0, 0] for field in fields(LayerScores)}
+
+
+@settings(max_examples=120, deadline=None)
+@given(**CASES)
+def test_test_half_that_does_not_vary(seed: int, level: float, sparse: bool, demeaned: str) -> None:
+    """r is undefined (as SciPy has it) and every score on the test half 0; the fit is that to any other test half."""
+    test = one_split()[0].test[0]
+    varying, constant = partly_constant(seed, level, sparse)
+    responses = varying.copy()
+    responses[test] = constant
+    responses = demean(responses, demeaned)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConstantInputWarning)
+        assert np.isnan(pearsonr(np.arange(82.0), responses[test].mean(axis=2)[:, 0]).statistic)
+    scores = scored(responses)
+    assert np.isnan(scores["r_prior_zero"])
+    assert scores["r_test"] == scores["r2_test"] == scores["r2_test_c"] == scores["y_test_std_mean"] == 0
+    elsewhere = scored(varying)
+    for name in ("r2_train", "alphas", "warning_constant_mean", "warning_constant_splits"):
+        assert scores[name] == pytest.approx(elsewhere[name], rel=1e-9, abs=1e-12), name
+
+
+@settings(max_examples=120, deadline=None)
+@given(**CASES, also_test=st.booleans())
+def test_training_half_that_does_not_vary(seed: int, level: float, sparse: bool, demeaned: str, also_test: bool) -> None:
+    """Nothing is fitted: all scores 0, the largest alpha, and the flags say so."""
+    train, test = one_split()[0].train[0], one_split()[0].test[0]
+    responses, constant = partly_constant(seed, level, sparse)
+    responses[train] = constant
+    if also_test:
+        responses[test] = constant
+    scores = scored(demean(responses, demeaned))
+    assert np.isnan(scores["r_prior_zero"])
+    zero = ("r_test", "r2_test", "r2_test_c", "r2_train", "y_pred_test_std_mean", "y_pred_train_std_mean",
+            "y_train_std_mean")
+    assert {name: scores[name] for name in zero} == dict.fromkeys(zero, 0.0)
+    assert (scores["y_test_std_mean"] == 0) == also_test
+    assert scores["alphas"] == 1e49
+    flags = ("warning_constant_mean", "warning_constant_splits", "warning_alphas", "alpha_on_plateau")
+    assert [scores[name] for name in flags] == [1, 3, 1, 1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(**CASES, repetition=st.integers(0, 2))
+def test_one_repetition_that_does_not_vary(seed: int, level: float, sparse: bool, demeaned: str, repetition: int) -> None:
+    """Only the pair of the other two has correlations, and the published median over pairs ignores the undefined ones."""
+    train = one_split()[0].train[0]
+    responses, constant = partly_constant(seed, level, sparse)
+    responses[train, :, repetition] = constant[0]
+    responses = demean(responses, demeaned)
+    scores = scored(responses)
+    assert scores["warning_constant_splits"] == 1
+    others = np.delete(responses, repetition, axis=2)
+    with pytest.MonkeyPatch.context() as patch:     # the correlation of the predictions is not stored anywhere
+        patch.setattr(regression, "noise_corrected_r2", lambda r2, response_r, prediction_r, n_repetitions: prediction_r)
+        prediction_r = scored(others)["r2_test_c"]
+    expected = noise_corrected_r2(scores["r2_test"], pearsonr(*others[train, 0].T / (abs(level) or 1.0)).statistic,
+                                  prediction_r, 3)
+    assert scores["r2_test_c"] == pytest.approx(expected, rel=1e-9)
+
+
+def test_repetitions_that_cancel_leave_nothing_but_rounding() -> None:
+    responses = np.random.default_rng(0).standard_normal((165, 300, 3)) + 0.1
+    responses[:, :, 2] = 0.3 - responses[:, :, 0] - responses[:, :, 1]
+    scores, _ = score_responses(one_split()[1], responses, one_split()[0])
+    assert np.isnan(scores.r_prior_zero).all()
+    assert not scores.r2_test.any() and not scores.r2_test_c.any() and not scores.r2_train.any()
+    assert (scores.warning_constant_mean == 1).all() and (scores.warning_constant_splits == 0).all()
+
+
+@pytest.mark.parametrize("unit", [2.0**-995, 2.0**-600, 2.0**600, 2.0**995])
+def test_unit_of_the_responses_changes_no_score(unit: float) -> None:
+    _, responses = simulate(20)
+    ours, _ = score_responses(one_split()[1], responses, one_split()[0])
+    scaled, _ = score_responses(one_split()[1], responses * unit, one_split()[0], keep_predictions=False)
+    for field in fields(LayerScores):
+        factor = unit if field.name.startswith("y_") else 1.0
+        np.testing.assert_array_equal(getattr(scaled, field.name), getattr(ours, field.name) * factor, field.name)
+
+
+def test_prediction_that_is_constant_but_for_rounding_has_no_r() -> None:
+    """One unit is far off and the same for all test sounds, the other hardly varies among them nor matters."""
+    splits = published_splits(n_splits=1)
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((165, 2))
+    X[splits.test[0]] = [100.0, 0.0] + np.outer(rng.standard_normal(82), [0.0, 1e-10])
+    responses = X[:, 0, None, None] + 1e-2 * X[:, 1, None, None] + 1e-4 * rng.standard_normal((165, 40, 3))
+    scores, _ = score_responses(decompose_splits(reduce_features(X), splits, alpha_grid(50)), responses, splits)
+    assert (scores.warning_constant_mean == 1).all()
+    assert np.isnan(scores.r_prior_zero).all()
+    assert not scores.r2_test.any() and not scores.r2_test_c.any()
+
+
+def test_single_voxels_drawn_are_not_fitted_to_rounding() -> None:
+    splits, decomposed = one_split()
+    responses = np.random.default_rng(0).standard_normal((165, 30, 3))
+    responses[splits.train[0]] = -0.1
+    drawn = predict_mean_responses(decomposed, responses, splits)
+    assert (drawn[0] == drawn[0, 0]).all()
 
 
 def test_layer_that_does_not_vary_scores_zero() -> None:
