@@ -29,6 +29,7 @@ from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
 from aud_dnn.files import write_netcdf
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.pickles.safe_pickle import load_pickle
+from aud_dnn.pickles.writing import write_pickle
 from aud_dnn.regression import LayerScores, TestPredictions
 from aud_dnn.splits import Splits
 from aud_dnn.utils import Target
@@ -290,14 +291,12 @@ def write_converted(folder: Path, published: RegressionResult, predictions: np.n
 def _write_legacy_pickles(folder: Path, table: pd.DataFrame, dataset: xr.Dataset, predictions: TestPredictions | None,
                           splits: Splits) -> None:
     """The four published files, for programs that read those."""
-    import pickle
-
     def dump(name: str, content: object) -> None:
         with (folder / name).open("wb") as file:
-            pickle.dump(content, file, protocol=4)
+            write_pickle(content, file)
 
     dump(_PUBLISHED_TABLE, table)
-    dump(_PUBLISHED_SCORES, dataset.load())
+    dump(_PUBLISHED_SCORES, _as_published(dataset))
     if predictions is not None:
         dump("y_preds_test.pkl", _full_predictions(predictions.values, splits.test))
         dump("y_preds_test_rescaled.pkl",
@@ -417,6 +416,20 @@ def _read_dataset(path: Path) -> xr.Dataset:
     dataset = on_disk.drop_vars(list(_MASKS))
     dataset.attrs = {attribute: on_disk[name].to_numpy() for name, attribute in _MASKS.items()}
     return dataset
+
+
+def _as_published(dataset: xr.Dataset) -> xr.Dataset:
+    """The inverse of :func:`_published_dataset`: names per voxel, each coordinate on a dimension of its own, float."""
+    import xarray as xr
+
+    n_voxels, n_splits = dataset.sizes["vox_idx"], dataset.sizes["split_idx"]
+    names = {name: ("vox_idx_coord", np.full(n_voxels, str(dataset[name].item())))
+             for name in ("source_model", "source_layer", "randnetw")}
+    return xr.Dataset(
+        {name: (("vox_idx", "split_idx"), dataset[name].to_numpy().astype(np.float64)) for name in dataset.data_vars},
+        coords={"vox_idx": np.arange(n_voxels), "split_idx": np.arange(n_splits), "vox_idx_coord": np.arange(n_voxels),
+                **names, "voxel_id": dataset["voxel_id"].to_numpy(), "split_idx_coord": np.arange(n_splits)},
+        attrs={name: dataset.attrs[name].astype(np.float64) for name in _MASKS.values()})
 
 
 def _published_dataset(published: xr.Dataset) -> xr.Dataset:

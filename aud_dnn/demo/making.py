@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 import wave
 from collections.abc import Iterable
 from pathlib import Path
@@ -37,6 +36,7 @@ from aud_dnn.demo.voxels import (
 )
 from aud_dnn.errors import InputError
 from aud_dnn.paths import ProjectPaths
+from aud_dnn.pickles.writing import write_pickle
 from aud_dnn.resources import COMPONENTS, MODELS
 
 OWN_MODEL = "mymodel"
@@ -135,10 +135,15 @@ def _write_all(paths: ProjectPaths, seed: int, with_sounds: bool) -> DemoTruth:
 
 # --- sounds and responses ---------------------------------------------------------------------------------------------
 
+def _write_pickle(path: Path, content: object) -> None:
+    with path.open("wb") as file:
+        write_pickle(content, file)
+
+
 def _write_stimuli(folder: Path, sounds: SoundSet, rng: np.random.Generator | None) -> None:
     folder.mkdir(parents=True)
-    plain_table({"category_label": sounds.categories}, index=pd.Index(sounds.ids, dtype=object, name="stim")).to_pickle(
-        folder / "df_stimuli_meta.pkl", protocol=4)
+    _write_pickle(folder / "df_stimuli_meta.pkl", plain_table({"category_label": sounds.categories},
+                                                              index=pd.Index(sounds.ids, dtype=object, name="stim")))
     if rng is None:
         return
     for sound, acoustics in zip(sounds.ids, sounds.acoustics):
@@ -171,8 +176,8 @@ def _write_components(folder: Path, sounds: SoundSet, components: dict[str, np.n
         "stim_names": _cells(sounds.ids[row] for row in order)[None], "categories": _cells(_CATEGORY_ORDER)[:, None],
         "category_labels": _cells(sounds.categories[row] for row in order)[None]})
     numbers = range(len(components))
-    plain_table({"comp": list(components), "comp_idx": numbers, "voxel_id": numbers}).to_pickle(
-        folder / "df_roi_meta.pkl", protocol=4)
+    _write_pickle(folder / "df_roi_meta.pkl", plain_table({"comp": list(components), "comp_idx": numbers,
+                                                           "voxel_id": numbers}))
 
 
 def _write_nh2015(folder: Path, sounds: SoundSet, network: Cascade, components: dict[str, np.ndarray],
@@ -205,7 +210,7 @@ def _write_nh2015(folder: Path, sounds: SoundSet, network: Cascade, components: 
     kept = plan.take(three)
     table = describe_voxels(kept, voxel_ids[three], responses[:, three])
     add_functional_masks(table, responses[:, three].mean(axis=2), components)
-    table.to_pickle(folder / "df_roi_meta.pkl", protocol=4)
+    _write_pickle(folder / "df_roi_meta.pkl", table)
     return _voxel_truth(kept, voxel_ids[three])
 
 
@@ -235,7 +240,7 @@ def _write_b2021(folder: Path, sounds: SoundSet, network: Cascade, rng: np.rando
     np.save(folder / "voxel_features_array.npy", responses)
     np.save(folder / "voxel_features_meta.npy", voxel_ids)
     table = describe_voxels(plan, voxel_ids, responses)
-    table.to_pickle(folder / "df_roi_meta.pkl", protocol=4)
+    _write_pickle(folder / "df_roi_meta.pkl", table)
     return _voxel_truth(plan, voxel_ids)
 
 
@@ -272,7 +277,7 @@ def _write_dcase(folder: Path, sounds: SoundSet, network: Cascade, rng: np.rando
     for suffix, layers in (("", trained), ("_randnetw", permuted)):
         for row, sound in enumerate(sounds.ids):
             record = {key: units[row].astype(np.float32) for key, units in zip(keys, layers)}
-            (folder / f"{sound}_activations{suffix}.pkl").write_bytes(pickle.dumps(record, protocol=4))
+            _write_pickle(folder / f"{sound}_activations{suffix}.pkl", record)
 
 
 def _state(network: Cascade, layer: str) -> np.ndarray:

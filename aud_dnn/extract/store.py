@@ -13,7 +13,6 @@ import hashlib
 import io
 import json
 import os
-import pickle
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +26,7 @@ from aud_dnn.atomic import STAGING_MARK, LockedError, atomic_file, lock_file, re
 from aud_dnn.errors import InputError, unknown_name
 from aud_dnn.extract.provenance import differing_settings, fingerprint, make_provenance
 from aud_dnn.pickles.safe_pickle import load_pickle
+from aud_dnn.pickles.writing import write_pickle
 
 FORMATS = ("h5", "pickle")
 _RUN_FILE = "run.json"
@@ -310,8 +310,8 @@ class ActivationStore:
         with atomic_file(self._provenance) as path:
             path.write_text(provenance, encoding="utf-8")
         for sound, arrays in self._rows():
-            with atomic_file(self.folder / f"{sound}{self._ending}") as path:
-                path.write_bytes(pickle.dumps(dict(zip(self.layers, arrays)), protocol=4))
+            with atomic_file(self.folder / f"{sound}{self._ending}") as path, path.open("wb") as file:
+                write_pickle(dict(zip(self.layers, arrays)), file)
 
     def _remarks(self) -> list[str]:
         lowest = highest = None

@@ -361,9 +361,26 @@ def _coordinate(builder: Builder, state: dict) -> np.ndarray:
     return values
 
 
+def _given(builder: Builder, variables: Any) -> dict:
+    """The variables of a dataset that is to be made by its constructor, as :mod:`aud_dnn.pickles.writing` writes them."""
+    made = builder.build(variables)
+    if type(made) is not dict or not all(type(name) is str and type(variable) is tuple and len(variable) == 2
+                                         and type(variable[0]) is tuple and all(type(dim) is str for dim in variable[0])
+                                         and type(variable[1]) is np.ndarray for name, variable in made.items()):
+        raise DamageError("holds a dataset with something other than named variables")
+    builder.budget.spend(300 * len(made))
+    return made
+
+
 def _dataset(builder: Builder, record: Call) -> Any:
     import xarray as xr
 
+    if record.arguments:
+        if len(record.arguments) != 3 or record.filled or type(record.arguments[2]) is not dict:
+            raise RefusalError(f"calls {record.asked} with arguments that plain datasets never need")
+        variables, coordinates, attributes = record.arguments
+        return xr.Dataset(_given(builder, variables), coords=_given(builder, coordinates),
+                          attrs=dict(builder.build(attributes)))
     state = _state(record)
     variables, coordinates = state.get("_variables"), state.get("_coord_names")
     if type(variables) is not dict or type(coordinates) is not set:

@@ -7,7 +7,6 @@ participant -> record. Both are read into the datasets of :mod:`aud_dnn.rsa.resu
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +19,7 @@ from aud_dnn.atomic import atomic_file
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.pickles.safe_pickle import load_pickle
+from aud_dnn.pickles.writing import write_pickle
 from aud_dnn.rsa.results import ALL_VOXELS, CONDITIONS, Part, assemble, read_analysis
 from aud_dnn.rsa.similarity import best_layer_position, square_matrix, upper_triangle
 from aud_dnn.splits import published_splits
@@ -189,7 +189,7 @@ def write_published_rsa(folder: Path, datasets: Mapping[tuple[str, str], xr.Data
             continue
         path = Path(folder) / name
         with atomic_file(path) as staging, staging.open("wb") as file:
-            pickle.dump(content, file, protocol=4)
+            write_pickle(content, file)
         written.append(path)
     return written
 
