@@ -65,3 +65,8 @@ benchmark: $(VENV)/.installed
 
 clean:
 	rm -rf $(VENV) $(DEMO)
+
+# opens the pickles that go by published names in the published environment and in later ones (needs Python 3.6, 3.8, 3.11)
+.PHONY: test-matrix
+test-matrix: $(VENV)/.installed-test
+	$(BIN)/python tests/legacy_matrix.py

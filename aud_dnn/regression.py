@@ -187,8 +187,10 @@ def predict_mean_responses(decomposed: Sequence[SplitRidge], responses: np.ndarr
     -------
     array of shape (n_splits, n_sounds, n_voxels)
     """
-    measured = responses.mean(axis=2)
     magnitude = np.abs(responses).max(axis=(0, 2))
+    unit = _power_of_two(magnitude)
+    magnitude = magnitude / unit
+    measured = (responses / unit[:, None]).mean(axis=2)
     predicted = np.empty((len(splits), *measured.shape))
     for s, (split, train, test) in enumerate(zip(decomposed, splits.train, splits.test)):
         level = measured[train].mean(axis=0)
@@ -199,7 +201,7 @@ def predict_mean_responses(decomposed: Sequence[SplitRidge], responses: np.ndarr
         weights = split.shrinkage[:, chosen] * z[:, 0] * split.prediction_scale[chosen]
         predicted[s, train] = split.basis @ (split.singular[:, None] * weights) + level
         predicted[s, test] = split.test_scores @ weights + split.test_means @ weights + level
-    return predicted
+    return predicted * unit
 
 
 def _power_of_two(largest: np.ndarray) -> np.ndarray:
