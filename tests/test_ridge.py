@@ -175,6 +175,28 @@ def assert_choice_of_float64(split: ridge.SplitRidge, z: np.ndarray, choice: rid
     assert (~choice.on_plateau.ravel() | perhaps_as_good.any(axis=0)).all()
 
 
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), n_sounds=st.sampled_from([30, 60, 165]), n_units=st.sampled_from([1, 5, 82, 84, 600]),
+       limit=st.sampled_from([1, 3, 8, 50, None]), log_scale=st.integers(-12, 12), tiny=st.integers(0, 25),
+       average_too=st.booleans())
+def test_choice_is_that_of_float64(seed: int, n_sounds: int, n_units: int, limit: int | None, log_scale: int, tiny: int,
+                                   average_too: bool) -> None:
+    """Layers of any rank and size, the published grid and others, any signal and noise, one repetition far smaller."""
+    rng = np.random.default_rng(seed)
+    train, test = split_masks(n_sounds, n_sounds // 2 + 1, rng)
+    X = rng.standard_normal((n_sounds, 12)) @ rng.standard_normal((12, n_units))
+    X = (X + rng.choice([0, 1e-6, 0.3]) * rng.standard_normal(X.shape)) * 10.0**log_scale
+    alphas = alpha_grid(limit) if limit else np.linalg.norm(X)**2 * np.sort(10.0**rng.uniform(-20, 20, 30))[::-1]
+    split = fitted(X, train, test, alphas)
+    signal = X @ rng.standard_normal((n_units, 300))
+    Y = signal / np.abs(signal).max() + 10.0**rng.uniform(-16, 3, 300) * rng.standard_normal((3, n_sounds, 300))
+    Y[1] *= 10.0**-tiny
+    z = np.stack([project(split, y[train] - y[train].mean(axis=0)) for y in Y], axis=1)
+    if average_too:
+        z = np.concatenate([z.mean(axis=1, keepdims=True), z], axis=1)
+    assert_choice_of_float64(split, z, select_alphas(split, z, average_too=average_too))
+
+
 def responses_best_between_the_ends(split: ridge.SplitRidge) -> np.ndarray:
     """Unit responses z whose error has its minimum inside the first run of alphas, as deep as it can be or less so.
 
