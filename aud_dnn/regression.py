@@ -21,8 +21,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from aud_dnn.alphas import select_alphas
 from aud_dnn.noise_correction import median_of_pairs, noise_corrected_r2
-from aud_dnn.ridge import Design, SplitRidge, decompose, project, select_alphas
+from aud_dnn.ridge import Design, SplitRidge, decompose, project
 from aud_dnn.splits import Splits
 
 VOXELS_PER_BLOCK = 512          # their responses and residuals stay in a core's cache

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from sklearn.linear_model import Ridge, RidgeCV
 
+from aud_dnn import alphas as choosing
 from aud_dnn import ridge
-from aud_dnn.ridge import alpha_grid, decompose, leave_one_out_mse, project, reduce_features, select_alphas
+from aud_dnn.alphas import AlphaChoice, select_alphas
+from aud_dnn.ridge import alpha_grid, decompose, leave_one_out_mse, project, reduce_features
 
 
 def split_masks(n_sounds: int, n_train: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -140,10 +142,10 @@ def test_screening_in_single_precision_changes_no_choice(seed: int, n_units: int
     z[:, :, 0] = 0.0
     z = np.concatenate([z.mean(axis=1, keepdims=True), z], axis=1)
     screened = select_alphas(split, z, average_too=True)
-    assert z[0].size >= ridge._SCREEN_FROM
+    assert z[0].size >= choosing._SCREEN_FROM
     for start in range(0, 200, 50):                                 # too few to be screened
         part = z[:, :, start:start + 50]
-        assert part[0].size < ridge._SCREEN_FROM
+        assert part[0].size < choosing._SCREEN_FROM
         exact = select_alphas(split, part)
         np.testing.assert_array_equal(screened.index[:, start:start + 50], exact.index)
         np.testing.assert_array_equal(screened.on_plateau[:, start:start + 50], exact.on_plateau)
@@ -153,7 +155,7 @@ def test_screening_in_single_precision_changes_no_choice(seed: int, n_units: int
     assert (error[screened.index.ravel(), np.arange(error.shape[1])] <= error.min(axis=0) + slack).all()
 
 
-def assert_choice_of_float64(split: ridge.SplitRidge, z: np.ndarray, choice: ridge.AlphaChoice) -> None:
+def assert_choice_of_float64(split: ridge.SplitRidge, z: np.ndarray, choice: AlphaChoice) -> None:
     """The largest alpha that float64 cannot tell apart from the best, found by trying every one of the grid.
 
     ``blur`` allows for what two ways of adding the same numbers differ by at the edge of "cannot tell apart".
@@ -262,8 +264,8 @@ def test_plateau_inside_the_first_run(monkeypatch: pytest.MonkeyPatch) -> None:
     choice = select_alphas(split, z[:, None])
     assert ((choice.index > 0) & (choice.index < len(split.alphas) - 1)).any()
     assert_choice_of_float64(split, z, choice)
-    settled_by_ends = ridge._settled_by_ends
-    monkeypatch.setattr(ridge, "_settled_by_ends", lambda *arguments: settled_by_ends(*arguments[:2], 0.0, arguments[3]))
+    settled_by_ends = choosing._settled_by_ends
+    monkeypatch.setattr(choosing, "_settled_by_ends", lambda *arguments: settled_by_ends(*arguments[:2], 0.0, arguments[3]))
     with pytest.raises(AssertionError):
         assert_choice_of_float64(split, z, select_alphas(split, z[:, None]))
 
