@@ -1,7 +1,7 @@
 r"""Which alpha is the best for a response: exact, mostly in single precision.
 
-By the notes of :mod:`aud_dnn.ridge` the mean squared leave-one-out error of an alpha is ‖A_α z‖² / n; the n × (n−1) matrix A_α
-is the same for all responses z.
+By the notes of :mod:`aud_dnn.ridge` the mean squared leave-one-out error of an alpha is ‖A_α z‖² / n. The n × (n−1) matrix
+A_α is the same for all responses z.
 
 **Exact choice, mostly in single precision.** With A_αᵀA_α = CᵀC (C upper triangular), ‖A_α z‖ = ‖C z‖. All ‖C z‖ are first
 computed in float32, each with a bound on its error; only alphas whose interval overlaps that of the best are computed again,

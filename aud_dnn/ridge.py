@@ -13,7 +13,7 @@ left), z = Uᵀy. Then with d_j = α / (λ_j + α)
     leave-one-out      e_i          = [U (d ∘ z)]_i / h_i                (exact: Golub, Heath & Wahba 1979; Allen 1974)
     test prediction    X_test w     = T (S / (λ + α) ∘ z),   T = X_test W
 
-so each alpha is a fixed n × (n−1) matrix A_α = diag(1/h) U diag(d) applied to z, and the error is ‖A_α z‖² / n. The best alpha
+so each alpha is a fixed n × (n−1) matrix A_α = diag(1/h) U diag(d) applied to z, and the error is ‖A_α z‖² / n. The best one
 is found in :mod:`aud_dnn.alphas`.
 
 **Limits.** Predictions are formed without the intercept and scaled only after they were scored, so for α → ∞ (a response

@@ -51,7 +51,8 @@ def environment(folder: Path, version: str, packages: tuple[str, ...]) -> Path |
     shutil.rmtree(home, ignore_errors=True)
     subprocess.run([source, "-m", "venv", str(home)], check=True)
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "pip==21.3.1"], check=True)       # the last for Python 3.6, whose own one cannot use every index
+    if version == "3.6":
+        subprocess.run([*pip, "pip==21.3.1"], check=True)   # the last for this Python, whose own one cannot use every index
     subprocess.run([*pip, "--only-binary=:all:", *packages], check=True)
     (home / ".made").write_text(" ".join(packages))
     return python
