@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 class InputError(ValueError):
@@ -18,6 +19,12 @@ class MissingDataError(InputError, FileNotFoundError):
 
     def __str__(self) -> str:  # FileNotFoundError would format (errno, strerror)
         return str(self.args[0]) if self.args else ""
+
+
+def few(names: Sequence[Any], count: int = 3) -> str:
+    """The first few of ``names``, for messages."""
+    shown = ", ".join(str(name) for name in names[:count])
+    return shown + (f", … ({len(names)} in all)" if len(names) > count else "")
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], remedy: str = "") -> InputError:

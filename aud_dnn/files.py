@@ -8,9 +8,11 @@ reach other files, and turns a damaged file into an error that names it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +37,42 @@ def require_file(path: Path, remedy: str) -> Path:
     return path
 
 
-def _damaged(path: Path, what: str, error: Exception | None = None) -> DamagedFileError:
+_WHY_REFUSED = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "you may not read it. Ask its owner, or change its permissions"),
+    errno.EISDIR: "it is a folder. Move it away and put the file there",
+    errno.EIO: "the disk or network failed while it was read. Try again; if it stays, look after the disk",
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "too many files are open. Raise the limit (ulimit -n), or run fewer jobs"),
+    errno.ENOMEM: "there is not enough memory. Run fewer jobs, or use a machine with more",
+    **{getattr(errno, name): "the file system it lies on is not reachable now. Try again when it is"
+       for name in ("ESTALE", "ENOTCONN", "EHOSTDOWN", "ETIMEDOUT", "ENXIO") if hasattr(errno, name)},
+}
+_NO_LOCKS = {getattr(errno, name) for name in ("ENOLCK", "ENOSYS", "ENOTSUP", "EOPNOTSUPP") if hasattr(errno, name)}
+_LOCKED = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK}
+_UNLOCKED = "set the variable HDF5_USE_FILE_LOCKING=FALSE"
+
+
+def system_refusal(path: Path, error: BaseException) -> InputError | None:
+    """What to say where the system, not the content, keeps a file from being read; None where the content is at fault."""
+    if not isinstance(error, OSError):
+        return None
+    text = str(error)
+    if error.errno in _LOCKED or "already open for" in text or "h5clear" in text:
+        return InputError(f"{path} is open for writing in another program, or was when that program ended. Close it there, "
+                          f"or wait. Where nothing has (as some network file systems say wrongly), {_UNLOCKED}; after "
+                          "a program that died, `h5clear -s` clears the mark.")
+    if error.errno in _NO_LOCKS and "lock" in text:
+        return InputError(f"{path} lies on a file system without locks, which HDF5 wants. The file is not damaged: "
+                          f"{_UNLOCKED} and run the same command again.")
+    if error.errno == errno.ENOENT:
+        return MissingDataError(f"{path} is missing.")
+    if error.errno in _WHY_REFUSED:
+        return InputError(f"{path} cannot be read ({os.strerror(error.errno)}): {_WHY_REFUSED[error.errno]}.")
+    return None
+
+
+def _damaged(path: Path, what: str, error: Exception | None = None) -> InputError:
+    if error is not None and (refusal := system_refusal(path, error)) is not None:
+        return refusal
     detail = f" ({type(error).__name__}: {error})" if error is not None else ""
     return DamagedFileError(f"{path} is damaged or not a {what} file{detail}. Get it again, or make it anew.")
 
@@ -50,8 +87,8 @@ def read_npy(path: Path) -> np.ndarray:
     InputError
         The array holds Python objects (opening those can run code).
     """
-    size = path.stat().st_size
     try:
+        size = path.stat().st_size
         with path.open("rb") as file:
             version = np.lib.format.read_magic(file)
             read_header = {(1, 0): np.lib.format.read_array_header_1_0,
@@ -85,8 +122,8 @@ def read_mat(path: Path, variables: tuple[str, ...]) -> dict[str, np.ndarray]:
     """
     from scipy.io import loadmat
 
-    data = path.read_bytes()
     try:
+        data = path.read_bytes()
         mat_variable_names(data, wanted=variables)
         content = loadmat(io.BytesIO(data), variable_names=variables)
     except Exception as error:      # SciPy's reader raises many kinds on garbage

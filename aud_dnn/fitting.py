@@ -37,7 +37,7 @@ from aud_dnn.results import (
 )
 from aud_dnn.ridge import Design, SplitRidge, alpha_grid, reduce_features
 from aud_dnn.splits import published_splits
-from aud_dnn.utils import Activations, Target, few, load_stimuli, load_target, open_activations
+from aud_dnn.utils import Activations, Remark, Target, few, load_stimuli, load_target, open_activations
 
 log = logging.getLogger("aud_dnn")
 
@@ -59,17 +59,6 @@ class FitOptions:
     save_preds: bool = True
     legacy_pickles: bool = False
     overwrite: bool = False
-
-
-@dataclass(frozen=True)
-class Remark:
-    """Something odd that is no error: what, and where with counts and first ids."""
-
-    what: str
-    where: str
-
-    def __str__(self) -> str:
-        return f"{self.what}: {self.where}"
 
 
 @dataclass(frozen=True)
