@@ -19,6 +19,7 @@ if __name__ == "__main__" and not __package__:      # run as a file: import from
 from aud_dnn.arguments import add_bool, add_root, run_script, show_log
 from aud_dnn.errors import unknown_name
 from aud_dnn.resources import TARGETS
+from aud_dnn.statements import add_layer_order, add_stimulus_order, keep_statements
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -40,6 +41,8 @@ def build_parser() -> argparse.ArgumentParser:
     add_bool(parser, "--verbose", False, "log to the terminal what goes to the log file")
     add_bool(parser, "--legacy_pickles", False, "also write df_output.pkl, ds.pkl and y_preds_test*.pkl as published")
     add_bool(parser, "--overwrite", False, "fit again what is already there")
+    add_layer_order(parser)
+    add_stimulus_order(parser)
     add_root(parser)
     return parser
 
@@ -61,7 +64,9 @@ def main(argv: list[str] | None = None) -> int:
     options = FitOptions(arguments.source_model, layers, targets, randnetw=arguments.randnetw,
                          alphalimit=arguments.alphalimit, save_plot=arguments.save_plot, save_preds=arguments.save_preds,
                          legacy_pickles=arguments.legacy_pickles, overwrite=arguments.overwrite)
-    outcomes = fit_model(find_root(arguments.root), options)
+    paths = find_root(arguments.root)
+    keep_statements(paths, [options.model], arguments.layer_order, assume_stimulus_order=arguments.assume_stimulus_order)
+    outcomes = fit_model(paths, options)
     print(outcome_table(outcomes))
     return 0
 

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -125,7 +125,7 @@ def fit_model(paths: ProjectPaths, options: FitOptions, *, progress: bool = True
     for folder in to_fit.values():
         if folder.exists() and not is_complete(folder) and not options.overwrite:
             raise InputError(f"{folder} exists but holds no whole result. Move it away, or use --overwrite.")
-    already = {work: _outcome_on_disk(*work, folder, "already there")
+    already = {work: replace(_outcome_on_disk(*work, folder, "already there"), remarks=activations.remarks)
                for work, folder in wanted.items() if work not in to_fit}
     _report_lacking([outcome.folder for outcome in already.values()], options)
     compared = {work: wanted[work] for work in already if (wanted[work] / PROVENANCE_FILE).is_file()}
@@ -187,13 +187,15 @@ def _read_layers(activations: Activations, names: Sequence[str], to_fit: set[str
     layers = []
     for name in names:
         features = activations.read(name)
-        provenance = {"shape": features.shape, "dtype": str(features.dtype), "sha256": array_digest(features)}
+        provenance = {"shape": features.shape, "dtype": str(features.dtype), "sha256": array_digest(features),
+                      **activations.provenance}
         if name not in to_fit:
             layers.append(_Layer(name, None, provenance, ()))
             continue
         with threadpool_limits(1, user_api="blas"):     # panels this narrow are slower on several threads
             design = reduce_features(features)
-        layers.append(_Layer(name, design, provenance, tuple(_remarks(activations, name, features, design))))
+        remarks = (*activations.remarks, *_remarks(activations, name, features, design))
+        layers.append(_Layer(name, design, provenance, remarks))
     return layers
 
 
@@ -250,7 +252,7 @@ def _fit_one(folder: Path, decomposed: Sequence[SplitRidge], layer: _Layer, targ
                      layer.name, layer.design.n_units, target.name, target.n_voxels)
             scores, predictions = score_responses(decomposed, target.responses, splits,
                                                   keep_predictions=options.save_preds, progress=advance)
-            remarks = (*layer.remarks, *_score_remarks(scores, target, decomposed[0].alphas))
+            remarks = (*layer.remarks, *target.remarks, *_score_remarks(scores, target, decomposed[0].alphas))
             for remark in remarks:
                 log.warning("%s / %s: %s", layer.name, target.name, remark, extra={"remark": True})
             provenance = {**provenance, "remarks": [str(remark) for remark in remarks], "split_seed": splits.seed,

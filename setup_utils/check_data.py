@@ -20,6 +20,7 @@ from aud_dnn.arguments import add_root, run_script
 from aud_dnn.checks.findings import report
 from aud_dnn.checks.installation import check_installation
 from aud_dnn.paths import find_root
+from aud_dnn.statements import add_layer_order, add_stimulus_order, keep_statements
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,9 +28,13 @@ def main(arguments: list[str] | None = None) -> int:
     add_root(parser)
     parser.add_argument("--models", default="", metavar="MODEL,MODEL",
                         help="look at the activations of these models only (default: everything)")
+    add_layer_order(parser)
+    add_stimulus_order(parser)
     args = parser.parse_args(arguments)
     models = [name.strip() for name in args.models.split(",") if name.strip()]
-    return report(check_installation(find_root(args.root), models=models or None))
+    paths = find_root(args.root)
+    keep_statements(paths, models, args.layer_order, assume_stimulus_order=args.assume_stimulus_order)
+    return report(check_installation(paths, models=models or None))
 
 
 if __name__ == "__main__":

@@ -86,7 +86,8 @@ COMPONENTS_ONLY = ("--target", "NH2015comp")
 def test_defaults_are_the_published_ones() -> None:
     assert vars(build_parser().parse_args([])) == {
         "source_model": "Kell2018word", "source_layer": ["relu2"], "target": ["NH2015"], "alphalimit": 50, "randnetw": False,
-        "save_plot": False, "save_preds": True, "verbose": False, "legacy_pickles": False, "overwrite": False, "root": None}
+        "save_plot": False, "save_preds": True, "verbose": False, "legacy_pickles": False, "overwrite": False, "root": None,
+        "layer_order": None, "assume_stimulus_order": False}
 
 
 @pytest.mark.parametrize("flag", ["--randnetw", "--save_plot", "--save_preds", "--verbose", "--legacy_pickles"])

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from aud_dnn.aggregate.across_models import AcrossModels, ComponentScores, RegionPositions, same_participants
+from aud_dnn.aggregate.own_models import notes_on_activations, own_layer_order
 from aud_dnn.aggregate.tables import (
     COMPONENT_TARGET,
     SPLIT_VALUE,
@@ -51,7 +52,6 @@ from aud_dnn.results import (
     result_folder,
 )
 from aud_dnn.results import read_table as read_result_table
-from aud_dnn.utils import load_stimuli, open_activations
 
 ALPHALIMIT = 50
 
@@ -79,15 +79,11 @@ def _results_of(paths: ProjectPaths, model: str, target: str, randnetw: bool) ->
 
 
 def _own_layer_order(paths: ProjectPaths, model: str, randnetw: bool, found: Iterable[str]) -> list[str]:
-    """Layers of a user's own model in the order of its activation files; alphabetical, with a warning, without those."""
-    found = set(found)
-    try:
-        order = open_activations(paths, model, load_stimuli(paths), randnetw=randnetw).layers
-    except InputError as error:
-        warnings.warn(f"The order of the layers of {model} is unknown ({error}) They are taken in alphabetical order; "
-                      "layer positions mean nothing then.", stacklevel=2)
-        return sorted(found)
-    return [layer for layer in order if layer in found] + sorted(found - set(order))
+    """Layers of a user's own model in network order; those that the order does not have are left out."""
+    order = own_layer_order(paths, model, randnetw, found)
+    for remark in order.remarks:
+        warnings.warn(f"{model}: {remark}", stacklevel=2)
+    return list(order.names)
 
 
 def layer_folders(paths: ProjectPaths, model: str, target: str, randnetw: bool) -> dict[str, Path]:
@@ -348,7 +344,7 @@ def collect_scores(paths: ProjectPaths, models: Sequence[str], target: str, rand
         return None
     command = model_fit_command(target, randnetw)
     people = same_participants({model: table.index for model, table in tables.items()}, target, command)
-    notes = same_versions(_table_versions(tables), target, command)
+    notes = [*same_versions(_table_versions(tables), target, command), *notes_on_activations(paths, tables, randnetw)]
     scores = pd.DataFrame({model: table[value].to_numpy(dtype=float) for model, table in tables.items()},
                           index=pd.Index(people, name="subj_idx"))
     return AcrossModels(target, randnetw, value, scores, missing, tuple(notes))
@@ -373,7 +369,8 @@ def collect_components(paths: ProjectPaths, models: Sequence[str], randnetw: boo
     tables, missing = _each(models, read)
     if not tables:
         return None
-    notes = same_versions(_table_versions(tables), COMPONENT_TARGET, model_fit_command(COMPONENT_TARGET, randnetw))
+    notes = [*same_versions(_table_versions(tables), COMPONENT_TARGET, model_fit_command(COMPONENT_TARGET, randnetw)),
+             *notes_on_activations(paths, tables, randnetw)]
     wide = {model: table.reset_index().pivot(index="nit", columns="comp", values=value)
             for model, table in iterations.items()}
     layers = {model: table.reset_index().pivot(index="nit", columns="comp", values="layer_pos")
@@ -397,7 +394,8 @@ def collect_regions(paths: ProjectPaths, models: Sequence[str], target: str, ran
         return None
     command = model_fit_command(target, randnetw)
     same_participants({model: table.index for model, table in tables.items()}, target, command)
-    notes = same_versions(score_versions(paths, tables, target, randnetw), target, command)
+    notes = [*same_versions(score_versions(paths, tables, target, randnetw), target, command),
+             *notes_on_activations(paths, tables, randnetw, positions=True, results_on=target)]
     regions = next(iter(tables.values())).columns
     positions = {region: pd.DataFrame({model: table[region] for model, table in tables.items()}) for region in regions}
     return RegionPositions(target, randnetw, VALUE[target], positions, missing, tuple(notes))

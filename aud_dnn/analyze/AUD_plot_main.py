@@ -25,6 +25,7 @@ if __name__ == "__main__" and not __package__:      # run as a file: import from
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from aud_dnn.arguments import add_bool, add_root, find_drawable_root, run_script, with_root
+from aud_dnn.statements import add_layer_order, keep_statements
 
 if TYPE_CHECKING:
     from aud_dnn.analyze.figures import FigureOptions
@@ -67,6 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=None, metavar="DIR", help="folder for pictures and tests "
                                                                                "(default: results/)")
     parser.add_argument("--jobs", type=int, default=2, help="processes that aggregate and draw (default: 2)")
+    add_layer_order(parser)
     add_root(parser)
     return parser
 
@@ -79,6 +81,7 @@ def main(argv: list[str] | None = None) -> int:
     from aud_dnn.aggregate.figure_inputs import aggregate_all
 
     paths = find_drawable_root(arguments.root, arguments.models)
+    keep_statements(paths, arguments.models, arguments.layer_order)
     chosen = [*PAPER, *EXTRAS] if "all" in arguments.figures else list(dict.fromkeys(arguments.figures))
     made = aggregate_all(paths, [*arguments.target, "NH2015comp"], jobs=arguments.jobs)
     errors = [error for (*_, permuted), error in made.items()

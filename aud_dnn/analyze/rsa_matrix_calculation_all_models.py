@@ -29,6 +29,7 @@ from aud_dnn.rsa.results import ALL_VOXELS, CONDITIONS, ROI_CHOICES, condition_n
 from aud_dnn.rsa.run import RSARun, run_rsa
 from aud_dnn.rsa.tables import STATISTICS, all_tables, write_tables
 from aud_dnn.rsa.workers import usable_cores
+from aud_dnn.statements import add_layer_order, add_stimulus_order, keep_statements
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -52,6 +53,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     add_bool(parser, "--legacy_pickles", False, "write the two pickles of the published results, too")
     parser.add_argument("--jobs", type=int, default=None, metavar="N", help="worker processes (default: one per core)")
     add_bool(parser, "--progress", True, "show progress bars")
+    add_layer_order(parser)
+    add_stimulus_order(parser)
     add_root(parser)
     return parser.parse_args(argv)
 
@@ -77,6 +80,7 @@ def main(argv: list[str] | None = None) -> int:
     args = _arguments(argv)
     paths = find_root(args.root)
     folder = paths.rsa_results
+    keep_statements(paths, args.models or list(MODELS), args.layer_order, assume_stimulus_order=args.assume_stimulus_order)
     run = run_rsa(paths, targets=args.target, rois=args.roi, conditions=[condition_name(value) for value in args.randnetw],
                   models=args.models, overwrite=args.overwrite, jobs=args.jobs, progress=args.progress)
     keys = dict.fromkeys((str(model), str(condition)) for dataset in run.datasets.values()

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import xarray as xr
 
+from aud_dnn.aggregate.own_models import notes_on_activations
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.plotting.rsa_figures import models_with_results
 from aud_dnn.analyze.plotting.rsa_scores import clean_speech_bars, position_scatter, rsa_bars, seed_scatter
@@ -23,7 +24,7 @@ from aud_dnn.resources import (
     VOXEL_TARGETS,
 )
 from aud_dnn.rsa.published import read_rsa
-from aud_dnn.rsa.results import ALL_VOXELS, condition_name
+from aud_dnn.rsa.results import ALL_VOXELS, CONDITIONS, condition_name
 
 SCRIPT = "python aud_dnn/analyze/rsa_matrix_calculation_all_models.py"
 
@@ -58,6 +59,8 @@ def _panels(paths: ProjectPaths, options: FigureOptions, models: Sequence[str], 
                 if absent:
                     drawings.notes.append(f"No {condition} RSA results of {', '.join(absent)} on {target}. Make them: "
                                           f"{SCRIPT} --models {' '.join(absent)}")
+                drawings.notes += notes_on_activations(paths, [model for model in models if model in present],
+                                                       condition != CONDITIONS[0], positions=len(rois) > 1)
                 if present & set(models) - {BASELINE_MODEL}:
                     yield _Panel(datasets, target, condition, present)
                 else:

@@ -187,9 +187,23 @@ def run_rsa(paths: ProjectPaths, *, targets: Sequence[str] = VOXEL_TARGETS, rois
         asked = ", ".join(models or ["any registered model"])
         raise MissingDataError(f"There is nothing to analyse: no activations of {asked} below {paths.activations}, and no "
                                f"earlier results in {folder}. {GET_ACTIVATIONS}")
+    report.notes += _notes_on_activations(paths, dict.fromkeys(unit[:2] for unit in (*report.computed, *report.loaded)))
     fresh = {(unit.target, unit.roi) for unit in report.computed}
     pairs = list(dict.fromkeys((unit.target, unit.roi) for unit in (*report.computed, *report.loaded)))
     return RSARun(report, {pair: _dataset(folder, *pair, rebuild=pair in fresh) for pair in pairs})
+
+
+def _notes_on_activations(paths: ProjectPaths, pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """What is doubtful about the activations behind the results, each doubt once; nothing where they are gone."""
+    places: dict[str, list[str]] = {}
+    with contextlib.suppress(InputError):
+        stimuli = load_stimuli(paths)
+        for model, condition in pairs:
+            with contextlib.suppress(InputError):
+                for remark in open_activations(paths, model, stimuli, randnetw=condition == CONDITIONS[1]).remarks:
+                    places.setdefault(remark.what, []).append(f"{model} ({condition}): {remark.where}")
+    return [f"{what}. {len(where)} case(s): {'; '.join(where[:3])}{'; …' if len(where) > 3 else ''}"
+            for what, where in places.items()]
 
 
 def _outdated(paths: ProjectPaths, units: Iterable[Unit]) -> set[Unit]:
