@@ -33,8 +33,8 @@ SOUND_IDS_KEY = "sound_ids"
 LAYER_LIST_KEY = "layer_list"
 _LAYER_LISTS = (LAYER_LIST_KEY, "layer_order")
 _ROWS_ASSUMED = Remark(
-    "the file does not name its sounds (sound_ids): its rows are taken to be in stimulus order, which nothing can check; in "
-    "another order all scores are wrong. Write sound_ids, or confirm the order once with --assume_stimulus_order True", "")
+    "rows are taken to be in stimulus order: the file does not name its sounds (sound_ids), so nothing can check it. Write "
+    "sound_ids, or confirm the order once with --assume_stimulus_order True", "")
 
 
 # --- what is there ------------------------------------------------------------------------------------------------------

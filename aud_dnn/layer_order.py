@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 LAYER_ORDER_FILE = "layer_order.txt"
 _LARGEST_FILE = 1 << 20         # bytes
-HOW_TO_SAY = "Say it once with --layer_order FILE (a text file, one layer per line)"
+HOW_TO_SAY = "State it once with --layer_order FILE (one layer per line)"
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ def stated(names: Sequence[str], origin: str, stored: Sequence[str], *, doubtful
     remarks = []
     if doubtful and is_alphabetical(names):
         first, second = next((a, b) for a, b in pairwise(names) if natural_key(a) > natural_key(b))
-        remarks.append(Remark("the list of layers is in alphabetical order; if that is not the network's, layer positions "
-                              f"(Figure 7) are wrong. {HOW_TO_SAY}", f"{origin} has {first} before {second}"))
+        remarks.append(Remark("the list of layers is in alphabetical order: layer positions (Figure 7) are right only if "
+                              f"that is the network's. {HOW_TO_SAY}", f"{origin} has {first} before {second}"))
     if left_out := [name for name in stored if name not in set(names)]:
         remarks.append(Remark("layers are stored but not listed, so `all` leaves them out",
                               f"{few(left_out)}, not in {origin}"))
@@ -102,8 +102,8 @@ def observed(names: Sequence[str], origin: str | None) -> LayerOrder:
     if len(names) < 2:
         return LayerOrder(tuple(names), "a single layer")
     return LayerOrder(tuple(names), "guessed: natural order of the names", (Remark(
-        "the order of the layers is not stated; the natural order of their names is assumed, and if the network has "
-        f"another, layer positions (Figure 7) are wrong. {HOW_TO_SAY}", few(names, 4)),))
+        "the order of the layers is not stated: the natural order of their names is assumed, and layer positions (Figure 7) "
+        f"are right only if that is the network's. {HOW_TO_SAY}", few(names, 4)),))
 
 
 # --- a text file --------------------------------------------------------------------------------------------------------

@@ -230,9 +230,9 @@ def mark_incomplete(figure: Figure, missing: Sequence[str], what: str = "results
     """
     lines = list(notes)
     if missing:
-        names = ", ".join(display_name(model) for model in missing)
-        lines += textwrap.wrap(f"Incomplete: no {what} of {names}", width=max(40, int(11 * figure.get_figwidth())),
-                               break_on_hyphens=False)
+        lines.append(f"Incomplete: no {what} of {', '.join(display_name(model) for model in missing)}")
+    width = max(40, int(11 * figure.get_figwidth()))
+    lines = [part for line in lines for part in textwrap.wrap(line, width=width, break_on_hyphens=False)]
     if lines:
         if y is None:
             y = (figure.get_tightbbox().y0 - 0.08) / figure.get_figheight()
