@@ -10,6 +10,7 @@ from typing import Any
 from aud_dnn.errors import InputError, few
 from aud_dnn.files import read_npy, require_file
 from aud_dnn.paths import ProjectPaths
+from aud_dnn.resources import SOUND_CATEGORIES
 from aud_dnn.splits import N_SOUNDS
 
 GET_DATA = "`python setup_utils/download_files.py --get_data True` brings it."
@@ -48,7 +49,7 @@ def load_stimuli(paths: ProjectPaths) -> Stimuli:
     Raises
     ------
     InputError
-        The file is missing or damaged, or its sound ids are not 165 different ones.
+        The file is missing or damaged, its sound ids are not 165 different ones, or a category is not known.
     """
     path = require_file(paths.neural("NH2015") / "neural_stim_meta.npy", GET_DATA)
     records = read_npy(path)
@@ -66,7 +67,11 @@ def load_stimuli(paths: ProjectPaths) -> Stimuli:
     if len(ids) != N_SOUNDS or len(set(ids)) != N_SOUNDS:
         raise InputError(f"{path} must name {N_SOUNDS} different sounds; it has {len(ids)} records and {len(set(ids))} "
                          f"different names ({few(ids)}). {GET_DATA}")
-    return Stimuli(ids, tuple(as_text(category) for category in categories))
+    categories = tuple(as_text(category) for category in categories)
+    if unknown := sorted(set(categories) - set(SOUND_CATEGORIES)):
+        raise InputError(f"{path} names sound categories that are not known: {few(unknown)}. Known: "
+                         f"{', '.join(SOUND_CATEGORIES)}. Is this the right file? {GET_DATA}")
+    return Stimuli(ids, categories)
 
 
 def _without_wav(name: str) -> str:

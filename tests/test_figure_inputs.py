@@ -17,7 +17,7 @@ import fake_results
 import vectors
 
 from aud_dnn.aggregate import figure_inputs as inputs
-from aud_dnn.aggregate import tables
+from aud_dnn.aggregate import own_models, tables
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import MODELS
@@ -244,8 +244,55 @@ def test_an_own_model_has_its_layers_in_the_order_of_its_activations(tmp_path):
     assert inputs.load_model_results(paths, "mine", "NH2015", False).layers == ("z_first", "a_last")
     assert inputs.own_models(paths) == ("mine",)
     shutil.rmtree(folder)
-    with pytest.warns(UserWarning, match="alphabetical"):
+    with pytest.warns(UserWarning, match="natural order"):
         assert inputs.load_model_results(paths, "mine", "NH2015", False).layers == ("a_last", "z_first")
+
+
+LAYERS = tuple(f"encoder.{number}" for number in range(12))
+
+
+def _fake_own_model(paths: ProjectPaths, activations: dict | None, layers=LAYERS) -> None:
+    """Results of a user's own model; ``encoder.2`` is the best layer of every voxel."""
+    provenance = {"numerics": 1, "responses": {"sha256": "0" * 64}, "date": "2026-01-01"}
+    if activations is not None:
+        provenance["activations"] = activations
+    target = fake_results.fake_target("NH2015")
+    for layer in layers:
+        values = np.full((target.n_voxels, 10), 0.9 if layer == "encoder.2" else 0.1)
+        fake_results.write_fake_layer(paths, "mine", layer, values, target, randnetw=False, provenance=provenance)
+
+
+@pytest.mark.parametrize(("recorded", "position"), [(None, 2 / 11), ([*LAYERS, "head"][::-1], 9 / 11)])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_layer_positions_follow_what_results_recorded(recorded, position, tmp_path):
+    """Activations are gone; alphabetical order would put ``encoder.2`` at 4/11."""
+    paths = ProjectPaths(tmp_path)
+    fake_results.write_fake_data(paths)
+    doubts = ["layer positions (Figure 7) …: x", "rows are taken to be in stimulus order: x"]
+    _fake_own_model(paths, None if recorded is None else {"layer_order": recorded, "remarks": doubts})
+    regions = inputs.collect_regions(paths, ["mine"], "NH2015", False)
+    for values in regions.positions.values():
+        np.testing.assert_allclose(values["mine"], position)
+    if recorded is None:
+        assert len(regions.notes) == 1 and "mine: the order of the layers is not stated" in regions.notes[0]
+    else:       # doubts about rows stand on every figure, doubts about the order only where it counts
+        assert regions.notes[:2] == tuple(f"mine: {doubt}" for doubt in doubts) and len(regions.notes) == 3
+        assert inputs.collect_scores(paths, ["mine"], "NH2015", False).notes == (f"mine: {doubts[1]}",)
+
+
+@pytest.mark.parametrize(("recorded", "names", "says"), [
+    (None, LAYERS, "order of the layers is not stated"),
+    ([3, {}], LAYERS, "order of the layers is not stated"),
+    ("encoder.1", LAYERS, "order of the layers is not stated"),
+    ([*LAYERS[2:], *LAYERS[:2]], (*LAYERS[2:], *LAYERS[:2]), None),
+    ([*LAYERS, "head"], LAYERS, "only some layers have results; layer positions (Figure 7) are among these: 12 of 13"),
+    (list(LAYERS)[:11], LAYERS[:11], "not in the list of layers are left out: encoder.11"),
+])
+def test_the_order_that_results_recorded(recorded, names, says, tmp_path, monkeypatch):
+    monkeypatch.setattr(own_models, "_about", lambda *asked: {"layer_order": recorded})
+    order = own_models.own_layer_order(ProjectPaths(tmp_path), "mine", False, LAYERS[::-1])
+    assert order.names == names
+    assert (says in str(order.remarks[0]) and len(order.remarks) == 1) if says else not order.remarks
 
 
 def test_a_long_table_reads_back_as_a_short_one_does(tmp_path):
