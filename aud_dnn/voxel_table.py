@@ -31,13 +31,17 @@ def require_plain_columns(table: pd.DataFrame, path: Path) -> None:
         Two columns of a name; a name or a value that is none of text, number, truth value or missing; it names the column
         and the first such row.
     """
-    table.columns = table.columns.map(str)
+    names = [str(name) for name in table.columns]
+    for name in names:
+        if not _is_text(name):
+            raise InputError(f"{path}: the name of column {name!a} holds characters that no file can hold. Rename it.")
+    table.columns = names
     if not table.columns.is_unique:
         repeated = table.columns[table.columns.duplicated()].tolist()
         raise InputError(f"{path} has more than one column {few(repeated)}. Rename or drop all but one.")
     for name in table.columns:
-        if not _is_text(name):
-            raise InputError(f"{path}: the name of column {name!a} holds characters that no file can hold. Rename it.")
+        if table[name].dtype == np.float16:     # not every Parquet writer knows it
+            table[name] = table[name].astype(np.float32)
         if (problem := _problem(table[name])) is not None:
             raise InputError(f"{path}: column {name} holds {problem}, which results cannot hold. Write text, numbers, truth "
                              "values or missing values, or drop the column.")
