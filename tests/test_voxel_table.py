@@ -62,7 +62,7 @@ REFUSED = {
     "two names": (lambda table: table.assign(**{"1": 1}).join(pd.DataFrame({1: range(400)})), r"more than one column 1"),
     "NaN id": (lambda table: table.assign(voxel_id=np.where(table["voxel_id"] == 5, np.nan, table["voxel_id"])),
                r"voxel_id must be whole numbers; row \d+ is nan"),
-    "fractional id": (lambda table: table.assign(voxel_id=table["voxel_id"] + 0.5), r"voxel_id must be whole numbers; row 0 is"),
+    "fractional id": (lambda table: table.assign(voxel_id=table["voxel_id"] + 0.5), r"voxel_id must be whole numbers; row"),
     "text id": (lambda table: table.assign(voxel_id=table["voxel_id"].astype(str)), r"voxel_id must be whole numbers"),
     "bytes id": (lambda table: table.assign(voxel_id=[b"1"] * len(table)), r"voxel_id must be whole numbers"),
     "bool id": (lambda table: table.assign(voxel_id=True), r"voxel_id must be whole numbers.*found bool"),

@@ -95,7 +95,7 @@ def load_pickle(path_or_file: str | Path | BinaryIO, *, allow: Allowed = "arrays
         hint = _wider_hint(str(refusal), allow)
         raise UnsafePickleError(
             f"{name} {refusal}.{hint} The file was not opened, and nothing in it was run. If you trust where it comes from, "
-            "write it again with plain arrays, numbers and text only, with the versions that wrote it."
+            "export it again as plain arrays, numbers and text, with the versions that wrote it."
         ) from None
     except DamageError as damage:
         raise DamagedFileError(f"{name} {damage}. Download it or write it again.") from None
