@@ -19,6 +19,7 @@ from aud_dnn.errors import InputError
 from aud_dnn.layer_order import is_alphabetical, natural_key, read_layer_order
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.results import read_provenance, result_folder
+from aud_dnn.rsa.run import run_rsa
 from aud_dnn.statements import confirm_stimulus_order, keep_statements, state_layer_order
 from aud_dnn.utils import Stimuli, activation_files, load_stimuli, open_activations
 
@@ -374,6 +375,23 @@ def test_tensors_are_answered_with_numpy_and_counted_once(paths: ProjectPaths, s
     assert "npz" not in str(error.value)
     status, shown = look(paths)
     assert status == 1 and shown.count("PROBLEM:") == 1 and "(and 164 more like this)" in shown
+
+
+def test_doubts_reach_the_report_of_the_rsa(paths: ProjectPaths) -> None:
+    """Also where everything is loaded."""
+    write_h5(paths, ["b10", "b2"], values=features(8))
+    for done in ("computed", "loaded"):
+        report = run_rsa(paths, targets=["NH2015"], rois=["All"], conditions=["trained"], models=["net"], jobs=1,
+                         progress=False).report
+        assert len(getattr(report, done)) == 1
+        for doubt in ("order of the layers is not stated", "rows are taken to be in stimulus order"):
+            assert sum(doubt in note and "net (trained)" in note for note in report.notes) == 1
+    confirm_stimulus_order(paths, "net")
+    write_order = paths.root / "model-actv/net/layer_order.txt"
+    write_order.write_text("b10\nb2\n")
+    report = run_rsa(paths, targets=["NH2015"], rois=["All"], conditions=["trained"], models=["net"], jobs=1,
+                     progress=False).report
+    assert not [note for note in report.notes if "stated" in note or "stimulus order" in note]
 
 
 # --- in the run and its results ---------------------------------------------------------------------------------------
