@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aud_dnn.activation_layouts import layer_problem, type_remarks, vector_problem
-from aud_dnn.errors import InputError, MissingDataError, UnsafePickleError, few, unknown_name
+from aud_dnn.errors import DamagedFileError, InputError, MissingDataError, UnsafePickleError, few, unknown_name
 from aud_dnn.files import h5_dataset, h5_dataset_names, open_h5
 from aud_dnn.layer_order import LAYER_ORDER_FILE, LayerOrder, in_creation_order, observed, read_layer_order, stated
 from aud_dnn.paths import ProjectPaths
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 GET_ACTIVATIONS = "`python setup_utils/download_files.py --get_model_actv True` brings the published activations."
 SOUND_IDS_KEY = "sound_ids"
 LAYER_LIST_KEY = "layer_list"
+_PICKLE_ARRAYS = ("Pickle NumPy arrays: pickle.dump({layer: tensor.detach().float().cpu().numpy(), …}, file) for each "
+                  "sound.")
 _LAYER_LISTS = (LAYER_LIST_KEY, "layer_order")
 _ROWS_ASSUMED = Remark(
     "rows are taken to be in stimulus order: the file does not name its sounds (sound_ids), so nothing can check it. Write "
@@ -204,10 +206,15 @@ def read_sound(path: Path) -> dict[str, Any]:
     try:
         content = load_pickle(path, allow="arrays")
     except UnsafePickleError as error:
-        if "torch" not in str(error):
+        if "`torch" not in str(error):
             raise
-        raise UnsafePickleError(f"{path} holds PyTorch tensors, which are not opened. Pickle NumPy arrays: "
-                                "{layer: tensor.detach().float().cpu().numpy() for each layer}.") from None
+        raise UnsafePickleError(f"{path} holds PyTorch tensors, which are not opened. {_PICKLE_ARRAYS}") from None
+    except DamagedFileError:
+        with path.open("rb") as file:
+            if file.read(2) != b"PK":
+                raise
+        raise DamagedFileError(f"{path} is no pickle but a zip archive, as torch.save and np.savez write. {_PICKLE_ARRAYS}"
+                               ) from None
     if not isinstance(content, dict):
         raise InputError(f"{path} must be a dict from layer key to a 1-D array; found {type(content).__name__}.")
     named: dict[str, Any] = {}
@@ -276,8 +283,9 @@ def open_activations(paths: ProjectPaths, model: str, stimuli: Stimuli, *, randn
                                "(the analyses that need one use its trained features).")
     what = "permuted (randnetw) activations" if randnetw else "activations"
     remedy = GET_ACTIVATIONS if model in MODELS else "Write them in one of the two formats (see model-actv/README.md)."
+    others = few(sorted(path.name for path in folder.glob("[!.]*")))
     raise MissingDataError(f"{folder} holds no {what} of {model}: neither natsound_activations{suffix}.h5 nor "
-                           f"<sound id>{ending}. {remedy}")
+                           f"<sound id>{ending}{f', but {others}' if others else ''}. {remedy}")
 
 
 def _raise_unknown_model(paths: ProjectPaths, model: str) -> None:

@@ -16,6 +16,7 @@ have the order of the registry.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 LAYER_ORDER_FILE = "layer_order.txt"
 _LARGEST_FILE = 1 << 20         # bytes
+_DEEPEST = 100                  # groups within groups
 HOW_TO_SAY = "State it once with --layer_order FILE (one layer per line)"
 
 
@@ -80,7 +82,8 @@ def stated(names: Sequence[str], origin: str, stored: Sequence[str], *, doubtful
         first, second = next((a, b) for a, b in pairwise(names) if natural_key(a) > natural_key(b))
         remarks.append(Remark("the list of layers is in alphabetical order: layer positions (Figure 7) are right only if "
                               f"that is the network's. {HOW_TO_SAY}", f"{origin} has {first} before {second}"))
-    if left_out := [name for name in stored if name not in set(names)]:
+    listed = set(names)
+    if left_out := [name for name in stored if name not in listed]:
         remarks.append(Remark("layers are stored but not listed, so `all` leaves them out",
                               f"{few(left_out)}, not in {origin}"))
     return LayerOrder(tuple(names), origin, tuple(remarks))
@@ -128,7 +131,7 @@ def read_layer_order(path: Path) -> tuple[str, ...]:
     names = [line for line in lines if line and not line.startswith("#")]
     if not names:
         raise InputError(f"{path} names no layer. Write one layer per line, in the order of the network.")
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise InputError(f"{path} names {few(repeated)} more than once. Write each layer on one line.")
     return tuple(names)
 
@@ -140,6 +143,8 @@ def in_creation_order(file: h5py.File, names: Sequence[str]) -> tuple[list[str],
 
     Where a group does not track it, natural order takes its place there.
     """
+    if deep := [name for name in names if name.count("/") > _DEEPEST]:
+        raise InputError(f"{file.filename}: {len(deep)} dataset(s) lie deeper than {_DEEPEST} groups. Store them higher up.")
     children: dict[str, set[str]] = {}
     for name in names:
         parts = name.split("/")

@@ -19,6 +19,7 @@ from aud_dnn.resources import ROIS
 if TYPE_CHECKING:
     import pandas as pd
 
+HEMISPHERES = ("lh", "rh")
 _LARGEST_WHOLE_FLOAT = 2.0**53      # beyond it floats skip whole numbers
 
 
@@ -117,10 +118,12 @@ def voxel_remarks(table: pd.DataFrame, where: str) -> list[Remark]:
     if "subj_idx" in table and (n_missing := int(table["subj_idx"].isna().sum())):
         remarks.append(Remark("voxels without a participant (subj_idx) are left out wherever participants count",
                               f"{n_missing} of {len(table)}"))
-    if "roi_label_general" in table:
-        labels = table["roi_label_general"].dropna().astype(str)
-        unknown = labels[~labels.isin([*ROIS, ""])]
-        if len(unknown):
-            remarks.append(Remark(f"region labels other than {', '.join(ROIS)} are in no region (roi_label_general)",
+    for column, known, what in (
+            ("roi_label_general", ROIS, "region labels other than {} are in no region"),
+            ("hemi", HEMISPHERES, "hemispheres other than {} are on no map of the cortex and in no figure by hemisphere")):
+        labels = table[column].dropna().astype(str) if column in table else []
+        unknown = [label for label in labels if label not in (*known, "")]
+        if unknown:
+            remarks.append(Remark(f"{what.format(', '.join(known))} ({column})",
                                   f"{few(sorted(set(unknown)))}: {len(unknown)} of {len(table)} voxels"))
     return remarks

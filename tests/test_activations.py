@@ -209,6 +209,12 @@ def test_statements_are_about_models_of_ones_own(paths: ProjectPaths, tmp_path: 
         keep_statements(paths, [], None, assume_stimulus_order=True)
 
 
+def test_layers_in_bottomless_groups_are_refused(paths: ProjectPaths, stimuli: Stimuli) -> None:
+    write_h5(paths, ["/".join(["g"] * 200)])
+    with pytest.raises(InputError, match=r"natsound_activations\.h5: 1 dataset\(s\) lie deeper than 100 groups"):
+        open_activations(paths, "net", stimuli)
+
+
 # --- order of rows ----------------------------------------------------------------------------------------------------
 
 def test_rows_without_sound_ids_are_doubted_until_they_are_confirmed(paths: ProjectPaths, stimuli: Stimuli) -> None:
@@ -363,6 +369,21 @@ def test_other_keys_are_named(content, says, paths: ProjectPaths, stimuli: Stimu
 def tensor_pickle() -> bytes:
     """What ``pickle.dumps({"a": torch.zeros(2)})`` begins with: enough to see that it asks for PyTorch."""
     return b"\x80\x02}X\x01\x00\x00\x00actorch._utils\n_rebuild_tensor_v2\n(tRs."
+
+
+def test_archives_in_place_of_pickles_are_named(paths: ProjectPaths, stimuli: Stimuli) -> None:
+    folder = roots.write_pickles(paths.root / "model-actv/net", stimuli.ids, {"a": features()})
+    with (folder / f"{stimuli.ids[0]}_activations.pkl").open("wb") as file:
+        np.savez(file, a=np.zeros(3))
+    with pytest.raises(InputError, match=r"no pickle but a zip archive, as torch\.save.*\.numpy\(\)"):
+        open_activations(paths, "net", stimuli)
+
+
+def test_files_of_other_names_are_named(paths: ProjectPaths, stimuli: Stimuli) -> None:
+    (paths.root / "model-actv/net").mkdir(parents=True)
+    (paths.root / "model-actv/net/activations.npz").write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"neither natsound_activations\.h5 nor .*, but activations\.npz\. Write them"):
+        open_activations(paths, "net", stimuli)
 
 
 def test_tensors_are_answered_with_numpy_and_counted_once(paths: ProjectPaths, stimuli: Stimuli) -> None:

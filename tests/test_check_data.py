@@ -283,6 +283,18 @@ def test_other_files(root):
     assert status == 1 and "empty.npy is empty" in shown and "cut.mat is damaged" in shown
 
 
+def test_what_repeats_is_counted(capsys):
+    long = "a sentence that is long enough to be tiresome when it is printed for every single layer of a model"
+    alike = tuple(f"stim{number}_x_activations.pkl is no dict" for number in range(165))
+    report([Finding("a", "b", alike, (long, "short")), Finding("c", "d", ("layer one is missing", "layer two is missing"),
+                                                                (long, "short"))])
+    shown = capsys.readouterr().out
+    assert shown.count("is no dict") == 1 and "stim0_x_activations.pkl is no dict (and 164 more like this)" in shown
+    assert shown.count(long) == 1 and f"note: {long[:60]}… as for a" in shown and shown.count("note: short") == 2
+    assert "layer one is missing" in shown and "layer two is missing" in shown
+    assert "2 places looked at: 167 problems, 4 notes." in shown
+
+
 def test_the_exit_status_is_that_of_the_worst_finding(capsys):
     assert report([Finding("a", "b")]) == 0
     assert report([Finding("a", "b", notes=("n",))]) == 0
