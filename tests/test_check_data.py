@@ -284,7 +284,7 @@ def test_other_files(root):
 
 
 def test_what_repeats_is_counted(capsys):
-    long = "a sentence that is long enough to be tiresome when it is printed for every single layer of a model"
+    long = "a sentence that is long enough to be tiresome to read when it is printed for each of the layers of a model"
     alike = tuple(f"stim{number}_x_activations.pkl is no dict" for number in range(165))
     report([Finding("a", "b", alike, (long, "short")), Finding("c", "d", ("layer one is missing", "layer two is missing"),
                                                                 (long, "short"))])

@@ -141,7 +141,7 @@ def test_components_by_other_names_in_the_metadata_are_refused(root: Path) -> No
     (lambda table: table.assign(subj_idx=table["subj_idx"].where(table.index > 2)), "without a participant.*: 3 of 400"),
     (lambda table: table.assign(roi_label_general=table["roi_label_general"].replace("Primary", "A1")),
      r"region labels other than Primary.*: A1: \d+ of 400 voxels"),
-    (lambda table: table.assign(hemi=["left", *table["hemi"][1:]]), r"hemispheres other than lh, rh.*: left: 1 of 400 voxels"),
+    (lambda table: table.assign(hemi=["left", *table["hemi"][1:]]), r"hemispheres other than lh.*: left: 1 of 400 voxels"),
     (lambda table: table, None),
 ])
 def test_what_later_steps_need_is_remarked_on(change, says: str | None, root: Path) -> None:
