@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gzip
 import hashlib
 import io
 import os
@@ -28,6 +27,7 @@ from aud_dnn.errors import InputError
 _CHUNK = 1 << 20
 _LARGEST_HEADER = 1 << 20  # a header (a long name, a pax record) is read into memory at once
 _HEADER_ROOM = 4096  # bytes of headers and padding that one member may cost
+_LONGEST_PATH, _DEEPEST = 1024, 32  # systems allow 4096 bytes at most, the folders above included; the published need 6 parts
 _GZIP_MAGIC = b"\x1f\x8b"
 _JUNK_NAMES = re.compile(r"^(\._.*|\.DS_Store|__MACOSX)$")  # what macOS adds to archives
 
@@ -98,19 +98,74 @@ def checked_name(name: str, archive: str = "the archive") -> PurePosixPath:
         wrong = "a path with a backslash"
     elif any(ord(letter) < 32 or ord(letter) == 127 or 0xD800 <= ord(letter) < 0xE000 for letter in name):
         wrong = "a path with a control character or broken text"
-    elif any(len(part.encode()) > 255 for part in path.parts) or len(name.encode()) > 4096:
+    elif any(len(part.encode()) > 255 for part in path.parts) or len(name.encode()) > _LONGEST_PATH:
         wrong = "a path that is too long"
+    elif len(path.parts) > _DEEPEST:
+        wrong = f"a path of {len(path.parts)} folders"
     if wrong:
         raise ArchiveError(f"{archive} holds {wrong} ({name[:120]!r}). Nothing was unpacked. "
                            "The published archives hold no such member: get the file again from its first source.")
     return path
 
 
+class _Gunzip(io.RawIOBase):
+    """The contents of a gzip file, forwards only.
+
+    Python's own reader takes a file name in the header, and zeros after a member, byte by byte: a few megabytes of either
+    take minutes.
+    """
+
+    def __init__(self, raw: io.BufferedIOBase):
+        self._raw, self._inflate, self._packed, self._position = raw, zlib.decompressobj(wbits=31), b"", 0
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence != io.SEEK_SET or offset < self._position:
+            raise ArchiveError("its headers point backwards")
+        while self._position < offset and self.read(min(offset - self._position, _CHUNK)):
+            pass
+        return self._position
+
+    def read(self, size: int = -1) -> bytes:
+        pieces, missing = [], size
+        while missing:
+            piece = self._some(missing)
+            if not piece:
+                break
+            pieces.append(piece)
+            missing -= len(piece)
+        content = b"".join(pieces)
+        self._position += len(content)
+        return content
+
+    def _some(self, most: int) -> bytes:
+        """At least one byte, unless the file ends here."""
+        while True:
+            if self._inflate.eof:
+                self._packed = (self._packed or self._inflate.unused_data).lstrip(b"\0")
+                if self._packed:
+                    self._inflate = zlib.decompressobj(wbits=31)
+            if not self._packed:
+                self._packed = self._raw.read(_CHUNK)
+                if self._packed:
+                    continue
+                if self._inflate.eof:
+                    return b""
+            piece = self._inflate.decompress(self._packed, most)
+            if not piece and not self._packed and not self._inflate.eof:
+                raise EOFError("it is cut short")
+            self._packed = self._inflate.unused_data if self._inflate.eof else self._inflate.unconsumed_tail
+            if piece:
+                return piece
+
+
 class _Guarded(io.RawIOBase):
     """An archive's bytes for ``tarfile``, which believes the sizes in the headers; this does not.
 
     Refuses reads that would fill the memory and positions that lie beyond what the archive may hold. ``tarfile`` steps one
-    byte back after every member; that byte is kept, because a step back in a gzip stream starts it anew.
+    byte back after every member; that byte is kept, because there is no step back in a gzip stream.
     """
 
     def __init__(self, stream: io.BufferedIOBase, end: int):
@@ -172,7 +227,7 @@ def _open_tar(archive: Path, limits: Limits) -> Iterator[tuple[tarfile.TarFile, 
         if not packed:
             end = min(end, archive.stat().st_size + tarfile.BLOCKSIZE)
         with contextlib.ExitStack() as stack:
-            stream = stack.enter_context(gzip.GzipFile(fileobj=raw)) if packed else raw
+            stream = _Gunzip(raw) if packed else raw
             guarded = _Guarded(stream, end)
             with _explaining(archive):
                 tar = stack.enter_context(tarfile.open(fileobj=guarded, mode="r:"))
