@@ -25,6 +25,7 @@ from aud_dnn.digests import file_digest
 from aud_dnn.errors import InputError
 
 _CHUNK = 1 << 20
+_STEP_BACK = 1 << 12  # tarfile goes back a byte after a member, and two blocks at the end
 _LARGEST_HEADER = 1 << 20  # a header (a long name, a pax record) is read into memory at once
 _HEADER_ROOM = 4096  # bytes of headers and padding that one member may cost
 _LONGEST_PATH, _DEEPEST = 1024, 32  # systems allow 4096 bytes at most, the folders above included; the published need 6 parts
@@ -109,36 +110,41 @@ def checked_name(name: str, archive: str = "the archive") -> PurePosixPath:
 
 
 class _Gunzip(io.RawIOBase):
-    """The contents of a gzip file, forwards only.
+    """The contents of a gzip file, forwards only, but for the few blocks that ``tarfile`` steps back.
 
     Python's own reader takes a file name in the header, and zeros after a member, byte by byte: a few megabytes of either
     take minutes.
     """
 
     def __init__(self, raw: io.BufferedIOBase):
-        self._raw, self._inflate, self._packed, self._position = raw, zlib.decompressobj(wbits=31), b"", 0
+        self._raw, self._inflate, self._packed = raw, zlib.decompressobj(wbits=31), b""
+        self._recent, self._ahead, self._end = b"", b"", 0     # ahead: of the recent, what is to be read again
 
     def tell(self) -> int:
-        return self._position
+        return self._end - len(self._ahead)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        if whence != io.SEEK_SET or offset < self._position:
+        back = self._end - offset
+        if whence != io.SEEK_SET or back > len(self._recent):
             raise ArchiveError("its headers point backwards")
-        while self._position < offset and self.read(min(offset - self._position, _CHUNK)):
+        self._ahead = self._recent[-back:] if back > 0 else b""
+        while self.tell() < offset and self.read(min(offset - self.tell(), _CHUNK)):
             pass
-        return self._position
+        return self.tell()
 
     def read(self, size: int = -1) -> bytes:
-        pieces, missing = [], size
+        again, self._ahead = self._ahead[:size], self._ahead[size:]
+        pieces, missing = [], size - len(again)
         while missing:
             piece = self._some(missing)
             if not piece:
                 break
             pieces.append(piece)
             missing -= len(piece)
-        content = b"".join(pieces)
-        self._position += len(content)
-        return content
+        new = b"".join(pieces)
+        self._end += len(new)
+        self._recent = (self._recent + new[-_STEP_BACK:])[-_STEP_BACK:]
+        return again + new
 
     def _some(self, most: int) -> bytes:
         """At least one byte, unless the file ends here."""
@@ -164,12 +170,11 @@ class _Gunzip(io.RawIOBase):
 class _Guarded(io.RawIOBase):
     """An archive's bytes for ``tarfile``, which believes the sizes in the headers; this does not.
 
-    Refuses reads that would fill the memory and positions that lie beyond what the archive may hold. ``tarfile`` steps one
-    byte back after every member; that byte is kept, because there is no step back in a gzip stream.
+    Refuses reads that would fill the memory and positions that lie beyond what the archive may hold.
     """
 
     def __init__(self, stream: io.BufferedIOBase, end: int):
-        self._stream, self._end, self._position, self._last_byte = stream, end, 0, b""
+        self._stream, self._end, self._position = stream, end, 0
 
     def readable(self) -> bool:
         return True
@@ -180,16 +185,12 @@ class _Guarded(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= _LARGEST_HEADER:
             raise ArchiveError(f"a header states {size} bytes")
-        kept = b""
-        if size and self._last_byte and self._position == self._stream.tell() - 1:
-            kept = self._last_byte
-        elif self._position != self._stream.tell():
+        if self._position != self._stream.tell():
             self._stream.seek(self._position)
-        data = kept + self._stream.read(size - len(kept))
+        data = self._stream.read(size)
         self._position += len(data)
         if self._position > self._end:
             raise ArchiveError(f"it unpacks to more than the {self._end:,} bytes that are allowed")
-        self._last_byte = data[-1:] if data else self._last_byte if kept else b""
         return data
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
