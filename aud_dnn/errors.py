@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 _MOST_COMPARED = 200    # letters of a name that is compared with others; the time grows with the square
 _MOST_LISTED = 1000     # a file can name millions
-_HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")    # categories: control, direction and other invisible signs, half characters, line ends
+_HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")    # control, direction and other invisible signs, half characters, line ends
 
 
 def printable(text: object, most: int | None = None) -> str:

@@ -19,8 +19,8 @@ class Page:
     ``("stall", n)`` stops sending after n bytes; ``("slow", seconds)`` waits before it answers; ``("longer", n)`` states
     n bytes more than it sends; ``("shorter", n)`` states n fewer; ``("swap", bytes)`` serves other contents from now on;
     ``"garbage"`` is no HTTP; ``"html"`` a web page; ``"wrong range"`` another part than asked for; ``"no range"`` the whole;
-    ``("untagged", bytes)`` serves other contents and says neither ETag nor date; ``("short range", n)`` sends n bytes of what
-    was asked for and says so; ``("continue", seconds)`` says "100 Continue" for so long; ``("drip", seconds)`` sends a byte
+    ``("untagged", bytes)`` serves other contents, without ETag or date; ``("short range", n)`` sends n bytes of what was
+    asked for and says so; ``("continue", seconds)`` says "100 Continue" for so long; ``("drip", seconds)`` sends a byte
     every so many seconds; ``("raw", bytes)`` sends these bytes and nothing else; ``"endless head"`` drips its header.
     """
 
@@ -86,7 +86,8 @@ class _Handler(BaseHTTPRequestHandler):
         match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         if not match or not page.ranges or kind == "no range":
             return None
-        if page.heed_if_range and kind != "untagged" and self.headers.get("If-Range") not in (None, page.etag, page.modified):
+        known = (None, page.etag, page.modified)
+        if page.heed_if_range and kind != "untagged" and self.headers.get("If-Range") not in known:
             return None
         return int(match[1])
 

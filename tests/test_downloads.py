@@ -179,7 +179,7 @@ def test_short_ranges_again_and_again_are_given_up(server, get):
 def test_there_is_a_bound_on_all_attempts_and_on_all_time(server, get, monkeypatch):
     monkeypatch.setattr(downloads, "MOST_ATTEMPTS", 20)
     page = server.put("x.tar", CONTENT, plan=[("cut", 1000), *[("short range", 1000)] * 500])
-    with pytest.raises(DownloadError, match="kept in .*goes on from there"):
+    with pytest.raises(DownloadError, match=r"kept in .*goes on from there"):
         get()
     assert len(page.requests) == 20
     page.plan = [("cut", 1000)]
@@ -191,7 +191,7 @@ def test_there_is_a_bound_on_all_attempts_and_on_all_time(server, get, monkeypat
 def test_a_redirect_to_nonsense(server, get, location):
     page = server.put("x.tar", CONTENT, plan=[("raw", b"HTTP/1.1 302 Found\r\nLocation: " + location
                                               + b"\r\nContent-Length: 0\r\n\r\n")])
-    with pytest.raises(DownloadError, match="x.tar"):
+    with pytest.raises(DownloadError, match=r"x\.tar"):
         get()
     assert len(page.requests) == 1
 

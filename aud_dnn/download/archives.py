@@ -28,7 +28,7 @@ _CHUNK = 1 << 20
 _STEP_BACK = 1 << 12  # tarfile goes back a byte after a member, and two blocks at the end
 _LARGEST_HEADER = 1 << 20  # a header (a long name, a pax record) is read into memory at once
 _HEADER_ROOM = 4096  # bytes of headers and padding that one member may cost
-_LONGEST_PATH, _DEEPEST = 1024, 32  # systems allow 4096 bytes at most, the folders above included; the published need 6 parts
+_LONGEST_PATH, _DEEPEST = 1024, 32  # systems allow 4096 bytes with the folders above; the published need 6 folders
 _GZIP_MAGIC = b"\x1f\x8b"
 _JUNK_NAMES = re.compile(r"^(\._.*|\.DS_Store|__MACOSX)$")  # what macOS adds to archives
 

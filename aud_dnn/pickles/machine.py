@@ -26,7 +26,7 @@ import mmap
 import pickletools
 import struct
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
@@ -115,7 +115,7 @@ class PickleMachine:
         Pays for copies.
     """
 
-    steps: Mapping[int, Callable[[Any], None]]  # set below
+    steps: ClassVar[Mapping[int, Callable[[Any], None]]]  # set below
 
     def __init__(
         self,
