@@ -18,6 +18,7 @@ import numpy as np
 
 from aud_dnn.errors import InputError, MissingDataError, unknown_name
 from aud_dnn.files import (
+    h5_array,
     h5_dataset,
     h5_dataset_names,
     mat_strings,
@@ -365,7 +366,7 @@ class _H5Activations(Activations):
             dataset = h5_dataset(file, self._keys[layer])
             if dataset is None:     # it was there when the file was opened first
                 raise InputError(f"{self._path}: layer {layer} has vanished. Was the file replaced meanwhile?")
-            array = dataset[()]
+            array = h5_array(dataset)
         if array.dtype.kind != "f":
             array = array.astype(np.float64)
         if self._rows is not None:
@@ -507,7 +508,7 @@ def _h5_names(file: h5py.File, key: str) -> list[str] | None:
     if names.ndim != 1 or names.dtype.kind not in "SO":
         raise InputError(f"{file.filename}: {key} must be a list of names; found {names.dtype} of shape {names.shape}. "
                          "Write it as a 1-D dataset of strings.")
-    return [_text(name) for name in names[()]]
+    return [_text(name) for name in h5_array(names)]
 
 
 def _choose_layers(model: str, layers: Sequence[str] | None, stored: Sequence[str], listed: Sequence[str],

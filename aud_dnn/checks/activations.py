@@ -10,7 +10,7 @@ import numpy as np
 
 from aud_dnn.checks.findings import Finding, count, first, repeated_rows
 from aud_dnn.errors import InputError
-from aud_dnn.files import h5_dataset, h5_dataset_names, open_h5
+from aud_dnn.files import h5_array, h5_dataset, h5_dataset_names, open_h5
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.pickles.safe_pickle import load_pickle
 from aud_dnn.resources import BASELINE_MODEL, MODELS, h5_key, pickle_key
@@ -110,7 +110,7 @@ def _check_h5(path: Path, label: str, model: str, stimuli: Stimuli) -> list[Find
                         shape = "nothing" if dataset is None else _shape(dataset)
                         findings.append(Finding(where, shape, (f"expected numbers, {len(stimuli)} sounds × units",)))
                         continue
-                    problems, layer_notes = inspect_layer(dataset[()], ids)
+                    problems, layer_notes = inspect_layer(h5_array(dataset), ids)
                     findings.append(Finding(where, _shape(dataset), tuple(problems), tuple(layer_notes)))
                 except InputError as error:
                     findings.append(Finding(where, "cannot be read", (str(error),)))
@@ -129,7 +129,7 @@ def _h5_strings(file, key: str) -> list[str] | None:
     dataset = h5_dataset(file, key)
     if dataset is None:
         return None
-    values = dataset[()]
+    values = h5_array(dataset)
     if np.ndim(values) != 1:
         raise InputError(f"{file.filename}: {key} must be a list of names; found shape {np.shape(values)}.")
     return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
