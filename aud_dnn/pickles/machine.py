@@ -30,7 +30,7 @@ from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
-MAX_STEPS = 6_000_000  # instructions: some three seconds, and half a gigabyte where each makes an object
+MAX_STEPS = 5_000_000  # instructions: some three seconds, and half a gigabyte where each makes an object
 MAX_MEMO = 2_000_000  # objects that are remembered to be met again
 MAX_TUPLES = 2_000_000
 MAX_RECORDS = 1_000_000  # lists, dicts, sets and calls; the largest published file needs some hundred thousand
