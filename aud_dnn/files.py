@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import io
 import math
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
-from aud_dnn.h5_structure import LARGEST_UNPACKED, h5_array, h5_dataset_names, require_modest
+from aud_dnn.h5_structure import LARGEST_UNPACKED, MOST_EXPANSION, h5_array, h5_dataset_names, require_modest
 from aud_dnn.mat_structure import mat_variable_names
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = ["h5_array", "h5_dataset", "h5_dataset_names", "mat_strings", "mat_variables", "open_h5", "read_mat", "read_npy",
-           "require_file", "require_seal", "seal", "write_netcdf"]
+           "read_npz", "require_file", "require_seal", "seal", "write_netcdf"]
 
 
 def require_file(path: Path, remedy: str) -> Path:
@@ -74,6 +75,36 @@ def read_npy(path: Path) -> np.ndarray:
         raise
     except Exception as error:      # NumPy's header parser raises many kinds on garbage
         raise _damaged(path, "npy", error) from error
+
+
+def read_npz(path: Path, most_bytes: int = LARGEST_UNPACKED) -> dict[str, np.ndarray]:
+    """The arrays of a ``.npz`` file that holds no Python objects.
+
+    Parameters
+    ----------
+    path : Path
+    most_bytes : int
+        What all arrays together may take in memory, even if the file is smaller than a 16th of it.
+
+    Raises
+    ------
+    DamagedFileError
+        It is damaged, or unpacks to more than that.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            if sum(entry.file_size for entry in entries) > max(most_bytes, MOST_EXPANSION * path.stat().st_size):
+                raise ValueError("it unpacks to far more than its own length")
+            arrays = {}
+            for entry in entries:
+                content = io.BytesIO(archive.read(entry))
+                np.lib.format.read_magic(content)
+                content.seek(0)
+                arrays[entry.filename.removesuffix(".npy")] = np.lib.format.read_array(content, allow_pickle=False)
+            return arrays
+    except Exception as error:      # zipfile, zlib and NumPy raise many kinds on garbage
+        raise _damaged(path, "npz", error) from error
 
 
 def read_mat(path: Path, variables: tuple[str, ...]) -> dict[str, np.ndarray]:

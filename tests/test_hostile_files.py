@@ -20,7 +20,7 @@ from scipy.io import savemat
 
 from aud_dnn import mat_structure
 from aud_dnn.errors import DamagedFileError, InputError
-from aud_dnn.files import h5_array, h5_dataset, h5_dataset_names, mat_variables, open_h5, read_mat, read_npy
+from aud_dnn.files import h5_array, h5_dataset, h5_dataset_names, mat_variables, open_h5, read_mat, read_npy, read_npz
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.results import PROVENANCE_FILE, read_result
 from aud_dnn.rsa.results import read_part
@@ -111,6 +111,22 @@ def test_a_zip_bomb_in_a_part_takes_no_memory(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.npz", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("a.npy", npy_header("(1000000000000,)") + bytes(1000))
     assert read_part(tmp_path / "x.npz") is None
+
+
+def test_npz_files_are_read_whole_or_refused(tmp_path):
+    np.savez_compressed(tmp_path / "x.npz", a=np.arange(6).reshape(2, 3), b=np.array(["x", "yz"]))
+    found = read_npz(tmp_path / "x.npz")
+    assert found["a"].tolist() == [[0, 1, 2], [3, 4, 5]] and found["b"].tolist() == ["x", "yz"]
+    with pytest.raises(DamagedFileError, match="far more than its own length"):
+        np.savez_compressed(tmp_path / "x.npz", a=np.zeros(1_000_000))
+        read_npz(tmp_path / "x.npz", most_bytes=1 << 20)
+    for content in (b"", b"PK\x03\x04", (tmp_path / "x.npz").read_bytes()[:-30]):
+        (tmp_path / "x.npz").write_bytes(content)
+        with pytest.raises(DamagedFileError, match=r"x\.npz"):
+            read_npz(tmp_path / "x.npz")
+    np.savez(tmp_path / "x.npz", a=np.array([None]))
+    with pytest.raises(DamagedFileError, match="allow_pickle"):
+        read_npz(tmp_path / "x.npz")
 
 
 def test_matlab_files_that_would_fill_the_memory(tmp_path):
