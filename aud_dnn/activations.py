@@ -16,7 +16,7 @@ import numpy as np
 
 from aud_dnn.activation_layouts import layer_problem, type_remarks, vector_problem
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError, UnsafePickleError, few, unknown_name
-from aud_dnn.files import h5_dataset, h5_dataset_names, open_h5
+from aud_dnn.files import h5_array, h5_dataset, h5_dataset_names, open_h5
 from aud_dnn.layer_order import LAYER_ORDER_FILE, LayerOrder, in_creation_order, observed, read_layer_order, stated
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.pickles.safe_pickle import load_pickle
@@ -150,7 +150,7 @@ class _H5Activations(Activations):
             dataset = h5_dataset(file, self._keys[layer])
             if dataset is None:     # it was there when the file was opened first
                 raise InputError(f"{self._path}: layer {layer} has vanished. Was the file replaced meanwhile?")
-            array = dataset[()]
+            array = h5_array(dataset)
         if array.dtype.kind != "f":
             array = array.astype(np.float64)
         if self._rows is not None:
@@ -360,15 +360,14 @@ def _h5_rows(file: h5py.File, path: Path, model: str, stimuli: Stimuli) -> tuple
 
 def names_in_h5(file: h5py.File, key: str) -> list[str] | None:
     """The names in a dataset of strings, or in an attribute of the file; None where there is neither."""
-    names = h5_dataset(file, key)
-    if names is None and key in file.attrs:
-        names = np.asarray(file.attrs[key])
-    if names is None:
+    dataset = h5_dataset(file, key)
+    if dataset is None and key not in file.attrs:
         return None
+    names = dataset if dataset is not None else np.asarray(file.attrs[key])
     if names.ndim != 1 or names.dtype.kind not in "SOU":
         raise InputError(f"{file.filename}: {key} must be a list of names; found {names.dtype} of shape {names.shape}. "
                          "Write it as a 1-D dataset of strings.")
-    return [as_text(name) for name in names[()]]
+    return [as_text(name) for name in (names if dataset is None else h5_array(dataset))]
 
 
 def _choose_layers(model: str, layers: Sequence[str] | None, stored: Sequence[str], listed: Sequence[str],

@@ -13,6 +13,7 @@ import hashlib
 import io
 import math
 import os
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,14 +21,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
+from aud_dnn.h5_structure import LARGEST_UNPACKED, MOST_EXPANSION, h5_array, h5_dataset_names, require_modest
 from aud_dnn.mat_structure import mat_variable_names
 
 if TYPE_CHECKING:
     import h5py
     import xarray as xr
 
-_MAX_DEFLATE_RATIO = 1100          # deflate cannot pack more than 1032 bytes into one
-_BYTES_ALWAYS_ALLOWED = 1 << 20
+__all__ = ["h5_array", "h5_dataset", "h5_dataset_names", "mat_strings", "mat_variables", "open_h5", "read_mat", "read_npy",
+           "read_npz", "require_file", "require_seal", "seal", "write_netcdf"]
 
 
 def require_file(path: Path, remedy: str) -> Path:
@@ -112,6 +114,36 @@ def read_npy(path: Path) -> np.ndarray:
         raise _damaged(path, "npy", error) from error
 
 
+def read_npz(path: Path, most_bytes: int = LARGEST_UNPACKED) -> dict[str, np.ndarray]:
+    """The arrays of a ``.npz`` file that holds no Python objects.
+
+    Parameters
+    ----------
+    path : Path
+    most_bytes : int
+        What all arrays together may take in memory, even if the file is smaller than a 16th of it.
+
+    Raises
+    ------
+    DamagedFileError
+        It is damaged, or unpacks to more than that.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            if sum(entry.file_size for entry in entries) > max(most_bytes, MOST_EXPANSION * path.stat().st_size):
+                raise ValueError("it unpacks to far more than its own length")
+            arrays = {}
+            for entry in entries:
+                content = io.BytesIO(archive.read(entry))
+                np.lib.format.read_magic(content)
+                content.seek(0)
+                arrays[entry.filename.removesuffix(".npy")] = np.lib.format.read_array(content, allow_pickle=False)
+            return arrays
+    except Exception as error:      # zipfile, zlib and NumPy raise many kinds on garbage
+        raise _damaged(path, "npz", error) from error
+
+
 def read_mat(path: Path, variables: tuple[str, ...]) -> dict[str, np.ndarray]:
     """The named variables of a MATLAB 5 ``.mat`` file.
 
@@ -172,15 +204,18 @@ def open_h5(path: Path) -> Iterator[h5py.File]:
             raise _damaged(path, "HDF5", error) from error
 
 
-def h5_dataset(file: h5py.File, key: str) -> h5py.Dataset | None:
-    """The dataset at ``key``, or None if there is none.
+def h5_dataset(file: h5py.File, key: str, most_bytes: int = LARGEST_UNPACKED) -> h5py.Dataset | None:
+    """The dataset at ``key``, or None if there is none. Read its values with :func:`h5_array`.
+
+    ``most_bytes`` is what it may take in memory even if much less is stored (:mod:`aud_dnn.h5_structure`).
 
     Raises
     ------
     InputError
         The key or the dataset's data lie in another file (external link, virtual dataset, external storage).
+        It is packed in a way that is not read here.
     DamagedFileError
-        The dataset says that it is far larger than the bytes stored for it.
+        It says that it is far larger than the bytes stored for it.
     """
     import h5py
 
@@ -199,25 +234,8 @@ def h5_dataset(file: h5py.File, key: str) -> h5py.Dataset | None:
         return None
     if node.is_virtual or node.external:
         raise InputError(f"{file.filename}: the data of {key!r} lie in another file. Store the data itself.")
-    stored = node.id.get_storage_size()
-    if node.nbytes > stored * (_MAX_DEFLATE_RATIO if node.chunks else 1) + _BYTES_ALWAYS_ALLOWED:
-        raise DamagedFileError(f"{file.filename}: {key!r} says it holds {node.nbytes} bytes but only {stored} are stored. "
-                               "Make the file anew.")
+    require_modest(node, most_bytes)
     return node
-
-
-def h5_dataset_names(file: h5py.File) -> list[str]:
-    """Paths of all datasets that lie in the file itself, in the order that HDF5 lists them."""
-    import h5py
-
-    names: list[str] = []
-
-    def collect(name: str, node: object) -> None:
-        if isinstance(node, h5py.Dataset):
-            names.append(name)
-
-    file.visititems(collect)        # follows hard links only
-    return names
 
 
 def write_netcdf(path: Path, dataset: xr.Dataset, encoding: dict[str, dict]) -> None:

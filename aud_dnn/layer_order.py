@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 LAYER_ORDER_FILE = "layer_order.txt"
 _LARGEST_FILE = 1 << 20         # bytes
-_DEEPEST = 100                  # groups within groups
 HOW_TO_SAY = "State it once with --layer_order FILE (one layer per line)"
 
 
@@ -143,8 +142,6 @@ def in_creation_order(file: h5py.File, names: Sequence[str]) -> tuple[list[str],
 
     Where a group does not track it, natural order takes its place there.
     """
-    if deep := [name for name in names if name.count("/") > _DEEPEST]:
-        raise InputError(f"{file.filename}: {len(deep)} dataset(s) lie deeper than {_DEEPEST} groups. Store them higher up.")
     children: dict[str, set[str]] = {}
     for name in names:
         parts = name.split("/")

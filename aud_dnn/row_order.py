@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from aud_dnn.atomic import atomic_file
 from aud_dnn.digests import array_digest
 from aud_dnn.errors import InputError
-from aud_dnn.files import h5_dataset
+from aud_dnn.files import h5_array, h5_dataset
 
 if TYPE_CHECKING:
     import h5py
@@ -52,7 +52,7 @@ def rows_confirmed(path: Path, file: h5py.File) -> bool:
     if not isinstance(entry, dict) or not isinstance(entry.get("dataset"), str):
         return False
     dataset = h5_dataset(file, entry["dataset"])
-    return dataset is not None and _may_pin(dataset) and array_digest(dataset[()]) == entry.get("sha256")
+    return dataset is not None and _may_pin(dataset) and array_digest(h5_array(dataset)) == entry.get("sha256")
 
 
 def _may_pin(dataset: h5py.Dataset) -> bool:
@@ -61,10 +61,9 @@ def _may_pin(dataset: h5py.Dataset) -> bool:
 
 def _pin(file: h5py.File, layers: Sequence[str]) -> tuple[str, str] | None:
     """The smallest layer whose rows tell the sounds apart, and its digest: no other order of rows has it."""
-    datasets = [(dataset.size, name) for name in layers
-                if (dataset := h5_dataset(file, name)) is not None and _may_pin(dataset)]
-    for _, name in sorted(datasets):
-        array = file[name][()]
+    datasets = {name: dataset for name in layers if (dataset := h5_dataset(file, name)) is not None and _may_pin(dataset)}
+    for name in sorted(datasets, key=lambda name: datasets[name].size):
+        array = h5_array(datasets[name])
         if (array != array[:1]).any():
             return name, array_digest(array)
     return None

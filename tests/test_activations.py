@@ -209,12 +209,6 @@ def test_statements_are_about_models_of_ones_own(paths: ProjectPaths, tmp_path: 
         keep_statements(paths, [], None, assume_stimulus_order=True)
 
 
-def test_layers_in_bottomless_groups_are_refused(paths: ProjectPaths, stimuli: Stimuli) -> None:
-    write_h5(paths, ["/".join(["g"] * 200)])
-    with pytest.raises(InputError, match=r"natsound_activations\.h5: 1 dataset\(s\) lie deeper than 100 groups"):
-        open_activations(paths, "net", stimuli)
-
-
 # --- order of rows ----------------------------------------------------------------------------------------------------
 
 def test_rows_without_sound_ids_are_doubted_until_they_are_confirmed(paths: ProjectPaths, stimuli: Stimuli) -> None:

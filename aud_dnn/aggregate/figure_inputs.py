@@ -37,7 +37,7 @@ from aud_dnn.aggregate.tables import (
     write_model_tables,
 )
 from aud_dnn.errors import InputError, MissingDataError
-from aud_dnn.files import h5_dataset, open_h5
+from aud_dnn.files import h5_array, h5_dataset, open_h5
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import COMPONENTS, MODELS
 from aud_dnn.results import (
@@ -138,7 +138,7 @@ def _read_layer(folder: Path, variable: str, median: str, *, metadata: bool
             dataset = h5_dataset(file, variable)
             if dataset is None:
                 raise KeyError(f"{SCORES_FILE} lacks {variable}")
-            scores = dataset[()]
+            scores = h5_array(dataset)
         table = pd.read_parquet(folder / TABLE_FILE, engine="pyarrow", columns=None if metadata else ["voxel_id", median])
         provenance = json.loads((folder / PROVENANCE_FILE).read_text())
     except (OSError, ValueError, KeyError) as error:

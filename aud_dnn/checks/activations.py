@@ -12,7 +12,7 @@ from aud_dnn.activation_layouts import layer_problem, vector_problem
 from aud_dnn.activations import h5_layers, names_in_h5, read_sound
 from aud_dnn.checks.findings import Finding, count, first, repeated_rows
 from aud_dnn.errors import InputError
-from aud_dnn.files import h5_dataset, open_h5
+from aud_dnn.files import h5_array, h5_dataset, open_h5
 from aud_dnn.layer_order import LAYER_ORDER_FILE, in_creation_order
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import BASELINE_MODEL, MODELS, h5_key, pickle_key
@@ -118,7 +118,7 @@ def _check_h5(path: Path, label: str, model: str, stimuli: Stimuli) -> list[Find
                     if problem := layer_problem(dataset.shape, dataset.dtype, len(stimuli)):
                         findings.append(Finding(where, _shape(dataset), (problem,)))
                         continue
-                    problems, layer_notes = inspect_layer(dataset[()], ids)
+                    problems, layer_notes = inspect_layer(h5_array(dataset), ids)
                     findings.append(Finding(where, _shape(dataset), tuple(problems), tuple(layer_notes)))
                 except InputError as error:
                     findings.append(Finding(where, "cannot be read", (str(error),)))
