@@ -5,16 +5,37 @@ from __future__ import annotations
 import argparse
 import itertools
 import logging
-import os
 import re
 import shlex
+import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from aud_dnn.errors import InputError, MissingDataError, unknown_name
+from aud_dnn import __version__
+from aud_dnn.errors import (
+    InputError,
+    MissingDataError,
+    describe_memory_error,
+    describe_os_error,
+    is_memory_error,
+    unknown_name,
+)
 from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.resources import MODELS, VOXEL_TARGETS
+from aud_dnn.terminal import (
+    INTERRUPTED,
+    Terminated,
+    draw_without_display,
+    lost_output,
+    received_signal,
+    steady_streams,
+    stop_on_signals,
+)
+
+REPORT = ("Please report it, with the lines above, your command and the output of `pip list`, as an issue in the repository "
+          "that you have this code from.")
 
 
 def parse_bool(text: str) -> bool:
@@ -41,7 +62,7 @@ def add_root(parser: argparse._ActionsContainer) -> None:
     """Add ``--root``."""
     parser.add_argument("--root", default=None, metavar="DIR",
                         help="folder that holds data/, model-actv/ and results/ "
-                             "(default: $AUD_DNN_ROOT, else the repository)")
+                             "(default: $AUD_DNN_ROOT, else the nearest such folder from here upwards, else the checkout)")
 
 
 def add_voxel_targets(parser: argparse._ActionsContainer) -> None:
@@ -143,26 +164,47 @@ def _given_root() -> str | None:
     return next((value for flag, value in itertools.pairwise(words) if flag == "--root"), None)
 
 
+def _one_line(error: BaseException) -> tuple[str, int] | None:
+    """What to say about an error that is no fault of the program, and the exit status; None for any other."""
+    number = received_signal()
+    if number is None and isinstance(error, KeyboardInterrupt):
+        number = signal.SIGINT
+    if number is not None:
+        return INTERRUPTED, 128 + number
+    if isinstance(error, InputError):
+        return f"error: {with_root(error, _given_root())}", 2
+    if is_memory_error(error):
+        return f"error: {describe_memory_error(error)}", 2
+    if isinstance(error, OSError):
+        return f"error: {describe_os_error(error)}", 2
+    return None
+
+
 def run_script(main: Callable[[list[str] | None], int]) -> None:
     """Run a script's ``main`` and exit with its status.
 
-    An :class:`InputError`, or a file or folder that the system refuses, becomes one line on stderr and exit status 2;
-    Ctrl-C status 130.
+    An :class:`InputError`, anything that the system refuses (``OSError``) and a lack of memory become one line on stderr
+    and exit status 2; Ctrl-C becomes status 130, SIGTERM 143. Any other exception is a fault of the program: its traceback
+    is shown, and where to report it; status 3. Output that cannot be written or encoded changes nothing.
     """
-    try:
-        status = main(None)
-    except InputError as error:
-        print(f"error: {with_root(error, _given_root())}", file=sys.stderr)
-        status = 2
-    except OSError as error:
-        if error.filename is None or error.strerror is None:
-            raise
-        path = Path(os.fsdecode(error.filename))
-        where = path.parent if path.name.startswith(".") else path      # files being written have hidden names
-        print(f"error: {where}: {error.strerror}. Make room or mend the permissions, and run the same command again; what "
-              "was finished is kept.", file=sys.stderr)
-        status = 2
-    except KeyboardInterrupt:
-        print("Stopped. Everything that was finished is on disk; run the same command again to go on.", file=sys.stderr)
-        status = 130
+    steady_streams()
+    draw_without_display()
+    with stop_on_signals():
+        try:
+            try:
+                status = main(None)
+            except SystemExit:
+                raise
+            except BaseException as error:
+                told = _one_line(error)
+                if told is None:
+                    traceback.print_exc()
+                    told = (f"error: This is a fault of auditory_brain_dnn {__version__}, not of your data or your command. "
+                            f"{REPORT}"), 3
+                line, status = told
+                print(" ".join(line.split("\n")), file=sys.stderr)
+        except (KeyboardInterrupt, Terminated):     # while an error was being told
+            status = 128 + (received_signal() or signal.SIGINT)
+    if lost := lost_output():
+        print(f"warning: {lost}", file=sys.stderr)
     sys.exit(status)

@@ -70,15 +70,21 @@ def best_layers(paths: ProjectPaths) -> pd.DataFrame:
 
 def plot_overview(paths: ProjectPaths) -> Path:
     """Score per layer, trained and permuted, and per region; saved below ``results/``."""
-    import matplotlib.pyplot as plt
-
-    from aud_dnn.analyze.plotting.style import BASELINE_COLOR, layer_legend, paper_style, roi_color, save_figure
+    from aud_dnn.analyze.plotting.style import (
+        BASELINE_COLOR,
+        layer_legend,
+        new_figure,
+        paper_style,
+        roi_color,
+        save_figure,
+    )
 
     planted = read_truth(paths.root).roi_layers
     layers = MODELS[NETWORK].layer_names
     rows = {}
     with paper_style():
-        figure, axes = plt.subplots(1, 2, figsize=(12, 4.8), sharey=True, layout="constrained")
+        figure = new_figure(12, 4.8, layout="constrained")
+        axes = figure.subplots(1, 2, sharey=True)
         for randnetw, label in ((False, "Trained network"), (True, "Permuted network")):
             rows[label] = scores = layer_scores(paths, NETWORK, "NH2015", randnetw)
             axes[0].plot(scores.to_numpy(), "o-", color="darkslateblue", alpha=0.35 if randnetw else 1, label=label)
@@ -97,7 +103,6 @@ def plot_overview(paths: ProjectPaths) -> Path:
                             rotation_mode="anchor")
         figure.suptitle("Demo data (simulated), NH2015")
     written = save_figure(figure, paths.results / FIGURE, pd.DataFrame(rows).rename_axis("layer"))
-    plt.close(figure)
     return written[-1]
 
 

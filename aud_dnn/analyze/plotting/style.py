@@ -10,9 +10,11 @@ import contextlib
 import io
 import re
 import textwrap
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -55,16 +57,34 @@ class PointStyle:
     filled: bool = True
 
 
+def _matplotlib_defaults() -> dict[str, Any]:
+    """Matplotlib's own settings, without those that concern windows and with no regard to the user's matplotlibrc."""
+    defaults = {}
+    for key in mpl.rcParamsDefault:
+        if not key.startswith(("backend", "interactive", "toolbar", "webagg", "keymap", "tk.", "savefig.directory")):
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", mpl.MatplotlibDeprecationWarning)
+                with contextlib.suppress(mpl.MatplotlibDeprecationWarning):
+                    defaults[key] = mpl.rcParamsDefault[key]
+    return defaults
+
+
+_SETTINGS = {
+    **_matplotlib_defaults(),
+    "font.family": "sans-serif", "font.size": 12, "xtick.labelsize": "small", "ytick.labelsize": "medium",
+    "pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "aud_dnn",
+    "axes.prop_cycle": mpl.cycler(color=sns.color_palette("pastel").as_hex()), "savefig.dpi": RASTER_DPI,
+    "axes.spines.top": False, "axes.spines.right": False,
+}
+
+
 @contextlib.contextmanager
 def paper_style() -> Iterator[None]:
-    """Draw and save inside this block: sans-serif, base size 12, editable text in pdf and svg, pastel cycle."""
-    settings = {
-        "font.family": "sans-serif", "font.size": 12, "xtick.labelsize": "small", "ytick.labelsize": "medium",
-        "pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "aud_dnn",
-        "axes.prop_cycle": mpl.cycler(color=sns.color_palette("pastel").as_hex()), "savefig.dpi": RASTER_DPI,
-        "axes.spines.top": False, "axes.spines.right": False,
-    }
-    with mpl.rc_context(settings):
+    """Draw and save inside this block: sans-serif, base size 12, editable text in pdf and svg, pastel cycle.
+
+    Everything else is as Matplotlib is shipped, so that a user's own settings do not change the figures.
+    """
+    with mpl.rc_context(_SETTINGS):
         yield
 
 
@@ -168,9 +188,9 @@ def category_styles(palette: str = "paper") -> dict[str, PointStyle]:
             for place, name in enumerate(SOUND_CATEGORIES)}
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """A figure outside pyplot: nothing stays open, nothing pops up."""
-    return Figure(figsize=(width, height))
+def new_figure(width: float, height: float, layout: str | None = None) -> Figure:
+    """A figure outside pyplot: nothing stays open, nothing pops up, no backend is asked for."""
+    return Figure(figsize=(width, height), layout=layout)
 
 
 def identity_line(ax: Axes, **style) -> None:
