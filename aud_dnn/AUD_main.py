@@ -9,12 +9,17 @@ there are kept; run the same command again after a stop and it goes on where it 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
-if __name__ == "__main__" and not __package__:      # run as a file: import from the repository, not from this folder
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
+if __name__ == "__main__":
+    if not __package__:     # run as a file: import from the repository, not from this folder
+        sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from aud_dnn.terminal import stop_at_once_on_signals
+
+    stop_at_once_on_signals()       # until run_script takes over
+
+import argparse
 
 from aud_dnn.arguments import add_bool, add_root, run_script, show_log
 from aud_dnn.errors import unknown_name

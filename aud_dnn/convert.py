@@ -16,6 +16,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+if __name__ == "__main__":
+    from aud_dnn.terminal import stop_at_once_on_signals
+
+    stop_at_once_on_signals()       # until run_script takes over: the imports below take a second
+
 import numpy as np
 from tqdm import tqdm
 

@@ -11,15 +11,13 @@ import io
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 INTERRUPTED = "Stopped. Everything that was finished is on disk; run the same command again to go on."
 _PLAIN = {"–": "-", "—": "-", "−": "-", "…": "...", "×": "x", "²": "2", "α": "alpha", "▲": "^", "±": "+-", "’": "'",
-          "‘": "'", "“": '"', "”": '"', "é": "e", "ö": "oe", "\N{NO-BREAK SPACE}": " "}
+          "‘": "'", "“": '"', "”": '"', "é": "e", "ö": "oe", "\xa0": " "}
 
 
 class Terminated(BaseException):
@@ -101,11 +99,18 @@ def lost_output() -> str:
 def draw_without_display() -> None:
     """Pictures go to files, whatever backend the environment names; its configuration needs no home."""
     os.environ["MPLBACKEND"] = "agg"
+    from pathlib import Path
+
     try:
         Path.home()
     except RuntimeError:        # no HOME, and a user whom the system does not know
         if "MPLCONFIGDIR" not in os.environ:
-            os.environ["MPLCONFIGDIR"] = str(Path(tempfile.gettempdir()) / f"matplotlib-{os.getuid()}")
+            import atexit
+            import shutil
+            import tempfile
+
+            os.environ["MPLCONFIGDIR"] = folder = tempfile.mkdtemp(prefix="matplotlib-")
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
 # --- signals -----------------------------------------------------------------------------------------------------------
@@ -124,6 +129,21 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt if number == signal.SIGINT else Terminated
 
 
+def _stop_anyway(unraisable: Any) -> None:
+    """The signal came while Python was in a place that drops exceptions (a weak reference's callback): once more, soon."""
+    if not _received or not issubclass(unraisable.exc_type, (KeyboardInterrupt, Terminated)):
+        sys.__unraisablehook__(unraisable)
+        return
+    import _thread
+    import threading
+
+    number = _received[-1]
+    signal.signal(number, _stop)
+    again = threading.Timer(0.01, _thread.interrupt_main, [number])
+    again.daemon = True
+    again.start()
+
+
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[None]:
     """Inside, Ctrl-C raises ``KeyboardInterrupt`` and SIGTERM :class:`Terminated`, each once.
@@ -131,7 +151,7 @@ def stop_on_signals() -> Iterator[None]:
     Signals that whoever started the process wants ignored (``nohup``, jobs in the background) stay ignored.
     """
     _received.clear()
-    before = {}
+    before, hook_before, sys.unraisablehook = {}, sys.unraisablehook, _stop_anyway
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(ValueError):       # not the main thread
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -139,6 +159,7 @@ def stop_on_signals() -> Iterator[None]:
     try:
         yield
     finally:
+        sys.unraisablehook = hook_before
         for number, handler in before.items():
             if number not in _received:
                 signal.signal(number, handler)

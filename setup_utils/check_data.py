@@ -10,15 +10,19 @@ The exit status is 1 when something is wrong, else 0.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+if __name__ == "__main__":
+    if not __package__:     # run as a file: import from the repository, not from this folder
+        sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from aud_dnn.terminal import stop_at_once_on_signals
+
+    stop_at_once_on_signals()       # until run_script takes over
+
+import argparse
 
 from aud_dnn.arguments import add_root, run_script
-from aud_dnn.checks.findings import report
-from aud_dnn.checks.installation import check_installation
 from aud_dnn.paths import find_root
 
 
@@ -28,6 +32,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--models", default="", metavar="MODEL,MODEL",
                         help="look at the activations of these models only (default: everything)")
     args = parser.parse_args(arguments)
+
+    # heavy imports only once the command line is understood: --help answers at once
+    from aud_dnn.checks.findings import report
+    from aud_dnn.checks.installation import check_installation
+
     models = [name.strip() for name in args.models.split(",") if name.strip()]
     return report(check_installation(find_root(args.root), models=models or None))
 

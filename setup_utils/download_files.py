@@ -10,27 +10,20 @@ Examples::
 
 from __future__ import annotations
 
-import argparse
-import shutil
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+if __name__ == "__main__":
+    if not __package__:     # run as a file: import from the repository, not from this folder
+        sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from aud_dnn.terminal import stop_at_once_on_signals
+
+    stop_at_once_on_signals()       # until run_script takes over
+
+import argparse
+import shutil
 
 from aud_dnn.arguments import add_bool, add_root, run_script, with_underscores
-from aud_dnn.checks.findings import report
-from aud_dnn.checks.installation import check_installation
-from aud_dnn.download.installation import (
-    Options,
-    check_model_names,
-    downloads_folder,
-    exclusive,
-    install,
-    plan_line,
-    read_record,
-    require_room,
-    verify,
-)
 from aud_dnn.download.manifest import SOURCES
 from aud_dnn.errors import InputError
 from aud_dnn.paths import ProjectPaths, find_root
@@ -60,6 +53,20 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     args = parse_arguments(arguments)
+
+    # heavy imports only once the command line is understood: --help answers at once
+    from aud_dnn.checks.findings import report
+    from aud_dnn.checks.installation import check_installation
+    from aud_dnn.download.installation import (
+        Options,
+        check_model_names,
+        downloads_folder,
+        exclusive,
+        install,
+        plan_line,
+        require_room,
+    )
+
     paths = find_root(args.root)
     if args.verify:
         return verify_all(paths)
@@ -88,6 +95,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def verify_all(paths: ProjectPaths) -> int:
     """Compare what was downloaded with its record, then look at everything that is there."""
+    from aud_dnn.checks.findings import report
+    from aud_dnn.checks.installation import check_installation
+    from aud_dnn.download.installation import read_record, verify
+
     problems = 0
     for source in SOURCES.values():
         record = read_record(paths, source.name)

@@ -13,16 +13,21 @@ are drawn, what is wrong comes last with the command that mends it, and the exit
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    if not __package__:     # run as a file: import from the repository, not from this folder
+        sys.path[0] = str(Path(__file__).resolve().parents[2])
+    from aud_dnn.terminal import stop_at_once_on_signals
+
+    stop_at_once_on_signals()       # until run_script takes over
+
 import argparse
 import multiprocessing
-import sys
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-if __name__ == "__main__" and not __package__:      # run as a file: import from the repository, not from this folder
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from aud_dnn.arguments import add_bool, add_root, find_drawable_root, run_script, with_root
 

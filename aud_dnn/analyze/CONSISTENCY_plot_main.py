@@ -10,12 +10,17 @@ drawn.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
-if __name__ == "__main__" and not __package__:      # run as a file: import from the repository, not from this folder
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
+if __name__ == "__main__":
+    if not __package__:     # run as a file: import from the repository, not from this folder
+        sys.path[0] = str(Path(__file__).resolve().parents[2])
+    from aud_dnn.terminal import stop_at_once_on_signals
+
+    stop_at_once_on_signals()       # until run_script takes over
+
+import argparse
 
 from aud_dnn.arguments import (
     add_choices,

@@ -5,6 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+if __name__ == "__main__":
+    from aud_dnn.terminal import stop_at_once_on_signals
+
+    stop_at_once_on_signals()       # until run_script takes over: the imports below take a second
+
 from aud_dnn.arguments import add_bool, run_script
 from aud_dnn.demo.making import OWN_MODEL, make_demo
 from aud_dnn.demo.truth import NETWORK, TRUTH_FILE

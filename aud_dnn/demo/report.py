@@ -5,6 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+if __name__ == "__main__":
+    from aud_dnn.terminal import stop_at_once_on_signals
+
+    stop_at_once_on_signals()       # until run_script takes over: the imports below take a second
+
 import pandas as pd
 
 from aud_dnn.arguments import run_script
