@@ -65,6 +65,55 @@ def add_root(parser: argparse._ActionsContainer) -> None:
                              "(default: $AUD_DNN_ROOT, else the nearest such folder from here upwards, else the checkout)")
 
 
+def add_listing(parser: argparse._ActionsContainer) -> None:
+    """Add ``--list_models`` and ``--list_layers``, which :func:`show_listing` answers."""
+    parser.add_argument("--list_models", action="store_true", help="print the models, and stop")
+    parser.add_argument("--list_layers", default=None, metavar="MODEL", help="print the layers of this model, and stop")
+
+
+def show_listing(arguments: argparse.Namespace) -> bool:
+    """Print what ``--list_models`` or ``--list_layers`` asks for; false if neither does."""
+    if not arguments.list_models and arguments.list_layers is None:
+        return False
+    paths = find_root(arguments.root)
+    if arguments.list_models:
+        print(model_listing(paths))
+    if arguments.list_layers is not None:
+        print("\n".join(model_layers(paths, arguments.list_layers)))
+    return True
+
+
+def model_listing(paths: ProjectPaths) -> str:
+    """A line for every model of the registry and every other one with activations: name, name in figures, what is here."""
+    from aud_dnn.utils import activation_files, models_on_disk
+
+    present = models_on_disk(paths)
+    lines = [f"{'model':<24}{'in figures':<26}activations in {paths.activations}"]
+    for model in [*MODELS, *(name for name in present if name not in MODELS)]:
+        here = [condition for condition, randnetw in (("trained", False), ("permuted", True))
+                if activation_files(paths, model, randnetw=randnetw)]
+        shown = MODELS[model].display_name if model in MODELS else "(your own)"
+        lines.append(f"{model:<24}{shown:<26}{', '.join(here) or '-'}")
+    return "\n".join(lines)
+
+
+def model_layers(paths: ProjectPaths, model: str) -> tuple[str, ...]:
+    """The layers of a model in network order: those of the registry, else those of its activations.
+
+    Raises
+    ------
+    InputError
+        No such model, or its activations are damaged.
+    """
+    if model in MODELS:
+        return MODELS[model].layer_names
+    from aud_dnn.utils import activation_files, load_stimuli, open_activations
+
+    is_folder = Path(model).name == model and paths.model_activations(model).is_dir()
+    randnetw = is_folder and not activation_files(paths, model) and bool(activation_files(paths, model, randnetw=True))
+    return open_activations(paths, model, load_stimuli(paths), randnetw=randnetw).layers
+
+
 def add_voxel_targets(parser: argparse._ActionsContainer) -> None:
     """Add ``--target`` and ``--condition`` of scripts that draw voxel data."""
     parser.add_argument("--target", nargs="+", default=list(VOXEL_TARGETS), choices=VOXEL_TARGETS, metavar="TARGET",
@@ -138,13 +187,20 @@ class _TerminalHandler(logging.StreamHandler):
 def show_log(*, verbose: bool) -> None:
     """Send the project's log to stderr: everything, or only warnings.
 
-    Remarks on single results (``extra={"remark": True}``) are for the log files; scripts sum them up at the end.
+    Remarks on single results (``extra={"remark": True}``) are for the log files; scripts sum them up at the end. What is
+    finished (``extra={"progress": True}``) is a line where stderr is a file or a pipe; on a terminal the bar says it.
     """
     handler = _TerminalHandler()
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    in_a_file = not sys.stderr.isatty()
+
+    def is_for_the_terminal(record: logging.LogRecord) -> bool:
+        if getattr(record, "progress", False):
+            return in_a_file
+        return record.levelno >= logging.WARNING and not getattr(record, "remark", False)
+
     if not verbose:
-        handler.setLevel(logging.WARNING)
-        handler.addFilter(lambda record: not getattr(record, "remark", False))
+        handler.addFilter(is_for_the_terminal)
     logger = logging.getLogger("aud_dnn")
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import shutil
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from aud_dnn.errors import doing
 
 STAGING_MARK = ".partial-"
 _REPLACED_MARK = ".replaced-"
@@ -41,7 +44,18 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def _told_as_writing(steps: Callable[..., Iterator[Path]]) -> Callable[..., Iterator[Path]]:
+    """Whatever the system refuses meanwhile is told with the final path, not the temporary one or none."""
+    @functools.wraps(steps)
+    def told(path: Path, **options: bool) -> Iterator[Path]:
+        with doing("written", Path(path)):
+            yield from steps(path, **options)
+
+    return told
+
+
 @contextlib.contextmanager
+@_told_as_writing
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder; it becomes ``path`` only when the block ends well.
 
@@ -59,6 +73,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+@_told_as_writing
 def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield a temporary folder beside ``path``; it becomes ``path`` only when the block ends well.
 

@@ -28,7 +28,7 @@ from aud_dnn import NUMERICS_VERSION, __version__
 from aud_dnn.arguments import add_bool, run_script
 from aud_dnn.atomic import AlreadyFinishedError, atomic_file, atomic_folder, remove_abandoned, restore_replaced
 from aud_dnn.digests import file_digest
-from aud_dnn.errors import InputError, MissingDataError
+from aud_dnn.errors import InputError, MissingDataError, describe_os_error
 from aud_dnn.results import (
     RegressionResult,
     is_complete,
@@ -118,8 +118,7 @@ def _convert_result(folder: Path, destination: Path, overwrite: bool) -> tuple[s
     except AlreadyFinishedError:
         return "already there", "finished by another run meanwhile"
     except OSError as error:
-        raise InputError(f"{target} could not be written ({error.strerror or error}). Earlier results are unharmed; mend "
-                         "this and run the same command again.") from error
+        raise InputError(describe_os_error(error, "written", target)) from error
     extra = sorted(p.name for p in folder.iterdir() if p.name not in _PICKLES and not p.match("out-*.log"))
     return "converted", f"left out: {', '.join(extra[:5])}" if extra else ""
 
@@ -235,11 +234,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("destination", type=Path, help="the folder to write to; finished results in it are kept")
     add_bool(parser, "--overwrite", False, "convert again what is there already")
     args = parser.parse_args(arguments)
-    outcomes = list(convert_tree(args.source, args.destination, overwrite=args.overwrite))
+    outcomes = []
+    for outcome in convert_tree(args.source, args.destination, overwrite=args.overwrite):
+        outcomes.append(outcome)
+        tqdm.write(f"{outcome.status:15} {outcome.name}" + (f"\n    {outcome.detail}" if outcome.detail else ""))
     counts = {status: sum(outcome.status == status for outcome in outcomes)
               for status in ("converted", "already there", "not converted")}
-    for outcome in outcomes:
-        print(f"{outcome.status:15} {outcome.name}" + (f"\n    {outcome.detail}" if outcome.detail else ""))
     print(", ".join(f"{count:,} {status}" for status, count in counts.items()))
     args.destination.mkdir(parents=True, exist_ok=True)
     with atomic_file(args.destination / REPORT_FILE) as staging:

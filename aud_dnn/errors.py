@@ -26,7 +26,6 @@ class MissingDataError(InputError, FileNotFoundError):
 
 
 _FEW_NAMES = 6
-_LISTING_FLAGS = {"model": "--list_models", "layer of": "--list_layers MODEL"}
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], remedy: str = "") -> InputError:
@@ -52,8 +51,9 @@ def unknown_name(kind: str, name: str, known: Iterable[str], remedy: str = "") -
         shown = list(dict.fromkeys([*close, *names]))[:_FEW_NAMES]
     more = ""
     if len(names) > len(shown):
-        flag = next((flag for beginning, flag in _LISTING_FLAGS.items() if kind.startswith(beginning)), "")
-        more = f", … ({len(names)} in all{f'; {flag} shows them' if flag else ''})"
+        flag = ("; --list_models shows them" if kind.startswith("model") else
+                f"; --list_layers {kind.removeprefix('layer of ')} shows them" if kind.startswith("layer of ") else "")
+        more = f", … ({len(names)} in all{flag})"
     listing = ", ".join(shown) if names else "none"
     return InputError(f"Unknown {kind}: {name!r}.{hint} Known: {listing}{more}. {remedy}".rstrip())
 
@@ -72,7 +72,7 @@ _AGAIN = "and run the same command again; what was finished is kept."
 _ADVICE = {
     errno.ENOSPC: f"Free some space, {_AGAIN}",
     errno.EDQUOT: f"Your quota on that disk is used up. Delete or move some files, {_AGAIN}",
-    errno.EFBIG: f"The file is larger than the file system or `ulimit -f` allows. Raise the limit, {_AGAIN}",
+    errno.EFBIG: f"Raise the limit on files (`ulimit -f`), or use a file system that takes larger ones, {_AGAIN}",
     errno.EROFS: "That file system is read-only. Make it writable, or put the files elsewhere (--root).",
     errno.EACCES: f"Fix the permissions, {_AGAIN}",
     errno.EPERM: f"Fix the permissions, {_AGAIN}",
@@ -106,7 +106,8 @@ def doing(what: str, path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if not hasattr(error, "doing"):
+        beside = not isinstance(error.filename, (str, bytes)) or path.parent in Path(os.fsdecode(error.filename)).parents
+        if beside and not hasattr(error, "doing"):      # else it is about another file
             error.doing = (what, path)
         raise
 
