@@ -21,7 +21,16 @@ if __name__ == "__main__":
 
 import argparse
 
-from aud_dnn.arguments import add_bool, add_listing, add_root, model_layers, run_script, show_listing, show_log
+from aud_dnn.arguments import (
+    add_bool,
+    add_listing,
+    add_root,
+    model_layers,
+    run_script,
+    script_parser,
+    show_listing,
+    show_log,
+)
 from aud_dnn.errors import InputError, unknown_name
 from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.resources import TARGETS
@@ -31,7 +40,7 @@ PUBLISHED_LAYER = "relu2"
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line. Flags, meanings and defaults are those of the published script."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = script_parser(__doc__)
     parser.add_argument("--source_model", default="Kell2018word", metavar="MODEL",
                         help="model: a name of the registry, or the folder of your own model below model-actv/ "
                              "(default: Kell2018word)")

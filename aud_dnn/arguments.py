@@ -13,8 +13,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from aud_dnn import __version__
 from aud_dnn.errors import (
+    FAULT,
     InputError,
     MissingDataError,
     describe_memory_error,
@@ -29,13 +29,26 @@ from aud_dnn.terminal import (
     Terminated,
     draw_without_display,
     lost_output,
+    mind_address_space,
     received_signal,
     steady_streams,
     stop_on_signals,
 )
 
-REPORT = ("Please report it, with the lines above, your command and the output of `pip list`, as an issue in the repository "
-          "that you have this code from.")
+STATUSES = """\
+exit status
+  0    done
+  1    done as far as it goes; what is wrong or missing was said
+  2    nothing (more) could be done: wrong input, or refused by the system (disk, permissions, memory)
+  3    a fault of this program
+  130  stopped with Ctrl-C (143: with SIGTERM); the same command goes on from there
+"""
+
+
+def script_parser(description: str, prog: str | None = None) -> argparse.ArgumentParser:
+    """A parser whose help shows the description as it is written, and the exit statuses."""
+    return argparse.ArgumentParser(prog=prog, description=description, epilog=STATUSES,
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def parse_bool(text: str) -> bool:
@@ -175,6 +188,10 @@ def find_drawable_root(root: str | None, own_models: Sequence[str]) -> ProjectPa
 class _TerminalHandler(logging.StreamHandler):
     """Writes above a progress bar, where there is one."""
 
+    def format(self, record: logging.LogRecord) -> str:
+        progress = getattr(record, "progress", False)
+        return record.getMessage() if progress else f"{record.levelname}: {super().format(record)}"
+
     def emit(self, record: logging.LogRecord) -> None:
         tqdm = sys.modules.get("tqdm")      # not imported for its own sake: --help must answer at once
         if tqdm is None:
@@ -191,7 +208,6 @@ def show_log(*, verbose: bool) -> None:
     finished (``extra={"progress": True}``) is a line where stderr is a file or a pipe; on a terminal the bar says it.
     """
     handler = _TerminalHandler()
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     in_a_file = not sys.stderr.isatty()
 
     def is_for_the_terminal(record: logging.LogRecord) -> bool:
@@ -248,6 +264,8 @@ def run_script(main: Callable[[list[str] | None], int]) -> None:
     with stop_on_signals():
         try:
             try:
+                if not {"-h", "--help"} & set(sys.argv):
+                    mind_address_space()
                 status = main(None)
             except SystemExit:
                 raise
@@ -255,8 +273,7 @@ def run_script(main: Callable[[list[str] | None], int]) -> None:
                 told = _one_line(error)
                 if told is None:
                     traceback.print_exc()
-                    told = (f"error: This is a fault of auditory_brain_dnn {__version__}, not of your data or your command. "
-                            f"{REPORT}"), 3
+                    told = f"error: {FAULT}", 3
                 line, status = told
                 print(" ".join(line.split("\n")), file=sys.stderr)
         except (KeyboardInterrupt, Terminated):     # while an error was being told

@@ -7,7 +7,6 @@ by :mod:`aud_dnn.pickles.safe_pickle` and never changed.
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ import numpy as np
 from tqdm import tqdm
 
 from aud_dnn import NUMERICS_VERSION, __version__
-from aud_dnn.arguments import add_bool, run_script
+from aud_dnn.arguments import add_bool, run_script, script_parser
 from aud_dnn.atomic import AlreadyFinishedError, atomic_file, atomic_folder, remove_abandoned, restore_replaced
 from aud_dnn.digests import file_digest
 from aud_dnn.errors import InputError, MissingDataError, describe_os_error
@@ -229,7 +228,7 @@ def _same_variable(one: np.ndarray, other: np.ndarray) -> bool:
 
 def main(arguments: list[str] | None = None) -> int:
     """Convert, print what was done, write it to ``conversion.json``; 1 if something could not be converted."""
-    parser = argparse.ArgumentParser(prog="python -m aud_dnn.convert", description=__doc__.split(":")[0] + ".")
+    parser = script_parser(__doc__, prog="python -m aud_dnn.convert")
     parser.add_argument("source", type=Path, help="the published results folder")
     parser.add_argument("destination", type=Path, help="the folder to write to; finished results in it are kept")
     add_bool(parser, "--overwrite", False, "convert again what is there already")

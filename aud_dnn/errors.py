@@ -10,6 +10,12 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from aud_dnn import __version__
+
+FAULT = (f"This is a fault of auditory_brain_dnn {__version__}, not of your data or your command. Please report it, with "
+         "the lines above, your command and the output of `pip list`, as an issue in the repository that you have the code "
+         "from.")
+
 
 class InputError(ValueError):
     """Something handed to the analysis is wrong; the message says what, where, and what to do.

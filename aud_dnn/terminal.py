@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any, NoReturn
 
+from aud_dnn.errors import InputError
+
 INTERRUPTED = "Stopped. Everything that was finished is on disk; run the same command again to go on."
 _PLAIN = {"–": "-", "—": "-", "−": "-", "…": "...", "×": "x", "²": "2", "α": "alpha", "▲": "^", "±": "+-", "’": "'",
           "‘": "'", "“": '"', "”": '"', "é": "e", "ö": "oe", "\xa0": " "}
@@ -113,8 +115,40 @@ def draw_without_display() -> None:
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
+_LEAST_ADDRESS_SPACE, _PER_CORE = 1_000_000_000, 250_000_000      # bytes; measured with the demo: 0.75 GB with one thread
+
+
+def mind_address_space() -> None:
+    """Under a tight limit on address space (``ulimit -v``) ask the libraries to reserve little; refuse a hopeless one.
+
+    Numerical libraries that get less than they reserve end in segmentation faults or wait for ever, so this is looked at
+    before they are imported.
+
+    Raises
+    ------
+    InputError
+        The limit is too low for any work.
+    """
+    try:
+        import resource
+    except ImportError:     # Windows has no such limit
+        return
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if limit == resource.RLIM_INFINITY or limit > 2 * _LEAST_ADDRESS_SPACE + n_cores * _PER_CORE:
+        return
+    if limit < _LEAST_ADDRESS_SPACE:
+        raise InputError(f"This process may use {limit / 1e9:.1f} GB of address space (`ulimit -v`); it needs at least "
+                         f"{_LEAST_ADDRESS_SPACE / 1e9:.0f} GB. Raise the limit (`ulimit -v unlimited`), or ask the cluster "
+                         "for more memory.")
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+
+
 # --- signals -----------------------------------------------------------------------------------------------------------
 
+_GRACE_S = 10.0
 _received: list[int] = []
 
 
@@ -144,11 +178,52 @@ def _stop_anyway(unraisable: Any) -> None:
     again.start()
 
 
+def _end_in_the_end(wakeup: int) -> None:
+    """A thread: exceptions do not reach a library that waits or computes for long; after a grace time the process ends."""
+    import time
+
+    while (number := os.read(wakeup, 1)) and number[0] not in (signal.SIGINT, signal.SIGTERM):
+        pass
+    os.close(wakeup)
+    if number:
+        time.sleep(_GRACE_S)
+        with contextlib.suppress(OSError):
+            os.write(2, f"{INTERRUPTED}\n".encode())
+        os._exit(128 + number[0])
+
+
+@contextlib.contextmanager
+def _watched() -> Iterator[None]:
+    import threading
+
+    if os.name != "posix":
+        yield
+        return
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    try:
+        before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    except ValueError:      # not the main thread
+        os.close(reading)
+        os.close(writing)
+        yield
+        return
+    watch = threading.Thread(target=_end_in_the_end, args=(reading,), daemon=True)
+    with contextlib.suppress(RuntimeError):     # no more threads allowed
+        watch.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(writing)       # ends the thread, unless it is counting already
+
+
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[None]:
     """Inside, Ctrl-C raises ``KeyboardInterrupt`` and SIGTERM :class:`Terminated`, each once.
 
-    Signals that whoever started the process wants ignored (``nohup``, jobs in the background) stay ignored.
+    Where that has not ended the process after ten seconds, it is ended from outside Python. Signals that whoever started
+    the process wants ignored (``nohup``, jobs in the background) stay ignored.
     """
     _received.clear()
     before, hook_before, sys.unraisablehook = {}, sys.unraisablehook, _stop_anyway
@@ -157,7 +232,8 @@ def stop_on_signals() -> Iterator[None]:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 before[number] = signal.signal(number, _stop)
     try:
-        yield
+        with _watched():
+            yield
     finally:
         sys.unraisablehook = hook_before
         for number, handler in before.items():

@@ -4,8 +4,6 @@ Run it after a download, and on activations of your own before any fit::
 
     python setup_utils/check_data.py
     python setup_utils/check_data.py --models MyModel
-
-The exit status is 1 when something is wrong, else 0.
 """
 
 from __future__ import annotations
@@ -20,18 +18,19 @@ if __name__ == "__main__":
 
     stop_at_once_on_signals()       # until run_script takes over
 
-import argparse
-
-from aud_dnn.arguments import add_root, run_script
+from aud_dnn.arguments import add_listing, add_root, run_script, script_parser, show_listing
 from aud_dnn.paths import find_root
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = script_parser(__doc__)
     add_root(parser)
     parser.add_argument("--models", default="", metavar="MODEL,MODEL",
                         help="look at the activations of these models only (default: everything)")
+    add_listing(parser)
     args = parser.parse_args(arguments)
+    if show_listing(args):
+        return 0
 
     # heavy imports only once the command line is understood: --help answers at once
     from aud_dnn.checks.findings import report

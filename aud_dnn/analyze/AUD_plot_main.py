@@ -29,7 +29,16 @@ from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING
 
-from aud_dnn.arguments import add_bool, add_root, find_drawable_root, run_script, with_root
+from aud_dnn.arguments import (
+    add_bool,
+    add_listing,
+    add_root,
+    find_drawable_root,
+    run_script,
+    script_parser,
+    show_listing,
+    with_root,
+)
 
 if TYPE_CHECKING:
     from aud_dnn.analyze.figures import FigureOptions
@@ -42,7 +51,7 @@ STATISTICS = ("published", "recommended")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = script_parser(__doc__)
     parser.add_argument("--figures", nargs="+", default=list(PAPER), choices=[*PAPER, *EXTRAS, "all"], metavar="FIGURE",
                         help=f"among {' '.join(PAPER)} (the paper's numbers), {', '.join(EXTRAS)}, all "
                              f"(default: {' '.join(PAPER)})")
@@ -73,18 +82,22 @@ def build_parser() -> argparse.ArgumentParser:
                                                                                "(default: results/)")
     parser.add_argument("--jobs", type=int, default=2, help="processes that aggregate and draw (default: 2)")
     add_root(parser)
+    add_listing(parser)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse the command line, aggregate, draw, say what was written and what was missing."""
     arguments = build_parser().parse_args(argv)
+    if show_listing(arguments):
+        return 0
 
     # heavy imports only once the command line is understood: --help answers at once
     from aud_dnn.aggregate.figure_inputs import aggregate_all
 
     paths = find_drawable_root(arguments.root, arguments.models)
     chosen = [*PAPER, *EXTRAS] if "all" in arguments.figures else list(dict.fromkeys(arguments.figures))
+    print("Reading the results …", flush=True)
     made = aggregate_all(paths, [*arguments.target, "NH2015comp"], jobs=arguments.jobs)
     errors = [error for (*_, permuted), error in made.items()
               if error and ("permuted" if permuted else "trained") in arguments.condition]

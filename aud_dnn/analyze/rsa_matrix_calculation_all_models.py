@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from aud_dnn.analyze.plotting.rsa_figures import rsa_figures, save_model_pages
 from aud_dnn.analyze.plotting.style import PALETTES
-from aud_dnn.arguments import add_bool, add_root, parse_bool, run_script
+from aud_dnn.arguments import add_bool, add_listing, add_root, parse_bool, run_script, script_parser, show_listing
 from aud_dnn.paths import find_root
 from aud_dnn.resources import MODELS, VOXEL_TARGETS
 from aud_dnn.rsa.published import write_published_rsa
@@ -32,7 +32,7 @@ from aud_dnn.rsa.workers import usable_cores
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = script_parser(__doc__)
     parser.add_argument("--target", nargs="+", default=list(VOXEL_TARGETS), metavar="TARGET",
                         help=f"{' '.join(VOXEL_TARGETS)} (default: both)")
     parser.add_argument("--roi", nargs="+", default=list(ROI_CHOICES), metavar="ROI",
@@ -53,6 +53,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=None, metavar="N", help="worker processes (default: one per core)")
     add_bool(parser, "--progress", True, "show progress bars")
     add_root(parser)
+    add_listing(parser)
     return parser.parse_args(argv)
 
 
@@ -75,6 +76,8 @@ def _draw(run: RSARun, folder: Path, args: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     args = _arguments(argv)
+    if show_listing(args):
+        return 0
     paths = find_root(args.root)
     folder = paths.rsa_results
     run = run_rsa(paths, targets=args.target, rois=args.roi, conditions=[condition_name(value) for value in args.randnetw],

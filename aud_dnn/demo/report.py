@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -12,7 +11,7 @@ if __name__ == "__main__":
 
 import pandas as pd
 
-from aud_dnn.arguments import run_script
+from aud_dnn.arguments import run_script, script_parser
 from aud_dnn.demo import read_truth
 from aud_dnn.demo.truth import NETWORK
 from aud_dnn.files import require_file
@@ -120,7 +119,7 @@ def rsa_summary(paths: ProjectPaths) -> pd.Series:
 
 def main(argv: list[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m aud_dnn.demo.report", description=__doc__)
+    parser = script_parser(__doc__, prog="python -m aud_dnn.demo.report")
     parser.add_argument("--root", default="demo", metavar="DIR", help="the demo's folder (default: demo)")
     paths = find_root(parser.parse_args(argv).root)
     print("Median noise-corrected R2 over voxels (NH2015, B2021), median R2 over components (NH2015comp):\n")

@@ -10,6 +10,7 @@ import contextlib
 import io
 import re
 import textwrap
+import traceback
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from matplotlib.patches import Rectangle
 
 import aud_dnn
 from aud_dnn.atomic import atomic_file
-from aud_dnn.errors import InputError
+from aud_dnn.errors import FAULT, InputError
 from aud_dnn.resources import COMPONENT_COLORS, COMPONENT_DISPLAY_NAMES, MODELS, ROI_COLORS, SOUND_CATEGORIES, VALUE_LABELS
 
 PALETTES = ("paper", "colorblind")
@@ -309,12 +310,20 @@ class Drawings(list[Drawing]):
 
     @contextlib.contextmanager
     def attempt(self) -> Iterator[None]:
-        """Around what one picture needs: bad results cost this picture and are kept in ``errors``; the others are drawn."""
+        """Around what one picture needs: whatever is wrong with it costs this picture and is kept in ``errors``.
+
+        A fault of ours is told with its traceback. What the system refuses would cost all others, too, and is raised.
+        """
         try:
             yield
         except InputError as error:
             if str(error) not in self.errors:
                 self.errors.append(str(error))
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:
+            traceback.print_exc()
+            self.errors.append(f"A picture could not be drawn ({type(error).__name__}: {error}). {FAULT}")
 
     def add(self, other: Drawings) -> None:
         """Take over the drawings, notes and errors of another part of the figure."""
