@@ -29,7 +29,6 @@ from aud_dnn.terminal import (
     Terminated,
     draw_without_display,
     lost_output,
-    mind_address_space,
     received_signal,
     steady_streams,
     stop_on_signals,
@@ -264,8 +263,6 @@ def run_script(main: Callable[[list[str] | None], int]) -> None:
     with stop_on_signals():
         try:
             try:
-                if not {"-h", "--help"} & set(sys.argv):
-                    mind_address_space()
                 status = main(None)
             except SystemExit:
                 raise

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if __name__ == "__main__":
-    from aud_dnn.terminal import stop_at_once_on_signals
+    from aud_dnn.terminal import start_script
 
-    stop_at_once_on_signals()       # until run_script takes over: the imports below take a second
+    start_script()
 
 import numpy as np
 from tqdm import tqdm

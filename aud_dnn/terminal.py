@@ -168,12 +168,16 @@ def _stop_anyway(unraisable: Any) -> None:
     if not _received or not issubclass(unraisable.exc_type, (KeyboardInterrupt, Terminated)):
         sys.__unraisablehook__(unraisable)
         return
-    import _thread
     import threading
 
     number = _received[-1]
     signal.signal(number, _stop)
-    again = threading.Timer(0.01, _thread.interrupt_main, [number])
+    if hasattr(signal, "pthread_kill"):     # interrupts what the main thread waits for, too
+        again = threading.Timer(0.01, signal.pthread_kill, [threading.main_thread().ident, number])
+    else:
+        import _thread
+
+        again = threading.Timer(0.01, _thread.interrupt_main, [number])
     again.daemon = True
     again.start()
 
@@ -184,12 +188,13 @@ def _end_in_the_end(wakeup: int) -> None:
 
     while (number := os.read(wakeup, 1)) and number[0] not in (signal.SIGINT, signal.SIGTERM):
         pass
-    os.close(wakeup)
-    if number:
-        time.sleep(_GRACE_S)
-        with contextlib.suppress(OSError):
-            os.write(2, f"{INTERRUPTED}\n".encode())
-        os._exit(128 + number[0])
+    if not number:      # the script has ended
+        os.close(wakeup)
+        return
+    time.sleep(_GRACE_S)
+    with contextlib.suppress(OSError):
+        os.write(2, f"{INTERRUPTED}\n".encode())
+    os._exit(128 + number[0])
 
 
 @contextlib.contextmanager
@@ -241,8 +246,11 @@ def stop_on_signals() -> Iterator[None]:
                 signal.signal(number, handler)
 
 
-def stop_at_once_on_signals() -> None:
-    """For programs whose imports come before :func:`stop_on_signals`: nothing is half-written, so just end."""
+def start_script() -> None:
+    """The first thing that a program does, before any import that takes time; :func:`stop_on_signals` takes over later.
+
+    Nothing is half-written yet, so Ctrl-C and SIGTERM just end it; so does a hopeless limit on memory.
+    """
     def end(number: int, frame: FrameType | None) -> NoReturn:
         with contextlib.suppress(OSError):
             os.write(2, f"{INTERRUPTED}\n".encode())
@@ -251,3 +259,9 @@ def stop_at_once_on_signals() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, end)
+    try:
+        mind_address_space()
+    except InputError as error:
+        if not {"-h", "--help"} & set(sys.argv):
+            print(f"error: {error}", file=sys.stderr or sys.stdout)
+            sys.exit(2)

@@ -478,7 +478,7 @@ def _raise_unknown_model(paths: ProjectPaths, model: str) -> None:
     remedy = f"A model of your own needs a folder {paths.activations / model} (see README)."
     if close or not present:
         raise unknown_name("model", model, [*MODELS, *(name for name in present if name not in MODELS)], remedy)
-    raise unknown_name("model", model, present, f"{remedy} Registered: {', '.join(MODELS)}.")
+    raise unknown_name("model", model, present, f"{remedy} --list_models shows those of the paper, too.")
 
 
 def _open_h5_activations(path: Path, model: str, randnetw: bool, stimuli: Stimuli,

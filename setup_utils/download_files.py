@@ -18,9 +18,9 @@ from pathlib import Path
 if __name__ == "__main__":
     if not __package__:     # run as a file: import from the repository, not from this folder
         sys.path[0] = str(Path(__file__).resolve().parents[1])
-    from aud_dnn.terminal import stop_at_once_on_signals
+    from aud_dnn.terminal import start_script
 
-    stop_at_once_on_signals()       # until run_script takes over
+    start_script()
 
 import argparse
 import shutil

@@ -14,8 +14,12 @@ import itertools
 import sys
 from pathlib import Path
 
-if __package__ in (None, ""):  # run as a file
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+if __name__ == "__main__":
+    if not __package__:     # run as a file: import from the repository, not from this folder
+        sys.path[0] = str(Path(__file__).resolve().parents[2])
+    from aud_dnn.terminal import start_script
+
+    start_script()
 
 from tqdm.auto import tqdm
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 if __name__ == "__main__":
-    from aud_dnn.terminal import stop_at_once_on_signals
+    from aud_dnn.terminal import start_script
 
-    stop_at_once_on_signals()       # until run_script takes over: the imports below take a second
+    start_script()
 
 import pandas as pd
 
