@@ -221,8 +221,8 @@ def test_stopped_while_the_libraries_are_imported(script: str, name: str, small:
 @pytest.mark.parametrize("text", [
     "os.kill(os.getpid(), number)\nimport time\ntime.sleep(30)",
     # where Python drops exceptions
-    "class Dropped:\n    def __del__(self):\n        os.kill(os.getpid(), number)\n        for _ in range(100):\n            pass\n"
-    "Dropped()\nimport time\ntime.sleep(30)",
+    "class Dropped:\n    def __del__(self):\n        os.kill(os.getpid(), number)\n        for _ in range(100):\n"
+    "            pass\nDropped()\nimport time\ntime.sleep(30)",
     # turned into another exception, as compiled modules do
     "try:\n    os.kill(os.getpid(), number)\n    import time\n    time.sleep(30)\n"
     "except BaseException:\n    raise ImportError('numpy.core.multiarray failed to import')",
@@ -409,3 +409,52 @@ def test_no_home_and_an_unknown_user(tmp_path: Path) -> None:
     run = subprocess.run(command, capture_output=True, text=True, env=bare, timeout=60, check=False)
     assert run.returncode == 0, run.stderr
     assert not list(tmp_path.iterdir())
+
+
+# --- documentation ----------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def cluster_job(tmp_path: Path) -> Path:
+    """The job of docs/cluster.md, with a root, and a ``python`` that notes its calls and fails where it is told to."""
+    page = (REPOSITORY / "docs" / "cluster.md").read_text(encoding="utf-8")
+    job = page.split("```bash\n")[1].split("```")[0].replace("/path/to/root", str(tmp_path))
+    (tmp_path / "job").write_text(job)
+    (tmp_path / "python").write_text(f'#!/bin/bash\n[ "$1" = -c ] && exec {sys.executable} "$@"\n'
+                                     f'echo "$@" >> {tmp_path}/calls\n[[ "$*" = *"$FAILING"* ]] && exit 2\nexit 0\n')
+    (tmp_path / "python").chmod(0o755)
+    return tmp_path / "job"
+
+
+@pytest.mark.parametrize(("task", "failing", "status", "calls"), [
+    ("0", "nothing", 0, 2), ("0", "--randnetw False", 2, 2), ("0", "--randnetw True", 2, 2),
+    (str(len(MODELS) - 1), "nothing", 0, 1), (str(len(MODELS)), "nothing", 127, 0)],
+    ids=["both", "trained fails", "permuted fails", "baseline", "no such model"])
+def test_the_cluster_job_tells_failures(task: str, failing: str, status: int, calls: int, cluster_job: Path) -> None:
+    run = subprocess.run(["bash", str(cluster_job)], capture_output=True, text=True, check=False, timeout=60,
+                         env=environment(PATH=f"{cluster_job.parent}:{os.environ['PATH']}", SLURM_ARRAY_TASK_ID=task,
+                                         SLURM_CPUS_PER_TASK="1", FAILING=failing))
+    made = (cluster_job.parent / "calls").read_text().splitlines() if calls else []
+    assert (bool(run.returncode), len(made)) == (bool(status), calls), run.stderr
+    if status == 2:
+        assert run.returncode == 2
+
+
+def test_the_cluster_job_takes_own_models_and_all_of_the_paper(cluster_job: Path) -> None:
+    text = cluster_job.read_text()
+    assert f"--array=0-{len(MODELS) - 1}" in text
+    listed = re.search(r"^MODELS=.*$", text, re.MULTILINE)[0]
+    cluster_job.write_text(text.replace(listed, re.search(r"(MODELS=\(my_model .*?\))", text)[1]))
+    assert subprocess.run(["bash", str(cluster_job)], check=False, timeout=60,
+                          env=environment(PATH=f"{cluster_job.parent}:{os.environ['PATH']}", SLURM_ARRAY_TASK_ID="1",
+                                          SLURM_CPUS_PER_TASK="1", FAILING="nothing")).returncode == 0
+    assert "--source_model my_other_model" in (cluster_job.parent / "calls").read_text()
+
+
+def test_the_own_model_of_the_readme_twice(small: Path, monkeypatch) -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    code = next(block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "layer_list" in block)
+    monkeypatch.chdir(small)
+    activations = {"conv1": np.random.default_rng(0).random((165, 5)), "transformer": np.ones((165, 2))}
+    for _ in range(2):
+        exec(code, {"activations": activations})
+    assert arguments.model_layers(ProjectPaths(small), "my_model") == ("conv1", "transformer")
