@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import time
 from pathlib import Path
 
 import h5py
@@ -22,7 +20,6 @@ from aud_dnn.rsa.published import ALL_VOXELS_FILE, BEST_LAYER_FILE, read_publish
 from aud_dnn.rsa.results import analysis_path, model_part_path, neural_part_path, read_analysis, read_part, score_part_path
 from aud_dnn.rsa.run import run_rsa
 from aud_dnn.rsa.tables import all_tables, comparison_table, model_errors, position_test_table
-from aud_dnn.utils import activation_files
 
 
 @pytest.fixture(scope="module")
@@ -77,14 +74,13 @@ def test_report_names_what_was_computed_and_what_is_missing(finished):
     assert "computed: 50 results of Kell2018word, DCASE2020, spectemp (trained)" in summary and "AST" in summary
 
 
-def test_workers_and_one_process_agree(finished, paths):
+def test_workers_and_one_process_agree_bit_by_bit(finished, paths):
     _, run = finished
     alone = small(paths, models=("Kell2018word",), rois=("All", "Primary"))
     for pair, dataset in alone.datasets.items():
         whole = run.datasets[pair].sel(model=["Kell2018word"]).isel(layer=slice(dataset.sizes["layer"]))
         for name in ("all_layer_test_correlations", "best_layer_idx", "all_model_features_rsa"):
-            np.testing.assert_allclose(whole[name].sel(condition="trained"), dataset[name].sel(condition="trained"),
-                                       rtol=0, atol=1e-14)  # products of other sizes add in another order
+            np.testing.assert_array_equal(whole[name].sel(condition="trained"), dataset[name].sel(condition="trained"))
 
 
 def test_files_hold_every_quantity_of_the_published_record(finished):
@@ -169,7 +165,7 @@ def test_what_is_there_is_loaded_and_only_the_rest_is_computed(paths, monkeypatc
     score_part_path(paths.rsa_results, "NH2015", "All", "spectemp", "trained").unlink()
     computed = []
     original = rsa_workers.score_one
-    monkeypatch.setattr(rsa_workers, "score_one", lambda *arguments: computed.append(arguments[2:]) or original(*arguments))
+    monkeypatch.setattr(rsa_workers, "score_one", lambda *arguments: computed.append(arguments[1:]) or original(*arguments))
     second = small(paths)
     assert computed == [("spectemp", "trained", [("NH2015", "All")])]
     assert [unit.model for unit in second.report.loaded] == ["Kell2018word"]
@@ -196,46 +192,16 @@ def test_results_alone_are_enough_once_everything_is_computed(paths):
     shutil.rmtree(paths.activations)
     again = small(paths)
     assert len(again.report.loaded) == 2 and again.datasets["NH2015", "All"].equals(first.datasets["NH2015", "All"])
-
-
-def test_a_damaged_part_is_computed_again(paths):
-    first = small(paths)
-    part = score_part_path(paths.rsa_results, "NH2015", "All", "Kell2018word", "trained")
-    part.write_bytes(part.read_bytes()[:2000])
-    run = small(paths)
-    assert [unit.model for unit in run.report.computed] == ["Kell2018word"]
-    assert run.datasets["NH2015", "All"].equals(first.datasets["NH2015", "All"])
-
-
-def test_results_of_other_neural_data_are_not_mixed_in(paths):
-    small(paths)
-    array = paths.neural("NH2015") / "voxel_features_array.npy"
-    np.save(array, np.load(array) + np.random.default_rng(0).standard_normal(np.load(array).shape))
-    score_part_path(paths.rsa_results, "NH2015", "All", "spectemp", "trained").unlink()
-    run = small(paths)
-    assert len(run.report.computed) == 2 and "other neural data" in run.report.summary()
-
-
-def test_new_activations_are_computed_again(paths):
-    small(paths)
-    an_hour_ago = time.time() - 3600
-    os.utime(score_part_path(paths.rsa_results, "NH2015", "All", "Kell2018word", "trained"), (an_hour_ago, an_hour_ago))
-    [activations] = activation_files(paths, "Kell2018word")
-    with h5py.File(activations, "r+") as file:
-        file["relu2"][:] = np.random.default_rng(0).standard_normal(file["relu2"].shape)
-    run = small(paths)
-    assert [unit.model for unit in run.report.computed] == ["Kell2018word"] and "newer" in run.report.summary()
-    expected = small(paths, overwrite=True)
-    assert run.datasets["NH2015", "All"].equals(expected.datasets["NH2015", "All"])
+    assert any("Not there any longer" in note and "Kell2018word" in note for note in again.report.notes)
 
 
 def test_a_kill_between_two_models_loses_nothing_finished(paths, monkeypatch):
     original = rsa_workers.score_one
 
-    def killed(shared, vectors, model, condition, pairs):
-        if model == "Kell2018word":
+    def killed(shared, model, condition, pairs):
+        if model == "spectemp":
             raise KeyboardInterrupt
-        return original(shared, vectors, model, condition, pairs)
+        return original(shared, model, condition, pairs)
 
     monkeypatch.setattr(rsa_workers, "score_one", killed)
     with pytest.raises(KeyboardInterrupt):
@@ -243,8 +209,8 @@ def test_a_kill_between_two_models_loses_nothing_finished(paths, monkeypatch):
     assert not analysis_path(paths.rsa_results, "NH2015", "All").exists()
     monkeypatch.setattr(rsa_workers, "score_one", original)
     run = small(paths)
-    assert [unit.model for unit in run.report.loaded] == ["spectemp"]
-    assert [unit.model for unit in run.report.computed] == ["Kell2018word"]
+    assert [unit.model for unit in run.report.loaded] == ["Kell2018word"]
+    assert [unit.model for unit in run.report.computed] == ["spectemp"]
 
 
 def test_a_users_own_model_joins(paths):

@@ -14,10 +14,8 @@ are drawn, what is wrong comes last with the command that mends it, and the exit
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import sys
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,6 +75,8 @@ def main(argv: list[str] | None = None) -> int:
 
     # heavy imports only once the command line is understood: --help answers at once
     from aud_dnn.aggregate.figure_inputs import aggregate_all
+    from aud_dnn.analyze.AUD_plot_main import _make as make  # workers cannot import what is called __main__
+    from aud_dnn.processes import map_in_processes
 
     paths = find_drawable_root(arguments.root, arguments.models)
     chosen = [*PAPER, *EXTRAS] if "all" in arguments.figures else list(dict.fromkeys(arguments.figures))
@@ -86,11 +86,7 @@ def main(argv: list[str] | None = None) -> int:
     print(f"Aggregated {len(made) - len(errors)} sets of results; the tables are in {paths.results}/<model>/outputs/.",
           flush=True)
     work = [(paths, name, arguments) for name in chosen if name != "aggregate"]
-    if arguments.jobs > 1 and len(work) > 1:
-        with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-            errors += _report(pool.map(_make, work))
-    else:
-        errors += _report(map(_make, work))
+    errors += _report(map_in_processes(make, work, arguments.jobs))
     for error in dict.fromkeys(errors):
         print(f"error: {with_root(error, arguments.root)}", file=sys.stderr)
     return 1 if errors else 0

@@ -22,6 +22,7 @@ from aud_dnn.errors import MissingDataError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import BASELINE_MODEL, ROIS
 from aud_dnn.rsa.layer_dimensionality import layer_dimensionality
+from aud_dnn.rsa.origins import Origins
 from aud_dnn.rsa.published import read_rsa
 from aud_dnn.rsa.results import ALL_VOXELS, condition_name, published_score
 from aud_dnn.rsa.tables import position_table
@@ -95,12 +96,14 @@ def version_notes(paths: ProjectPaths, models: Sequence[str], sources: Iterable[
         Scores of one target came from different data, or scores from different versions of the numerics.
     """
     by_target: dict[str, dict[str, dict[str, str]]] = {}
+    origins, changes = Origins(paths), []
     for method, target, randnetw in sources:
         found = by_target.setdefault(target, {})
         if method == "RSA":
             dataset = rsa_dataset(paths, target)
             if dataset is not None:
                 found["RSA"] = _rsa_versions(dataset)       # both conditions in one file
+                changes += origins.changes(dataset, models)
         else:
             found |= {f"{model} (regression, {condition_name(randnetw)})": version
                       for model, version in score_versions(paths, models, target, randnetw).items()}
@@ -109,7 +112,7 @@ def version_notes(paths: ProjectPaths, models: Sequence[str], sources: Iterable[
     numerics = {f"{name} on {target}": {key: value for key, value in version.items() if key == VERSION_COLUMNS[0]}
                 for target, versions in by_target.items() for name, version in versions.items()}
     same_versions(numerics, " and ".join(by_target), lambda name: _remedy(name.rpartition(" on ")[2])(name))
-    return list(dict.fromkeys(notes))
+    return list(dict.fromkeys([*changes, *notes]))
 
 
 # --- models -------------------------------------------------------------------------------------------------------------
