@@ -86,7 +86,8 @@ def exchange_categories(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "change", "what", "older"), [
-    ("voxel_features_array.npy", shuffle_responses, "responses", False), ("df_roi_meta.pkl", shuffle_regions, "metadata", False),
+    ("voxel_features_array.npy", shuffle_responses, "responses", False),
+    ("df_roi_meta.pkl", shuffle_regions, "metadata", False),
     ("neural_stim_meta.npy", exchange_categories, "stimuli", True)])
 def test_other_neural_data_are_noticed_even_if_nothing_is_left_to_compute(paths, name, change, what, older):
     before = small(paths, rois=("All", "Primary"))
@@ -186,7 +187,8 @@ def other_region(paths: ProjectPaths) -> None:
 
 
 def other_neural(paths: ProjectPaths) -> None:
-    shutil.copy(neural_part_path(paths.rsa_results, "NH2015", "Primary"), neural_part_path(paths.rsa_results, "NH2015", "All"))
+    shutil.copy(neural_part_path(paths.rsa_results, "NH2015", "Primary"),
+                neural_part_path(paths.rsa_results, "NH2015", "All"))
 
 
 @pytest.mark.parametrize("spoil", [
@@ -206,7 +208,7 @@ def test_a_part_that_is_damaged_lost_or_anothers_is_computed_again(paths, spoil)
 
 def test_readers_refuse_what_is_damaged_or_anothers(paths):
     other_part(paths)
-    with pytest.raises(DamagedFileError, match="spectemp.*not of Kell2018word.*rsa_matrix"):
+    with pytest.raises(DamagedFileError, match=r"spectemp.*not of Kell2018word.*rsa_matrix"):
         read_score_part(paths.rsa_results, *KELL)
     shutil.copy(model_part_path(paths.rsa_results, "spectemp", "trained"),
                 model_part_path(paths.rsa_results, "Kell2018word", "trained"))

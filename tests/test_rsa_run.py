@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -10,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from aud_dnn import atomic
 from aud_dnn.analyze.rsa_matrix_calculation_all_models import main
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths, find_root
@@ -17,7 +22,15 @@ from aud_dnn.resources import MODELS, ROIS
 from aud_dnn.rsa import run as rsa_run
 from aud_dnn.rsa import workers as rsa_workers
 from aud_dnn.rsa.published import ALL_VOXELS_FILE, BEST_LAYER_FILE, read_published_rsa
-from aud_dnn.rsa.results import analysis_path, model_part_path, neural_part_path, read_analysis, read_part, score_part_path
+from aud_dnn.rsa.results import (
+    analysis_path,
+    model_part_path,
+    neural_part_path,
+    read_analysis,
+    read_part,
+    score_part_path,
+    write_analysis,
+)
 from aud_dnn.rsa.run import run_rsa
 from aud_dnn.rsa.tables import all_tables, comparison_table, model_errors, position_test_table
 
@@ -335,6 +348,81 @@ def test_a_damaged_result_file_is_named(paths):
     assert not run.report.computed and read_analysis(paths.rsa_results, "NH2015").equals(run.datasets["NH2015", "All"])
     with pytest.raises(MissingDataError, match="rsa_matrix_calculation_all_models"):
         read_analysis(paths.rsa_results, "B2021")
+
+
+# --- disks, memory, signals -------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("number", [errno.EDQUOT, errno.ENOSPC])
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_disk_that_fills_is_an_error_that_names_the_file(paths, monkeypatch, number, jobs):
+    """Noticed by fsync, which knows no name: of a part in this process, of the dataset after the workers."""
+    def fail(descriptor):
+        raise OSError(number, os.strerror(number))
+
+    def write_on_a_full_disk(*arguments):
+        monkeypatch.setattr(os, "fsync", fail)
+        write_analysis(*arguments)
+
+    if jobs == 1:
+        monkeypatch.setattr(os, "fsync", fail)
+    else:
+        monkeypatch.setattr(rsa_run, "write_analysis", write_on_a_full_disk)
+    with pytest.raises(OSError) as caught:
+        small(paths, jobs=jobs)
+    name = Path(caught.value.filename)
+    assert caught.value.errno == number and name.is_relative_to(paths.rsa_results) and not name.name.startswith(".")
+    assert not any(path.name.startswith(".") for path in paths.rsa_results.rglob("*"))
+
+
+def test_what_a_kill_left_half_written_goes_with_the_next_run(paths):
+    part = score_part_path(paths.rsa_results, *("NH2015", "All", "spectemp", "trained"))
+    half = [atomic._beside(path, mark, f"{atomic._host()}-dead") for mark in (atomic.STAGING_MARK, atomic._LOCK_MARK)
+            for path in (part, analysis_path(paths.rsa_results, "NH2015", "All"))]
+    for path in half:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    small(paths)
+    assert not any(path.exists() for path in half)
+
+
+def test_a_failed_allocation_says_what_is_needed(paths, monkeypatch):
+    def exhausted(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(rsa_workers, "model_side", exhausted)
+    with pytest.raises(InputError, match=r"not enough memory.*kept.*MB for each process"):
+        small(paths)
+    monkeypatch.setattr(rsa_run, "load_target", exhausted)
+    with pytest.raises(InputError, match=r"not enough memory.*MB"):
+        small(paths)
+
+
+def test_processes_are_as_many_as_memory_has_room_for(paths, monkeypatch):
+    tasks = [("Kell2018word", "trained"), ("DCASE2020", "trained"), ("AST", "trained")]
+    needed = rsa_workers.memory_needed(paths, tasks)
+    assert needed > rsa_workers.memory_needed(paths, tasks[2:])
+    for free, jobs in ((None, 8), (3 * needed, 3), (100 * needed, 8), (1, 1)):
+        monkeypatch.setattr(rsa_workers, "available_memory", lambda free=free: free)
+        assert rsa_workers.jobs_that_fit(paths, tasks, 8) == jobs
+
+
+def test_a_plain_script_without_a_main_guard_may_use_workers(paths, tmp_path):
+    (tmp_path / "script.py").write_text(
+        "from aud_dnn.paths import find_root\nfrom aud_dnn.rsa.run import run_rsa\n"
+        f"run = run_rsa(find_root({str(paths.root)!r}), targets=['NH2015'], rois=['All'], conditions=['trained'],\n"
+        "              models=['spectemp', 'Kell2018word'], jobs=2, progress=False)\nprint(len(run.report.computed))\n")
+    done = subprocess.run([sys.executable, str(tmp_path / "script.py")], capture_output=True, text=True, timeout=120,
+                          env={**os.environ, "PYTHONPATH": str(Path(rsa_run.__file__).parents[2])})
+    assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")
+
+
+def test_the_script_imports_nothing_heavy_before_main():
+    """Ctrl-C while libraries are imported is then heard by ``run_script``, and ``--help`` answers at once."""
+    program = ("import sys, aud_dnn.analyze.rsa_matrix_calculation_all_models\n"
+               "print(sorted({'numpy', 'pandas', 'xarray', 'matplotlib', 'scipy', 'tqdm'} & set(sys.modules)))")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60,
+                          env={**os.environ, "PYTHONPATH": str(Path(rsa_run.__file__).parents[2])})
+    assert done.stdout == "[]\n", done.stderr
 
 
 # --- the script --------------------------------------------------------------------------------------------------------

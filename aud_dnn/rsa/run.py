@@ -375,6 +375,9 @@ def _compute(plan: _Plan, shared: Shared, to_do: Sequence[Unit], *, jobs: int | 
 def _dataset(plan: _Plan, target: str, roi: str) -> xr.Dataset:
     """The dataset of one target and region with *all* models that have current results there; written if it changed."""
     neural = plan.neural(target, roi)
+    if neural is None:
+        raise InputError(f"{neural_part_path(plan.folder, target, roi)} was changed while this run went on, by another run "
+                         "perhaps. Run the same command again.")
     found = {}
     for model, condition in itertools.product(canonical_models(_models_with_parts(plan.folder, target, roi)), CONDITIONS):
         part = plan.scores(Unit(model, condition, target, roi), neural)
