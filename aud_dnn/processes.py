@@ -22,7 +22,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.reduction import ForkingPickler
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -42,26 +41,6 @@ class WorkerEndedError(InputError):
 def usable_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def available_memory() -> int | None:
-    """Bytes that may still be allocated before the system or a limit objects; None where that is not known."""
-    found = []
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource
-
-        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-        if limit != resource.RLIM_INFINITY:
-            pages = int(Path("/proc/self/statm").read_text().split()[0])
-            found.append(limit - pages * resource.getpagesize())
-    with contextlib.suppress(OSError, ValueError, KeyError, IndexError):
-        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-        found.append(int(lines["MemAvailable"].split()[0]) << 10)
-    for limit, used in (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):
-        with contextlib.suppress(OSError, ValueError):      # "max" is no number
-            group = Path("/sys/fs/cgroup")
-            found.append(int((group / limit).read_text()) - int((group / used).read_text()))
-    return max(0, min(found)) if found else None
 
 
 # --- the parent -------------------------------------------------------------------------------------------------------

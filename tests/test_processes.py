@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from aud_dnn.errors import InputError, MissingDataError
-from aud_dnn.processes import SharedArrays, WorkerEndedError, available_memory, map_in_processes, run_in_processes
+from aud_dnn.memory import available_memory, require_address_space
+from aud_dnn.processes import SharedArrays, WorkerEndedError, map_in_processes, run_in_processes
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 posix = pytest.mark.skipif(os.name != "posix", reason="signals")
@@ -106,6 +107,9 @@ def test_free_memory_respects_limits():
         pages = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (pages + (50 << 20), before[1]))
         assert available_memory() <= 50 << 20
+        require_address_space(pages, "this")
+        with pytest.raises(InputError, match=r"may use .* MB .*ulimit -v.*; the RSA needs about"):
+            require_address_space(pages + (60 << 20), "the RSA")
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
 

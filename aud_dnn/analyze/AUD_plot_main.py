@@ -23,12 +23,14 @@ if __name__ == "__main__" and not __package__:      # run as a file: import from
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from aud_dnn.arguments import add_bool, add_root, find_drawable_root, run_script, with_root
+from aud_dnn.memory import require_address_space
 
 if TYPE_CHECKING:
     from aud_dnn.analyze.figures import FigureOptions
     from aud_dnn.analyze.plotting.style import Drawing, Drawings
     from aud_dnn.paths import ProjectPaths
 
+_LEAST_MEMORY = 900_000_000
 PAPER = ("2", "4", "5", "7", "8", "9")
 EXTRAS = ("supplement", "surface", "diagnostics", "aggregate")
 STATISTICS = ("published", "recommended")
@@ -74,6 +76,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
 
     # heavy imports only once the command line is understood: --help answers at once
+    require_address_space(_LEAST_MEMORY, "drawing figures")
     from aud_dnn.aggregate.figure_inputs import aggregate_all
     from aud_dnn.analyze.AUD_plot_main import _make as make  # workers cannot import what is called __main__
     from aud_dnn.processes import map_in_processes

@@ -19,11 +19,13 @@ if __package__ in (None, ""):  # run as a file
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from aud_dnn.arguments import add_bool, add_root, parse_bool, run_script
+from aud_dnn.memory import require_address_space
 from aud_dnn.resources import ROIS, VOXEL_TARGETS
 
 if TYPE_CHECKING:
     from aud_dnn.rsa.run import RSARun
 
+_LEAST_MEMORY = 900_000_000
 _ALL_ROIS = ("All", *ROIS)
 
 
@@ -80,6 +82,7 @@ def main(argv: list[str] | None = None) -> int:
     args = _arguments(argv)
 
     # heavy imports only once the command line is understood: --help answers at once, and Ctrl-C is heard
+    require_address_space(_LEAST_MEMORY, "the RSA")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")      # what the RSA uses; every other thread would claim memory
     from aud_dnn.paths import find_root
     from aud_dnn.rsa.published import write_published_rsa

@@ -17,8 +17,9 @@ from threadpoolctl import threadpool_limits
 from aud_dnn.digests import array_digest, combined_digest
 from aud_dnn.errors import InputError
 from aud_dnn.files import h5_dataset_names, open_h5
+from aud_dnn.memory import available_memory
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.processes import SharedArrays, available_memory, run_in_processes
+from aud_dnn.processes import SharedArrays, run_in_processes
 from aud_dnn.rsa.analysis import Vectors, model_side, score_model
 from aud_dnn.rsa.origins import ACTIVATIONS
 from aud_dnn.rsa.results import CONDITIONS, model_arrays, model_part_path, score_arrays, score_part_path, write_part
