@@ -16,6 +16,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import shutil
 import socket
 import time
@@ -26,6 +27,9 @@ from pathlib import Path
 STAGING_MARK = ".partial-"
 _REPLACED_MARK = ".replaced-"
 _LOCK_MARK = ".writing-"
+
+_OURS = re.compile(rf"(?P<name>\..*-[0-9a-f]{{12}})(?P<mark>{re.escape(STAGING_MARK)}|{re.escape(_LOCK_MARK)})(?P<token>.*)",
+                   re.DOTALL)
 
 _OTHER_HOSTS_S = 24 * 3600
 _NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
@@ -275,12 +279,37 @@ def remove_abandoned(path: Path) -> int:
     path = Path(path)
     removed = 0
     for token, places in _leftovers(path).items():
-        if not token.startswith(f"{_host()}-") and _touched(places.values()) > time.time() - _OTHER_HOSTS_S:
-            continue
-        with contextlib.suppress(LockedError, OSError), lock_file(_beside(path, _LOCK_MARK, token)) as locked:
-            for mark in (STAGING_MARK, _REPLACED_MARK):
-                if mark in places and locked and (mark == STAGING_MARK or path.exists()):
-                    removed += _remove(places[mark])
+        if not path.exists():
+            places.pop(_REPLACED_MARK, None)
+        removed += _remove_if_abandoned(token, _beside(path, _LOCK_MARK, token), places)
+    return removed
+
+
+def remove_abandoned_below(folder: Path) -> int:
+    """:func:`remove_abandoned` for every file and folder below one, whatever its name; for the end of a whole run.
+
+    Folders that were moved aside stay: only who knows their name can tell whether they are still needed.
+    """
+    removed = 0
+    for parent, folders, files in os.walk(folder):
+        found: dict[tuple[str, str], dict[str, Path]] = {}
+        for name in (*folders, *files):
+            if (ours := _OURS.fullmatch(name)) is not None:
+                found.setdefault((ours["name"], ours["token"]), {})[ours["mark"]] = Path(parent, name)
+        folders[:] = [name for name in folders if _OURS.fullmatch(name) is None]
+        for (name, token), places in found.items():
+            removed += _remove_if_abandoned(token, Path(parent, f"{name}{_LOCK_MARK}{token}"), places)
+    return removed
+
+
+def _remove_if_abandoned(token: str, lock: Path, places: dict[str, Path]) -> int:
+    if not token.startswith(f"{_host()}-") and _touched(places.values()) > time.time() - _OTHER_HOSTS_S:
+        return 0
+    removed = 0
+    with contextlib.suppress(LockedError, OSError), lock_file(lock) as locked:      # takes the lock's own file along
+        for mark in (STAGING_MARK, _REPLACED_MARK):
+            if mark in places and locked:
+                removed += _remove(places[mark])
     return removed
 
 

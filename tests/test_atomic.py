@@ -14,7 +14,14 @@ from pathlib import Path
 import pytest
 
 from aud_dnn import atomic
-from aud_dnn.atomic import AlreadyFinishedError, atomic_file, atomic_folder, remove_abandoned, restore_replaced
+from aud_dnn.atomic import (
+    AlreadyFinishedError,
+    atomic_file,
+    atomic_folder,
+    remove_abandoned,
+    remove_abandoned_below,
+    restore_replaced,
+)
 
 
 class Trouble(Exception):
@@ -324,6 +331,25 @@ def test_leftovers_of_dead_runs_go_and_those_of_other_hosts_after_a_day(tmp_path
     for path in (elsewhere / "a.txt", elsewhere):
         os.utime(path, (1e9, 1e9))
     assert remove_abandoned(folder) == 1 and not elsewhere.exists()
+
+
+def test_a_whole_tree_is_tidied(tmp_path: Path) -> None:
+    path = tmp_path / "results" / "model" / "one.txt"
+    with another_run(WRITES_A_FILE, path):
+        pass                                            # its name may never be written again
+    write(tmp_path / "results" / "two", "earlier")
+    aside = as_left_by(tmp_path / "results" / "two", atomic._REPLACED_MARK)
+    (tmp_path / "results" / "two").rename(aside)
+    others = [tmp_path / "results" / name for name in (".unpack.partial-12-ab", ".notes")]
+    for other in others:
+        other.mkdir()
+    with another_run(WRITES_A_FILE, tmp_path / "results" / "live.txt"):
+        before = set((tmp_path / "results").iterdir())
+        assert remove_abandoned_below(tmp_path / "results") == 1 and list(path.parent.iterdir()) == []
+        assert set((tmp_path / "results").iterdir()) == before
+    assert remove_abandoned_below(tmp_path / "results") == 1
+    assert set((tmp_path / "results").iterdir()) == {path.parent, aside, *others}
+    assert restore_replaced(tmp_path / "results" / "two") and remove_abandoned_below(tmp_path / "nowhere") == 0
 
 
 def test_without_locks_nothing_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -375,9 +375,10 @@ def test_a_disk_that_fills_is_an_error_that_names_the_file(paths, monkeypatch, n
 
 
 def test_what_a_kill_left_half_written_goes_with_the_next_run(paths):
-    part = score_part_path(paths.rsa_results, *("NH2015", "All", "spectemp", "trained"))
+    asked = score_part_path(paths.rsa_results, "NH2015", "All", "spectemp", "trained")
+    not_asked = score_part_path(paths.rsa_results, "B2021", "Primary", "AST", "trained")
     half = [atomic._beside(path, mark, f"{atomic._host()}-dead") for mark in (atomic.STAGING_MARK, atomic._LOCK_MARK)
-            for path in (part, analysis_path(paths.rsa_results, "NH2015", "All"))]
+            for path in (asked, not_asked, analysis_path(paths.rsa_results, "NH2015", "All"))]
     for path in half:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"half")

@@ -79,6 +79,7 @@ def main(argv: list[str] | None = None) -> int:
     require_address_space(_LEAST_MEMORY, "drawing figures")
     from aud_dnn.aggregate.figure_inputs import aggregate_all
     from aud_dnn.analyze.AUD_plot_main import _make as make  # workers cannot import what is called __main__
+    from aud_dnn.atomic import remove_abandoned_below
     from aud_dnn.processes import map_in_processes
 
     paths = find_drawable_root(arguments.root, arguments.models)
@@ -90,6 +91,7 @@ def main(argv: list[str] | None = None) -> int:
           flush=True)
     work = [(paths, name, arguments) for name in chosen if name != "aggregate"]
     errors += _report(map_in_processes(make, work, arguments.jobs))
+    remove_abandoned_below(paths.results)
     for error in dict.fromkeys(errors):
         print(f"error: {with_root(error, arguments.root)}", file=sys.stderr)
     return 1 if errors else 0

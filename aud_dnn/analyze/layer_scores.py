@@ -25,6 +25,7 @@ from aud_dnn.rsa.layer_dimensionality import layer_dimensionality
 from aud_dnn.rsa.origins import Origins
 from aud_dnn.rsa.published import read_rsa
 from aud_dnn.rsa.results import ALL_VOXELS, condition_name, published_score
+from aud_dnn.rsa.results import SCRIPT as RSA_SCRIPT
 from aud_dnn.rsa.tables import position_table
 from aud_dnn.stats import within_participant_sem
 
@@ -34,8 +35,6 @@ RSA_MODEL_VALUE = "best_layer_rsa_median_across_splits"
 
 RSA_LAYER_VALUE = "all_data_rsa_for_best_layer"
 """Similarity of one layer, all sounds."""
-
-RSA_SCRIPT = "python aud_dnn/analyze/rsa_matrix_calculation_all_models.py"
 
 Source = tuple[str, str, bool]
 """(method, target, permuted)"""

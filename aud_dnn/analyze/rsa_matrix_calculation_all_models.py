@@ -3,8 +3,8 @@
     python aud_dnn/analyze/rsa_matrix_calculation_all_models.py
 
 computes every registered model that has activations in ``model-actv/``, trained and permuted, on NH2015 and B2021, for all
-voxels and each region. What is there already is loaded, so an interrupted run goes on where it stopped. ``docs/rsa.md`` says
-what is computed and what the files hold.
+voxels and each region. What is there already and still current is loaded, so an interrupted run goes on where it stopped.
+``docs/rsa.md`` says what is computed and what the files hold.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 if __package__ in (None, ""):  # run as a file
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from aud_dnn.arguments import add_bool, add_root, parse_bool, run_script
+from aud_dnn.arguments import add_bool, add_root, parse_bool, run_script, with_root
 from aud_dnn.memory import require_address_space
 from aud_dnn.resources import ROIS, VOXEL_TARGETS
 
@@ -98,7 +98,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.legacy_pickles:
         written += write_published_rsa(folder, run.datasets)
     n_figures = _draw(run, folder, args) if args.figures else 0
-    print(run.report.summary())
+    print(with_root(run.report.summary(), args.root))
     print(f"written below {folder}: {len(run.datasets)} netCDF files, {len(written)} tables and pickles, "
           f"{n_figures} figures")
     return 1 if run.report.failed else 0

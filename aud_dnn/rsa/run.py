@@ -23,6 +23,7 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
+from aud_dnn.atomic import remove_abandoned_below
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError, unknown_name
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.processes import SharedArrays, usable_cores
@@ -187,6 +188,7 @@ def _run(plan: _Plan, *, overwrite: bool, jobs: int | None, progress: bool) -> R
     pairs = [pair for pair in itertools.product(VOXEL_TARGETS, ROI_CHOICES) if pair in done]
     datasets = {pair: _dataset(plan, *pair) for pair in pairs}
     report.notes += plan.origin_notes()
+    remove_abandoned_below(folder)
     return RSARun(report, datasets)
 
 
