@@ -84,10 +84,11 @@ def _remedy(target: str, randnetw: bool = False) -> Callable[[str], str]:
     return command
 
 
-def version_notes(paths: ProjectPaths, models: Sequence[str], sources: Iterable[Source]) -> list[str]:
+def version_notes(paths: ProjectPaths, models: Sequence[str], sources: Iterable[Source],
+                  rois: Sequence[str] = (ALL_VOXELS,)) -> list[str]:
     """What must be said beside a figure in which all these scores stand together.
 
-    Call it after the scores were collected.
+    Call it after the scores were collected. ``rois`` are the regions whose RSA is shown.
 
     Raises
     ------
@@ -99,10 +100,12 @@ def version_notes(paths: ProjectPaths, models: Sequence[str], sources: Iterable[
     for method, target, randnetw in sources:
         found = by_target.setdefault(target, {})
         if method == "RSA":
-            dataset = rsa_dataset(paths, target)
-            if dataset is not None:
-                found["RSA"] = _rsa_versions(dataset)       # both conditions in one file
-                changes += origins.changes(dataset, models)
+            for roi in rois:
+                dataset = rsa_dataset(paths, target, roi)
+                if dataset is not None:
+                    version = _rsa_versions(dataset)        # both conditions in one file
+                    found["RSA" if found.get("RSA", version) == version else f"RSA, {roi}"] = version
+                    changes += origins.changes(dataset, models)
         else:
             found |= {f"{model} (regression, {condition_name(randnetw)})": version
                       for model, version in score_versions(paths, models, target, randnetw).items()}
