@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from aud_dnn.errors import InputError
+from aud_dnn.memory import mind_address_space
 
 INTERRUPTED = "Stopped. Everything that was finished is on disk; run the same command again to go on."
 _PLAIN = {"–": "-", "—": "-", "−": "-", "…": "...", "×": "x", "²": "2", "α": "alpha", "▲": "^", "±": "+-", "’": "'",
@@ -113,37 +114,6 @@ def draw_without_display() -> None:
 
             os.environ["MPLCONFIGDIR"] = folder = tempfile.mkdtemp(prefix="matplotlib-")
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
-
-
-_LEAST_ADDRESS_SPACE, _PER_CORE = 1_000_000_000, 250_000_000      # bytes; measured with the demo: 0.75 GB with one thread
-
-
-def mind_address_space() -> None:
-    """Under a tight limit on address space (``ulimit -v``) ask the libraries to reserve little; refuse a hopeless one.
-
-    Numerical libraries that get less than they reserve end in segmentation faults or wait for ever, so this is looked at
-    before they are imported.
-
-    Raises
-    ------
-    InputError
-        The limit is too low for any work.
-    """
-    try:
-        import resource
-    except ImportError:     # Windows has no such limit
-        return
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if limit == resource.RLIM_INFINITY or limit > 2 * _LEAST_ADDRESS_SPACE + n_cores * _PER_CORE:
-        return
-    if limit < _LEAST_ADDRESS_SPACE:
-        raise InputError(f"This process may use {limit / 1e9:.1f} GB of address space (`ulimit -v`); it needs at least "
-                         f"{_LEAST_ADDRESS_SPACE / 1e9:.0f} GB. Raise the limit (`ulimit -v unlimited`), or ask the cluster "
-                         "for more memory.")
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 
 # --- signals -----------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from aud_dnn.errors import DamagedFileError, InputError
-from aud_dnn.files import mat_variables, read_mat, read_npy
+from aud_dnn.files import mat_variables, read_mat, read_npy, seal
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.results import PROVENANCE_FILE, read_result
 from aud_dnn.rsa.results import read_part
@@ -99,14 +99,18 @@ def test_arrays_of_objects_are_not_opened(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="could run code"):
         read_npy(tmp_path / "x.npy")
     np.savez(tmp_path / "x.npz", a=np.array([Evil()], dtype=object), allow_pickle=True)
-    assert read_part(tmp_path / "x.npz") is None
+    seal(tmp_path / "x.npz")
+    with pytest.raises(InputError, match=r"x\.npz"):
+        read_part(tmp_path / "x.npz")
     assert not (tmp_path / "ran").exists()
 
 
 def test_a_zip_bomb_in_a_part_takes_no_memory(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.npz", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("a.npy", npy_header("(1000000000000,)") + bytes(1000))
-    assert read_part(tmp_path / "x.npz") is None
+    seal(tmp_path / "x.npz")
+    with pytest.raises(InputError, match=r"x\.npz"):
+        read_part(tmp_path / "x.npz")
 
 
 def test_matlab_files_that_would_fill_the_memory(tmp_path):

@@ -24,9 +24,7 @@ if __name__ == "__main__":
     start_script()
 
 import argparse
-import multiprocessing
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING
 
 from aud_dnn.arguments import (
@@ -94,6 +92,9 @@ def main(argv: list[str] | None = None) -> int:
 
     # heavy imports only once the command line is understood: --help answers at once
     from aud_dnn.aggregate.figure_inputs import aggregate_all
+    from aud_dnn.analyze.AUD_plot_main import _make as make  # workers cannot import what is called __main__
+    from aud_dnn.atomic import remove_abandoned_below
+    from aud_dnn.processes import map_in_processes
 
     paths = find_drawable_root(arguments.root, arguments.models)
     chosen = [*PAPER, *EXTRAS] if "all" in arguments.figures else list(dict.fromkeys(arguments.figures))
@@ -104,11 +105,8 @@ def main(argv: list[str] | None = None) -> int:
     print(f"Aggregated {len(made) - len(errors)} sets of results; the tables are in {paths.results}/<model>/outputs/.",
           flush=True)
     work = [(paths, name, arguments) for name in chosen if name != "aggregate"]
-    if arguments.jobs > 1 and len(work) > 1:
-        with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-            errors += _report(pool.map(_make, work))
-    else:
-        errors += _report(map(_make, work))
+    errors += _report(map_in_processes(make, work, arguments.jobs))
+    remove_abandoned_below(paths.results)
     for error in dict.fromkeys(errors):
         print(f"error: {with_root(error, arguments.root)}", file=sys.stderr)
     return 1 if errors else 0
