@@ -297,7 +297,7 @@ def _raise_unknown_model(paths: ProjectPaths, model: str) -> None:
     remedy = f"A model of your own needs a folder {paths.activations / model} (see README)."
     if close or not present:
         raise unknown_name("model", model, [*MODELS, *(name for name in present if name not in MODELS)], remedy)
-    raise unknown_name("model", model, present, f"{remedy} Registered: {', '.join(MODELS)}.")
+    raise unknown_name("model", model, present, f"{remedy} --list_models shows those of the paper, too.")
 
 
 def _order(model: str, stored: Sequence[str], said: Sequence[str] | None, listed: tuple[list[str], str] | None,

@@ -12,7 +12,6 @@ import errno
 import hashlib
 import io
 import math
-import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
+from aud_dnn.errors import DamagedFileError, InputError, MissingDataError, describe_os_error
 from aud_dnn.h5_structure import LARGEST_UNPACKED, MOST_EXPANSION, h5_array, h5_dataset_names, require_modest
 from aud_dnn.mat_structure import mat_variable_names
 
@@ -39,15 +38,10 @@ def require_file(path: Path, remedy: str) -> Path:
     return path
 
 
-_WHY_REFUSED = {
-    **dict.fromkeys((errno.EACCES, errno.EPERM), "you may not read it. Ask its owner, or change its permissions"),
-    errno.EISDIR: "it is a folder. Move it away and put the file there",
-    errno.EIO: "the disk or network failed while it was read. Try again; if it stays, look after the disk",
-    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "too many files are open. Raise the limit (ulimit -n), or run fewer jobs"),
-    errno.ENOMEM: "there is not enough memory. Run fewer jobs, or use a machine with more",
-    **{getattr(errno, name): "the file system it lies on is not reachable now. Try again when it is"
-       for name in ("ESTALE", "ENOTCONN", "EHOSTDOWN", "ETIMEDOUT", "ENXIO") if hasattr(errno, name)},
-}
+_REFUSED = {getattr(errno, name) for name in (
+    "EACCES", "EPERM", "EISDIR", "EIO", "EMFILE", "ENFILE", "ENOMEM", "ESTALE", "ENOTCONN", "EHOSTDOWN", "ETIMEDOUT",
+    "ENXIO")
+    if hasattr(errno, name)}        # no others: on damaged files the HDF5 library asks the system for impossible things
 _NO_LOCKS = {getattr(errno, name) for name in ("ENOLCK", "ENOSYS", "ENOTSUP", "EOPNOTSUPP") if hasattr(errno, name)}
 _LOCKED = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK}
 _UNLOCKED = "set the variable HDF5_USE_FILE_LOCKING=FALSE"
@@ -67,9 +61,7 @@ def system_refusal(path: Path, error: BaseException) -> InputError | None:
                           f"{_UNLOCKED} and run the same command again.")
     if error.errno == errno.ENOENT:
         return MissingDataError(f"{path} is missing.")
-    if error.errno in _WHY_REFUSED:
-        return InputError(f"{path} cannot be read ({os.strerror(error.errno)}): {_WHY_REFUSED[error.errno]}.")
-    return None
+    return InputError(describe_os_error(error, "read", path)) if error.errno in _REFUSED else None
 
 
 def _damaged(path: Path, what: str, error: Exception | None = None) -> InputError:

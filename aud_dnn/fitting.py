@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 from aud_dnn import NUMERICS_VERSION, __version__
 from aud_dnn.atomic import AlreadyFinishedError, atomic_folder, remove_abandoned, restore_replaced
 from aud_dnn.digests import array_digest
-from aud_dnn.errors import InputError
+from aud_dnn.errors import InputError, describe_os_error
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.regression import LayerScores, available_cores, decompose_splits, score_responses
 from aud_dnn.results import (
@@ -42,6 +42,7 @@ from aud_dnn.utils import Activations, Remark, Target, few, load_stimuli, load_t
 log = logging.getLogger("aud_dnn")
 
 _PACKAGES = ("numpy", "scipy", "pandas", "h5py", "xarray")
+PLOTS_FOLDER = "plots"
 _LARGEST_ALPHALIMIT = 100
 _LONGEST_FOLDER_NAME = 255      # bytes, of the usual file systems
 
@@ -160,7 +161,7 @@ def _report_lacking(folders: Sequence[Path], options: FitOptions) -> None:
     """Say so where a result that is kept lacks what this call asks for."""
     for asked, what, names in ((options.save_preds, "predictions", (PREDICTIONS_FILE, "y_preds_test.pkl")),
                                (options.legacy_pickles, "the published pickles", ("ds.pkl",)),
-                               (options.save_plot, "pictures", ("plots",))):
+                               (options.save_plot, "pictures", (PLOTS_FOLDER,))):
         lacking = [folder.name for folder in folders if asked and not any((folder / name).exists() for name in names)]
         if lacking:
             log.warning("%d result(s) are already there but lack %s; fit them again with --overwrite to get those: %s",
@@ -239,8 +240,7 @@ def _check_disk_space(paths: ProjectPaths, options: FitOptions, to_fit: dict[tup
 
 
 def _unwritable(folder: Path, error: OSError) -> InputError:
-    return InputError(f"{folder} cannot be written: {error.strerror or error}. Nothing half-written is left there. Make "
-                      "room or mend the permissions, and run the same command again; what was finished is kept.")
+    return InputError(describe_os_error(error, "written", folder))
 
 
 def _fit_one(folder: Path, decomposed: Sequence[SplitRidge], layer: _Layer, target: Target, options: FitOptions,
@@ -259,13 +259,13 @@ def _fit_one(folder: Path, decomposed: Sequence[SplitRidge], layer: _Layer, targ
                           "seconds": round(time.perf_counter() - started, 3), "peak_memory_mb": _peak_memory_mb()}
             write_result(staging, scores, predictions, target, splits, model=options.model, layer=layer.name,
                          randnetw=options.randnetw, provenance=provenance, legacy_pickles=options.legacy_pickles)
-            if options.save_plot:
-                from aud_dnn.analyze.plotting.diagnostics import save_diagnostics
-
-                save_diagnostics(staging / "plots", scores, decomposed, target, splits, f"{options.model} {layer.name}")
             median_r2, median_r2_c = _medians(np.median(scores.r2_test, axis=1), np.median(scores.r2_test_c, axis=1),
                                               target.has_repetitions)
             log.info("median R2 %.4f; %.1f s", median_r2, provenance["seconds"])
+        log.info("%s / %s: median R2 %.3f, %.1f s", layer.name, target.name, median_r2, provenance["seconds"],
+                 extra={"progress": True})
+        if options.save_plot:
+            _save_pictures(folder, decomposed, target, scores, f"{options.model} {layer.name}")
     except AlreadyFinishedError:
         log.warning("%s was finished by another run meanwhile; its result is kept", folder.name)
         return _outcome_on_disk(target.name, layer.name, folder, "finished by another run")
@@ -274,6 +274,18 @@ def _fit_one(folder: Path, decomposed: Sequence[SplitRidge], layer: _Layer, targ
     except OSError as error:
         raise _unwritable(folder, error) from error
     return Outcome(layer.name, target.name, "fitted", folder, median_r2, median_r2_c, remarks)
+
+
+def _save_pictures(folder: Path, decomposed: Sequence[SplitRidge], target: Target, scores: LayerScores, title: str) -> None:
+    """Diagnostic pictures of a result that is on disk: whatever happens to them, the result stays."""
+    try:
+        from aud_dnn.analyze.plotting.diagnostics import save_diagnostics
+
+        with atomic_folder(folder / PLOTS_FOLDER, overwrite=True) as staging:
+            save_diagnostics(staging, scores, decomposed, target, published_splits(), title)
+    except Exception as error:      # of whatever kind
+        log.warning("%s: the result is whole, but its pictures could not be drawn: %s: %s", folder.name,
+                    type(error).__name__, error)
 
 
 def _score_remarks(scores: LayerScores, target: Target, alphas: np.ndarray) -> Iterator[Remark]:

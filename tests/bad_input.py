@@ -88,7 +88,7 @@ DAMAGED = [
 
 UNKNOWN = [
     Case("target", nothing, ("Unknown target: 'NH2016'", "Did you mean NH2015", "B2021", "NH2015comp"), target="NH2016"),
-    Case("model", nothing, ("Unknown model: 'Kell2018wrd'", "Did you mean Kell2018word", "ResNet50music", "mymodel"),
+    Case("model", nothing, ("Unknown model: 'Kell2018wrd'", "Did you mean Kell2018word", "--list_models shows them"),
          model="Kell2018wrd"),
     Case("own model", nothing, ("Unknown model: 'mymodle'", "Did you mean mymodel", "model-actv/mymodle"), model="mymodle"),
     Case("layer", nothing, ("Unknown layer of Kell2018word: 'relu22'", "relu2", "relufc"), layer="relu22"),

@@ -160,7 +160,8 @@ def write_fake_rsa(paths: ProjectPaths, models: dict[str, tuple[str, ...]],
         for condition in conditions[model]:
             write_part(model_part_path(paths.rsa_results, model, condition),
                        {"layers": np.array(layers),
-                        "effective_dimensionality": fake_dimensionality(model, layers, condition)}, {"model": model})
+                        "effective_dimensionality": fake_dimensionality(model, layers, condition)},
+                       {"model": model, "condition": condition})
 
 
 def fake_dimensionality(model: str, layers: tuple[str, ...], condition: str) -> np.ndarray:

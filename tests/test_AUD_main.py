@@ -85,9 +85,9 @@ COMPONENTS_ONLY = ("--target", "NH2015comp")
 
 def test_defaults_are_the_published_ones() -> None:
     assert vars(build_parser().parse_args([])) == {
-        "source_model": "Kell2018word", "source_layer": ["relu2"], "target": ["NH2015"], "alphalimit": 50, "randnetw": False,
+        "source_model": "Kell2018word", "source_layer": None, "target": ["NH2015"], "alphalimit": 50, "randnetw": False,
         "save_plot": False, "save_preds": True, "verbose": False, "legacy_pickles": False, "overwrite": False, "root": None,
-        "layer_order": None, "assume_stimulus_order": False}
+        "layer_order": None, "assume_stimulus_order": False, "list_models": False, "list_layers": None}
 
 
 @pytest.mark.parametrize("flag", ["--randnetw", "--save_plot", "--save_preds", "--verbose", "--legacy_pickles"])
@@ -105,7 +105,9 @@ def test_booleans_in_any_case(flag: str, capsys: pytest.CaptureFixture) -> None:
 def test_the_published_command_line_is_understood() -> None:
     arguments = ["--source_model", "Kell2018word", "--source_layer", "relu2", "--target", "NH2015", "--alphalimit", "50",
                  "--randnetw", "False", "--save_plot", "False", "--save_preds", "True", "--verbose", "False"]
-    assert build_parser().parse_args(arguments) == build_parser().parse_args([])
+    default = build_parser().parse_args([])
+    default.source_layer = list(AUD_main.default_layers(ProjectPaths(Path()), default.source_model))
+    assert build_parser().parse_args(arguments) == default
 
 
 def test_help_needs_no_heavy_import() -> None:
@@ -456,7 +458,7 @@ def test_full_disk_while_writing(function: str, with_results: Path, tmp_path: Pa
 
     monkeypatch.setattr(results, function, fail_the_second_time)
     arguments = ["--root", str(root), "--source_layer", "relu1", "relu2", "relu3", *COMPONENTS_ONLY]
-    with pytest.raises(InputError, match=r"relu2.*No space left.*Make room.*same command again"):
+    with pytest.raises(InputError, match=r"relu2.*cannot be written: No space left.*Free some space.*same command again"):
         main([*arguments, "--overwrite"])
     after = roots.snapshot(root / "results")
     finished = folder_of(root, "Kell2018word", "relu1", "NH2015comp")

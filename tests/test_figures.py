@@ -469,7 +469,8 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_line(paths, tmp_path, ca
         run_script(lambda _: AUD_plot_main.main(flags))
     said = capsys.readouterr().err
     assert end.value.code == 2 and said.count("\n") == 1
-    assert re.fullmatch(f"error: {re.escape(str(tmp_path / 'taken'))}\\S*: Not a directory. Make room or .*\\n", said)
+    assert re.fullmatch(f"error: {re.escape(str(tmp_path / 'taken'))}\\S*( cannot be written)?: Not a directory. A file "
+                        "stands where a folder is needed.*\\n", said)
 
 
 @pytest.mark.parametrize("script", [AUD_plot_main, CONSISTENCY_plot_main, DIM_plot_main])

@@ -7,10 +7,8 @@ error, since its best layer would be chosen from the wrong set.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -39,6 +37,7 @@ from aud_dnn.aggregate.tables import (
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.files import h5_array, h5_dataset, open_h5
 from aud_dnn.paths import ProjectPaths
+from aud_dnn.processes import map_in_processes
 from aud_dnn.resources import COMPONENTS, MODELS
 from aud_dnn.results import (
     PROVENANCE_FILE,
@@ -291,10 +290,8 @@ def aggregate_all(paths: ProjectPaths, targets: Sequence[str], *, jobs: int = 1
     work = [(paths, *job) for job in found]
     n_layers = {model: len(entry.layers) for model, entry in MODELS.items()}
     work.sort(key=lambda job: (targets.index(job[2]), -n_layers.get(job[1], 0)))    # most layers first: halvings drawn once
-    if jobs <= 1 or len(work) < 8:
-        return {job[1:]: _ensure(job) for job in work}
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return {job[1:]: error for job, error in zip(work, pool.map(_ensure, work, chunksize=4))}
+    outcomes = map_in_processes(_ensure, work, jobs if len(work) >= 8 else 1)
+    return {job[1:]: error for job, error in zip(work, outcomes)}
 
 
 # --- several models ---------------------------------------------------------------------------------------------------

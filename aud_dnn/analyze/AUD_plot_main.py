@@ -13,18 +13,30 @@ are drawn, what is wrong comes last with the command that mends it, and the exit
 
 from __future__ import annotations
 
-import argparse
-import multiprocessing
 import sys
-from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+
+if __name__ == "__main__":
+    if not __package__:     # run as a file: import from the repository, not from this folder
+        sys.path[0] = str(Path(__file__).resolve().parents[2])
+    from aud_dnn.terminal import start_script
+
+    start_script()
+
+import argparse
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-if __name__ == "__main__" and not __package__:      # run as a file: import from the repository, not from this folder
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
-
-from aud_dnn.arguments import add_bool, add_root, find_drawable_root, run_script, with_root
+from aud_dnn.arguments import (
+    add_bool,
+    add_listing,
+    add_root,
+    find_drawable_root,
+    run_script,
+    script_parser,
+    show_listing,
+    with_root,
+)
 from aud_dnn.statements import add_layer_order, keep_statements
 
 if TYPE_CHECKING:
@@ -38,7 +50,7 @@ STATISTICS = ("published", "recommended")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = script_parser(__doc__)
     parser.add_argument("--figures", nargs="+", default=list(PAPER), choices=[*PAPER, *EXTRAS, "all"], metavar="FIGURE",
                         help=f"among {' '.join(PAPER)} (the paper's numbers), {', '.join(EXTRAS)}, all "
                              f"(default: {' '.join(PAPER)})")
@@ -70,30 +82,34 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, default=2, help="processes that aggregate and draw (default: 2)")
     add_layer_order(parser)
     add_root(parser)
+    add_listing(parser)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse the command line, aggregate, draw, say what was written and what was missing."""
     arguments = build_parser().parse_args(argv)
+    if show_listing(arguments):
+        return 0
 
     # heavy imports only once the command line is understood: --help answers at once
     from aud_dnn.aggregate.figure_inputs import aggregate_all
+    from aud_dnn.analyze.AUD_plot_main import _make as make  # workers cannot import what is called __main__
+    from aud_dnn.atomic import remove_abandoned_below
+    from aud_dnn.processes import map_in_processes
 
     paths = find_drawable_root(arguments.root, arguments.models)
     keep_statements(paths, arguments.models, arguments.layer_order)
     chosen = [*PAPER, *EXTRAS] if "all" in arguments.figures else list(dict.fromkeys(arguments.figures))
+    print("Reading the results …", flush=True)
     made = aggregate_all(paths, [*arguments.target, "NH2015comp"], jobs=arguments.jobs)
     errors = [error for (*_, permuted), error in made.items()
               if error and ("permuted" if permuted else "trained") in arguments.condition]
     print(f"Aggregated {len(made) - len(errors)} sets of results; the tables are in {paths.results}/<model>/outputs/.",
           flush=True)
     work = [(paths, name, arguments) for name in chosen if name != "aggregate"]
-    if arguments.jobs > 1 and len(work) > 1:
-        with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-            errors += _report(pool.map(_make, work))
-    else:
-        errors += _report(map(_make, work))
+    errors += _report(map_in_processes(make, work, arguments.jobs))
+    remove_abandoned_below(paths.results)
     for error in dict.fromkeys(errors):
         print(f"error: {with_root(error, arguments.root)}", file=sys.stderr)
     return 1 if errors else 0
