@@ -22,22 +22,16 @@ from threadpoolctl import threadpool_limits
 
 from aud_dnn import NUMERICS_VERSION, __version__
 from aud_dnn.atomic import AlreadyFinishedError, atomic_folder, remove_abandoned, restore_replaced
-from aud_dnn.digests import array_digest
+from aud_dnn.digests import DigestMemo
 from aud_dnn.errors import InputError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.regression import LayerScores, available_cores, decompose_splits, score_responses
-from aud_dnn.results import (
-    PREDICTIONS_FILE,
-    PROVENANCE_FILE,
-    is_complete,
-    read_provenance,
-    read_table,
-    result_folder,
-    write_result,
-)
+from aud_dnn.result_schema import PREDICTIONS_FILE, PUBLISHED_PREDICTIONS, PUBLISHED_SCORES
+from aud_dnn.results import RegressionResult, is_complete, parse_folder, read_result, result_folder, write_result
 from aud_dnn.ridge import Design, SplitRidge, alpha_grid, reduce_features
+from aud_dnn.sources import Sources, describe_changes, is_published
 from aud_dnn.splits import published_splits
-from aud_dnn.utils import Activations, Target, few, load_stimuli, load_target, open_activations
+from aud_dnn.utils import Activations, Target, few, load_stimuli, open_activations
 
 log = logging.getLogger("aud_dnn")
 
@@ -90,7 +84,7 @@ class _Layer:
     """A layer, read, checked and reduced; the activations themselves are not kept."""
 
     name: str
-    design: Design | None           # None: nothing to fit
+    design: Design
     provenance: dict[str, Any]
     remarks: tuple[Remark, ...]
 
@@ -136,76 +130,74 @@ def fit_model(paths: ProjectPaths, options: FitOptions, *, progress: bool = True
     for folder in to_fit.values():
         if folder.exists() and not is_complete(folder) and not options.overwrite:
             raise InputError(f"{folder} exists but holds no whole result. Move it away, or use --overwrite.")
-    already = {work: _outcome_on_disk(*work, folder, "already there")
-               for work, folder in wanted.items() if work not in to_fit}
-    _report_lacking([outcome.folder for outcome in already.values()], options)
-    compared = {work: wanted[work] for work in already if (wanted[work] / PROVENANCE_FILE).is_file()}
-    targets = {name: load_target(paths, name, stimuli) for name in options.targets
-               if any(target == name for target, _ in (*to_fit, *compared))}
-    read = {layer for _, layer in (*to_fit, *compared)}
-    layers = _read_layers(activations, [layer for layer in activations.layers if layer in read],
-                          {layer for _, layer in to_fit})
-    target_checksums = {name: array_digest(target.responses) for name, target in targets.items()}
-    _require_same_input(compared, target_checksums, {layer.name: layer.provenance["sha256"] for layer in layers})
+    memo = DigestMemo(paths.results)
+    kept = {work: read_result(folder, memo=memo) for work, folder in wanted.items() if work not in to_fit}
+    for result in kept.values():
+        result.files.require_predictions_unchanged()
+    _report_lacking(list(kept.values()), options)
+    sources = Sources(paths, stimuli, memo)
+    _require_same_sources(kept, activations, sources)
+    targets, digests = {}, {}
+    for name in options.targets:
+        if any(target == name for target, _ in to_fit):
+            targets[name], *digests[name] = sources.target(name, values=True)
+    layers = [_read_layer(activations, name, sources) for name in activations.layers
+              if any(layer == name for _, layer in to_fit)]
     _check_disk_space(paths, options, to_fit, targets)
 
     outcomes = {}
     with _progress_bar(sum(targets[target].n_voxels for target, _ in to_fit), progress and bool(to_fit)) as bar:
         for layer in layers:
-            if layer.design is None:
-                continue
             started = time.perf_counter()
             decomposed = decompose_splits(layer.design, published_splits(), alpha_grid(options.alphalimit))
             for name, target in targets.items():
                 if (name, layer.name) in to_fit:
                     bar.set_postfix_str(f"{layer.name} {name}")
                     provenance = {**_provenance(options, layer.name, name), "activations": layer.provenance,
-                                  "responses": {"shape": target.responses.shape, "sha256": target_checksums[name]}}
+                                  "responses": {"shape": target.responses.shape, "sha256": digests[name][0]},
+                                  "metadata": {"sha256": digests[name][1]}, "stimuli": {"sha256": sources.stimuli}}
                     outcomes[name, layer.name] = _fit_one(to_fit[name, layer.name], decomposed, layer, target, options,
                                                           provenance, started, bar.update)
                     started = time.perf_counter()
-    return [outcomes[work] if work in outcomes else already[work] for work in wanted]
+    for work, result in kept.items():
+        outcomes[work] = _outcome_on_disk(*work, result, "already there")
+    memo.save()
+    return [outcomes[work] for work in wanted]
 
 
-def _report_lacking(folders: Sequence[Path], options: FitOptions) -> None:
+def _report_lacking(kept: Sequence[RegressionResult], options: FitOptions) -> None:
     """Say so where a result that is kept lacks what this call asks for."""
-    for asked, what, names in ((options.save_preds, "predictions", (PREDICTIONS_FILE, "y_preds_test.pkl")),
-                               (options.legacy_pickles, "the published pickles", ("ds.pkl",)),
+    for asked, what, names in ((options.save_preds, "predictions", (PREDICTIONS_FILE, PUBLISHED_PREDICTIONS)),
+                               (options.legacy_pickles, "the published pickles", (PUBLISHED_SCORES,)),
                                (options.save_plot, "pictures", ("plots",))):
-        lacking = [folder.name for folder in folders if asked and not any((folder / name).exists() for name in names)]
+        lacking = [result.folder.name for result in kept
+                   if asked and not any((result.folder / name).exists() for name in names)]
         if lacking:
             log.warning("%d result(s) are already there but lack %s; fit them again with --overwrite to get those: %s",
                         len(lacking), what, few(lacking))
 
 
-def _require_same_input(kept: dict[tuple[str, str], Path], targets: dict[str, str], layers: dict[str, str]) -> None:
+def _require_same_sources(kept: dict[tuple[str, str], RegressionResult], activations: Activations,
+                          sources: Sources) -> None:
     """Refuse to keep what was made from other numbers than those that are there now."""
     stale = []
-    for (target, layer), folder in kept.items():
-        provenance = read_provenance(folder)
-        now = (("activations", provenance.get("activations", {}).get("sha256"), layers[layer]),
-               ("responses", provenance.get("responses", {}).get("sha256"), targets[target]),
-               ("version of the numerics", provenance.get("numerics"), NUMERICS_VERSION))
-        other = [what for what, then, current in now if then not in (None, current)]
-        if other:
-            stale.append(f"{target} / {layer} (other {', other '.join(other)})")
+    for (target, layer), result in kept.items():
+        if is_published(result.provenance):
+            continue
+        changes = describe_changes(result.provenance, sources.now(parse_folder(result.folder), activations))
+        if changes:
+            stale.append(f"{target} / {layer} ({changes})")
     if stale:
         raise InputError(f"{len(stale)} result(s) are there but were not made from what is there now: {few(stale)}. Fit "
                          "them again with --overwrite, or give the new activations a model name of their own.")
 
 
-def _read_layers(activations: Activations, names: Sequence[str], to_fit: set[str]) -> list[_Layer]:
-    layers = []
-    for name in names:
-        features = activations.read(name)
-        provenance = {"shape": features.shape, "dtype": str(features.dtype), "sha256": array_digest(features)}
-        if name not in to_fit:
-            layers.append(_Layer(name, None, provenance, ()))
-            continue
-        with threadpool_limits(1, user_api="blas"):     # panels this narrow are slower on several threads
-            design = reduce_features(features)
-        layers.append(_Layer(name, design, provenance, tuple(_remarks(activations, name, features, design))))
-    return layers
+def _read_layer(activations: Activations, name: str, sources: Sources) -> _Layer:
+    features, digest = sources.layer(activations, name, values=True)
+    with threadpool_limits(1, user_api="blas"):     # panels this narrow are slower on several threads
+        design = reduce_features(features)
+    provenance = {"shape": features.shape, "dtype": str(features.dtype), "sha256": digest}
+    return _Layer(name, design, provenance, tuple(_remarks(activations, name, features, design)))
 
 
 def _remarks(activations: Activations, layer: str, features: np.ndarray, design: Design) -> Iterator[Remark]:
@@ -277,7 +269,7 @@ def _fit_one(folder: Path, decomposed: Sequence[SplitRidge], layer: _Layer, targ
             log.info("median R2 %.4f; %.1f s", median_r2, provenance["seconds"])
     except AlreadyFinishedError:
         log.warning("%s was finished by another run meanwhile; its result is kept", folder.name)
-        return _outcome_on_disk(target.name, layer.name, folder, "finished by another run")
+        return _outcome_on_disk(target.name, layer.name, read_result(folder), "finished by another run")
     except InputError:
         raise
     except OSError as error:
@@ -306,10 +298,10 @@ def _medians(r2: np.ndarray, r2_c: np.ndarray, has_repetitions: bool) -> tuple[f
     return float(np.median(r2)), float(np.median(r2_c)) if has_repetitions else None
 
 
-def _outcome_on_disk(target: str, layer: str, folder: Path, status: str) -> Outcome:
-    table = read_table(folder)
+def _outcome_on_disk(target: str, layer: str, result: RegressionResult, status: str) -> Outcome:
+    table = result.columns("median_r2_test", "median_r2_test_c")
     medians = _medians(table["median_r2_test"].to_numpy(), table["median_r2_test_c"].to_numpy(), target != "NH2015comp")
-    return Outcome(layer, target, status, folder, *medians)
+    return Outcome(layer, target, status, result.folder, *medians)
 
 
 # --- records of the run ------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ import pandas as pd
 import pytest
 import roots
 
-from aud_dnn import AUD_main, fitting, results
+from aud_dnn import AUD_main, fitting, results, sources
 from aud_dnn.AUD_main import build_parser, main
 from aud_dnn.demo import DemoTruth
 from aud_dnn.errors import DamagedFileError, InputError
@@ -56,6 +56,12 @@ def run_script(*argv: str, setup: str = "", timeout: float = 120, **environment:
                                       "arguments.run_script(lambda _: AUD_main.main(sys.argv[1:]))", *argv])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY), **environment}
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment, check=False)
+
+
+def read_all(folder: Path) -> tuple:
+    """Scores, table and predictions, for comparing with what takes their place."""
+    result = read_result(folder)
+    return result.scores, result.table, result.predictions()
 
 
 @pytest.fixture(scope="module")
@@ -153,15 +159,15 @@ def test_several_layers_and_targets_equal_one_at_a_time(small: Path, capsys: pyt
     main(["--root", str(small), "--source_layer", *layers, "relu4", "--target", *targets, "NH2015"])
     rows = [line.split()[:2] for line in capsys.readouterr().out.splitlines() if line.startswith("NH2015")]
     assert rows == [[target, layer] for target in targets for layer in layers]
-    together = {(target, layer): read_result(folder_of(small, "Kell2018word", layer, target))
+    together = {(target, layer): read_all(folder_of(small, "Kell2018word", layer, target))
                 for target in targets for layer in layers}
     shutil.rmtree(small / "results")
     for (target, layer), expected in together.items():
         main(["--root", str(small), "--source_layer", layer, "--target", target])
-        alone = read_result(folder_of(small, "Kell2018word", layer, target))
-        assert alone.scores.identical(expected.scores)
-        pd.testing.assert_frame_equal(alone.table, expected.table)
-        np.testing.assert_array_equal(alone.predictions(), expected.predictions())
+        scores, table, predictions = read_all(folder_of(small, "Kell2018word", layer, target))
+        assert scores.identical(expected[0])
+        pd.testing.assert_frame_equal(table, expected[1])
+        np.testing.assert_array_equal(predictions, expected[2])
 
 
 def test_all_layers_come_in_the_order_of_the_registry(fitted: Path, capsys: pytest.CaptureFixture) -> None:
@@ -207,6 +213,7 @@ def test_pictures_predictions_and_pickles_only_when_asked_for(small: Path, capsy
     folder = folder_of(small, "Kell2018word", "avgpool", "NH2015comp")
     main([*arguments, "--save_preds", "False"])
     plain = read_result(folder)
+    scores = plain.scores
     assert not {path.name for path in folder.iterdir()} & {"y_preds.nc", "plots", "ds.pkl", "df_output.pkl"}
     with pytest.raises(InputError, match="--save_preds True"):
         plain.predictions()
@@ -222,7 +229,7 @@ def test_pictures_predictions_and_pickles_only_when_asked_for(small: Path, capsy
     plots = list((folder / "plots").iterdir())
     assert {path.name for path in plots} == {"overview.png", *(f"component-{i}.png" for i in range(6))}
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in plots)
-    assert read_result(folder).scores.identical(plain.scores)
+    assert read_result(folder).scores.identical(scores)
 
 
 def test_every_five_hundredth_voxel_has_its_picture(small: Path) -> None:
@@ -263,16 +270,16 @@ def test_results_of_other_responses_or_other_numerics_are_not_kept(small: Path, 
     arguments = ["--root", str(small), *COMPONENTS_ONLY]
     main(arguments)
     with monkeypatch.context() as patch:
-        patch.setattr(fitting, "NUMERICS_VERSION", fitting.NUMERICS_VERSION + 1)
+        patch.setattr(sources, "NUMERICS_VERSION", sources.NUMERICS_VERSION + 1)
         with pytest.raises(InputError, match=r"other version of the numerics"):
             main(arguments)
-    load_target = fitting.load_target
+    load_target = sources.load_target
 
     def other_responses(*asked):
         target = load_target(*asked)
         return dataclasses.replace(target, responses=target.responses + 1)
 
-    monkeypatch.setattr(fitting, "load_target", other_responses)
+    monkeypatch.setattr(sources, "load_target", other_responses)
     with pytest.raises(InputError, match=r"other responses"):
         main(arguments)
 
@@ -500,7 +507,7 @@ def test_kill_at_any_moment_leaves_whole_results_or_none(overwrite: bool, small:
     arguments = ["--root", str(small), "--source_layer", *layers, *COMPONENTS_ONLY]
     main(arguments)
     folders = [folder_of(small, "Kell2018word", layer, "NH2015comp") for layer in layers]
-    expected = {folder: read_result(folder) for folder in folders}
+    expected = {folder: read_all(folder) for folder in folders}
     rng, killed = random.Random(overwrite), 0
     # one after the other, without tidying up in between: a run meets what the killed ones before it left
     for _ in range(3):
@@ -513,14 +520,14 @@ def test_kill_at_any_moment_leaves_whole_results_or_none(overwrite: bool, small:
         killed += run.returncode != 0
         for folder in folders:
             if folder.exists():
-                assert read_result(folder).scores.identical(expected[folder].scores)
-                np.testing.assert_array_equal(read_result(folder).predictions(), expected[folder].predictions())
+                assert read_result(folder).scores.identical(expected[folder][0])
+                np.testing.assert_array_equal(read_result(folder).predictions(), expected[folder][2])
             elif overwrite:
                 assert list(folder.parent.glob(".*replaced*"))
     assert killed >= 2
     assert main(arguments) == 0
     for folder in folders:
-        assert read_result(folder).scores.identical(expected[folder].scores)
+        assert read_result(folder).scores.identical(expected[folder][0])
     assert sorted(folders) == sorted(folders[0].parent.iterdir())       # no leftovers
 
 
