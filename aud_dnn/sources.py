@@ -49,12 +49,13 @@ class Sources:
     ----------
     paths : ProjectPaths
     stimuli : Stimuli
+        Kept as ``sounds``; their digest is ``stimuli``.
     memo : DigestMemo
         Spares reading files that nobody has touched.
     """
 
     def __init__(self, paths: ProjectPaths, stimuli: Stimuli, memo: DigestMemo) -> None:
-        self._paths, self._stimuli, self._memo = paths, stimuli, memo
+        self._paths, self.sounds, self._memo = paths, stimuli, memo
         self._stimulus_file = paths.neural("NH2015") / "neural_stim_meta.npy"
         self.stimuli = combined_digest([*stimuli.ids, *stimuli.categories])
 
@@ -66,9 +67,12 @@ class Sources:
         InputError
             Something cannot be read.
         """
-        _, responses, metadata = self.target(key.target)
-        return {"activations": self.layer(activations, key.layer)[1], "responses": responses, "metadata": metadata,
+        return {"activations": self.layer(activations, key.layer)[1], **self.target_digests(key.target),
                 "stimuli": self.stimuli, NUMERICS: NUMERICS_VERSION}
+
+    def target_digests(self, name: str) -> dict[str, str]:
+        """Of the responses and the metadata of a target."""
+        return dict(zip(("responses", "metadata"), self.target(name)[1:]))
 
     def layer(self, activations: Activations, name: str, *, values: bool = False) -> tuple[np.ndarray | None, str]:
         """One layer, if its ``values`` are wanted, and its digest."""
@@ -80,7 +84,7 @@ class Sources:
         """One target, if its ``values`` are wanted, and the digests of its responses and its metadata."""
         files = sorted(path for path in self._paths.neural(name).glob("[!.]*") if path.suffix in (".npy", ".mat", ".pkl"))
         target, digests = self._read([*files, self._stimulus_file], f"target {name}",
-                                     lambda: load_target(self._paths, name, self._stimuli), _target_digests, values)
+                                     lambda: load_target(self._paths, name, self.sounds), _target_digests, values)
         return target, *digests.split()
 
     def _read(self, files: list, what: str, read: Callable[[], Any], digest: Callable[[Any], str], wanted: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -29,7 +30,7 @@ from aud_dnn.arguments import run_script, with_root
 from aud_dnn.errors import InputError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import FIGURE_2_MODELS, FIGURE_7_MODELS, FIGURE_8_MODELS, MODELS, PERFORMANCE_ORDER
-from aud_dnn.results import result_folder
+from aud_dnn.results import result_folder, write_provenance
 
 TRAINED = FigureOptions(targets=("NH2015",), conditions=(False,))
 FITTED = ("ZeroSpeech2020", "DCASE2020", "metricGAN", "spectemp")
@@ -49,9 +50,9 @@ def paths(tmp_path_factory) -> ProjectPaths:
 @pytest.fixture(autouse=True)
 def own_layer_order(monkeypatch):
     """The user's model has no activation files here."""
-    from aud_dnn.aggregate import figure_inputs
+    from aud_dnn.aggregate import model_results
 
-    monkeypatch.setattr(figure_inputs, "_own_layer_order", lambda paths, model, randnetw, found: sorted(found))
+    monkeypatch.setattr(model_results, "_own_layer_order", lambda paths, model, randnetw, found: sorted(found))
 
 
 def bar_heights(ax) -> list[float]:
@@ -459,6 +460,7 @@ def test_nan_in_the_summaries_alone_is_counted(broken):
     values = pd.read_parquet(table)
     values.loc[values.index[3], "median_r2_test_c"] = np.nan
     values.to_parquet(table)
+    write_provenance(table.parent, json.loads((table.parent / "provenance.json").read_text()))      # written so
     assert "median_r2_test_c holds NaN or inf for 1 voxel" in figures.figure_2(broken, TRAINED).errors[0]
 
 

@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
 
     # heavy imports only once the command line is understood: --help answers at once
-    from aud_dnn.aggregate.figure_inputs import aggregate_all
+    from aud_dnn.aggregate.current_tables import aggregate_all
 
     paths = find_drawable_root(arguments.root, arguments.models)
     chosen = [*PAPER, *EXTRAS] if "all" in arguments.figures else list(dict.fromkeys(arguments.figures))

@@ -29,9 +29,9 @@ from aud_dnn.aggregate.figure_inputs import (
     collect_components,
     collect_regions,
     collect_scores,
-    layer_folders,
     predicted_responses,
 )
+from aud_dnn.aggregate.model_results import layer_folders
 from aud_dnn.aggregate.scores import most_frequent_layer
 from aud_dnn.aggregate.tables import COMPONENT_TARGET, CV_NAME, VALUE, has_condition
 from aud_dnn.analyze.plotting.bars import BarLayout, component_bars, gapped_layout, grouped_layout, model_bars

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from aud_dnn.aggregate import surface
-from aud_dnn.aggregate.figure_inputs import layer_folders, load_model_results
+from aud_dnn.aggregate.model_results import layer_folders, load_model_results
 from aud_dnn.aggregate.tables import VALUE, ModelResults, argmax_layers, write_table
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.plotting.style import Drawing, Drawings, display_name, file_stem, roi_color, value_label
