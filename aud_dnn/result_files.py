@@ -105,7 +105,10 @@ def _hdf5(check: Check) -> Iterator[h5py.File]:
 
 def _h5_variable(file: h5py.File, name: str, check: Check, shape: tuple[int, ...] | None, kinds: str) -> h5py.Dataset:
     """A variable of the expected shape and type that lies in this very file; nothing of it is read yet."""
-    variable = h5_dataset(file, name)
+    try:
+        variable = h5_dataset(file, name)
+    except InputError as error:
+        raise type(error)(f"{error} {check.remedy}") from error
     check(variable is not None, f"it lacks {name}")
     check(shape is None or variable.shape == shape, f"{name} must have the shape {shape}; it has {variable.shape}")
     check(variable.dtype.kind in kinds, f"{name} must not be of type {variable.dtype}")
@@ -171,8 +174,8 @@ class OwnFiles:
 
     def _check_scores(self, file: h5py.File) -> None:
         check, inside = self._scores, set(file)         # names only: a look at what is behind them may lead elsewhere
-        ids = h5_dataset(file, "voxel_id")
-        check(ids is not None and ids.ndim == 1 and ids.dtype.kind in "iuO", "voxel_id must hold one id per voxel")
+        ids = _h5_variable(file, "voxel_id", check, None, "iuO")
+        check(ids.ndim == 1, "voxel_id must hold one id per voxel")
         self.named = {}
         for name in NAMED:
             if name in inside:      # converted results do not say their target
@@ -185,8 +188,7 @@ class OwnFiles:
         self._score_names = [name for name in file if name not in known]
         for name in self._score_names:
             _h5_variable(file, name, check, shape, "fiub")
-        for name in ("voxel_id", "vox_idx"):
-            _h5_variable(file, name, check, shape[:1], "iuO" if name == "voxel_id" else "iu")
+        _h5_variable(file, "vox_idx", check, shape[:1], "iu")
         _h5_variable(file, "split_idx", check, shape[1:], "iu")
         check("stimulus" not in inside or h5_dataset(file, "stimulus").shape == (N_SOUNDS,),
               f"it must be about {N_SOUNDS} sounds")
@@ -221,11 +223,9 @@ class OwnFiles:
             for place, name in enumerate(names):
                 stored[name] += metadata.row_group(group).column(place).total_uncompressed_size
         check(sum(stored.values()) <= _LARGEST_TABLE, "it would take far too much memory")
-        long = [name for name in names if stored[name] * len(self.ids) > _LARGEST_TABLE
-                and (pa.types.is_string(kind := schema.field(name).type) or pa.types.is_large_string(kind)
-                     or pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_dictionary(kind))]
-        if long:        # a value that is stored once may be meant a thousand times
-            check(sum(_decoded_size(check.path, name) for name in long) <= _LARGEST_TABLE, "its texts are far too long")
+        texts = [name for name in names if not _has_fixed_width(schema.field(name).type)]
+        if sum(stored[name] for name in texts) * len(self.ids) > _LARGEST_TABLE:    # stored once, it may be meant often
+            check(sum(_decoded_size(check.path, name) for name in texts) <= _LARGEST_TABLE, "its texts are far too long")
 
     def require(self, key: ResultKey) -> None:
         """Refuse another result than this."""
@@ -305,6 +305,12 @@ class OwnFiles:
               f"it is not about the same voxels in the same order as {SCORES_FILE}")
 
 
+def _has_fixed_width(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_primitive(kind) or pa.types.is_null(kind)
+
+
 def _decoded_size(path: Path, name: str) -> int:
     """Bytes of a column of text once every value stands for itself."""
     import pyarrow.compute as pc
@@ -312,6 +318,9 @@ def _decoded_size(path: Path, name: str) -> int:
 
     size = 0
     for chunk in pq.read_table(path, columns=[name], read_dictionary=[name])[name].chunks:
+        if not hasattr(chunk, "dictionary"):
+            size += chunk.nbytes
+            continue
         lengths = pc.take(pc.binary_length(chunk.dictionary), chunk.indices)
         size += pc.sum(pc.cast(lengths, "int64")).as_py() or 0
     return size

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -59,7 +61,12 @@ class Check:
         if not good:
             raise DamagedFileError(f"{self.path} is not what the file of a result must be: {what}. {self.remedy}")
 
-    def damaged(self, error: BaseException) -> DamagedFileError:
+    def damaged(self, error: BaseException) -> InputError:
+        if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT, errno.EINVAL):
+            locked = error.errno in (errno.EAGAIN, errno.EWOULDBLOCK, getattr(errno, "ENOLCK", None))
+            advice = ("It is open for writing in another program, or lies on a file system without locks (then set "
+                      "HDF5_USE_FILE_LOCKING=FALSE)." if locked else "Mend that and run the same command again.")
+            return InputError(f"{self.path} cannot be read: {os.strerror(error.errno)}. {advice}")
         return DamagedFileError(f"{self.path} cannot be read ({type(error).__name__}: {str(error)[:300]}). {self.remedy}")
 
     @contextmanager

@@ -23,7 +23,7 @@ import pandas as pd
 import pytest
 import roots
 
-from aud_dnn import AUD_main, fitting, results, sources
+from aud_dnn import AUD_main, digests, fitting, results, sources
 from aud_dnn.AUD_main import build_parser, main
 from aud_dnn.demo import DemoTruth
 from aud_dnn.errors import DamagedFileError, InputError
@@ -282,6 +282,89 @@ def test_results_of_other_responses_or_other_numerics_are_not_kept(small: Path, 
     monkeypatch.setattr(sources, "load_target", other_responses)
     with pytest.raises(InputError, match=r"other responses"):
         main(arguments)
+
+
+def _shuffled_regions(root: Path) -> None:
+    roots.change_pickle(root / bad_input.COMPONENTS / "df_roi_meta.pkl",
+                        lambda table: table.assign(comp=table["comp"].to_numpy()[::-1]))
+
+
+def _older_activations(root: Path) -> None:
+    """Other values with the times of the earlier file, as ``cp -p`` and archives bring them."""
+    path = roots.own(root / bad_input.WORD)
+    before = path.stat()
+    with h5py.File(path, "r+") as file:
+        file["relu2"][:] = file["relu1"][()][:, :file["relu2"].shape[1]]
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns - 10**12))
+
+
+def _another_category(root: Path) -> None:
+    roots.change_npy(root / bad_input.NEURAL / "neural_stim_meta.npy", lambda array: array["cat_assignment"].__setitem__(
+        0, next(category for category in array["cat_assignment"] if category != array["cat_assignment"][0])))
+
+
+@pytest.mark.parametrize(("change", "says"), [(_shuffled_regions, "metadata"), (_older_activations, "activations"),
+                                              (_another_category, "stimuli")])
+def test_results_are_current_only_if_all_they_were_made_from_is(change, says: str, with_results: Path, tmp_path: Path,
+                                                                capsys: pytest.CaptureFixture) -> None:
+    root = roots.borrow(with_results, tmp_path / "root", without=("*_activations*.pkl",))
+    arguments = ["--root", str(root), *COMPONENTS_ONLY]
+    assert main(arguments) == 0 and "already there" in capsys.readouterr().out
+    change(root)
+    with pytest.raises(InputError, match=rf"NH2015comp / relu2 \(other {says}\)\..*--overwrite"):
+        main(arguments)
+
+
+@pytest.mark.parametrize("name", ["activations", "responses", "metadata", "stimuli", "numerics"])
+def test_what_a_result_does_not_record_counts_as_changed(name: str, with_results: Path, tmp_path: Path) -> None:
+    root = roots.borrow(with_results, tmp_path / "root", without=("*_activations*.pkl",))
+    path = roots.own(folder_of(root, "Kell2018word", "relu2", "NH2015comp") / "provenance.json")
+    provenance = json.loads(path.read_text())
+    del provenance[name]
+    path.write_text(json.dumps(provenance))
+    said = "version of the numerics" if name == "numerics" else name
+    with pytest.raises(InputError, match=rf"relu2 \({said} not recorded"):
+        main(["--root", str(root), *COMPONENTS_ONLY])
+
+
+def test_a_rerun_over_untouched_files_reads_none_of_them(with_results: Path, tmp_path: Path, capsys: pytest.CaptureFixture,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    root = roots.borrow(with_results, tmp_path / "root", without=("*_activations*.pkl",))
+    monkeypatch.setattr(digests, "_SETTLED_NS", 0)
+    arguments = ["--root", str(root), "--target", "NH2015", "NH2015comp"]
+    main(arguments)
+    monkeypatch.setattr(sources, "load_target", None)
+    monkeypatch.setattr(sources, "array_digest", None)
+    monkeypatch.setattr(digests, "file_digest", None)
+    capsys.readouterr()
+    assert main(arguments) == 0 and capsys.readouterr().out.count("already there") == 2
+
+
+@pytest.mark.parametrize("name", ["ds.nc", "df_output.parquet", "y_preds.nc"])
+def test_an_edited_result_is_not_already_there(name: str, with_results: Path, tmp_path: Path) -> None:
+    root = roots.borrow(with_results, tmp_path / "root", without=("*_activations*.pkl",))
+    path = roots.own(folder_of(root, "Kell2018word", "relu2", "NH2015comp") / name)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DamagedFileError, match=rf"{name} is not as it was written.*--overwrite"):
+        main(["--root", str(root), *COMPONENTS_ONLY])
+
+
+@pytest.mark.parametrize("how", ["another grid", "another layer", "the other condition", "another target"])
+def test_a_copied_or_renamed_result_is_not_already_there(how: str, with_results: Path, tmp_path: Path,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    root = roots.borrow(with_results, tmp_path / "root", without=("*_activations*.pkl",))
+    source = folder_of(root, "Kell2018word", "relu2", "NH2015comp")
+    place, flags = {
+        "another grid": (folder_of(root, "Kell2018word", "relu2", "NH2015comp", alphalimit=5), ["--alphalimit", "5"]),
+        "another layer": (folder_of(root, "Kell2018word", "relu1", "NH2015comp"), ["--source_layer", "relu1"]),
+        "the other condition": (folder_of(root, "Kell2018word", "relu2", "NH2015comp", True), ["--randnetw", "True"]),
+        "another target": (folder_of(root, "Kell2018word", "relu2", "B2021"), ["--target", "B2021"])}[how]
+    source.rename(place)
+    monkeypatch.setattr(fitting, "decompose_splits", None)
+    with pytest.raises(InputError, match=r"holds another result than its name says.*--overwrite"):
+        main(["--root", str(root), *COMPONENTS_ONLY, *flags])
 
 
 def test_published_results_count_as_there(small: Path, golden_root: Path, capsys: pytest.CaptureFixture) -> None:
