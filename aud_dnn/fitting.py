@@ -66,6 +66,20 @@ class Remark:
         return f"{self.what}: {self.where}"
 
 
+class UsualRemark(Remark):
+    """What sound results have, too: it is kept in the files but is no warning."""
+
+
+# Shares above which a remark is a warning. Sound fits stay below them: of trained networks on voxels up to 9 % of the fits
+# (voxel and split) choose the largest alpha, of layers that predict next to nothing (permuted, deep) up to half, because the
+# training mean is then the best prediction; the smallest is chosen where there is next to no noise, which is rare; below and
+# above the eigenvalues of a layer alphas are alike (plateaus), which half of the voxels meet in some split; and noise puts a
+# voxel that is explained as far as it is reliable above 1 as often as below, but few voxels are explained that far.
+_MANY_LARGEST_ALPHAS, _MANY_SMALLEST_ALPHAS, _MANY_PLATEAUS = 0.6, 0.05, 0.5         # of the fits
+_MANY_ABOVE_1 = 0.2                     # of the voxels
+_MANY_CONSTANT_UNITS = 0.5              # of the units; rectified ones are often silent
+
+
 @dataclass(frozen=True)
 class Outcome:
     """One line of the closing table."""
@@ -76,7 +90,7 @@ class Outcome:
     folder: Path
     median_r2: float                # over voxels, of the medians over splits
     median_r2_c: float | None       # None where there is no noise correction
-    remarks: tuple[Remark, ...] = ()
+    warnings: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -205,8 +219,9 @@ def _remarks(activations: Activations, layer: str, features: np.ndarray, design:
     if design.is_constant:
         yield Remark("layer does not vary over the sounds, every r is 0", layer)
     elif design.n_constant_units:
-        yield Remark("units do not vary over the sounds, they carry nothing",
-                     f"{design.n_constant_units} of {design.n_units} units of {layer}")
+        many = design.n_constant_units > _MANY_CONSTANT_UNITS * design.n_units
+        yield (Remark if many else UsualRemark)("units do not vary over the sounds, they carry nothing",
+                                                f"{design.n_constant_units} of {design.n_units} units of {layer}")
     first_with: dict[bytes, str] = {}
     same = []
     for sound, row in zip(activations.stimulus_ids, np.ascontiguousarray(features)):
@@ -255,7 +270,8 @@ def _fit_one(folder: Path, decomposed: Sequence[SplitRidge], layer: _Layer, targ
                                                   keep_predictions=options.save_preds, progress=advance)
             remarks = (*layer.remarks, *_score_remarks(scores, target, decomposed[0].alphas))
             for remark in remarks:
-                log.warning("%s / %s: %s", layer.name, target.name, remark, extra={"remark": True})
+                log.log(logging.INFO if isinstance(remark, UsualRemark) else logging.WARNING, "%s / %s: %s", layer.name,
+                        target.name, remark, extra={"remark": True})
             provenance = {**provenance, "remarks": [str(remark) for remark in remarks], "split_seed": splits.seed,
                           "seconds": round(time.perf_counter() - started, 3), "peak_memory_mb": _peak_memory_mb()}
             write_result(staging, scores, predictions, target, splits, model=options.model, layer=layer.name,
@@ -274,24 +290,30 @@ def _fit_one(folder: Path, decomposed: Sequence[SplitRidge], layer: _Layer, targ
         raise
     except OSError as error:
         raise _unwritable(folder, error) from error
-    return Outcome(layer.name, target.name, "fitted", folder, median_r2, median_r2_c, remarks)
+    return Outcome(layer.name, target.name, "fitted", folder, median_r2, median_r2_c,
+                   tuple(remark for remark in remarks if not isinstance(remark, UsualRemark)))
 
 
 def _score_remarks(scores: LayerScores, target: Target, alphas: np.ndarray) -> Iterator[Remark]:
     """What is odd about the scores, each once with its count and the first ids."""
     unit = "voxels" if target.has_repetitions else "components"
-    for what, odd in (
+    largest, smallest, plateau = scores.warning_alphas == 1, scores.warning_alphas == 2, scores.alpha_on_plateau > 0
+    above_1 = np.median(scores.r2_test_c, axis=1) > 1
+    for what, odd, is_usual in (
         ("do not vary over the sounds (r = 0, reliability at its floor)",
-         (target.responses == target.responses[:1]).all(axis=(0, 2))),
-        (f"chose the largest or smallest alpha ({alphas[0]:.0e}, {alphas[-1]:.0e}) in some split",
-         (scores.warning_alphas > 0).any(axis=1)),
-        ("have an alpha on a plateau in some split (others cannot be told apart from it)",
-         (scores.alpha_on_plateau > 0).any(axis=1)),
-        ("have a median noise-corrected R2 above 1", np.median(scores.r2_test_c, axis=1) > 1),
+         (target.responses == target.responses[:1]).all(axis=(0, 2)), False),
+        (f"chose the largest alpha ({alphas[0]:.0e}) in some split", largest.any(axis=1),
+         largest.mean() <= _MANY_LARGEST_ALPHAS),
+        (f"chose the smallest alpha ({alphas[-1]:.0e}) in some split", smallest.any(axis=1),
+         smallest.mean() <= _MANY_SMALLEST_ALPHAS),
+        ("have an alpha on a plateau in some split (others cannot be told apart from it)", plateau.any(axis=1),
+         (plateau & ~largest).mean() <= _MANY_PLATEAUS),
+        ("have a median noise-corrected R2 above 1", above_1, above_1.mean() <= _MANY_ABOVE_1),
     ):
         if odd.any():
-            yield Remark(f"{unit} {what}", f"{np.count_nonzero(odd)} of {target.n_voxels}, "
-                                           f"voxel_id {few(target.ids[odd].tolist())}")
+            kind = UsualRemark if is_usual else Remark
+            yield kind(f"{unit} {what}", f"{np.count_nonzero(odd)} of {target.n_voxels}, "
+                                         f"voxel_id {few(target.ids[odd].tolist())}")
 
 
 def _medians(r2: np.ndarray, r2_c: np.ndarray, has_repetitions: bool) -> tuple[float, float | None]:
@@ -356,13 +378,13 @@ def outcome_table(outcomes: Sequence[Outcome]) -> str:
     lines = [f"{'target':<11}{'layer':<{width + 2}}{'median R2':>10}{'noise-corrected':>17}  status"]
     for outcome in outcomes:
         corrected = "–" if outcome.median_r2_c is None else f"{outcome.median_r2_c:.3f}"
-        count = f", {len(outcome.remarks)} warning(s)" if outcome.remarks else ""
+        count = f", {len(outcome.warnings)} warning(s)" if outcome.warnings else ""
         lines.append(f"{outcome.target:<11}{outcome.layer:<{width + 2}}{outcome.median_r2:>10.3f}{corrected:>17}  "
                      f"{outcome.status}{count}")
-    first_of = {remark.what: (outcome, remark) for outcome in reversed(outcomes) for remark in outcome.remarks}
-    counts = Counter(remark.what for outcome in outcomes for remark in outcome.remarks)
+    first_of = {remark.what: (outcome, remark) for outcome in reversed(outcomes) for remark in outcome.warnings}
+    counts = Counter(remark.what for outcome in outcomes for remark in outcome.warnings)
     if counts:
-        lines.append("Warnings (all are in provenance.json and the log file of each result):")
+        lines.append("Warnings (with all other remarks in provenance.json and the log file of each result):")
         lines += [f"  {what}: in {count} result(s), e.g. {first_of[what][0].layer} / {first_of[what][0].target}: "
                   f"{first_of[what][1].where}" for what, count in counts.items()]
     lines += [f"Results in {folder}" for folder in dict.fromkeys(outcome.folder.parent for outcome in outcomes)]

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.io import savemat
 
+from aud_dnn import NUMERICS_VERSION
 from aud_dnn.digests import array_digest, combined_digest, table_digest
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.regression import LayerScores, TestPredictions
@@ -96,8 +97,8 @@ def fake_provenance(target: Target) -> dict:
     """Made from the data of :func:`write_fake_data`; there are no voxel responses."""
     responses = array_digest(target.responses) if target.name == "NH2015comp" else "0" * 64
     stimuli = combined_digest([*target.stimuli.ids, *target.stimuli.categories])
-    return {"numerics": 1, "responses": {"sha256": responses}, "metadata": {"sha256": table_digest(target.metadata)},
-            "stimuli": {"sha256": stimuli}}
+    return {"numerics": NUMERICS_VERSION, "responses": {"sha256": responses},
+            "metadata": {"sha256": table_digest(target.metadata)}, "stimuli": {"sha256": stimuli}}
 
 
 def write_fake_model(paths: ProjectPaths, model: str, targets: list[str], *, conditions: tuple[bool, ...] = (False, True),

@@ -28,8 +28,10 @@ from aud_dnn.AUD_main import build_parser, main
 from aud_dnn.demo import DemoTruth
 from aud_dnn.errors import DamagedFileError, InputError
 from aud_dnn.paths import ProjectPaths
+from aud_dnn.regression import LayerScores
 from aud_dnn.resources import COMPONENTS, MODELS, ROIS
 from aud_dnn.results import read_result, read_table, result_folder
+from aud_dnn.utils import Target
 
 REPOSITORY = Path(AUD_main.__file__).parents[1]
 LAYERS = MODELS["Kell2018word"].layer_names
@@ -630,11 +632,12 @@ def test_oddities_are_reported_and_stored(small: Path, capsys: pytest.CaptureFix
     flat, odd = (read_result(folder_of(small, "Kell2018word", layer, "NH2015")) for layer in ("relu1", "relu2"))
     ids = ", ".join(str(voxel) for voxel in np.load(small / bad_input.NEURAL / "voxel_features_meta.npy")["voxel_id"][kept])
     first, second = (name.decode().removesuffix(".wav") for name in sounds)
-    for words in (f"2 of 400, voxel_id {ids}", "layer does not vary over the sounds", "7 of 300 units of relu2",
-                  f"1 in relu2: {first} = {second}", "on a plateau", "largest or smallest alpha",
-                  "noise-corrected R2 above 1"):
+    for words in (f"2 of 400, voxel_id {ids}", "layer does not vary over the sounds", f"1 in relu2: {first} = {second}",
+                  "chose the largest alpha (1e+49) in some split: in 1 result(s), e.g. relu1"):
         assert words in out, words
-    for words in ("7 of 300 units", f"{first} = {second}", f"voxel_id {ids}"):
+    usual = ("7 of 300 units of relu2", "on a plateau", "noise-corrected R2 above 1")
+    assert not any(words in out for words in usual)
+    for words in (*usual, f"{first} = {second}", f"voxel_id {ids}"):
         assert words in " ".join(odd.provenance["remarks"])
         assert words in next(odd.folder.glob("out-*.log")).read_text(encoding="utf-8")
     assert (flat.scores["r2_test"] == 0).all() and (flat.scores["warning_constant_mean"] == 1).all()
@@ -646,6 +649,28 @@ def test_oddities_are_reported_and_stored(small: Path, capsys: pytest.CaptureFix
     others = np.delete(np.arange(400), [4, 9])
     assert np.isfinite(odd.scores["r2_test_c"].to_numpy()).all()
     assert (odd.scores["r2_test"].to_numpy()[others] > 0).any(axis=1).mean() > 0.95
+
+
+@pytest.mark.parametrize(("field", "code", "usual", "many", "what"), [
+    ("warning_alphas", 1, 0.5, 0.7, "largest alpha"), ("warning_alphas", 2, 0.03, 0.07, "smallest alpha"),
+    ("alpha_on_plateau", 1, 0.45, 0.55, "plateau"), ("r2_test_c", 1.2, 0.15, 0.25, "above 1")])
+def test_what_sound_fits_have_too_is_a_remark_but_no_warning(field: str, code: float, usual: float, many: float,
+                                                             what: str) -> None:
+    responses = np.random.default_rng(0).random((165, 100, 3))
+    target = Target("NH2015", responses, np.arange(100), pd.DataFrame({"voxel_id": np.arange(100)}), None)
+    for share, kind in ((0, None), (usual, fitting.UsualRemark), (many, fitting.Remark)):
+        scores = LayerScores.empty(100, 10)
+        getattr(scores, field)[:round(100 * share)] = code
+        remarks = list(fitting._score_remarks(scores, target, np.array([1e49, 1e-50])))
+        assert [type(remark) for remark in remarks] == ([] if kind is None else [kind])
+        assert all(what in remark.what and f"{round(100 * share)} of 100" in remark.where for remark in remarks)
+
+
+def test_a_healthy_layer_has_no_warning(with_results: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    root = roots.borrow(with_results, tmp_path / "root", without=("*_activations*.pkl",))
+    assert main(["--root", str(root), "--source_layer", "relu2", "--target", "NH2015", "--overwrite"]) == 0
+    assert "arning" not in capsys.readouterr().out
+    assert read_result(folder_of(root, "Kell2018word", "relu2", "NH2015")).provenance["remarks"]
 
 
 def test_metadata_of_text_and_numbers_are_kept_as_text(small: Path) -> None:
