@@ -12,8 +12,9 @@ import contextlib
 import json
 import multiprocessing
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from aud_dnn import NUMERICS_VERSION
@@ -147,6 +148,23 @@ def _model_changes(paths: ProjectPaths, sources: Sources, model: str, target: st
 
 # --- everything at once ---------------------------------------------------------------------------------------------------
 
+@contextlib.contextmanager
+def process_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes for tables and figures.
+
+    Raises
+    ------
+    InputError
+        One of them was ended from outside.
+    """
+    try:
+        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+            yield pool
+    except BrokenProcessPool as error:
+        raise InputError(f"A process that made tables or figures was ended from outside, most likely for lack of memory. "
+                         f"Run the same command with --jobs 1 (now {jobs}); what was finished is kept.") from error
+
+
 def _ensure(job: tuple[ProjectPaths, str, str, bool]) -> str | None:
     try:
         ensure_tables(*job)
@@ -180,5 +198,5 @@ def aggregate_all(paths: ProjectPaths, targets: Sequence[str], *, jobs: int = 1
     work.sort(key=lambda job: (targets.index(job[2]), -n_layers.get(job[1], 0)))    # most layers first: halvings drawn once
     if jobs <= 1 or len(work) < 8:
         return {job[1:]: _ensure(job) for job in work}
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with process_pool(jobs) as pool:
         return {job[1:]: error for job, error in zip(work, pool.map(_ensure, work, chunksize=4))}

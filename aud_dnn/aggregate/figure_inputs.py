@@ -25,12 +25,29 @@ from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import COMPONENTS, MODELS
 from aud_dnn.results import ResultKey, find_results, fit_command, read_result, result_folder
+from aud_dnn.utils import few
+
+
+def models_with_results(paths: ProjectPaths) -> tuple[str, ...]:
+    """Models that have any whole regression result."""
+    folders = sorted(folder.name for folder in paths.results.glob("[!.]*") if folder.is_dir())
+    return tuple(name for name in folders if next(find_results(paths, name), None) is not None)
 
 
 def own_models(paths: ProjectPaths) -> tuple[str, ...]:
     """Models with results that are not in the registry: the user's own."""
-    folders = sorted(folder.name for folder in paths.results.iterdir() if folder.is_dir()) if paths.results.is_dir() else []
-    return tuple(name for name in folders if name not in MODELS and next(find_results(paths, name), None) is not None)
+    return tuple(name for name in models_with_results(paths) if name not in MODELS)
+
+
+def nothing_drawn(paths: ProjectPaths, own: Sequence[str]) -> str:
+    """What to say where not a single picture could be drawn; ``own`` are the models of ``--models``."""
+    found = models_with_results(paths)
+    others = [model for model in own_models(paths) if model not in own]
+    add = f"Add your own: --models {' '.join(others)}. " if others else ""
+    return (f"Nothing was drawn: what was asked for needs results that are not in {paths.results} (see the notes above). "
+            f"There are regression results of {few(found) if found else 'no model'}. {add}Make more: python "
+            "aud_dnn/AUD_main.py --source_model Kell2018word --source_layer all --target all (and --randnetw True for the "
+            "permuted network).")
 
 
 def _each(models: Sequence[str], read: Callable[[str], pd.DataFrame]) -> tuple[dict[str, pd.DataFrame], tuple[str, ...]]:

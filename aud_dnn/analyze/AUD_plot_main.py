@@ -8,16 +8,15 @@
 Pictures (svg, png) and a csv of every plotted number go to results/PLOTS_across-models/, tests to
 results/STATS_across-models/, surface maps to results/PLOTS_SURF_across-models/. Models without results are left out and
 named, on the figure, too. Bad results (a layer missing, other data, NaN) cost the pictures that need them; all others
-are drawn, what is wrong comes last with the command that mends it, and the exit status is 1.
+are drawn, what is wrong comes last with the command that mends it, and the exit status is 1; so it is if there is nothing
+to draw at all.
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import sys
-from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
 
     # heavy imports only once the command line is understood: --help answers at once
-    from aud_dnn.aggregate.current_tables import aggregate_all
+    from aud_dnn.aggregate.current_tables import aggregate_all, process_pool
 
     paths = find_drawable_root(arguments.root, arguments.models)
     chosen = [*PAPER, *EXTRAS] if "all" in arguments.figures else list(dict.fromkeys(arguments.figures))
@@ -87,26 +86,40 @@ def main(argv: list[str] | None = None) -> int:
           flush=True)
     work = [(paths, name, arguments) for name in chosen if name != "aggregate"]
     if arguments.jobs > 1 and len(work) > 1:
-        with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-            errors += _report(pool.map(_make, work))
+        with process_pool(arguments.jobs) as pool:
+            errors += _report(pool.map(_make, work), paths, arguments.models)
     else:
-        errors += _report(map(_make, work))
+        errors += _report(map(_make, work), paths, arguments.models)
     for error in dict.fromkeys(errors):
         print(f"error: {with_root(error, arguments.root)}", file=sys.stderr)
     return 1 if errors else 0
 
 
-def _report(outcomes: Iterable[tuple[list[str], list[str]]]) -> list[str]:
-    """Print what there is to say about each figure as it comes; all their errors."""
-    errors = []
-    for lines, wrong in outcomes:
+def _report(outcomes: Iterable[tuple[list[str], list[str], int]], paths: ProjectPaths, own_models: Sequence[str]
+            ) -> list[str]:
+    """Print what there is to say about each figure as it comes; all their errors, and whether nothing was drawn at all."""
+    from aud_dnn.aggregate.figure_inputs import nothing_drawn
+
+    errors, figures, pictures = [], 0, 0
+    for lines, wrong, drawn in outcomes:
         print("\n".join(lines), flush=True)
         errors += wrong
+        figures, pictures = figures + 1, pictures + drawn
+    if figures and not pictures and not errors:
+        errors.append(nothing_drawn(paths, own_models))
     return errors
 
 
-def _make(job: tuple[ProjectPaths, str, argparse.Namespace]) -> tuple[list[str], list[str]]:
-    """Draw and save one figure, or one of the extras, and its tests; what to say about it, and what was wrong."""
+def _make(job: tuple[ProjectPaths, str, argparse.Namespace]) -> tuple[list[str], list[str], int]:
+    """Draw and save one figure, or one of the extras, and its tests.
+
+    Returns
+    -------
+    lines, errors : list of str
+        What there is to say about it, and what was wrong.
+    n_files : int
+        Pictures and their tables.
+    """
     from aud_dnn.aggregate.tables import write_table
     from aud_dnn.analyze import figures, supplement
     from aud_dnn.analyze.plotting.style import Drawings
@@ -133,7 +146,7 @@ def _make(job: tuple[ProjectPaths, str, argparse.Namespace]) -> tuple[list[str],
     errors = [*drawings.errors, *panels.errors, *found.errors]
     if errors:
         lines.append("  Not everything could be drawn; see the errors at the end.")
-    return [with_root(line, arguments.root) for line in lines], errors
+    return [with_root(line, arguments.root) for line in lines], errors, len(written)
 
 
 def _draw(paths: ProjectPaths, name: str, options: FigureOptions, folder: Path, arguments: argparse.Namespace
