@@ -202,8 +202,9 @@ def _require_same_sources(kept: dict[tuple[str, str], RegressionResult], activat
         if changes:
             stale.append(f"{target} / {layer} ({changes})")
     if stale:
-        raise InputError(f"{len(stale)} result(s) are there but were not made from what is there now: {few(stale)}. Fit "
-                         "them again with --overwrite, or give the new activations a model name of their own.")
+        older = " Earlier versions did not record all of it." if any("not recorded" in entry for entry in stale) else ""
+        raise InputError(f"{len(stale)} result(s) are there but were not made from what is there now: {few(stale)}.{older} "
+                         "Fit them again with --overwrite, or give the new activations a model name of their own.")
 
 
 def _read_layer(activations: Activations, name: str, sources: Sources) -> _Layer:

@@ -8,6 +8,7 @@ is. Values are read, and memory is asked for, only when they are wanted.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -113,8 +114,11 @@ def _h5_variable(file: h5py.File, name: str, check: Check, shape: tuple[int, ...
     check(shape is None or variable.shape == shape, f"{name} must have the shape {shape}; it has {variable.shape}")
     check(variable.dtype.kind in kinds, f"{name} must not be of type {variable.dtype}")
     check(variable.id.get_storage_size() > 0, f"{name} was never written")
-    check(variable.chunks is None or all(c <= n for c, n in zip(variable.chunks, variable.shape)),
-          f"{name} is stored in pieces larger than itself")
+    if variable.chunks is not None:
+        check(all(piece <= length for piece, length in zip(variable.chunks, variable.shape)),
+              f"{name} is stored in pieces larger than itself")
+        n_pieces = math.prod(-(-length // piece) for piece, length in zip(variable.chunks, variable.shape))
+        check(variable.id.get_num_chunks() == n_pieces, f"{name} was not written to its end")
     check(not _MEANING_OF_NUMBERS & set(variable.attrs), f"{name} has attributes that change its values")
     return variable
 

@@ -38,8 +38,7 @@ def describe_changes(provenance: Mapping[str, Any], now: Mapping[str, object]) -
     changed = outdated(recorded, now)
     other = ", ".join(f"other {name}" for name in changed if recorded[name] is not None)
     unknown = " and ".join(name for name in changed if recorded[name] is None)
-    return "; ".join(part for part in (other, unknown and f"{unknown} not recorded, as it was made by an earlier version")
-                     if part)
+    return "; ".join(part for part in (other, unknown and f"{unknown} not recorded") if part)
 
 
 class Sources:

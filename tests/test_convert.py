@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import shutil
 from pathlib import Path
 
@@ -99,6 +100,28 @@ def test_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
     assert len(list((tmp_path / "open" / "Kell2018word").iterdir())) == 1
     assert convert_all(tmp_path / "results", tmp_path / "open") == 0
     assert "2 converted, 1 already there, 0 not converted" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["ds.pkl", "df_output.pkl", "y_preds_test.pkl"])
+def test_what_was_converted_from_other_pickles_is_not_there(tmp_path, capsys, name):
+    folder = published_result(tmp_path / "results")
+    assert convert_all(tmp_path / "results", tmp_path / "open") == 0
+    stamp = (folder / name).stat()
+    shutil.copyfile(published_result(tmp_path / "other", seed=1) / name, folder / name)
+    os.utime(folder / name, ns=(stamp.st_atime_ns, stamp.st_mtime_ns - 10**9))      # older, if anything
+    assert convert_all(tmp_path / "results", tmp_path / "open") == 1
+    assert re.search(rf"not converted from what is there now \(other {name}\)\. Use --overwrite", capsys.readouterr().out)
+    assert convert_all(tmp_path / "results", tmp_path / "open", "--overwrite") == 0
+
+
+@pytest.mark.parametrize("name", ["ds.nc", "df_output.parquet", "y_preds.nc"])
+def test_what_was_converted_and_then_changed_is_not_there(tmp_path, capsys, name):
+    folder = published_result(tmp_path / "results")
+    assert convert_all(tmp_path / "results", tmp_path / "open") == 0
+    path = tmp_path / "open" / folder.relative_to(tmp_path / "results") / name
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    assert convert_all(tmp_path / "results", tmp_path / "open") == 1
+    assert f"{name} is not as it was written" in capsys.readouterr().out
 
 
 def test_what_would_not_be_kept_is_refused(tmp_path, monkeypatch, capsys):

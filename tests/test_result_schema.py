@@ -100,6 +100,11 @@ def never_written(file: h5py.File) -> None:
     put("r2_test", None, shape=(160_000_000, 10), dtype="f8", chunks=(1000, 10), compression="gzip")(file)
 
 
+def half_written(file: h5py.File) -> None:
+    put("r2_test", None, shape=(6, 10), dtype="f8", chunks=(3, 10))(file)
+    file["r2_test"][:3] = 0.5
+
+
 def linked(file: h5py.File) -> None:
     """The content of an external file is covered by no checksum."""
     other = Path(file.filename).parents[3] / "other.h5"
@@ -161,6 +166,7 @@ SPOILED = {
     "never written": (change_h5("ds.nc", never_written), r"ds\.nc.*r2_test"),
     "declared only": (change_h5("ds.nc", put("r2_test", None, shape=(6, 10), dtype="f8", chunks=(6, 10))),
                       r"ds\.nc.*r2_test was never written"),
+    "half written": (change_h5("ds.nc", half_written), r"ds\.nc.*r2_test was not written to its end"),
     "enormous pieces": (change_h5("ds.nc", put("r2_test", np.zeros((6, 10)), chunks=(1000, 1000), maxshape=(None, None))),
                         r"ds\.nc.*r2_test.*pieces larger"),
     "external link": (change_h5("ds.nc", linked), r"ds\.nc.*link"),

@@ -197,6 +197,10 @@ def aggregate_all(paths: ProjectPaths, targets: Sequence[str], *, jobs: int = 1
     n_layers = {model: len(entry.layers) for model, entry in MODELS.items()}
     work.sort(key=lambda job: (targets.index(job[2]), -n_layers.get(job[1], 0)))    # most layers first: halvings drawn once
     if jobs <= 1 or len(work) < 8:
-        return {job[1:]: _ensure(job) for job in work}
-    with process_pool(jobs) as pool:
-        return {job[1:]: error for job, error in zip(work, pool.map(_ensure, work, chunksize=4))}
+        made = {job[1:]: _ensure(job) for job in work}
+    else:
+        with process_pool(jobs) as pool:
+            made = {job[1:]: error for job, error in zip(work, pool.map(_ensure, work, chunksize=4))}
+    for model, target, randnetw in made:        # digests of the data once, here, for all figures that look at them
+        source_notes(paths, [model], target, randnetw)
+    return made

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from aud_dnn.aggregate.alpha_logs import AlphaLog, log_alpha_statistics, parse_alpha_log
+from aud_dnn.aggregate.current_tables import source_notes
 from aud_dnn.aggregate.fit_diagnostics import (
     alpha_statistics,
     fit_statistics,
@@ -139,6 +140,7 @@ def _report(case: _Case, draw_page: Callable[[Drawing], object] | None) -> Drawi
         if draw_page is not None:
             draw_page(_page(case, layer, result, scores))
     _note_overlap(case, result.table)
+    case.notes += [f"{case.title}: {note}" for note in source_notes(case.paths, [case.model], case.target, case.randnetw)]
     alpha_table = pd.DataFrame(alphas).T.rename_axis("source_layer")
     logged = [column for column in alpha_table if column.startswith("log_")]
     case.write("across-layers_alpha_warnings", alpha_table[[*_COUNTS, "source", *logged]])

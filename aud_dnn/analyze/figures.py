@@ -253,6 +253,7 @@ def figure_4(paths: ProjectPaths, options: FigureOptions | None = None,
             except MissingDataError as error:
                 drawings.notes.append(f"Not drawn: {error}")
                 continue
+            drawings.notes += [note for note in data.notes if note not in drawings.notes]
             rng = np.random.RandomState(0)
             for column, component in enumerate(COMPONENTS):
                 chosen = np.array([0])
