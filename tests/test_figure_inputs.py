@@ -22,6 +22,7 @@ import vectors
 
 from aud_dnn.aggregate import current_tables, model_results, tables
 from aud_dnn.aggregate import figure_inputs as inputs
+from aud_dnn.analyze import diagnostics_report, figures
 from aud_dnn.digests import array_digest
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths
@@ -302,6 +303,16 @@ def test_figures_say_that_results_are_not_of_the_data_that_are_there(mine, chang
     expected = change(mine)
     note, = inputs.collect_components(mine, ["mine"], False).notes
     assert note.startswith("Not current (") and expected in note and note.endswith("): mine. Fit again.")
+
+
+def test_the_pictures_say_it_too(mine):
+    _other_activations(mine)
+    options = figures.FigureOptions(own_models=("mine",), targets=(), conditions=(False,))
+    said = "Not current (other activations): mine. Fit again."
+    drawn = figures.figure_5(mine, options)
+    assert any(said in text.get_text() for drawing in drawn for text in drawing.figure.texts)
+    assert said in figures.figure_4(mine, options, rows=[("mine", False)]).notes
+    assert f"mine (trained) on NH2015comp: {said}" in diagnostics_report.diagnostics(mine, options).notes
 
 
 def test_data_that_are_not_there_any_longer_are_not_compared(mine):
