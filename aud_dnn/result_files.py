@@ -123,6 +123,11 @@ def _h5_variable(file: h5py.File, name: str, check: Check, shape: tuple[int, ...
     return variable
 
 
+def _values(variable: h5py.Dataset) -> np.ndarray:
+    """All values of a variable that was checked; text as text."""
+    return np.asarray(variable.asstr()[()] if variable.dtype.kind == "O" else variable[()])
+
+
 def _state(path: Path) -> tuple[int, ...]:
     status = path.stat()
     return status.st_size, status.st_mtime_ns, status.st_ino
@@ -183,7 +188,7 @@ class OwnFiles:
         self.named = {}
         for name in NAMED:
             if name in inside:      # converted results do not say their target
-                self.named[name] = _h5_variable(file, name, check, (), "O")[()].decode()
+                self.named[name] = str(_values(_h5_variable(file, name, check, (), "O")))
         check_rows(check, len(ids), self.named.get("target"))
         shape = (len(ids), N_SPLITS)
         lacking = sorted((ALWAYS_STORED | {*MASKS, *NAMED[:3]}) - inside)
@@ -196,9 +201,9 @@ class OwnFiles:
         _h5_variable(file, "split_idx", check, shape[1:], "iu")
         check("stimulus" not in inside or h5_dataset(file, "stimulus").shape == (N_SOUNDS,),
               f"it must be about {N_SOUNDS} sounds")
-        masks = [_h5_variable(file, name, check, (N_SOUNDS, N_SPLITS), "iub")[()] for name in MASKS]
+        masks = [_values(_h5_variable(file, name, check, (N_SOUNDS, N_SPLITS), "iub")) for name in MASKS]
         check_masks(check, *masks)
-        self.ids = ids.asstr()[()].astype(object) if ids.dtype.kind == "O" else ids[()]
+        self.ids = _values(ids)
 
     def _check_columns(self) -> None:
         import pyarrow as pa
@@ -248,7 +253,7 @@ class OwnFiles:
     def values(self, name: str) -> np.ndarray:
         """One variable of the scores, (n_rows, n_splits)."""
         with self._reading(SCORES_FILE) as check, _hdf5(check) as file:
-            return _h5_variable(file, name, check, (len(self.ids), N_SPLITS), "fiub")[()]
+            return _values(_h5_variable(file, name, check, (len(self.ids), N_SPLITS), "fiub"))
 
     def table(self, columns: list[str] | None = None) -> pd.DataFrame:
         """The table, or some of its columns, with ``voxel_id`` as index and as a column."""
@@ -271,13 +276,13 @@ class OwnFiles:
         with self._reading(SCORES_FILE) as check, _hdf5(check) as file:
             scores = {}
             for name in self._score_names:
-                values = file[name][()]
+                values = _values(file[name])
                 is_bool = file[name].attrs.get("dtype") == "bool"       # which netCDF does not know; xarray's convention
                 scores[name] = ("vox_idx", "split_idx"), values.astype(bool) if is_bool else values
-            coordinates = {name: file[name][()] for name in ("vox_idx", "split_idx")}
+            coordinates = {name: _values(file[name]) for name in ("vox_idx", "split_idx")}
             if "stimulus" in set(file) and file["stimulus"].dtype.kind == "O":
-                coordinates["stimulus"] = [name.decode() for name in file["stimulus"][()]]
-            masks = {attribute: file[name][()] for name, attribute in MASKS.items()}
+                coordinates["stimulus"] = _values(file["stimulus"]).tolist()
+            masks = {attribute: _values(file[name]) for name, attribute in MASKS.items()}
         return xr.Dataset(scores, coords={**coordinates, "voxel_id": ("vox_idx", self.ids), **self.named}, attrs=masks)
 
     def predictions(self, rescaled: bool) -> np.ndarray | None:
@@ -292,20 +297,21 @@ class OwnFiles:
             name = "y_pred_test_rescaled" if rescaled and "y_pred_test_rescaled" in inside else "y_pred_test"
             if name not in inside:
                 raise MissingDataError(f"{check.path} holds no {name}.")
-            values = file[name][()].astype(np.float64)
+            values = _values(file[name]).astype(np.float64)
             if rescaled and name == "y_pred_test":
-                values = rescale(values, _h5_variable(file, "y_train_mean", check, (N_SPLITS, len(self.ids)), "f")[()])
-            return full_predictions(values, file["test_mask"][()].astype(bool))
+                means = _h5_variable(file, "y_train_mean", check, (N_SPLITS, len(self.ids)), "f")
+                values = rescale(values, _values(means))
+            return full_predictions(values, _values(file["test_mask"]).astype(bool))
 
     def _check_predictions(self, file: h5py.File) -> None:
         check = self._check(PREDICTIONS_FILE)
-        mask = _h5_variable(file, "test_mask", check, (N_SPLITS, N_SOUNDS), "iub")[()]
+        mask = _values(_h5_variable(file, "test_mask", check, (N_SPLITS, N_SOUNDS), "iub"))
         check_masks(check, 1 - mask.T, mask.T)
         for name in ("y_pred_test", "y_pred_test_rescaled"):
             if name in set(file):
                 _h5_variable(file, name, check, (N_SPLITS, N_TEST, len(self.ids)), "f")
         ids = _h5_variable(file, "voxel_id", check, self.ids.shape, "iuO")
-        check(np.array_equal(ids.asstr()[()] if ids.dtype.kind == "O" else ids[()], self.ids),
+        check(np.array_equal(_values(ids), self.ids),
               f"it is not about the same voxels in the same order as {SCORES_FILE}")
 
 

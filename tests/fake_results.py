@@ -94,11 +94,12 @@ def write_fake_layer(paths: ProjectPaths, model: str, layer: str, values: np.nda
 
 
 def fake_provenance(target: Target) -> dict:
-    """Made from the data of :func:`write_fake_data`; there are no voxel responses."""
-    responses = array_digest(target.responses) if target.name == "NH2015comp" else "0" * 64
-    stimuli = combined_digest([*target.stimuli.ids, *target.stimuli.categories])
-    return {"numerics": NUMERICS_VERSION, "responses": {"sha256": responses},
-            "metadata": {"sha256": table_digest(target.metadata)}, "stimuli": {"sha256": stimuli}}
+    """Made from the data of :func:`write_fake_data`; of voxels there are none."""
+    made_from = {"responses": "0" * 64, "metadata": "0" * 64,
+                 "stimuli": combined_digest([*target.stimuli.ids, *target.stimuli.categories])}
+    if target.name == "NH2015comp":
+        made_from |= {"responses": array_digest(target.responses), "metadata": table_digest(target.metadata)}
+    return {"numerics": NUMERICS_VERSION, **{name: {"sha256": digest} for name, digest in made_from.items()}}
 
 
 def write_fake_model(paths: ProjectPaths, model: str, targets: list[str], *, conditions: tuple[bool, ...] = (False, True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -23,7 +24,7 @@ import vectors
 from aud_dnn.aggregate import current_tables, model_results, tables
 from aud_dnn.aggregate import figure_inputs as inputs
 from aud_dnn.analyze import diagnostics_report, figures
-from aud_dnn.digests import array_digest
+from aud_dnn.digests import DigestMemo, array_digest
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import MODELS
@@ -254,6 +255,20 @@ def test_results_that_are_not_what_they_say_are_refused_with_and_without_tables(
     with pytest.raises(InputError, match=f"Linear_1.*{says}"):
         inputs.collect_scores(paths, ["metricGAN", "DCASE2020"], "NH2015", False)
     assert inputs.collect_scores(paths, ["DCASE2020"], "NH2015", False) is not None
+
+
+def test_a_file_that_may_not_be_read_costs_only_its_model(paths, monkeypatch):
+    read = DigestMemo.file
+
+    def refuse(memo: DigestMemo, path: Path) -> str:
+        if "Linear_1" in path.parent.name:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return read(memo, path)
+
+    monkeypatch.setattr(DigestMemo, "file", refuse)
+    found = current_tables.aggregate_all(paths, ["NH2015"])
+    errors = {model: error for (model, _, randnetw), error in found.items() if error and not randnetw}
+    assert list(errors) == ["metricGAN"] and "cannot be read: Permission denied" in errors["metricGAN"]
 
 
 # --- what is out of date --------------------------------------------------------------------------------------------------

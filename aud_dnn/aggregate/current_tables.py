@@ -29,7 +29,7 @@ from aud_dnn.aggregate.tables import (
     write_model_tables,
 )
 from aud_dnn.atomic import atomic_file, remove_abandoned
-from aud_dnn.digests import combined_digest
+from aud_dnn.digests import DigestMemo, combined_digest
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import MODELS
@@ -40,8 +40,9 @@ from aud_dnn.result_schema import (
     PUBLISHED_TABLE,
     SCORES_FILE,
     TABLE_FILE,
+    Check,
 )
-from aud_dnn.results import find_results
+from aud_dnn.results import find_results, fit_again
 from aud_dnn.sources import NUMERICS, Sources, describe_changes, is_published
 from aud_dnn.utils import activation_files, few, load_stimuli, open_activations
 
@@ -50,7 +51,18 @@ def _result_digest(paths: ProjectPaths, folder: Path) -> str:
     """One digest of everything in a result that tables are made from."""
     ours = (folder / PROVENANCE_FILE).is_file()
     names = (SCORES_FILE, TABLE_FILE, PROVENANCE_FILE) if ours else (PUBLISHED_SCORES, PUBLISHED_TABLE)
-    return combined_digest(digest_memo(paths).file(folder / name) for name in names)
+    digests = []
+    for name in names:
+        with Check(folder / name, fit_again(folder)).reading():
+            digests.append(digest_memo(paths).file(folder / name))
+    return combined_digest(digests)
+
+
+def _file_digest(memo: DigestMemo, path: Path) -> str | None:
+    try:
+        return memo.file(path)
+    except OSError:     # not there, or not readable
+        return None
 
 
 def _read_record(path: Path) -> dict:
@@ -84,7 +96,7 @@ def ensure_tables(paths: ProjectPaths, model: str, target: str, randnetw: bool, 
     record = _read_record(record_path)
     if not refresh and {**record, "tables": None} == {**made_from, "tables": None}:
         changed = [path for path in every if path.name in record["tables"]
-                   and (not path.is_file() or memo.file(path) != record["tables"][path.name])]
+                   and _file_digest(memo, path) != record["tables"][path.name]]
         if not changed:
             memo.save()
             return
@@ -141,7 +153,7 @@ def _model_changes(paths: ProjectPaths, sources: Sources, model: str, target: st
         changes = [describe_changes(provenance, now if activations is None else
                                     {**now, "activations": sources.layer(activations, layer)[1]})
                    for layer, provenance in provenances.items()]
-    except InputError:
+    except (InputError, OSError):
         return ["their data cannot be read now"]
     return [change for change in dict.fromkeys(changes) if change]
 
