@@ -26,7 +26,7 @@ from tqdm import tqdm
 from aud_dnn import NUMERICS_VERSION, __version__
 from aud_dnn.arguments import add_bool, run_script, script_parser
 from aud_dnn.atomic import AlreadyFinishedError, atomic_file, atomic_folder, remove_abandoned, restore_replaced
-from aud_dnn.digests import file_digest
+from aud_dnn.digests import file_digest, outdated
 from aud_dnn.errors import InputError, MissingDataError, describe_os_error
 from aud_dnn.results import (
     RegressionResult,
@@ -95,13 +95,18 @@ def _convert_result(folder: Path, destination: Path, overwrite: bool) -> tuple[s
     target = destination / folder.parent.name / folder.name
     restore_replaced(target)
     remove_abandoned(target)
+    digests = {name: file_digest(folder / name) for name in _PICKLES if (folder / name).is_file()}
     if is_complete(target) and not overwrite:
+        earlier = read_result(target)
+        earlier.files.require_predictions_unchanged()
+        changed = outdated((earlier.provenance or {}).get("converted_from", {}), digests)
+        if changed:
+            raise InputError(f"{target} was not converted from what is there now (other {', '.join(changed)}). Use "
+                             "--overwrite to convert it again, or another destination.")
         return "already there", ""
     if target.exists() and not overwrite:
         raise InputError(f"{target} exists but holds no whole result. Move it away, or use --overwrite.")
     published = read_result(folder)
-    _check_published(published)
-    digests = {name: file_digest(folder / name) for name in _PICKLES if (folder / name).is_file()}
     predictions = [published.predictions(rescaled=rescaled) if name in digests else None
                    for name, rescaled in zip(_PICKLES[2:], (False, True))]
     provenance = {"converted_from": digests, "aud_dnn": __version__, "numerics": NUMERICS_VERSION,
@@ -120,14 +125,6 @@ def _convert_result(folder: Path, destination: Path, overwrite: bool) -> tuple[s
         raise InputError(describe_os_error(error, "written", target)) from error
     extra = sorted(p.name for p in folder.iterdir() if p.name not in _PICKLES and not p.match("out-*.log"))
     return "converted", f"left out: {', '.join(extra[:5])}" if extra else ""
-
-
-def _check_published(published: RegressionResult) -> None:
-    """The table and the scores must be about the same voxels, in the same order."""
-    listed = published.table["voxel_id"].to_numpy() if "voxel_id" in published.table else np.array([])
-    if not np.array_equal(listed, published.scores["voxel_id"].to_numpy()) or not np.array_equal(
-            listed, published.table.index.to_numpy()):
-        raise InputError(f"{published.folder}: df_output.pkl and ds.pkl are not about the same voxels in the same order.")
 
 
 def _require_same(written: RegressionResult, published: RegressionResult, predictions: list[np.ndarray | None]) -> None:

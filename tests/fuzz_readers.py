@@ -86,6 +86,7 @@ def _inside_mat(data: bytes, mutate) -> bytes:
 
 
 def readers() -> list[Reader]:
+    import fake_results
     import h5py
     import made_data
     import pandas as pd
@@ -172,9 +173,8 @@ def readers() -> list[Reader]:
 
     made = Path(tempfile.mkdtemp(prefix="fuzz-result-"))
     atexit.register(shutil.rmtree, made, ignore_errors=True)
-    results._write_table(made / results.TABLE_FILE, table)
-    results._write_dataset(made / results.SCORES_FILE, on_disk)
-    results.write_provenance(made, {"seed": 0})
+    components = fake_results.fake_target("NH2015comp")
+    made = fake_results.write_fake_layer(ProjectPaths(made), "net", "relu", rng.random((6, 10)), components, randnetw=False)
     table_bytes, scores_bytes = ((made / name).read_bytes() for name in (results.TABLE_FILE, results.SCORES_FILE))
     others = {path.name: path.read_bytes() for path in made.iterdir()}
 

@@ -16,7 +16,7 @@ import roots
 from aud_dnn.errors import InputError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.regression import LayerScores
-from aud_dnn.results import read_table, write_result
+from aud_dnn.results import write_result
 from aud_dnn.splits import published_splits
 from aud_dnn.utils import Target, load_target
 from aud_dnn.voxel_table import require_plain_columns, whole_numbers
@@ -176,7 +176,7 @@ def test_what_is_accepted_can_be_written_and_read(tmp_path: Path) -> None:
     target = Target("NH2015comp", np.zeros((165, n, 1)), np.arange(n), table, fake_results.fake_stimuli())
     write_result(tmp_path, LayerScores.empty(n, 10), None, target, published_splits(), model="m", layer="l", randnetw=False,
                  provenance={}, legacy_pickles=True)
-    back = read_table(tmp_path)
+    back = pd.read_parquet(tmp_path / "df_output.parquet")
     for name, column in columns.items():
         assert back[name].isna().tolist() == column.isna().tolist(), column.tolist()
 

@@ -15,7 +15,9 @@ from aud_dnn.layer_order import LayerOrder, observed
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.remarks import Remark
 from aud_dnn.resources import BASELINE_MODEL, MODELS
-from aud_dnn.results import PROVENANCE_FILE, find_results, read_provenance
+from aud_dnn.result_files import read_provenance
+from aud_dnn.result_schema import PROVENANCE_FILE
+from aud_dnn.results import find_results
 from aud_dnn.stimuli import load_stimuli
 
 _ABOUT_ORDER = "layer positions"        # in the remarks that matter only where positions are shown

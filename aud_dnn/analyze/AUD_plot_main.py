@@ -8,7 +8,8 @@
 Pictures (svg, png) and a csv of every plotted number go to results/PLOTS_across-models/, tests to
 results/STATS_across-models/, surface maps to results/PLOTS_SURF_across-models/. Models without results are left out and
 named, on the figure, too. Bad results (a layer missing, other data, NaN) cost the pictures that need them; all others
-are drawn, what is wrong comes last with the command that mends it, and the exit status is 1.
+are drawn, what is wrong comes last with the command that mends it, and the exit status is 1; so it is if there is nothing
+to draw at all.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if __name__ == "__main__":
     start_script()
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from aud_dnn.arguments import (
@@ -93,7 +94,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
 
     # heavy imports only once the command line is understood: --help answers at once
-    from aud_dnn.aggregate.figure_inputs import aggregate_all
+    from aud_dnn.aggregate.current_tables import aggregate_all
     from aud_dnn.analyze.AUD_plot_main import _make as make  # workers cannot import what is called __main__
     from aud_dnn.atomic import remove_abandoned_below
     from aud_dnn.processes import map_in_processes
@@ -108,24 +109,38 @@ def main(argv: list[str] | None = None) -> int:
     print(f"Aggregated {len(made) - len(errors)} sets of results; the tables are in {paths.results}/<model>/outputs/.",
           flush=True)
     work = [(paths, name, arguments) for name in chosen if name != "aggregate"]
-    errors += _report(map_in_processes(make, work, arguments.jobs))
+    errors += _report(map_in_processes(make, work, arguments.jobs), paths, arguments.models)
     remove_abandoned_below(paths.results)
     for error in dict.fromkeys(errors):
         print(f"error: {with_root(error, arguments.root)}", file=sys.stderr)
     return 1 if errors else 0
 
 
-def _report(outcomes: Iterable[tuple[list[str], list[str]]]) -> list[str]:
-    """Print what there is to say about each figure as it comes; all their errors."""
-    errors = []
-    for lines, wrong in outcomes:
+def _report(outcomes: Iterable[tuple[list[str], list[str], int]], paths: ProjectPaths, own_models: Sequence[str]
+            ) -> list[str]:
+    """Print what there is to say about each figure as it comes; all their errors, and whether nothing was drawn at all."""
+    from aud_dnn.aggregate.figure_inputs import nothing_drawn
+
+    errors, figures, pictures = [], 0, 0
+    for lines, wrong, drawn in outcomes:
         print("\n".join(lines), flush=True)
         errors += wrong
+        figures, pictures = figures + 1, pictures + drawn
+    if figures and not pictures and not errors:
+        errors.append(nothing_drawn(paths, own_models))
     return errors
 
 
-def _make(job: tuple[ProjectPaths, str, argparse.Namespace]) -> tuple[list[str], list[str]]:
-    """Draw and save one figure, or one of the extras, and its tests; what to say about it, and what was wrong."""
+def _make(job: tuple[ProjectPaths, str, argparse.Namespace]) -> tuple[list[str], list[str], int]:
+    """Draw and save one figure, or one of the extras, and its tests.
+
+    Returns
+    -------
+    lines, errors : list of str
+        What there is to say about it, and what was wrong.
+    n_files : int
+        Pictures and their tables.
+    """
     from aud_dnn.aggregate.tables import write_table
     from aud_dnn.analyze import figures, supplement
     from aud_dnn.analyze.plotting.style import Drawings
@@ -152,7 +167,7 @@ def _make(job: tuple[ProjectPaths, str, argparse.Namespace]) -> tuple[list[str],
     errors = [*drawings.errors, *panels.errors, *found.errors]
     if errors:
         lines.append("  Not everything could be drawn; see the errors at the end.")
-    return [with_root(line, arguments.root) for line in lines], errors
+    return [with_root(line, arguments.root) for line in lines], errors, len(written)
 
 
 def _draw(paths: ProjectPaths, name: str, options: FigureOptions, folder: Path, arguments: argparse.Namespace

@@ -57,6 +57,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     if show_listing(arguments):
         return 0
+    from aud_dnn.aggregate.figure_inputs import nothing_drawn
     from aud_dnn.aggregate.tables import write_table
     from aud_dnn.analyze import consistency
     from aud_dnn.analyze.figures import FigureOptions
@@ -69,11 +70,12 @@ def main(argv: list[str] | None = None) -> int:
              "layers": lambda: consistency.layer_wise(paths, options, methods, limits=arguments.limits),
              "best-layers": lambda: consistency.best_layers(paths, options, methods),
              "seeds": lambda: consistency.seeds(paths, options, methods)}
-    found = Drawings()
+    found, n_drawn = Drawings(), 0
     for name in dict.fromkeys(arguments.analyses):
         drawings = drawn[name]()
         print(with_root(f"{name}: {drawings.report(out, arguments.formats)}", arguments.root))
         found.add(Drawings(errors=drawings.errors))
+        n_drawn += len(drawings)
     tables, positions = {}, "best-layer_correlations"
     with found.attempt():
         if "models" in arguments.analyses:
@@ -83,6 +85,8 @@ def main(argv: list[str] | None = None) -> int:
             tables[positions] = consistency.best_layer_correlations(paths, options, methods)
     for stem, table in tables.items():
         print(write_table(out / f"{stem}.csv", table, index=stem != positions))
+    if not n_drawn and not found.errors:
+        found.errors.append(nothing_drawn(paths, arguments.models))
     for error in found.errors:
         print(f"error: {with_root(error, arguments.root)}", file=sys.stderr)
     return 1 if found.errors else 0

@@ -57,6 +57,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     if show_listing(arguments):
         return 0
+    from aud_dnn.aggregate.figure_inputs import nothing_drawn
     from aud_dnn.aggregate.tables import write_table
     from aud_dnn.analyze import dimensionality_figures as dimensionality
     from aud_dnn.analyze.figures import FigureOptions
@@ -76,6 +77,8 @@ def main(argv: list[str] | None = None) -> int:
     if len(neural):
         print("Effective dimensionality of the fMRI responses (mean of the repetitions, voxels of all participants):")
         print(neural.to_string(float_format="{:.2f}".format))
+    if not drawings and not found.errors:
+        found.errors.append(nothing_drawn(paths, arguments.models))
     for error in found.errors:
         print(f"error: {with_root(error, arguments.root)}", file=sys.stderr)
     return 1 if found.errors else 0

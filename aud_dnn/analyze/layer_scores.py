@@ -9,14 +9,15 @@ import pandas as pd
 import xarray as xr
 
 from aud_dnn.aggregate.across_models import same_participants
+from aud_dnn.aggregate.current_tables import source_notes
 from aud_dnn.aggregate.figure_inputs import (
     collect_layers,
     collect_regions,
     collect_scores,
     model_fit_command,
-    same_versions,
     score_versions,
 )
+from aud_dnn.aggregate.model_results import same_versions
 from aud_dnn.aggregate.tables import VALUE, VERSION_COLUMNS, has_condition
 from aud_dnn.errors import MissingDataError
 from aud_dnn.paths import ProjectPaths
@@ -109,6 +110,7 @@ def version_notes(paths: ProjectPaths, models: Sequence[str], sources: Iterable[
         else:
             found |= {f"{model} (regression, {condition_name(randnetw)})": version
                       for model, version in score_versions(paths, models, target, randnetw).items()}
+            changes += source_notes(paths, models, target, randnetw)
     notes = [note for target, versions in by_target.items()
              for note in same_versions(versions, target, _remedy(target))]
     numerics = {f"{name} on {target}": {key: value for key, value in version.items() if key == VERSION_COLUMNS[0]}

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from aud_dnn.aggregate import surface
-from aud_dnn.aggregate.figure_inputs import layer_folders, load_model_results
+from aud_dnn.aggregate.current_tables import source_notes
+from aud_dnn.aggregate.model_results import layer_folders, load_model_results
 from aud_dnn.aggregate.own_models import notes_on_activations
 from aud_dnn.aggregate.tables import VALUE, ModelResults, argmax_layers, write_table
 from aud_dnn.analyze.figures import FigureOptions
@@ -170,6 +171,7 @@ def surface_figures(paths: ProjectPaths, options: FigureOptions | None = None, *
                     except MissingDataError:
                         continue
                     own, relative[model], index = _map_one(paths, results, paint)
+                    own.notes += source_notes(paths, [model], target, randnetw)
                     drawings.add(own)
                     pooled.setdefault(model, (results, []))[1].append(index)
                     layer = layers.get(model) or surface.best_median_layer(results)
