@@ -9,26 +9,44 @@ there are kept; run the same command again after a stop and it goes on where it 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
-if __name__ == "__main__" and not __package__:      # run as a file: import from the repository, not from this folder
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
+if __name__ == "__main__":
+    if not __package__:     # run as a file: import from the repository, not from this folder
+        sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from aud_dnn.terminal import start_script
 
-from aud_dnn.arguments import add_bool, add_root, run_script, show_log
-from aud_dnn.errors import unknown_name
+    start_script()
+
+import argparse
+
+from aud_dnn.arguments import (
+    add_bool,
+    add_listing,
+    add_root,
+    model_layers,
+    run_script,
+    script_parser,
+    show_listing,
+    show_log,
+)
+from aud_dnn.errors import InputError, unknown_name
+from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.resources import TARGETS
+from aud_dnn.statements import add_layer_order, add_stimulus_order, keep_statements
+
+PUBLISHED_LAYER = "relu2"
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line. Flags, meanings and defaults are those of the published script."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = script_parser(__doc__)
     parser.add_argument("--source_model", default="Kell2018word", metavar="MODEL",
                         help="model: a name of the registry, or the folder of your own model below model-actv/ "
                              "(default: Kell2018word)")
-    parser.add_argument("--source_layer", nargs="+", default=["relu2"], metavar="LAYER",
-                        help="one or more layers, or `all` (default: relu2)")
+    parser.add_argument("--source_layer", nargs="+", default=None, metavar="LAYER",
+                        help="one or more layers, or `all` (default: relu2; the layer of a model that has only one)")
     parser.add_argument("--target", nargs="+", default=["NH2015"], metavar="TARGET",
                         help=f"one or more of {', '.join(TARGETS)}, or `all` (default: NH2015)")
     parser.add_argument("--alphalimit", type=int, default=50, metavar="L",
@@ -40,28 +58,53 @@ def build_parser() -> argparse.ArgumentParser:
     add_bool(parser, "--verbose", False, "log to the terminal what goes to the log file")
     add_bool(parser, "--legacy_pickles", False, "also write df_output.pkl, ds.pkl and y_preds_test*.pkl as published")
     add_bool(parser, "--overwrite", False, "fit again what is already there")
+    add_layer_order(parser)
+    add_stimulus_order(parser)
     add_root(parser)
+    add_listing(parser)
     return parser
+
+
+def default_layers(paths: ProjectPaths, model: str) -> tuple[str, ...]:
+    """What is fitted where no layer is named: the published default where the model has it, or its only layer.
+
+    Raises
+    ------
+    InputError
+        The model has several layers and none is called so.
+    """
+    layers = model_layers(paths, model)
+    if PUBLISHED_LAYER in layers:
+        return (PUBLISHED_LAYER,)
+    if len(layers) > 1:
+        raise InputError(f"Which layer of {model}? It has {len(layers)}. Name some with --source_layer, or give "
+                         f"--source_layer all; --list_layers {model} shows them.")
+    return layers
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse the command line, fit, print the closing table."""
     arguments = build_parser().parse_args(argv)
+    if show_listing(arguments):
+        return 0
     targets = TARGETS if "all" in arguments.target else tuple(dict.fromkeys(arguments.target))
     for target in targets:
         if target not in TARGETS:
             raise unknown_name("target", target, [*TARGETS, "all"])
-    layers = None if "all" in arguments.source_layer else tuple(dict.fromkeys(arguments.source_layer))
+    paths, named = find_root(arguments.root), arguments.source_layer
+    keep_statements(paths, [arguments.source_model], arguments.layer_order,
+                    assume_stimulus_order=arguments.assume_stimulus_order)
+    layers = (default_layers(paths, arguments.source_model) if named is None else None if "all" in named
+              else tuple(dict.fromkeys(named)))
     show_log(verbose=arguments.verbose)
 
     # heavy imports only once the command line is understood: --help answers at once
     from aud_dnn.fitting import FitOptions, fit_model, outcome_table
-    from aud_dnn.paths import find_root
 
     options = FitOptions(arguments.source_model, layers, targets, randnetw=arguments.randnetw,
                          alphalimit=arguments.alphalimit, save_plot=arguments.save_plot, save_preds=arguments.save_preds,
                          legacy_pickles=arguments.legacy_pickles, overwrite=arguments.overwrite)
-    outcomes = fit_model(find_root(arguments.root), options)
+    outcomes = fit_model(paths, options)
     print(outcome_table(outcomes))
     return 0
 

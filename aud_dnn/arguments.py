@@ -5,16 +5,49 @@ from __future__ import annotations
 import argparse
 import itertools
 import logging
-import os
 import re
 import shlex
+import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from aud_dnn.errors import InputError, MissingDataError, unknown_name
+from aud_dnn.errors import (
+    FAULT,
+    InputError,
+    MissingDataError,
+    describe_memory_error,
+    describe_os_error,
+    is_memory_error,
+    unknown_name,
+)
 from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.resources import MODELS, VOXEL_TARGETS
+from aud_dnn.terminal import (
+    INTERRUPTED,
+    Terminated,
+    draw_without_display,
+    lost_output,
+    received_signal,
+    steady_streams,
+    stop_on_signals,
+)
+
+STATUSES = """\
+exit status
+  0    done
+  1    done as far as it goes; what is wrong or missing was said
+  2    nothing (more) could be done: wrong input, or refused by the system (disk, permissions, memory)
+  3    a fault of this program
+  130  stopped with Ctrl-C (143: with SIGTERM); the same command goes on from there
+"""
+
+
+def script_parser(description: str, prog: str | None = None) -> argparse.ArgumentParser:
+    """A parser whose help shows the description as it is written, and the exit statuses."""
+    return argparse.ArgumentParser(prog=prog, description=description, epilog=STATUSES,
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def parse_bool(text: str) -> bool:
@@ -41,7 +74,56 @@ def add_root(parser: argparse._ActionsContainer) -> None:
     """Add ``--root``."""
     parser.add_argument("--root", default=None, metavar="DIR",
                         help="folder that holds data/, model-actv/ and results/ "
-                             "(default: $AUD_DNN_ROOT, else the repository)")
+                             "(default: $AUD_DNN_ROOT, else the nearest such folder from here upwards, else the checkout)")
+
+
+def add_listing(parser: argparse._ActionsContainer) -> None:
+    """Add ``--list_models`` and ``--list_layers``, which :func:`show_listing` answers."""
+    parser.add_argument("--list_models", action="store_true", help="print the models, and stop")
+    parser.add_argument("--list_layers", default=None, metavar="MODEL", help="print the layers of this model, and stop")
+
+
+def show_listing(arguments: argparse.Namespace) -> bool:
+    """Print what ``--list_models`` or ``--list_layers`` asks for; false if neither does."""
+    if not arguments.list_models and arguments.list_layers is None:
+        return False
+    paths = find_root(arguments.root)
+    if arguments.list_models:
+        print(model_listing(paths))
+    if arguments.list_layers is not None:
+        print("\n".join(model_layers(paths, arguments.list_layers)))
+    return True
+
+
+def model_listing(paths: ProjectPaths) -> str:
+    """A line for every model of the registry and every other one with activations: name, name in figures, what is here."""
+    from aud_dnn.utils import activation_files, models_on_disk
+
+    present = models_on_disk(paths)
+    lines = [f"{'model':<24}{'in figures':<26}activations in {paths.activations}"]
+    for model in [*MODELS, *(name for name in present if name not in MODELS)]:
+        here = [condition for condition, randnetw in (("trained", False), ("permuted", True))
+                if activation_files(paths, model, randnetw=randnetw)]
+        shown = MODELS[model].display_name if model in MODELS else "(your own)"
+        lines.append(f"{model:<24}{shown:<26}{', '.join(here) or '-'}")
+    return "\n".join(lines)
+
+
+def model_layers(paths: ProjectPaths, model: str) -> tuple[str, ...]:
+    """The layers of a model in network order: those of the registry, else those of its activations.
+
+    Raises
+    ------
+    InputError
+        No such model, or its activations are damaged.
+    """
+    if model in MODELS:
+        return MODELS[model].layer_names
+    from aud_dnn.utils import activation_files, load_stimuli, open_activations
+
+    is_folder = Path(model).name == model and paths.model_activations(model).is_dir()
+    randnetw = is_folder and not activation_files(paths, model) and bool(activation_files(paths, model, randnetw=True))
+    return open_activations(paths, model, load_stimuli(paths), randnetw=randnetw).layers
 
 
 def add_voxel_targets(parser: argparse._ActionsContainer) -> None:
@@ -105,6 +187,10 @@ def find_drawable_root(root: str | None, own_models: Sequence[str]) -> ProjectPa
 class _TerminalHandler(logging.StreamHandler):
     """Writes above a progress bar, where there is one."""
 
+    def format(self, record: logging.LogRecord) -> str:
+        progress = getattr(record, "progress", False)
+        return record.getMessage() if progress else f"{record.levelname}: {super().format(record)}"
+
     def emit(self, record: logging.LogRecord) -> None:
         tqdm = sys.modules.get("tqdm")      # not imported for its own sake: --help must answer at once
         if tqdm is None:
@@ -117,13 +203,19 @@ class _TerminalHandler(logging.StreamHandler):
 def show_log(*, verbose: bool) -> None:
     """Send the project's log to stderr: everything, or only warnings.
 
-    Remarks on single results (``extra={"remark": True}``) are for the log files; scripts sum them up at the end.
+    Remarks on single results (``extra={"remark": True}``) are for the log files; scripts sum them up at the end. What is
+    finished (``extra={"progress": True}``) is a line where stderr is a file or a pipe; on a terminal the bar says it.
     """
     handler = _TerminalHandler()
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    in_a_file = not sys.stderr.isatty()
+
+    def is_for_the_terminal(record: logging.LogRecord) -> bool:
+        if getattr(record, "progress", False):
+            return in_a_file
+        return record.levelno >= logging.WARNING and not getattr(record, "remark", False)
+
     if not verbose:
-        handler.setLevel(logging.WARNING)
-        handler.addFilter(lambda record: not getattr(record, "remark", False))
+        handler.addFilter(is_for_the_terminal)
     logger = logging.getLogger("aud_dnn")
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)
@@ -143,26 +235,46 @@ def _given_root() -> str | None:
     return next((value for flag, value in itertools.pairwise(words) if flag == "--root"), None)
 
 
+def _one_line(error: BaseException) -> tuple[str, int] | None:
+    """What to say about an error that is no fault of the program, and the exit status; None for any other."""
+    number = received_signal()
+    if number is None and isinstance(error, KeyboardInterrupt):
+        number = signal.SIGINT
+    if number is not None:
+        return INTERRUPTED, 128 + number
+    if isinstance(error, InputError):
+        return f"error: {with_root(error, _given_root())}", 2
+    if is_memory_error(error):
+        return f"error: {describe_memory_error(error)}", 2
+    if isinstance(error, OSError):
+        return f"error: {describe_os_error(error)}", 2
+    return None
+
+
 def run_script(main: Callable[[list[str] | None], int]) -> None:
     """Run a script's ``main`` and exit with its status.
 
-    An :class:`InputError`, or a file or folder that the system refuses, becomes one line on stderr and exit status 2;
-    Ctrl-C status 130.
+    An :class:`InputError`, anything that the system refuses (``OSError``) and a lack of memory become one line on stderr
+    and exit status 2; Ctrl-C becomes status 130, SIGTERM 143. Any other exception is a fault of the program: its traceback
+    is shown, and where to report it; status 3. Output that cannot be written or encoded changes nothing.
     """
-    try:
-        status = main(None)
-    except InputError as error:
-        print(f"error: {with_root(error, _given_root())}", file=sys.stderr)
-        status = 2
-    except OSError as error:
-        if error.filename is None or error.strerror is None:
-            raise
-        path = Path(os.fsdecode(error.filename))
-        where = path.parent if path.name.startswith(".") else path      # files being written have hidden names
-        print(f"error: {where}: {error.strerror}. Make room or mend the permissions, and run the same command again; what "
-              "was finished is kept.", file=sys.stderr)
-        status = 2
-    except KeyboardInterrupt:
-        print("Stopped. Everything that was finished is on disk; run the same command again to go on.", file=sys.stderr)
-        status = 130
+    steady_streams()
+    draw_without_display()
+    with stop_on_signals():
+        try:
+            try:
+                status = main(None)
+            except SystemExit:
+                raise
+            except BaseException as error:
+                told = _one_line(error)
+                if told is None:
+                    traceback.print_exc()
+                    told = f"error: {FAULT}", 3
+                line, status = told
+                print(" ".join(line.split("\n")), file=sys.stderr)
+        except (KeyboardInterrupt, Terminated):     # while an error was being told
+            status = 128 + (received_signal() or signal.SIGINT)
+    if lost := lost_output():
+        print(f"warning: {lost}", file=sys.stderr)
     sys.exit(status)

@@ -7,7 +7,6 @@ by :mod:`aud_dnn.pickles.safe_pickle` and never changed.
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 from collections.abc import Iterator
@@ -16,14 +15,19 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+if __name__ == "__main__":
+    from aud_dnn.terminal import start_script
+
+    start_script()
+
 import numpy as np
 from tqdm import tqdm
 
 from aud_dnn import NUMERICS_VERSION, __version__
-from aud_dnn.arguments import add_bool, run_script
+from aud_dnn.arguments import add_bool, run_script, script_parser
 from aud_dnn.atomic import AlreadyFinishedError, atomic_file, atomic_folder, remove_abandoned, restore_replaced
-from aud_dnn.digests import file_digest
-from aud_dnn.errors import InputError, MissingDataError
+from aud_dnn.digests import file_digest, outdated
+from aud_dnn.errors import InputError, MissingDataError, describe_os_error
 from aud_dnn.results import (
     RegressionResult,
     is_complete,
@@ -91,13 +95,18 @@ def _convert_result(folder: Path, destination: Path, overwrite: bool) -> tuple[s
     target = destination / folder.parent.name / folder.name
     restore_replaced(target)
     remove_abandoned(target)
+    digests = {name: file_digest(folder / name) for name in _PICKLES if (folder / name).is_file()}
     if is_complete(target) and not overwrite:
+        earlier = read_result(target)
+        earlier.files.require_predictions_unchanged()
+        changed = outdated((earlier.provenance or {}).get("converted_from", {}), digests)
+        if changed:
+            raise InputError(f"{target} was not converted from what is there now (other {', '.join(changed)}). Use "
+                             "--overwrite to convert it again, or another destination.")
         return "already there", ""
     if target.exists() and not overwrite:
         raise InputError(f"{target} exists but holds no whole result. Move it away, or use --overwrite.")
     published = read_result(folder)
-    _check_published(published)
-    digests = {name: file_digest(folder / name) for name in _PICKLES if (folder / name).is_file()}
     predictions = [published.predictions(rescaled=rescaled) if name in digests else None
                    for name, rescaled in zip(_PICKLES[2:], (False, True))]
     provenance = {"converted_from": digests, "aud_dnn": __version__, "numerics": NUMERICS_VERSION,
@@ -113,18 +122,9 @@ def _convert_result(folder: Path, destination: Path, overwrite: bool) -> tuple[s
     except AlreadyFinishedError:
         return "already there", "finished by another run meanwhile"
     except OSError as error:
-        raise InputError(f"{target} could not be written ({error.strerror or error}). Earlier results are unharmed; mend "
-                         "this and run the same command again.") from error
+        raise InputError(describe_os_error(error, "written", target)) from error
     extra = sorted(p.name for p in folder.iterdir() if p.name not in _PICKLES and not p.match("out-*.log"))
     return "converted", f"left out: {', '.join(extra[:5])}" if extra else ""
-
-
-def _check_published(published: RegressionResult) -> None:
-    """The table and the scores must be about the same voxels, in the same order."""
-    listed = published.table["voxel_id"].to_numpy() if "voxel_id" in published.table else np.array([])
-    if not np.array_equal(listed, published.scores["voxel_id"].to_numpy()) or not np.array_equal(
-            listed, published.table.index.to_numpy()):
-        raise InputError(f"{published.folder}: df_output.pkl and ds.pkl are not about the same voxels in the same order.")
 
 
 def _require_same(written: RegressionResult, published: RegressionResult, predictions: list[np.ndarray | None]) -> None:
@@ -225,16 +225,17 @@ def _same_variable(one: np.ndarray, other: np.ndarray) -> bool:
 
 def main(arguments: list[str] | None = None) -> int:
     """Convert, print what was done, write it to ``conversion.json``; 1 if something could not be converted."""
-    parser = argparse.ArgumentParser(prog="python -m aud_dnn.convert", description=__doc__.split(":")[0] + ".")
+    parser = script_parser(__doc__, prog="python -m aud_dnn.convert")
     parser.add_argument("source", type=Path, help="the published results folder")
     parser.add_argument("destination", type=Path, help="the folder to write to; finished results in it are kept")
     add_bool(parser, "--overwrite", False, "convert again what is there already")
     args = parser.parse_args(arguments)
-    outcomes = list(convert_tree(args.source, args.destination, overwrite=args.overwrite))
+    outcomes = []
+    for outcome in convert_tree(args.source, args.destination, overwrite=args.overwrite):
+        outcomes.append(outcome)
+        tqdm.write(f"{outcome.status:15} {outcome.name}" + (f"\n    {outcome.detail}" if outcome.detail else ""))
     counts = {status: sum(outcome.status == status for outcome in outcomes)
               for status in ("converted", "already there", "not converted")}
-    for outcome in outcomes:
-        print(f"{outcome.status:15} {outcome.name}" + (f"\n    {outcome.detail}" if outcome.detail else ""))
     print(", ".join(f"{count:,} {status}" for status, count in counts.items()))
     args.destination.mkdir(parents=True, exist_ok=True)
     with atomic_file(args.destination / REPORT_FILE) as staging:

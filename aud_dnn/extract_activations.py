@@ -6,11 +6,16 @@ import argparse
 import sys
 from pathlib import Path
 
-if __package__ in (None, ""):
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
+if __name__ == "__main__":
+    if not __package__:     # run as a file: import from the repository, not from this folder
+        sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from aud_dnn.terminal import start_script
 
-from aud_dnn.arguments import add_bool, add_root, run_script, with_underscores
+    start_script()
+
+from aud_dnn.arguments import STATUSES, add_bool, add_root, run_script, with_underscores
 from aud_dnn.extract.registry import (
+    AVAILABLE_MODELS,
     FROM_LIBRARIES,
     IN_HOUSE,
     UNTRAINED,
@@ -66,8 +71,10 @@ def _parser() -> argparse.ArgumentParser:
     epilog = _EPILOG.format(baseline=BASELINE_MODEL, untrained=", ".join(UNTRAINED), written=", ".join(WRITTEN_HERE),
                             libraries=", ".join(FROM_LIBRARIES),
                             in_house=_columns(tuple(name for name in IN_HOUSE if name not in UNTRAINED)))
-    parser = argparse.ArgumentParser(description=_DESCRIPTION, epilog=epilog,
+    parser = argparse.ArgumentParser(description=_DESCRIPTION, epilog=f"{epilog}\n{STATUSES}",
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--list_models", action="version", version="\n".join(AVAILABLE_MODELS),
+                        help="print the models that can be extracted by name, and stop")
     parser.add_argument("--model", required=True, metavar="MODEL",
                         help="a name of the list below, or mypackage:build for a model of your own")
     add_bool(parser, "--randnetw", False, "permute the weights: the control network")

@@ -8,24 +8,27 @@ reach other files, and turns a damaged file into an error that names it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import math
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
+from aud_dnn.errors import DamagedFileError, InputError, MissingDataError, describe_os_error
+from aud_dnn.h5_structure import LARGEST_UNPACKED, MOST_EXPANSION, h5_array, h5_dataset_names, require_modest
 from aud_dnn.mat_structure import mat_variable_names
 
 if TYPE_CHECKING:
     import h5py
     import xarray as xr
 
-_MAX_DEFLATE_RATIO = 1100          # deflate cannot pack more than 1032 bytes into one
-_BYTES_ALWAYS_ALLOWED = 1 << 20
+__all__ = ["h5_array", "h5_dataset", "h5_dataset_names", "mat_strings", "mat_variables", "open_h5", "read_mat", "read_npy",
+           "read_npz", "require_file", "require_seal", "seal", "write_netcdf"]
 
 
 def require_file(path: Path, remedy: str) -> Path:
@@ -35,7 +38,35 @@ def require_file(path: Path, remedy: str) -> Path:
     return path
 
 
-def _damaged(path: Path, what: str, error: Exception | None = None) -> DamagedFileError:
+_REFUSED = {getattr(errno, name) for name in (
+    "EACCES", "EPERM", "EISDIR", "EIO", "EMFILE", "ENFILE", "ENOMEM", "ESTALE", "ENOTCONN", "EHOSTDOWN", "ETIMEDOUT",
+    "ENXIO")
+    if hasattr(errno, name)}        # no others: on damaged files the HDF5 library asks the system for impossible things
+_NO_LOCKS = {getattr(errno, name) for name in ("ENOLCK", "ENOSYS", "ENOTSUP", "EOPNOTSUPP") if hasattr(errno, name)}
+_LOCKED = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK}
+_UNLOCKED = "set the variable HDF5_USE_FILE_LOCKING=FALSE"
+
+
+def system_refusal(path: Path, error: BaseException) -> InputError | None:
+    """What to say where the system, not the content, keeps a file from being read; None where the content is at fault."""
+    if not isinstance(error, OSError):
+        return None
+    text = str(error)
+    if error.errno in _LOCKED or "already open for" in text or "h5clear" in text:
+        return InputError(f"{path} is open for writing in another program, or was when that program ended. Close it there, "
+                          f"or wait. Where nothing has (as some network file systems say wrongly), {_UNLOCKED}; after "
+                          "a program that died, `h5clear -s` clears the mark.")
+    if error.errno in _NO_LOCKS and "lock" in text:
+        return InputError(f"{path} lies on a file system without locks, which HDF5 wants. The file is not damaged: "
+                          f"{_UNLOCKED} and run the same command again.")
+    if error.errno == errno.ENOENT:
+        return MissingDataError(f"{path} is missing.")
+    return InputError(describe_os_error(error, "read", path)) if error.errno in _REFUSED else None
+
+
+def _damaged(path: Path, what: str, error: Exception | None = None) -> InputError:
+    if error is not None and (refusal := system_refusal(path, error)) is not None:
+        return refusal
     detail = f" ({type(error).__name__}: {error})" if error is not None else ""
     return DamagedFileError(f"{path} is damaged or not a {what} file{detail}. Get it again, or make it anew.")
 
@@ -50,8 +81,8 @@ def read_npy(path: Path) -> np.ndarray:
     InputError
         The array holds Python objects (opening those can run code).
     """
-    size = path.stat().st_size
     try:
+        size = path.stat().st_size
         with path.open("rb") as file:
             version = np.lib.format.read_magic(file)
             read_header = {(1, 0): np.lib.format.read_array_header_1_0,
@@ -75,6 +106,36 @@ def read_npy(path: Path) -> np.ndarray:
         raise _damaged(path, "npy", error) from error
 
 
+def read_npz(path: Path, most_bytes: int = LARGEST_UNPACKED) -> dict[str, np.ndarray]:
+    """The arrays of a ``.npz`` file that holds no Python objects.
+
+    Parameters
+    ----------
+    path : Path
+    most_bytes : int
+        What all arrays together may take in memory, even if the file is smaller than a 16th of it.
+
+    Raises
+    ------
+    DamagedFileError
+        It is damaged, or unpacks to more than that.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            if sum(entry.file_size for entry in entries) > max(most_bytes, MOST_EXPANSION * path.stat().st_size):
+                raise ValueError("it unpacks to far more than its own length")
+            arrays = {}
+            for entry in entries:
+                content = io.BytesIO(archive.read(entry))
+                np.lib.format.read_magic(content)
+                content.seek(0)
+                arrays[entry.filename.removesuffix(".npy")] = np.lib.format.read_array(content, allow_pickle=False)
+            return arrays
+    except Exception as error:      # zipfile, zlib and NumPy raise many kinds on garbage
+        raise _damaged(path, "npz", error) from error
+
+
 def read_mat(path: Path, variables: tuple[str, ...]) -> dict[str, np.ndarray]:
     """The named variables of a MATLAB 5 ``.mat`` file.
 
@@ -85,8 +146,8 @@ def read_mat(path: Path, variables: tuple[str, ...]) -> dict[str, np.ndarray]:
     """
     from scipy.io import loadmat
 
-    data = path.read_bytes()
     try:
+        data = path.read_bytes()
         mat_variable_names(data, wanted=variables)
         content = loadmat(io.BytesIO(data), variable_names=variables)
     except Exception as error:      # SciPy's reader raises many kinds on garbage
@@ -135,15 +196,18 @@ def open_h5(path: Path) -> Iterator[h5py.File]:
             raise _damaged(path, "HDF5", error) from error
 
 
-def h5_dataset(file: h5py.File, key: str) -> h5py.Dataset | None:
-    """The dataset at ``key``, or None if there is none.
+def h5_dataset(file: h5py.File, key: str, most_bytes: int = LARGEST_UNPACKED) -> h5py.Dataset | None:
+    """The dataset at ``key``, or None if there is none. Read its values with :func:`h5_array`.
+
+    ``most_bytes`` is what it may take in memory even if much less is stored (:mod:`aud_dnn.h5_structure`).
 
     Raises
     ------
     InputError
         The key or the dataset's data lie in another file (external link, virtual dataset, external storage).
+        It is packed in a way that is not read here.
     DamagedFileError
-        The dataset says that it is far larger than the bytes stored for it.
+        It says that it is far larger than the bytes stored for it.
     """
     import h5py
 
@@ -162,25 +226,8 @@ def h5_dataset(file: h5py.File, key: str) -> h5py.Dataset | None:
         return None
     if node.is_virtual or node.external:
         raise InputError(f"{file.filename}: the data of {key!r} lie in another file. Store the data itself.")
-    stored = node.id.get_storage_size()
-    if node.nbytes > stored * (_MAX_DEFLATE_RATIO if node.chunks else 1) + _BYTES_ALWAYS_ALLOWED:
-        raise DamagedFileError(f"{file.filename}: {key!r} says it holds {node.nbytes} bytes but only {stored} are stored. "
-                               "Make the file anew.")
+    require_modest(node, most_bytes)
     return node
-
-
-def h5_dataset_names(file: h5py.File) -> list[str]:
-    """Paths of all datasets that lie in the file itself, in the order that HDF5 lists them."""
-    import h5py
-
-    names: list[str] = []
-
-    def collect(name: str, node: object) -> None:
-        if isinstance(node, h5py.Dataset):
-            names.append(name)
-
-    file.visititems(collect)        # follows hard links only
-    return names
 
 
 def write_netcdf(path: Path, dataset: xr.Dataset, encoding: dict[str, dict]) -> None:

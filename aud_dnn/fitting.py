@@ -22,26 +22,21 @@ from threadpoolctl import threadpool_limits
 
 from aud_dnn import NUMERICS_VERSION, __version__
 from aud_dnn.atomic import AlreadyFinishedError, atomic_folder, remove_abandoned, restore_replaced
-from aud_dnn.digests import array_digest
-from aud_dnn.errors import InputError
+from aud_dnn.digests import DigestMemo
+from aud_dnn.errors import InputError, describe_os_error
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.regression import LayerScores, available_cores, decompose_splits, score_responses
-from aud_dnn.results import (
-    PREDICTIONS_FILE,
-    PROVENANCE_FILE,
-    is_complete,
-    read_provenance,
-    read_table,
-    result_folder,
-    write_result,
-)
+from aud_dnn.result_schema import PREDICTIONS_FILE, PUBLISHED_PREDICTIONS, PUBLISHED_SCORES
+from aud_dnn.results import RegressionResult, is_complete, parse_folder, read_result, result_folder, write_result
 from aud_dnn.ridge import Design, SplitRidge, alpha_grid, reduce_features
+from aud_dnn.sources import Sources, describe_changes, is_published
 from aud_dnn.splits import published_splits
-from aud_dnn.utils import Activations, Target, few, load_stimuli, load_target, open_activations
+from aud_dnn.utils import Activations, Remark, Target, few, load_stimuli, open_activations
 
 log = logging.getLogger("aud_dnn")
 
 _PACKAGES = ("numpy", "scipy", "pandas", "h5py", "xarray")
+PLOTS_FOLDER = "plots"
 _LARGEST_ALPHALIMIT = 100
 _LONGEST_FOLDER_NAME = 255      # bytes, of the usual file systems
 
@@ -62,14 +57,18 @@ class FitOptions:
 
 
 @dataclass(frozen=True)
-class Remark:
-    """Something odd that is no error: what, and where with counts and first ids."""
+class UsualRemark(Remark):
+    """What sound results have, too: it is kept in the files but is no warning."""
 
-    what: str
-    where: str
 
-    def __str__(self) -> str:
-        return f"{self.what}: {self.where}"
+# Shares above which a remark is a warning. Sound fits stay below them: of trained networks on voxels up to 9 % of the fits
+# (voxel and split) choose the largest alpha, of layers that predict next to nothing (permuted, deep) up to half, because the
+# training mean is then the best prediction; the smallest is chosen where there is next to no noise, which is rare; below and
+# above the eigenvalues of a layer alphas are alike (plateaus), which half of the voxels meet in some split; and noise puts a
+# voxel that is explained as far as it is reliable above 1 as often as below, but few voxels are explained that far.
+_MANY_LARGEST_ALPHAS, _MANY_SMALLEST_ALPHAS, _MANY_PLATEAUS = 0.6, 0.05, 0.5         # of the fits
+_MANY_ABOVE_1 = 0.2                     # of the voxels
+_MANY_CONSTANT_UNITS = 0.5              # of the units; rectified ones are often silent
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class Outcome:
     folder: Path
     median_r2: float                # over voxels, of the medians over splits
     median_r2_c: float | None       # None where there is no noise correction
-    remarks: tuple[Remark, ...] = ()
+    warnings: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ class _Layer:
     """A layer, read, checked and reduced; the activations themselves are not kept."""
 
     name: str
-    design: Design | None           # None: nothing to fit
+    design: Design
     provenance: dict[str, Any]
     remarks: tuple[Remark, ...]
 
@@ -136,76 +135,76 @@ def fit_model(paths: ProjectPaths, options: FitOptions, *, progress: bool = True
     for folder in to_fit.values():
         if folder.exists() and not is_complete(folder) and not options.overwrite:
             raise InputError(f"{folder} exists but holds no whole result. Move it away, or use --overwrite.")
-    already = {work: _outcome_on_disk(*work, folder, "already there")
-               for work, folder in wanted.items() if work not in to_fit}
-    _report_lacking([outcome.folder for outcome in already.values()], options)
-    compared = {work: wanted[work] for work in already if (wanted[work] / PROVENANCE_FILE).is_file()}
-    targets = {name: load_target(paths, name, stimuli) for name in options.targets
-               if any(target == name for target, _ in (*to_fit, *compared))}
-    read = {layer for _, layer in (*to_fit, *compared)}
-    layers = _read_layers(activations, [layer for layer in activations.layers if layer in read],
-                          {layer for _, layer in to_fit})
-    target_checksums = {name: array_digest(target.responses) for name, target in targets.items()}
-    _require_same_input(compared, target_checksums, {layer.name: layer.provenance["sha256"] for layer in layers})
+    memo = DigestMemo(paths.results)
+    kept = {work: read_result(folder, memo=memo) for work, folder in wanted.items() if work not in to_fit}
+    for result in kept.values():
+        result.files.require_predictions_unchanged()
+    _report_lacking(list(kept.values()), options)
+    sources = Sources(paths, stimuli, memo)
+    _require_same_sources(kept, activations, sources)
+    targets, digests = {}, {}
+    for name in options.targets:
+        if any(target == name for target, _ in to_fit):
+            targets[name], *digests[name] = sources.target(name, values=True)
+    layers = [_read_layer(activations, name, sources) for name in activations.layers
+              if any(layer == name for _, layer in to_fit)]
     _check_disk_space(paths, options, to_fit, targets)
 
     outcomes = {}
     with _progress_bar(sum(targets[target].n_voxels for target, _ in to_fit), progress and bool(to_fit)) as bar:
         for layer in layers:
-            if layer.design is None:
-                continue
             started = time.perf_counter()
             decomposed = decompose_splits(layer.design, published_splits(), alpha_grid(options.alphalimit))
             for name, target in targets.items():
                 if (name, layer.name) in to_fit:
                     bar.set_postfix_str(f"{layer.name} {name}")
                     provenance = {**_provenance(options, layer.name, name), "activations": layer.provenance,
-                                  "responses": {"shape": target.responses.shape, "sha256": target_checksums[name]}}
+                                  "responses": {"shape": target.responses.shape, "sha256": digests[name][0]},
+                                  "metadata": {"sha256": digests[name][1]}, "stimuli": {"sha256": sources.stimuli}}
                     outcomes[name, layer.name] = _fit_one(to_fit[name, layer.name], decomposed, layer, target, options,
                                                           provenance, started, bar.update)
                     started = time.perf_counter()
-    return [outcomes[work] if work in outcomes else already[work] for work in wanted]
+    for work, result in kept.items():
+        outcomes[work] = _outcome_on_disk(*work, result, "already there", activations.remarks)
+    memo.save()
+    return [outcomes[work] for work in wanted]
 
 
-def _report_lacking(folders: Sequence[Path], options: FitOptions) -> None:
+def _report_lacking(kept: Sequence[RegressionResult], options: FitOptions) -> None:
     """Say so where a result that is kept lacks what this call asks for."""
-    for asked, what, names in ((options.save_preds, "predictions", (PREDICTIONS_FILE, "y_preds_test.pkl")),
-                               (options.legacy_pickles, "the published pickles", ("ds.pkl",)),
-                               (options.save_plot, "pictures", ("plots",))):
-        lacking = [folder.name for folder in folders if asked and not any((folder / name).exists() for name in names)]
+    for asked, what, names in ((options.save_preds, "predictions", (PREDICTIONS_FILE, PUBLISHED_PREDICTIONS)),
+                               (options.legacy_pickles, "the published pickles", (PUBLISHED_SCORES,)),
+                               (options.save_plot, "pictures", (PLOTS_FOLDER,))):
+        lacking = [result.folder.name for result in kept
+                   if asked and not any((result.folder / name).exists() for name in names)]
         if lacking:
             log.warning("%d result(s) are already there but lack %s; fit them again with --overwrite to get those: %s",
                         len(lacking), what, few(lacking))
 
 
-def _require_same_input(kept: dict[tuple[str, str], Path], targets: dict[str, str], layers: dict[str, str]) -> None:
+def _require_same_sources(kept: dict[tuple[str, str], RegressionResult], activations: Activations,
+                          sources: Sources) -> None:
     """Refuse to keep what was made from other numbers than those that are there now."""
     stale = []
-    for (target, layer), folder in kept.items():
-        provenance = read_provenance(folder)
-        now = (("activations", provenance.get("activations", {}).get("sha256"), layers[layer]),
-               ("responses", provenance.get("responses", {}).get("sha256"), targets[target]),
-               ("version of the numerics", provenance.get("numerics"), NUMERICS_VERSION))
-        other = [what for what, then, current in now if then not in (None, current)]
-        if other:
-            stale.append(f"{target} / {layer} (other {', other '.join(other)})")
-    if stale:
-        raise InputError(f"{len(stale)} result(s) are there but were not made from what is there now: {few(stale)}. Fit "
-                         "them again with --overwrite, or give the new activations a model name of their own.")
-
-
-def _read_layers(activations: Activations, names: Sequence[str], to_fit: set[str]) -> list[_Layer]:
-    layers = []
-    for name in names:
-        features = activations.read(name)
-        provenance = {"shape": features.shape, "dtype": str(features.dtype), "sha256": array_digest(features)}
-        if name not in to_fit:
-            layers.append(_Layer(name, None, provenance, ()))
+    for (target, layer), result in kept.items():
+        if is_published(result.provenance):
             continue
-        with threadpool_limits(1, user_api="blas"):     # panels this narrow are slower on several threads
-            design = reduce_features(features)
-        layers.append(_Layer(name, design, provenance, tuple(_remarks(activations, name, features, design))))
-    return layers
+        changes = describe_changes(result.provenance, sources.now(parse_folder(result.folder), activations))
+        if changes:
+            stale.append(f"{target} / {layer} ({changes})")
+    if stale:
+        older = " Earlier versions did not record all of it." if any("not recorded" in entry for entry in stale) else ""
+        raise InputError(f"{len(stale)} result(s) are there but were not made from what is there now: {few(stale)}.{older} "
+                         "Fit them again with --overwrite, or give the new activations a model name of their own.")
+
+
+def _read_layer(activations: Activations, name: str, sources: Sources) -> _Layer:
+    features, digest = sources.layer(activations, name, values=True)
+    with threadpool_limits(1, user_api="blas"):     # panels this narrow are slower on several threads
+        design = reduce_features(features)
+    provenance = {"shape": features.shape, "dtype": str(features.dtype), "sha256": digest,
+                  **activations.provenance}
+    return _Layer(name, design, provenance, (*activations.remarks, *_remarks(activations, name, features, design)))
 
 
 def _remarks(activations: Activations, layer: str, features: np.ndarray, design: Design) -> Iterator[Remark]:
@@ -213,8 +212,9 @@ def _remarks(activations: Activations, layer: str, features: np.ndarray, design:
     if design.is_constant:
         yield Remark("layer does not vary over the sounds, every r is 0", layer)
     elif design.n_constant_units:
-        yield Remark("units do not vary over the sounds, they carry nothing",
-                     f"{design.n_constant_units} of {design.n_units} units of {layer}")
+        many = design.n_constant_units > _MANY_CONSTANT_UNITS * design.n_units
+        yield (Remark if many else UsualRemark)("units do not vary over the sounds, they carry nothing",
+                                                f"{design.n_constant_units} of {design.n_units} units of {layer}")
     first_with: dict[bytes, str] = {}
     same = []
     for sound, row in zip(activations.stimulus_ids, np.ascontiguousarray(features)):
@@ -248,8 +248,7 @@ def _check_disk_space(paths: ProjectPaths, options: FitOptions, to_fit: dict[tup
 
 
 def _unwritable(folder: Path, error: OSError) -> InputError:
-    return InputError(f"{folder} cannot be written: {error.strerror or error}. Nothing half-written is left there. Make "
-                      "room or mend the permissions, and run the same command again; what was finished is kept.")
+    return InputError(describe_os_error(error, "written", folder))
 
 
 def _fit_one(folder: Path, decomposed: Sequence[SplitRidge], layer: _Layer, target: Target, options: FitOptions,
@@ -261,55 +260,75 @@ def _fit_one(folder: Path, decomposed: Sequence[SplitRidge], layer: _Layer, targ
                      layer.name, layer.design.n_units, target.name, target.n_voxels)
             scores, predictions = score_responses(decomposed, target.responses, splits,
                                                   keep_predictions=options.save_preds, progress=advance)
-            remarks = (*layer.remarks, *_score_remarks(scores, target, decomposed[0].alphas))
+            remarks = (*layer.remarks, *target.remarks, *_score_remarks(scores, target, decomposed[0].alphas))
             for remark in remarks:
-                log.warning("%s / %s: %s", layer.name, target.name, remark, extra={"remark": True})
+                log.log(logging.INFO if isinstance(remark, UsualRemark) else logging.WARNING, "%s / %s: %s", layer.name,
+                        target.name, remark, extra={"remark": True})
             provenance = {**provenance, "remarks": [str(remark) for remark in remarks], "split_seed": splits.seed,
                           "seconds": round(time.perf_counter() - started, 3), "peak_memory_mb": _peak_memory_mb()}
             write_result(staging, scores, predictions, target, splits, model=options.model, layer=layer.name,
                          randnetw=options.randnetw, provenance=provenance, legacy_pickles=options.legacy_pickles)
-            if options.save_plot:
-                from aud_dnn.analyze.plotting.diagnostics import save_diagnostics
-
-                save_diagnostics(staging / "plots", scores, decomposed, target, splits, f"{options.model} {layer.name}")
             median_r2, median_r2_c = _medians(np.median(scores.r2_test, axis=1), np.median(scores.r2_test_c, axis=1),
                                               target.has_repetitions)
             log.info("median R2 %.4f; %.1f s", median_r2, provenance["seconds"])
+        log.info("%s / %s: median R2 %.3f, %.1f s", layer.name, target.name, median_r2, provenance["seconds"],
+                 extra={"progress": True})
+        if options.save_plot:
+            _save_pictures(folder, decomposed, target, scores, f"{options.model} {layer.name}")
     except AlreadyFinishedError:
         log.warning("%s was finished by another run meanwhile; its result is kept", folder.name)
-        return _outcome_on_disk(target.name, layer.name, folder, "finished by another run")
+        return _outcome_on_disk(target.name, layer.name, read_result(folder), "finished by another run")
     except InputError:
         raise
     except OSError as error:
         raise _unwritable(folder, error) from error
-    return Outcome(layer.name, target.name, "fitted", folder, median_r2, median_r2_c, remarks)
+    return Outcome(layer.name, target.name, "fitted", folder, median_r2, median_r2_c,
+                   tuple(remark for remark in remarks if not isinstance(remark, UsualRemark)))
+
+
+def _save_pictures(folder: Path, decomposed: Sequence[SplitRidge], target: Target, scores: LayerScores, title: str) -> None:
+    """Diagnostic pictures of a result that is on disk: whatever happens to them, the result stays."""
+    try:
+        from aud_dnn.analyze.plotting.diagnostics import save_diagnostics
+
+        with atomic_folder(folder / PLOTS_FOLDER, overwrite=True) as staging:
+            save_diagnostics(staging, scores, decomposed, target, published_splits(), title)
+    except Exception as error:      # of whatever kind
+        log.warning("%s: the result is whole, but its pictures could not be drawn: %s: %s", folder.name,
+                    type(error).__name__, error)
 
 
 def _score_remarks(scores: LayerScores, target: Target, alphas: np.ndarray) -> Iterator[Remark]:
     """What is odd about the scores, each once with its count and the first ids."""
     unit = "voxels" if target.has_repetitions else "components"
-    for what, odd in (
+    largest, smallest, plateau = scores.warning_alphas == 1, scores.warning_alphas == 2, scores.alpha_on_plateau > 0
+    above_1 = np.median(scores.r2_test_c, axis=1) > 1
+    for what, odd, is_usual in (
         ("do not vary over the sounds (r = 0, reliability at its floor)",
-         (target.responses == target.responses[:1]).all(axis=(0, 2))),
-        (f"chose the largest or smallest alpha ({alphas[0]:.0e}, {alphas[-1]:.0e}) in some split",
-         (scores.warning_alphas > 0).any(axis=1)),
-        ("have an alpha on a plateau in some split (others cannot be told apart from it)",
-         (scores.alpha_on_plateau > 0).any(axis=1)),
-        ("have a median noise-corrected R2 above 1", np.median(scores.r2_test_c, axis=1) > 1),
+         (target.responses == target.responses[:1]).all(axis=(0, 2)), False),
+        (f"chose the largest alpha ({alphas[0]:.0e}) in some split", largest.any(axis=1),
+         largest.mean() <= _MANY_LARGEST_ALPHAS),
+        (f"chose the smallest alpha ({alphas[-1]:.0e}) in some split", smallest.any(axis=1),
+         smallest.mean() <= _MANY_SMALLEST_ALPHAS),
+        ("have an alpha on a plateau in some split (others cannot be told apart from it)", plateau.any(axis=1),
+         (plateau & ~largest).mean() <= _MANY_PLATEAUS),
+        ("have a median noise-corrected R2 above 1", above_1, above_1.mean() <= _MANY_ABOVE_1),
     ):
         if odd.any():
-            yield Remark(f"{unit} {what}", f"{np.count_nonzero(odd)} of {target.n_voxels}, "
-                                           f"voxel_id {few(target.ids[odd].tolist())}")
+            kind = UsualRemark if is_usual else Remark
+            yield kind(f"{unit} {what}", f"{np.count_nonzero(odd)} of {target.n_voxels}, "
+                                         f"voxel_id {few(target.ids[odd].tolist())}")
 
 
 def _medians(r2: np.ndarray, r2_c: np.ndarray, has_repetitions: bool) -> tuple[float, float | None]:
     return float(np.median(r2)), float(np.median(r2_c)) if has_repetitions else None
 
 
-def _outcome_on_disk(target: str, layer: str, folder: Path, status: str) -> Outcome:
-    table = read_table(folder)
+def _outcome_on_disk(target: str, layer: str, result: RegressionResult, status: str,
+                     warnings: tuple[Remark, ...] = ()) -> Outcome:
+    table = result.columns("median_r2_test", "median_r2_test_c")
     medians = _medians(table["median_r2_test"].to_numpy(), table["median_r2_test_c"].to_numpy(), target != "NH2015comp")
-    return Outcome(layer, target, status, folder, *medians)
+    return Outcome(layer, target, status, result.folder, *medians, warnings)
 
 
 # --- records of the run ------------------------------------------------------------------------------------------------
@@ -364,13 +383,13 @@ def outcome_table(outcomes: Sequence[Outcome]) -> str:
     lines = [f"{'target':<11}{'layer':<{width + 2}}{'median R2':>10}{'noise-corrected':>17}  status"]
     for outcome in outcomes:
         corrected = "–" if outcome.median_r2_c is None else f"{outcome.median_r2_c:.3f}"
-        count = f", {len(outcome.remarks)} warning(s)" if outcome.remarks else ""
+        count = f", {len(outcome.warnings)} warning(s)" if outcome.warnings else ""
         lines.append(f"{outcome.target:<11}{outcome.layer:<{width + 2}}{outcome.median_r2:>10.3f}{corrected:>17}  "
                      f"{outcome.status}{count}")
-    first_of = {remark.what: (outcome, remark) for outcome in reversed(outcomes) for remark in outcome.remarks}
-    counts = Counter(remark.what for outcome in outcomes for remark in outcome.remarks)
+    first_of = {remark.what: (outcome, remark) for outcome in reversed(outcomes) for remark in outcome.warnings}
+    counts = Counter(remark.what for outcome in outcomes for remark in outcome.warnings)
     if counts:
-        lines.append("Warnings (all are in provenance.json and the log file of each result):")
+        lines.append("Warnings (with all other remarks in provenance.json and the log file of each result):")
         lines += [f"  {what}: in {count} result(s), e.g. {first_of[what][0].layer} / {first_of[what][0].target}: "
                   f"{first_of[what][1].where}" for what, count in counts.items()]
     lines += [f"Results in {folder}" for folder in dict.fromkeys(outcome.folder.parent for outcome in outcomes)]

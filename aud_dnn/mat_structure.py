@@ -3,7 +3,8 @@
 SciPy's reader is compiled code that follows the lengths and types in the file; a damaged one can end the interpreter. Here
 the file is walked first (MathWorks, *MAT-File Level 5 File Format*): every element must fit into the one around it, every
 array must have exactly as much data as its dimensions need. Numbers, text, cells and structs are known; anything else in a
-variable that is wanted (sparse arrays, objects, functions) is refused.
+variable that is wanted (sparse arrays, objects, functions) is refused. What compressed variables may become is bounded
+before anything is kept of them.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ _NUMERIC = range(6, 16)
 _COMPLEX_FLAG = 0x0800
 _DEEPEST = 16
 _LARGEST = 1 << 33
-_LARGEST_WANTED = 1 << 30
+_LARGEST_UNPACKED = 1 << 28  # bytes of all variables together; the largest published one, of the cortical surface, has 8 MB
+_MOST_CELLS = 100_000  # cells and fields, each of which becomes an object
+_MOST_TEXT = 1 << 22  # characters, each of which becomes four bytes
 _HEAD = 1 << 12  # enough for flags, dimensions and name
-_PIECE = 1 << 20
+_PIECE = 1 << 16
 
 
 class _Walk:
@@ -74,14 +77,21 @@ def mat_variable_names(data: bytes, wanted: Collection[str] = ()) -> list[str]:
     order = "<" if data[126:128] == b"IM" else ">"
     if struct.unpack_from(order + "H", data, 124)[0] >> 8 != 1:
         raise ValueError("this is no MATLAB 5 file")
-    walk, names = _Walk(memoryview(data)[128:], order), []
+    walk, names, left = _Walk(memoryview(data)[128:], order), [], _LARGEST_UNPACKED
     while walk.left():
         kind, content = walk.take()
         if kind == _COMPRESSED:
-            head = _inflated(content, _HEAD, order)
-            kind, name = struct.unpack_from(order + "I", head)[0], _header(_Walk(memoryview(head)[8:], order))[0]
+            head = zlib.decompressobj().decompress(content, _HEAD)
+            if len(head) < 8:
+                raise ValueError("a compressed variable is cut short")
+            kind, length = struct.unpack_from(order + "II", head)
+            left -= length + 8
+            if left < 0:
+                raise ValueError(f"its variables unpack to more than {_LARGEST_UNPACKED >> 20} MB")
+            name = _header(_Walk(memoryview(head)[8:], order))[0]
+            unpacked = _inflated(content, length + 8, keep=name in wanted)
             if name in wanted:
-                inner = _Walk(memoryview(_inflated(content, _LARGEST_WANTED, order)), order)
+                inner = _Walk(memoryview(unpacked), order)
                 kind, content = inner.take()
                 if inner.left():
                     raise ValueError("something follows a compressed variable")
@@ -91,29 +101,27 @@ def mat_variable_names(data: bytes, wanted: Collection[str] = ()) -> list[str]:
             raise ValueError(f"an element of type {kind} stands where a variable belongs")
         names.append(name)
         if name in wanted:
-            _check_matrix(content, order, 0)
+            _check_matrix(content, order, 0, _Allowance())
     if not names or len(set(names)) != len(names):
         raise ValueError("it holds no variable, or one of them twice")
     return names
 
 
-def _inflated(content: memoryview, keep: int, order: str) -> bytes:
-    """The first ``keep`` bytes of a compressed variable, all of which is read and compared with its length and checksum."""
-    inflate, kept, total, rest = zlib.decompressobj(), bytearray(), 0, bytes(content)
-    while not inflate.eof:
-        piece = inflate.decompress(rest, _PIECE)
-        rest = inflate.unconsumed_tail
-        if not piece and not inflate.eof:
-            raise ValueError("a compressed variable is cut short")
+def _inflated(content: memoryview, length: int, keep: bool) -> bytes:
+    """A compressed variable, all of which is compared with its checksum and with the length that it states."""
+    inflate, pieces, total = zlib.decompressobj(), [], 0
+    for start in range(0, len(content), _PIECE):
+        piece = inflate.decompress(content[start:start + _PIECE], length + 1 - total)
         total += len(piece)
-        kept += piece[:max(0, keep - len(kept))]
-        if total >= 8 and total > struct.unpack_from(order + "I", kept, 4)[0] + 8:
+        if total > length:
             raise ValueError("a compressed variable is longer than it says")
-        if total > keep == _LARGEST_WANTED:
-            raise ValueError(f"a variable holds more than {keep >> 20} MB")
-    if inflate.unused_data or total < 8 or total != struct.unpack_from(order + "I", kept, 4)[0] + 8:
-        raise ValueError("a compressed variable is not as long as it says")
-    return bytes(kept)
+        if keep:
+            pieces.append(piece)
+        if inflate.eof:
+            break
+    if not inflate.eof or inflate.unused_data or start + _PIECE < len(content) or total != length:
+        raise ValueError("a compressed variable is cut short, or is not as long as it says")
+    return b"".join(pieces)
 
 
 def _header(walk: _Walk) -> tuple[str, tuple[int, ...], int, int]:
@@ -129,7 +137,20 @@ def _header(walk: _Walk) -> tuple[str, tuple[int, ...], int, int]:
     return name.decode("latin-1"), shape, word & 0xFF, word
 
 
-def _check_matrix(content: memoryview, order: str, depth: int) -> None:
+class _Allowance:
+    """What the wanted variables may still hold of things that become large."""
+
+    def __init__(self) -> None:
+        self.cells, self.text, self.numbers = _MOST_CELLS, _MOST_TEXT, _LARGEST_UNPACKED // 8
+
+    def take(self, what: str, count: int) -> None:
+        left = getattr(self, what) - count
+        if left < 0:
+            raise ValueError(f"a variable holds more {what} than are read here")
+        setattr(self, what, left)
+
+
+def _check_matrix(content: memoryview, order: str, depth: int, allowance: _Allowance) -> None:
     if depth > _DEEPEST:
         raise ValueError("cells are nested too deeply")
     if len(content) == 0:  # how an empty cell may be written
@@ -139,15 +160,18 @@ def _check_matrix(content: memoryview, order: str, depth: int) -> None:
     count = math.prod(shape)
     if array_class in _NUMERIC:
         for _ in range(2 if flags & _COMPLEX_FLAG else 1):
+            allowance.take("numbers", count)
             _check_data(walk, _NUMBER_SIZES, count)
     elif array_class == _CHAR:
+        allowance.take("text", count)
         _check_data(walk, _TEXT_SIZES, count)
     elif array_class in (_CELL, _STRUCT):
         n_fields = 1 if array_class == _CELL else _field_count(walk)
         if count * n_fields > walk.left() // 8:
             raise ValueError(f"a cell array of {count * n_fields} cells does not have as many")
+        allowance.take("cells", max(count * n_fields, n_fields, *shape))
         for _ in range(count * n_fields):
-            _check_matrix(walk.expect(_MATRIX), order, depth + 1)
+            _check_matrix(walk.expect(_MATRIX), order, depth + 1, allowance)
     else:
         raise ValueError(f"an array of class {array_class}, which is neither numbers, text, cells nor a struct")
     if walk.left():

@@ -5,32 +5,50 @@ A folder holds
 * ``ds.nc`` (netCDF-4): scores per voxel and split, the split masks;
 * ``df_output.parquet``: one row per voxel or component, summaries over splits and the voxel's metadata;
 * ``y_preds.nc`` (netCDF-4, compressed): predictions for the test sounds and training means;
-* ``provenance.json``: versions, arguments, checksums of what went in, seed, time, memory;
+* ``provenance.json``: versions, arguments, digests of what went in, checksums of these files, seed, time, memory;
 * ``out-<date>.log``, and pictures if asked for.
 
 The authors' folders hold pickles instead (``df_output.pkl``, ``ds.pkl``, ``y_preds_test.pkl``,
-``y_preds_test_rescaled.pkl``). :func:`read_result` opens both and gives the same thing.
+``y_preds_test_rescaled.pkl``). :func:`read_result` opens both and gives the same thing; it is the one way in, and refuses
+what is damaged, malformed or another result than its folder says (:mod:`aud_dnn.result_files`).
 """
 
 from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 import numpy as np
 
-from aud_dnn.digests import file_digest
-from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
+from aud_dnn.digests import DigestMemo, file_digest
+from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.files import write_netcdf
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.pickles.safe_pickle import load_pickle
 from aud_dnn.pickles.writing import write_pickle
 from aud_dnn.regression import LayerScores, TestPredictions
+from aud_dnn.result_files import OwnFiles, open_files
+from aud_dnn.result_pickles import PublishedFiles
+from aud_dnn.result_schema import (
+    MASKS,
+    PREDICTIONS_FILE,
+    PROVENANCE_FILE,
+    PUBLISHED_PREDICTIONS,
+    PUBLISHED_RESCALED,
+    PUBLISHED_SCORES,
+    PUBLISHED_TABLE,
+    SCORES_FILE,
+    TABLE_FILE,
+    ResultKey,
+    full_predictions,
+    rescale,
+)
 from aud_dnn.splits import Splits
 from aud_dnn.utils import Target
 
@@ -38,16 +56,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-SCORES_FILE = "ds.nc"
-TABLE_FILE = "df_output.parquet"
-PREDICTIONS_FILE = "y_preds.nc"
-PROVENANCE_FILE = "provenance.json"
-_PUBLISHED_SCORES, _PUBLISHED_TABLE = "ds.pkl", "df_output.pkl"
 _VOXELS_PER_CHUNK = 512
 _SAFE_IN_FOLDER = " ()[],=+-_.&'!@#$;"     # and letters and digits: they stay as they are
 _PACKED = {"zlib": True, "complevel": 1, "shuffle": True}
-_ALWAYS_STORED = {field.name for field in fields(LayerScores)} - {"alpha_on_plateau"}     # the published runs lack this flag
-_MASKS = {"train_mask": "all_train_idxs", "test_mask": "all_test_idxs"}
 _IDENTIFIER = re.compile(r"AUD-MAPPING-Ridge_TARGET-(?P<target>[^_]+)_SOURCE-(?P<source>.+)"
                          r"_RANDNETW-(?P<randnetw>True|False)_ALPHALIMIT-(?P<alphalimit>\d+)")
 
@@ -63,17 +74,6 @@ def result_folder(paths: ProjectPaths, model: str, layer: str, target: str, rand
     return paths.results / model / identifier(model, layer, target, randnetw, alphalimit)
 
 
-@dataclass(frozen=True)
-class ResultKey:
-    """What a result folder's name says."""
-
-    model: str
-    layer: str
-    target: str
-    randnetw: bool
-    alphalimit: int
-
-
 def parse_folder(folder: Path) -> ResultKey | None:
     """Read ``<model>/<identifier>`` back; None if the folder is not named like a result."""
     match = _IDENTIFIER.fullmatch(folder.name)
@@ -87,7 +87,23 @@ def parse_folder(folder: Path) -> ResultKey | None:
 def is_complete(folder: Path) -> bool:
     """A whole result lies there, ours (folders get their name only when whole) or the authors'."""
     return all((folder / name).is_file() for name in (SCORES_FILE, TABLE_FILE, PROVENANCE_FILE)) or all(
-        (folder / name).is_file() for name in (_PUBLISHED_SCORES, _PUBLISHED_TABLE))
+        (folder / name).is_file() for name in (PUBLISHED_SCORES, PUBLISHED_TABLE))
+
+
+def fit_command(model: str, layer: str, target: str, randnetw: bool, alphalimit: int = 50) -> str:
+    """The command that fits a layer, or ``all`` of them."""
+    command = (f"python aud_dnn/AUD_main.py --source_model {shlex.quote(model)} --source_layer {shlex.quote(layer)} "
+               f"--target {target} --randnetw {randnetw}")
+    return command if alphalimit == 50 else f"{command} --alphalimit {alphalimit}"
+
+
+def fit_again(folder: Path) -> str:
+    """What to do about a result that cannot be used."""
+    key = parse_folder(folder)
+    if key is None:
+        return "Run this layer again with --overwrite."
+    return (f"Fit this layer again: {fit_command(key.model, key.layer, key.target, key.randnetw, key.alphalimit)} "
+            "--overwrite; a published result: download or convert it again.")
 
 
 def find_results(paths: ProjectPaths, model: str) -> Iterator[tuple[ResultKey, Path]]:
@@ -154,18 +170,6 @@ def score_dataset(scores: LayerScores, target: Target, splits: Splits, model: st
         attrs={"all_train_idxs": splits.train.T.astype(np.int8), "all_test_idxs": splits.test.T.astype(np.int8)})
 
 
-def _rescaled(values: np.ndarray, train_means: np.ndarray) -> np.ndarray:
-    return values + train_means[:, None, :]
-
-
-def _full_predictions(values: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """(n_sounds, n_splits, n_voxels), NaN where the sound was in the training half, from (n_splits, n_test, n_voxels)."""
-    full = np.full((test.shape[1], len(test), values.shape[2]), np.nan)
-    for split, mask in enumerate(test):
-        full[mask, split] = values[split]
-    return full
-
-
 # --- writing -----------------------------------------------------------------------------------------------------------
 
 def write_result(folder: Path, scores: LayerScores, predictions: TestPredictions | None, target: Target, splits: Splits, *,
@@ -189,33 +193,16 @@ def write_provenance(folder: Path, provenance: dict[str, Any]) -> None:
     (folder / PROVENANCE_FILE).write_text(json.dumps({**provenance, "files": files}, indent=2) + "\n")
 
 
-def read_provenance(folder: Path) -> dict[str, Any]:
-    path = folder / PROVENANCE_FILE
-    try:
-        provenance = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(provenance["files"], dict):
-            raise TypeError("files")
-    except (ValueError, KeyError, TypeError) as error:
-        raise DamagedFileError(f"{path} is damaged ({error}). Run this layer again with --overwrite.") from error
-    return provenance
-
-
-def _require_unchanged(path: Path) -> None:
-    """Refuse a file of ours that is not as it was written: HDF5 and Parquet believe damaged files."""
-    expected = read_provenance(path.parent)["files"].get(path.name)
-    if not path.is_file() or file_digest(path) != expected:
-        raise DamagedFileError(f"{path} is not as it was written: its checksum differs from that in {PROVENANCE_FILE}. "
-                               "Run this layer again with --overwrite.")
-
-
 def _write_table(path: Path, table: pd.DataFrame) -> None:
     import pyarrow as pa
 
     table = table.reset_index(drop=True)        # voxel_id is a column, too
     for name in [name for name in table.columns if table[name].dtype == object]:
         try:
-            pa.array(table[name], from_pandas=True)
-        except pa.ArrowException:               # text and numbers in one column of the metadata: keep them as text
+            plain = not pa.types.is_nested(pa.array(table[name], from_pandas=True).type)
+        except pa.ArrowException:
+            plain = False
+        if not plain:           # text and numbers, or lists, in one column of the metadata: keep them as text
             table[name] = table[name].map(str, na_action="ignore")
     table.to_parquet(path, engine="pyarrow", index=False)
 
@@ -223,7 +210,7 @@ def _write_table(path: Path, table: pd.DataFrame) -> None:
 def _write_dataset(path: Path, dataset: xr.Dataset) -> None:
     on_disk = dataset.copy()
     on_disk.attrs = {}
-    for name, attribute in _MASKS.items():
+    for name, attribute in MASKS.items():
         on_disk[name] = (("stimulus", "split_idx"), dataset.attrs[attribute])
     packed = {name: _PACKED for name, v in on_disk.data_vars.items() if v.ndim}
     write_netcdf(path, on_disk, packed)
@@ -295,36 +282,66 @@ def _write_legacy_pickles(folder: Path, table: pd.DataFrame, dataset: xr.Dataset
         with (folder / name).open("wb") as file:
             write_pickle(content, file)
 
-    dump(_PUBLISHED_TABLE, table)
-    dump(_PUBLISHED_SCORES, _as_published(dataset))
+    dump(PUBLISHED_TABLE, table)
+    dump(PUBLISHED_SCORES, _as_published(dataset))
     if predictions is not None:
-        dump("y_preds_test.pkl", _full_predictions(predictions.values, splits.test))
-        dump("y_preds_test_rescaled.pkl",
-             _full_predictions(_rescaled(predictions.values, predictions.train_means), splits.test))
+        dump(PUBLISHED_PREDICTIONS, full_predictions(predictions.values, splits.test))
+        dump(PUBLISHED_RESCALED,
+             full_predictions(rescale(predictions.values, predictions.train_means), splits.test))
+
+def _as_published(dataset: xr.Dataset) -> xr.Dataset:
+    """As the authors stored it, which :mod:`aud_dnn.result_pickles` undoes: names per voxel, every coordinate on a dimension of
+    its own, floats."""
+    import xarray as xr
+
+    n_voxels, n_splits = dataset.sizes["vox_idx"], dataset.sizes["split_idx"]
+    names = {name: ("vox_idx_coord", np.full(n_voxels, str(dataset[name].item())))
+             for name in ("source_model", "source_layer", "randnetw")}
+    return xr.Dataset(
+        {name: (("vox_idx", "split_idx"), dataset[name].to_numpy().astype(np.float64)) for name in dataset.data_vars},
+        coords={"vox_idx": np.arange(n_voxels), "split_idx": np.arange(n_splits), "vox_idx_coord": np.arange(n_voxels),
+                **names, "voxel_id": dataset["voxel_id"].to_numpy(), "split_idx_coord": np.arange(n_splits)},
+        attrs={name: dataset.attrs[name].astype(np.float64) for name in MASKS.values()})
 
 
 # --- reading -----------------------------------------------------------------------------------------------------------
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RegressionResult:
-    """One result, ours or published.
+    """One result, ours or published. Its files were checked when it was opened; content is read when it is asked for.
 
     Attributes
     ----------
     folder : Path
-    table : DataFrame
-        ``df_output``: one row per voxel, index and column ``voxel_id``.
-    scores : xarray.Dataset
-        ``ds``: variables of shape (vox_idx, split_idx); attributes ``all_train_idxs`` and ``all_test_idxs`` of shape
-        (n_sounds, n_splits).
     provenance : dict or None
         None for published results.
     """
 
     folder: Path
-    table: pd.DataFrame
-    scores: xr.Dataset
-    provenance: dict[str, Any] | None
+    files: OwnFiles | PublishedFiles
+
+    @property
+    def provenance(self) -> dict[str, Any] | None:
+        return self.files.provenance
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """``df_output``: one row per voxel, index and column ``voxel_id``."""
+        return self.files.table()
+
+    def columns(self, *names: str) -> pd.DataFrame:
+        """``voxel_id`` and these columns of the table; quicker than all of them."""
+        return self.files.table(list(names))
+
+    @cached_property
+    def scores(self) -> xr.Dataset:
+        """``ds``: variables of shape (vox_idx, split_idx); attributes ``all_train_idxs`` and ``all_test_idxs`` of shape
+        (n_sounds, n_splits)."""
+        return self.files.dataset()
+
+    def values(self, name: str) -> np.ndarray:
+        """One variable of ``scores``, shape (n_voxels, n_splits); quicker than all of them."""
+        return self.files.values(name)
 
     def predictions(self, *, rescaled: bool = False) -> np.ndarray:
         """Predicted responses to the test sounds, shape (n_sounds, n_splits, n_voxels); NaN for training sounds.
@@ -339,119 +356,38 @@ class RegressionResult:
         MissingDataError
             The result was made without predictions.
         """
-        ours = self.folder / PREDICTIONS_FILE
-        if ours.is_file():
-            return _read_predictions(ours, rescaled)
-        published = self.folder / ("y_preds_test_rescaled.pkl" if rescaled else "y_preds_test.pkl")
-        if published.is_file():
-            return load_pickle(published, allow="arrays")
-        raise MissingDataError(f"{self.folder} holds no predictions. Run the layer again with --save_preds True "
-                               "--overwrite.")
+        found = self.files.predictions(rescaled)
+        if found is None:
+            raise MissingDataError(f"{self.folder} holds no predictions. Run the layer again with --save_preds True "
+                                   "--overwrite.")
+        return found
 
 
-def read_result(folder: str | Path) -> RegressionResult:
-    """Read one result, ours or the authors'.
+def read_result(folder: str | Path, *, memo: DigestMemo | None = None) -> RegressionResult:
+    """Open one result, ours or the authors', after checking it (:func:`aud_dnn.result_files.open_files`).
+
+    Parameters
+    ----------
+    folder : str or Path
+    memo : DigestMemo, optional
+        Of ``results/``: spares the checksums of files that nobody has touched since.
 
     Raises
     ------
     MissingDataError
         No whole result lies there.
     DamagedFileError
-        A file cannot be read.
+        A file is damaged, or not what the file of a result must be.
+    InputError
+        The folder is named like a result, but its content is another one.
     """
     folder = Path(folder)
-    if (folder / PROVENANCE_FILE).is_file() and is_complete(folder):
-        provenance = read_provenance(folder)
-        return RegressionResult(folder, read_table(folder), _read_dataset(folder / SCORES_FILE), provenance)
-    if is_complete(folder):
-        path = folder / _PUBLISHED_SCORES
-        try:
-            scores = _published_dataset(load_pickle(path, allow="dataset"))
-        except (ValueError, KeyError, IndexError, TypeError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{path} does not hold what a published ds.pkl holds ({error}). Download it again, or fit the "
-                             "layer anew.") from error
-        return RegressionResult(folder, read_table(folder), scores, None)
-    raise MissingDataError(f"{folder} holds no finished result. Run aud_dnn/AUD_main.py for this model and layer, or "
-                           "`python setup_utils/download_files.py --get_results True` for the published ones.")
+    if not is_complete(folder):
+        raise MissingDataError(f"{folder} holds no finished result. Run aud_dnn/AUD_main.py for this model and layer, or "
+                               "`python setup_utils/download_files.py --get_results True` for the published ones.")
+    return RegressionResult(folder, open_files(folder, parse_folder(folder), fit_again(folder), memo))
 
 
 def read_table(folder: Path) -> pd.DataFrame:
     """Only ``df_output`` of a result."""
-    import pandas as pd
-
-    path = folder / TABLE_FILE
-    if not path.is_file():
-        return load_pickle(folder / _PUBLISHED_TABLE, allow="tables")
-    _require_unchanged(path)
-    try:
-        table = pd.read_parquet(path, engine="pyarrow")
-        return table.set_index(pd.Index(table["voxel_id"], name="voxel_id"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> DamagedFileError:
-    return DamagedFileError(f"{path} cannot be read ({error}). Run this layer again with --overwrite.")
-
-
-def _open_dataset(path: Path) -> xr.Dataset:
-    import h5py
-    import xarray as xr
-
-    _require_unchanged(path)
-    try:
-        with h5py.File(path, "r"), xr.open_dataset(path, engine="h5netcdf") as dataset:     # h5py refuses without a mess
-            return dataset.load()
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
-        raise _damaged(path, error) from error
-
-
-def _read_dataset(path: Path) -> xr.Dataset:
-    on_disk = _open_dataset(path)
-    lacking = {*_MASKS, *_ALWAYS_STORED} - set(on_disk.variables)
-    if lacking:
-        raise _damaged(path, KeyError(*sorted(lacking)))
-    dataset = on_disk.drop_vars(list(_MASKS))
-    dataset.attrs = {attribute: on_disk[name].to_numpy() for name, attribute in _MASKS.items()}
-    return dataset
-
-
-def _as_published(dataset: xr.Dataset) -> xr.Dataset:
-    """The inverse of :func:`_published_dataset`: names per voxel, each coordinate on a dimension of its own, float."""
-    import xarray as xr
-
-    n_voxels, n_splits = dataset.sizes["vox_idx"], dataset.sizes["split_idx"]
-    names = {name: ("vox_idx_coord", np.full(n_voxels, str(dataset[name].item())))
-             for name in ("source_model", "source_layer", "randnetw")}
-    return xr.Dataset(
-        {name: (("vox_idx", "split_idx"), dataset[name].to_numpy().astype(np.float64)) for name in dataset.data_vars},
-        coords={"vox_idx": np.arange(n_voxels), "split_idx": np.arange(n_splits), "vox_idx_coord": np.arange(n_voxels),
-                **names, "voxel_id": dataset["voxel_id"].to_numpy(), "split_idx_coord": np.arange(n_splits)},
-        attrs={name: dataset.attrs[name].astype(np.float64) for name in _MASKS.values()})
-
-
-def _published_dataset(published: xr.Dataset) -> xr.Dataset:
-    """The published coordinates (one per voxel, on dimensions of their own) in the form of :func:`score_dataset`."""
-    lacking = _ALWAYS_STORED - set(published)
-    if lacking or not set(_MASKS.values()) <= set(published.attrs):
-        raise KeyError(*sorted(lacking), *sorted(set(_MASKS.values()) - set(published.attrs)))
-    import xarray as xr
-
-    constants = {name: str(published[name].to_numpy().ravel()[0]) for name in ("source_model", "source_layer", "randnetw")}
-    return xr.Dataset({name: (("vox_idx", "split_idx"), variable.to_numpy()) for name, variable in published.items()},
-                      coords={"vox_idx": published["vox_idx"].to_numpy(), "split_idx": published["split_idx"].to_numpy(),
-                              "voxel_id": ("vox_idx", published["voxel_id"].to_numpy()), **constants},
-                      attrs={name: np.asarray(published.attrs[name]).astype(np.int8) for name in _MASKS.values()})
-
-
-def _read_predictions(path: Path, rescaled: bool) -> np.ndarray:
-    stored = _open_dataset(path)
-    converted = "y_pred_test_rescaled" if rescaled and "y_pred_test_rescaled" in stored else "y_pred_test"
-    if converted not in stored:
-        raise MissingDataError(f"{path} holds no {converted}.")
-    values = stored[converted].to_numpy().astype(np.float64)
-    if rescaled and converted == "y_pred_test":
-        values = _rescaled(values, stored["y_train_mean"].to_numpy())
-    return _full_predictions(values, stored["test_mask"].to_numpy().astype(bool))
+    return read_result(folder).table

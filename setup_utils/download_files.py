@@ -6,44 +6,38 @@ Examples::
     python setup_utils/download_files.py --get_model_actv True --only Kell2018word,AST
     python setup_utils/download_files.py --get_data False --get_stimuli True
     python setup_utils/download_files.py --verify
+
+Downloads go on where they stopped. Nothing that differs is overwritten without --overwrite. See docs/data.md.
 """
 
 from __future__ import annotations
 
-import argparse
-import shutil
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+if __name__ == "__main__":
+    if not __package__:     # run as a file: import from the repository, not from this folder
+        sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from aud_dnn.terminal import start_script
 
-from aud_dnn.arguments import add_bool, add_root, run_script, with_underscores
-from aud_dnn.checks.findings import report
-from aud_dnn.checks.installation import check_installation
-from aud_dnn.download.installation import (
-    Options,
-    check_model_names,
-    downloads_folder,
-    exclusive,
-    install,
-    plan_line,
-    read_record,
-    require_room,
-    verify,
-)
+    start_script()
+
+import argparse
+import shutil
+
+from aud_dnn.arguments import add_bool, add_listing, add_root, run_script, script_parser, show_listing, with_underscores
 from aud_dnn.download.manifest import SOURCES
 from aud_dnn.errors import InputError
 from aud_dnn.paths import ProjectPaths, find_root
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0],
-                                     epilog="Downloads go on where they stopped. Nothing that differs is overwritten "
-                                            "without --overwrite. See docs/data.md.")
+    parser = script_parser(__doc__)
     for source in SOURCES.values():
         add_bool(parser, f"--get_{source.name}", source.name == "data",
                  f"{source.brings}; about {source.about_bytes / 1e6:,.0f} MB")
     add_root(parser)
+    add_listing(parser)
     parser.add_argument("--only", default="", metavar="MODEL,MODEL",
                         help="with --get_model_actv: unpack these models only (the whole archive is downloaded)")
     origin = parser.add_mutually_exclusive_group()
@@ -60,6 +54,22 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     args = parse_arguments(arguments)
+    if show_listing(args):
+        return 0
+
+    # heavy imports only once the command line is understood: --help answers at once
+    from aud_dnn.checks.findings import report
+    from aud_dnn.checks.installation import check_installation
+    from aud_dnn.download.installation import (
+        Options,
+        check_model_names,
+        downloads_folder,
+        exclusive,
+        install,
+        plan_line,
+        require_room,
+    )
+
     paths = find_root(args.root)
     if args.verify:
         return verify_all(paths)
@@ -88,6 +98,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def verify_all(paths: ProjectPaths) -> int:
     """Compare what was downloaded with its record, then look at everything that is there."""
+    from aud_dnn.checks.findings import report
+    from aud_dnn.checks.installation import check_installation
+    from aud_dnn.download.installation import read_record, verify
+
     problems = 0
     for source in SOURCES.values():
         record = read_record(paths, source.name)

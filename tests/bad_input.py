@@ -88,7 +88,7 @@ DAMAGED = [
 
 UNKNOWN = [
     Case("target", nothing, ("Unknown target: 'NH2016'", "Did you mean NH2015", "B2021", "NH2015comp"), target="NH2016"),
-    Case("model", nothing, ("Unknown model: 'Kell2018wrd'", "Did you mean Kell2018word", "ResNet50music", "mymodel"),
+    Case("model", nothing, ("Unknown model: 'Kell2018wrd'", "Did you mean Kell2018word", "--list_models shows them"),
          model="Kell2018wrd"),
     Case("own model", nothing, ("Unknown model: 'mymodle'", "Did you mean mymodel", "model-actv/mymodle"), model="mymodle"),
     Case("layer", nothing, ("Unknown layer of Kell2018word: 'relu22'", "relu2", "relufc"), layer="relu22"),
@@ -164,6 +164,7 @@ H5 = [
     Case("h5 with too few rows", _replace(lambda file, values: values[:164]), 
          (H5_NAME, "relu2", "(165 sounds", "(164, 300)")),
     Case("h5 with three axes", _replace(lambda file, values: values[..., None]), (H5_NAME, "relu2", "(165, 300, 1)")),
+    Case("h5 that is transposed", _replace(lambda file, values: values.T), (H5_NAME, "relu2", "(300, 165)", "array.T")),
     Case("h5 with text", _replace(lambda file, values: np.full((165, 2), b"a")), (H5_NAME, "relu2", "|S1")),
     Case("h5 without units", _replace(lambda file, values: values[:, :0]), (H5_NAME, "relu2", "no units")),
     Case("h5 without the layer", _replace(lambda file, values: None), (H5_NAME, "lacks layer relu2", "again")),
@@ -283,6 +284,15 @@ def _npy(file: str, change: Callable[[np.ndarray], np.ndarray | None]) -> Callab
     return lambda root: roots.change_npy(root / file, change)
 
 
+def _paired(records: np.ndarray, field: str) -> np.ndarray:
+    """A field that holds two numbers per voxel."""
+    paired = np.zeros(len(records), [(name, (records.dtype[name], 2) if name == field else records.dtype[name])
+                                     for name in records.dtype.names])
+    for name in records.dtype.names:
+        paired[name] = records[name][:, None] if name == field else records[name]
+    return paired
+
+
 def _swap_names(content: dict) -> None:
     names = content["stim_info"]["stim_names"][0, 0]
     names[[3, 4]] = names[[4, 3]]
@@ -312,6 +322,14 @@ TARGETS = [
             "df_roi_meta.pkl", "voxel_id"),
     _nh2015("metadata with two columns of a name",
             _table(NEURAL, lambda table: pd.concat([table, table[["hemi"]]], axis=1)), "df_roi_meta.pkl", "hemi"),
+    _nh2015("metadata with complex numbers", _table(NEURAL, lambda table: table.assign(odd=1j)), "df_roi_meta.pkl",
+            "column odd", "complex"),
+    _nh2015("metadata with a number of 71 bits", _table(NEURAL, lambda table: table.assign(odd=[2**70] * len(table))),
+            "df_roi_meta.pkl", "column odd", "71 bits"),
+    _nh2015("voxel ids in pairs", _npy(f"{NEURAL}/{META}", lambda a: _paired(a, "voxel_id")), META, "voxel_id must be whole",
+            "2)"),
+    _nh2015("repetitions in pairs", _npy(f"{NEURAL}/{META}", lambda a: _paired(a, "n_reps")), META, "n_reps must be whole",
+            "2)"),
     _nh2015("metadata that ask for code", _malicious_table, "df_roi_meta.pkl", "system", "not opened"),
     _nh2015("array with two repetitions", _npy(f"{NEURAL}/{ARRAY}", lambda a: a[..., :2]), ARRAY, "3 repetitions", GET_DATA),
     _nh2015("array with 164 sounds", _npy(f"{NEURAL}/{ARRAY}", lambda a: a[:164]), ARRAY, "165 sounds", "(164, ", GET_DATA),

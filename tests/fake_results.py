@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.io import savemat
 
 from aud_dnn import NUMERICS_VERSION
+from aud_dnn.digests import array_digest, combined_digest, table_digest
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.regression import LayerScores, TestPredictions
 from aud_dnn.resources import COMPONENTS, MODELS, SOUND_CATEGORIES
@@ -88,8 +89,17 @@ def write_fake_layer(paths: ProjectPaths, model: str, layer: str, values: np.nda
     folder = result_folder(paths, model, layer, target.name, randnetw, alphalimit)
     folder.mkdir(parents=True, exist_ok=True)
     write_result(folder, scores, predictions, target, splits, model=model, layer=layer, randnetw=randnetw,
-                 provenance=provenance or {"numerics": NUMERICS_VERSION, "responses": {"sha256": "0" * 64}})
+                 provenance=provenance or fake_provenance(target))
     return folder
+
+
+def fake_provenance(target: Target) -> dict:
+    """Made from the data of :func:`write_fake_data`; of voxels there are none."""
+    made_from = {"responses": "0" * 64, "metadata": "0" * 64,
+                 "stimuli": combined_digest([*target.stimuli.ids, *target.stimuli.categories])}
+    if target.name == "NH2015comp":
+        made_from |= {"responses": array_digest(target.responses), "metadata": table_digest(target.metadata)}
+    return {"numerics": NUMERICS_VERSION, **{name: {"sha256": digest} for name, digest in made_from.items()}}
 
 
 def write_fake_model(paths: ProjectPaths, model: str, targets: list[str], *, conditions: tuple[bool, ...] = (False, True),
@@ -161,7 +171,8 @@ def write_fake_rsa(paths: ProjectPaths, models: dict[str, tuple[str, ...]],
         for condition in conditions[model]:
             write_part(model_part_path(paths.rsa_results, model, condition),
                        {"layers": np.array(layers),
-                        "effective_dimensionality": fake_dimensionality(model, layers, condition)}, {"model": model})
+                        "effective_dimensionality": fake_dimensionality(model, layers, condition)},
+                       {"model": model, "condition": condition})
 
 
 def fake_dimensionality(model: str, layers: tuple[str, ...], condition: str) -> np.ndarray:

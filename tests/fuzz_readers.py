@@ -86,6 +86,7 @@ def _inside_mat(data: bytes, mutate) -> bytes:
 
 
 def readers() -> list[Reader]:
+    import fake_results
     import h5py
     import made_data
     import pandas as pd
@@ -97,7 +98,7 @@ def readers() -> list[Reader]:
     from aud_dnn.download.archives import Limits, unpack
     from aud_dnn.download.installation import read_record
     from aud_dnn.download.public_stimuli import read_categories
-    from aud_dnn.files import h5_dataset, h5_dataset_names, mat_variables, open_h5, read_mat, read_npy
+    from aud_dnn.files import h5_dataset, h5_dataset_names, mat_variables, open_h5, read_mat, read_npy, seal
     from aud_dnn.paths import ProjectPaths
     from aud_dnn.pickles.safe_pickle import load_pickle
     from aud_dnn.regression import LayerScores
@@ -138,11 +139,19 @@ def readers() -> list[Reader]:
             return read(path.parent)
         return inner
 
+    def sealed_anew(read):
+        """What lies behind the checksum must hold, too."""
+        def inner(path):
+            seal(path)
+            return read(path)
+        return inner
+
     table = pd.DataFrame({"voxel_id": np.arange(6), "median_r2_test": rng.random(6), "hemi": ["lh", "rh"] * 3})
     scores = {field.name: (("vox_idx", "split_idx"), rng.random((6, 10))) for field in dataclasses.fields(LayerScores)}
     dataset = xr.Dataset({**scores, "train_mask": (("stimulus", "split_idx"), np.ones((165, 10), np.int8)),
                           "test_mask": (("stimulus", "split_idx"), np.ones((165, 10), np.int8))},
                          coords={"vox_idx": np.arange(6), "split_idx": np.arange(10)})
+    analysis = dataset.assign_attrs(target="NH2015", roi="All")
     on_disk = dataset.drop_vars(["train_mask", "test_mask"])
     on_disk.attrs = {"all_train_idxs": np.ones((165, 10), np.int8), "all_test_idxs": np.zeros((165, 10), np.int8)}
     vectors = {f"layer{i}": rng.random(5 + i).astype("f4") for i in range(4)}
@@ -164,9 +173,8 @@ def readers() -> list[Reader]:
 
     made = Path(tempfile.mkdtemp(prefix="fuzz-result-"))
     atexit.register(shutil.rmtree, made, ignore_errors=True)
-    results._write_table(made / results.TABLE_FILE, table)
-    results._write_dataset(made / results.SCORES_FILE, on_disk)
-    results.write_provenance(made, {"seed": 0})
+    components = fake_results.fake_target("NH2015comp")
+    made = fake_results.write_fake_layer(ProjectPaths(made), "net", "relu", rng.random((6, 10)), components, randnetw=False)
     table_bytes, scores_bytes = ((made / name).read_bytes() for name in (results.TABLE_FILE, results.SCORES_FILE))
     others = {path.name: path.read_bytes() for path in made.iterdir()}
 
@@ -187,7 +195,9 @@ def readers() -> list[Reader]:
         Reader("npy", (npy(rng.random((7, 5, 3))), npy(np.asfortranarray(rng.random((3, 4), "f4"))),
                        data["data/neural/NH2015/voxel_features_meta.npy"],
                        data["data/neural/NH2015/neural_stim_meta.npy"]), read_npy),
-        Reader("npz", (_saved(lambda path: write_part(path, part, {})),), read_part, inner=_inside_zip),
+        Reader("npz", (_saved(lambda path: write_part(path, part, {})),), read_part, checksums=True),
+        Reader("npz, sealed anew", (_saved(lambda path: write_part(path, part, {})),), sealed_anew(read_part),
+               inner=_inside_zip),
         Reader("mat", mats, read_everything_in_mat, inner=_inside_mat),
         Reader("h5", (h5, packed_h5), read_h5),
         Reader("pickle, arrays", (*dumps(vectors), *dumps(nested)), lambda path: load_pickle(path, allow="arrays")),
@@ -200,7 +210,7 @@ def readers() -> list[Reader]:
         Reader("parquet", (table_bytes,), result_with(results.TABLE_FILE), checksums=True),
         Reader("netcdf, scores", (scores_bytes,), result_with(results.SCORES_FILE), checksums=True),
         Reader("json, provenance", ((made / results.PROVENANCE_FILE).read_bytes(),), result_with(results.PROVENANCE_FILE)),
-        Reader("netcdf, RSA", (_saved(lambda path: write_analysis(path, dataset)),),
+        Reader("netcdf, RSA", (_saved(lambda path: write_analysis(path, analysis)),),
                renamed(lambda folder: read_analysis(folder, "NH2015"), "rsa_NH2015_All.nc"), checksums=True),
         Reader("json, record", (record,), renamed(lambda folder: read_record(ProjectPaths(folder), "data"),
                                                   "downloads", "data.json")),

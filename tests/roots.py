@@ -11,6 +11,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from aud_dnn.digests import MEMO_FILE
+
 
 def borrow(source: Path, root: Path, *, without: tuple[str, ...] = ()) -> Path:
     """A new root with the files of ``source``, linked where the file system can. Change them only through :func:`own`."""
@@ -33,8 +35,9 @@ def own(path: Path) -> Path:
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
-    """Every file below ``folder``, with its content."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    """Every file below ``folder``, with its content; the memo of digests, which any run may extend, does not count."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*"))
+            if path.is_file() and path.name != MEMO_FILE}
 
 
 def cut(path: Path, length: float = 0.5) -> None:

@@ -23,13 +23,15 @@ import pandas as pd
 import pytest
 import roots
 
-from aud_dnn import AUD_main, fitting, results
+from aud_dnn import AUD_main, digests, fitting, results, sources
 from aud_dnn.AUD_main import build_parser, main
 from aud_dnn.demo import DemoTruth
 from aud_dnn.errors import DamagedFileError, InputError
 from aud_dnn.paths import ProjectPaths
+from aud_dnn.regression import LayerScores
 from aud_dnn.resources import COMPONENTS, MODELS, ROIS
 from aud_dnn.results import read_result, read_table, result_folder
+from aud_dnn.utils import Target
 
 REPOSITORY = Path(AUD_main.__file__).parents[1]
 LAYERS = MODELS["Kell2018word"].layer_names
@@ -56,6 +58,12 @@ def run_script(*argv: str, setup: str = "", timeout: float = 120, **environment:
                                       "arguments.run_script(lambda _: AUD_main.main(sys.argv[1:]))", *argv])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY), **environment}
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment, check=False)
+
+
+def read_all(folder: Path) -> tuple:
+    """Scores, table and predictions, for comparing with what takes their place."""
+    result = read_result(folder)
+    return result.scores, result.table, result.predictions()
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +93,9 @@ COMPONENTS_ONLY = ("--target", "NH2015comp")
 
 def test_defaults_are_the_published_ones() -> None:
     assert vars(build_parser().parse_args([])) == {
-        "source_model": "Kell2018word", "source_layer": ["relu2"], "target": ["NH2015"], "alphalimit": 50, "randnetw": False,
-        "save_plot": False, "save_preds": True, "verbose": False, "legacy_pickles": False, "overwrite": False, "root": None}
+        "source_model": "Kell2018word", "source_layer": None, "target": ["NH2015"], "alphalimit": 50, "randnetw": False,
+        "save_plot": False, "save_preds": True, "verbose": False, "legacy_pickles": False, "overwrite": False, "root": None,
+        "layer_order": None, "assume_stimulus_order": False, "list_models": False, "list_layers": None}
 
 
 @pytest.mark.parametrize("flag", ["--randnetw", "--save_plot", "--save_preds", "--verbose", "--legacy_pickles"])
@@ -104,7 +113,9 @@ def test_booleans_in_any_case(flag: str, capsys: pytest.CaptureFixture) -> None:
 def test_the_published_command_line_is_understood() -> None:
     arguments = ["--source_model", "Kell2018word", "--source_layer", "relu2", "--target", "NH2015", "--alphalimit", "50",
                  "--randnetw", "False", "--save_plot", "False", "--save_preds", "True", "--verbose", "False"]
-    assert build_parser().parse_args(arguments) == build_parser().parse_args([])
+    default = build_parser().parse_args([])
+    default.source_layer = list(AUD_main.default_layers(ProjectPaths(Path()), default.source_model))
+    assert build_parser().parse_args(arguments) == default
 
 
 def test_help_needs_no_heavy_import() -> None:
@@ -153,15 +164,15 @@ def test_several_layers_and_targets_equal_one_at_a_time(small: Path, capsys: pyt
     main(["--root", str(small), "--source_layer", *layers, "relu4", "--target", *targets, "NH2015"])
     rows = [line.split()[:2] for line in capsys.readouterr().out.splitlines() if line.startswith("NH2015")]
     assert rows == [[target, layer] for target in targets for layer in layers]
-    together = {(target, layer): read_result(folder_of(small, "Kell2018word", layer, target))
+    together = {(target, layer): read_all(folder_of(small, "Kell2018word", layer, target))
                 for target in targets for layer in layers}
     shutil.rmtree(small / "results")
     for (target, layer), expected in together.items():
         main(["--root", str(small), "--source_layer", layer, "--target", target])
-        alone = read_result(folder_of(small, "Kell2018word", layer, target))
-        assert alone.scores.identical(expected.scores)
-        pd.testing.assert_frame_equal(alone.table, expected.table)
-        np.testing.assert_array_equal(alone.predictions(), expected.predictions())
+        scores, table, predictions = read_all(folder_of(small, "Kell2018word", layer, target))
+        assert scores.identical(expected[0])
+        pd.testing.assert_frame_equal(table, expected[1])
+        np.testing.assert_array_equal(predictions, expected[2])
 
 
 def test_all_layers_come_in_the_order_of_the_registry(fitted: Path, capsys: pytest.CaptureFixture) -> None:
@@ -207,6 +218,7 @@ def test_pictures_predictions_and_pickles_only_when_asked_for(small: Path, capsy
     folder = folder_of(small, "Kell2018word", "avgpool", "NH2015comp")
     main([*arguments, "--save_preds", "False"])
     plain = read_result(folder)
+    scores = plain.scores
     assert not {path.name for path in folder.iterdir()} & {"y_preds.nc", "plots", "ds.pkl", "df_output.pkl"}
     with pytest.raises(InputError, match="--save_preds True"):
         plain.predictions()
@@ -222,7 +234,7 @@ def test_pictures_predictions_and_pickles_only_when_asked_for(small: Path, capsy
     plots = list((folder / "plots").iterdir())
     assert {path.name for path in plots} == {"overview.png", *(f"component-{i}.png" for i in range(6))}
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in plots)
-    assert read_result(folder).scores.identical(plain.scores)
+    assert read_result(folder).scores.identical(scores)
 
 
 def test_every_five_hundredth_voxel_has_its_picture(small: Path) -> None:
@@ -263,18 +275,101 @@ def test_results_of_other_responses_or_other_numerics_are_not_kept(small: Path, 
     arguments = ["--root", str(small), *COMPONENTS_ONLY]
     main(arguments)
     with monkeypatch.context() as patch:
-        patch.setattr(fitting, "NUMERICS_VERSION", fitting.NUMERICS_VERSION + 1)
+        patch.setattr(sources, "NUMERICS_VERSION", sources.NUMERICS_VERSION + 1)
         with pytest.raises(InputError, match=r"other version of the numerics"):
             main(arguments)
-    load_target = fitting.load_target
+    load_target = sources.load_target
 
     def other_responses(*asked):
         target = load_target(*asked)
         return dataclasses.replace(target, responses=target.responses + 1)
 
-    monkeypatch.setattr(fitting, "load_target", other_responses)
+    monkeypatch.setattr(sources, "load_target", other_responses)
     with pytest.raises(InputError, match=r"other responses"):
         main(arguments)
+
+
+def _shuffled_regions(root: Path) -> None:
+    roots.change_pickle(root / bad_input.COMPONENTS / "df_roi_meta.pkl",
+                        lambda table: table.assign(comp=table["comp"].to_numpy()[::-1]))
+
+
+def _older_activations(root: Path) -> None:
+    """Other values with the times of the earlier file, as ``cp -p`` and archives bring them."""
+    path = roots.own(root / bad_input.WORD)
+    before = path.stat()
+    with h5py.File(path, "r+") as file:
+        file["relu2"][:] = file["relu1"][()][:, :file["relu2"].shape[1]]
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns - 10**12))
+
+
+def _another_category(root: Path) -> None:
+    roots.change_npy(root / bad_input.NEURAL / "neural_stim_meta.npy", lambda array: array["cat_assignment"].__setitem__(
+        0, next(category for category in array["cat_assignment"] if category != array["cat_assignment"][0])))
+
+
+@pytest.mark.parametrize(("change", "says"), [(_shuffled_regions, "metadata"), (_older_activations, "activations"),
+                                              (_another_category, "stimuli")])
+def test_results_are_current_only_if_all_they_were_made_from_is(change, says: str, with_results: Path, tmp_path: Path,
+                                                                capsys: pytest.CaptureFixture) -> None:
+    root = roots.borrow(with_results, tmp_path / "root", without=("*_activations*.pkl",))
+    arguments = ["--root", str(root), *COMPONENTS_ONLY]
+    assert main(arguments) == 0 and "already there" in capsys.readouterr().out
+    change(root)
+    with pytest.raises(InputError, match=rf"NH2015comp / relu2 \(other {says}\)\..*--overwrite"):
+        main(arguments)
+
+
+@pytest.mark.parametrize("name", ["activations", "responses", "metadata", "stimuli", "numerics"])
+def test_what_a_result_does_not_record_counts_as_changed(name: str, with_results: Path, tmp_path: Path) -> None:
+    root = roots.borrow(with_results, tmp_path / "root", without=("*_activations*.pkl",))
+    path = roots.own(folder_of(root, "Kell2018word", "relu2", "NH2015comp") / "provenance.json")
+    provenance = json.loads(path.read_text())
+    del provenance[name]
+    path.write_text(json.dumps(provenance))
+    said = "version of the numerics" if name == "numerics" else name
+    with pytest.raises(InputError, match=rf"relu2 \({said} not recorded"):
+        main(["--root", str(root), *COMPONENTS_ONLY])
+
+
+def test_a_rerun_over_untouched_files_reads_none_of_them(with_results: Path, tmp_path: Path, capsys: pytest.CaptureFixture,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    root = roots.borrow(with_results, tmp_path / "root", without=("*_activations*.pkl",))
+    monkeypatch.setattr(digests, "_SETTLED_NS", 0)
+    arguments = ["--root", str(root), "--target", "NH2015", "NH2015comp"]
+    main(arguments)
+    monkeypatch.setattr(sources, "load_target", None)
+    monkeypatch.setattr(sources, "array_digest", None)
+    monkeypatch.setattr(digests, "file_digest", None)
+    capsys.readouterr()
+    assert main(arguments) == 0 and capsys.readouterr().out.count("already there") == 2
+
+
+@pytest.mark.parametrize("name", ["ds.nc", "df_output.parquet", "y_preds.nc"])
+def test_an_edited_result_is_not_already_there(name: str, with_results: Path, tmp_path: Path) -> None:
+    root = roots.borrow(with_results, tmp_path / "root", without=("*_activations*.pkl",))
+    path = roots.own(folder_of(root, "Kell2018word", "relu2", "NH2015comp") / name)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DamagedFileError, match=rf"{name} is not as it was written.*--overwrite"):
+        main(["--root", str(root), *COMPONENTS_ONLY])
+
+
+@pytest.mark.parametrize("how", ["another grid", "another layer", "the other condition", "another target"])
+def test_a_copied_or_renamed_result_is_not_already_there(how: str, with_results: Path, tmp_path: Path,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    root = roots.borrow(with_results, tmp_path / "root", without=("*_activations*.pkl",))
+    source = folder_of(root, "Kell2018word", "relu2", "NH2015comp")
+    place, flags = {
+        "another grid": (folder_of(root, "Kell2018word", "relu2", "NH2015comp", alphalimit=5), ["--alphalimit", "5"]),
+        "another layer": (folder_of(root, "Kell2018word", "relu1", "NH2015comp"), ["--source_layer", "relu1"]),
+        "the other condition": (folder_of(root, "Kell2018word", "relu2", "NH2015comp", True), ["--randnetw", "True"]),
+        "another target": (folder_of(root, "Kell2018word", "relu2", "B2021"), ["--target", "B2021"])}[how]
+    source.rename(place)
+    monkeypatch.setattr(fitting, "decompose_splits", None)
+    with pytest.raises(InputError, match=r"holds another result than its name says.*--overwrite"):
+        main(["--root", str(root), *COMPONENTS_ONLY, *flags])
 
 
 def test_published_results_count_as_there(small: Path, golden_root: Path, capsys: pytest.CaptureFixture) -> None:
@@ -455,7 +550,7 @@ def test_full_disk_while_writing(function: str, with_results: Path, tmp_path: Pa
 
     monkeypatch.setattr(results, function, fail_the_second_time)
     arguments = ["--root", str(root), "--source_layer", "relu1", "relu2", "relu3", *COMPONENTS_ONLY]
-    with pytest.raises(InputError, match=r"relu2.*No space left.*Make room.*same command again"):
+    with pytest.raises(InputError, match=r"relu2.*cannot be written: No space left.*Free some space.*same command again"):
         main([*arguments, "--overwrite"])
     after = roots.snapshot(root / "results")
     finished = folder_of(root, "Kell2018word", "relu1", "NH2015comp")
@@ -500,7 +595,7 @@ def test_kill_at_any_moment_leaves_whole_results_or_none(overwrite: bool, small:
     arguments = ["--root", str(small), "--source_layer", *layers, *COMPONENTS_ONLY]
     main(arguments)
     folders = [folder_of(small, "Kell2018word", layer, "NH2015comp") for layer in layers]
-    expected = {folder: read_result(folder) for folder in folders}
+    expected = {folder: read_all(folder) for folder in folders}
     rng, killed = random.Random(overwrite), 0
     # one after the other, without tidying up in between: a run meets what the killed ones before it left
     for _ in range(3):
@@ -513,14 +608,14 @@ def test_kill_at_any_moment_leaves_whole_results_or_none(overwrite: bool, small:
         killed += run.returncode != 0
         for folder in folders:
             if folder.exists():
-                assert read_result(folder).scores.identical(expected[folder].scores)
-                np.testing.assert_array_equal(read_result(folder).predictions(), expected[folder].predictions())
+                assert read_result(folder).scores.identical(expected[folder][0])
+                np.testing.assert_array_equal(read_result(folder).predictions(), expected[folder][2])
             elif overwrite:
                 assert list(folder.parent.glob(".*replaced*"))
     assert killed >= 2
     assert main(arguments) == 0
     for folder in folders:
-        assert read_result(folder).scores.identical(expected[folder].scores)
+        assert read_result(folder).scores.identical(expected[folder][0])
     assert sorted(folders) == sorted(folders[0].parent.iterdir())       # no leftovers
 
 
@@ -540,11 +635,12 @@ def test_oddities_are_reported_and_stored(small: Path, capsys: pytest.CaptureFix
     flat, odd = (read_result(folder_of(small, "Kell2018word", layer, "NH2015")) for layer in ("relu1", "relu2"))
     ids = ", ".join(str(voxel) for voxel in np.load(small / bad_input.NEURAL / "voxel_features_meta.npy")["voxel_id"][kept])
     first, second = (name.decode().removesuffix(".wav") for name in sounds)
-    for words in (f"2 of 400, voxel_id {ids}", "layer does not vary over the sounds", "7 of 300 units of relu2",
-                  f"1 in relu2: {first} = {second}", "on a plateau", "largest or smallest alpha",
-                  "noise-corrected R2 above 1"):
+    for words in (f"2 of 400, voxel_id {ids}", "layer does not vary over the sounds", f"1 in relu2: {first} = {second}",
+                  "chose the largest alpha (1e+49) in some split: in 1 result(s), e.g. relu1"):
         assert words in out, words
-    for words in ("7 of 300 units", f"{first} = {second}", f"voxel_id {ids}"):
+    usual = ("7 of 300 units of relu2", "on a plateau", "noise-corrected R2 above 1")
+    assert not any(words in out for words in usual)
+    for words in (*usual, f"{first} = {second}", f"voxel_id {ids}"):
         assert words in " ".join(odd.provenance["remarks"])
         assert words in next(odd.folder.glob("out-*.log")).read_text(encoding="utf-8")
     assert (flat.scores["r2_test"] == 0).all() and (flat.scores["warning_constant_mean"] == 1).all()
@@ -556,6 +652,28 @@ def test_oddities_are_reported_and_stored(small: Path, capsys: pytest.CaptureFix
     others = np.delete(np.arange(400), [4, 9])
     assert np.isfinite(odd.scores["r2_test_c"].to_numpy()).all()
     assert (odd.scores["r2_test"].to_numpy()[others] > 0).any(axis=1).mean() > 0.95
+
+
+@pytest.mark.parametrize(("field", "code", "usual", "many", "what"), [
+    ("warning_alphas", 1, 0.5, 0.7, "largest alpha"), ("warning_alphas", 2, 0.03, 0.07, "smallest alpha"),
+    ("alpha_on_plateau", 1, 0.45, 0.55, "plateau"), ("r2_test_c", 1.2, 0.15, 0.25, "above 1")])
+def test_what_sound_fits_have_too_is_a_remark_but_no_warning(field: str, code: float, usual: float, many: float,
+                                                             what: str) -> None:
+    responses = np.random.default_rng(0).random((165, 100, 3))
+    target = Target("NH2015", responses, np.arange(100), pd.DataFrame({"voxel_id": np.arange(100)}), None)
+    for share, kind in ((0, None), (usual, fitting.UsualRemark), (many, fitting.Remark)):
+        scores = LayerScores.empty(100, 10)
+        getattr(scores, field)[:round(100 * share)] = code
+        remarks = list(fitting._score_remarks(scores, target, np.array([1e49, 1e-50])))
+        assert [type(remark) for remark in remarks] == ([] if kind is None else [kind])
+        assert all(what in remark.what and f"{round(100 * share)} of 100" in remark.where for remark in remarks)
+
+
+def test_a_healthy_layer_has_no_warning(with_results: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    root = roots.borrow(with_results, tmp_path / "root", without=("*_activations*.pkl",))
+    assert main(["--root", str(root), "--source_layer", "relu2", "--target", "NH2015", "--overwrite"]) == 0
+    assert "arning" not in capsys.readouterr().out
+    assert read_result(folder_of(root, "Kell2018word", "relu2", "NH2015")).provenance["remarks"]
 
 
 def test_metadata_of_text_and_numbers_are_kept_as_text(small: Path) -> None:

@@ -145,7 +145,8 @@ GRU = "GRU(512, 256, batch_first=True)--0--hidden"      # GRU_4
 PICKLE_DEFECTS = {
     "nan": (lambda c: c[GRU].__setitem__(2, np.inf), rf"1 values are NaN or inf, in 1 sounds: {IDS[3]}"),
     "units": (lambda c: c.__setitem__(GRU, np.ones(5)), rf"unequal numbers of units: \[5, 8\], e.g. {IDS[3]}"),
-    "matrix": (lambda c: c.__setitem__(GRU, np.ones((2, 4))), r"float64 of shape \(2, 4\), not a 1-D array"),
+    "matrix": (lambda c: c.__setitem__(GRU, np.ones((2, 4))),
+               r"must be a 1-D array.*float64 of shape \(2, 4\)\. Average over time"),
     "lacking": (lambda c: c.__delitem__(GRU), r"in 164 of 165 files only"),
 }
 
@@ -168,7 +169,8 @@ def test_missing_extra_and_unreadable_pickles(root):
     (folder / f"{IDS[4]}_activations.pkl").write_bytes(pickle.dumps(ValueError("x")))
     status, shown = look(root, models=["DCASE2020"])
     assert status == 1
-    for words in (f"1 of 165 sounds are missing: {IDS[0]}", "stim9999_nothing", "is no dict from layer key to array",
+    for words in (f"1 of 165 sounds are missing: {IDS[0]}", "stim9999_nothing",
+                  "must be a dict from layer key to a 1-D array; found list",
                   "asks for `builtins.ValueError`", f"{IDS[1]}_activations.pkl"):
         assert words in shown
 
@@ -182,7 +184,7 @@ def test_two_formats_at_once(root):
 @pytest.mark.parametrize("array, problems, notes", [
     (np.random.default_rng(0).random((165, 3)), 0, []),
     (np.zeros((165, 3)), 0, ["does not vary"]),
-    (np.ones((165, 3), int), 0, ["stored as int64", "does not vary"]),
+    (np.ones((165, 3), int), 0, ["does not vary"]),
     (np.column_stack([np.arange(165.0), np.ones(165)]), 0, ["1 unit"]),
     (np.repeat(np.arange(83.0), 2)[:165, None], 0, ["164 sounds share their features"]),
     (np.full((165, 2), np.nan), 1, []),
@@ -208,7 +210,8 @@ def test_a_model_of_ones_own(root):
     findings = check_model(ProjectPaths(root), "mymodel", load_stimuli(ProjectPaths(root)))
     assert not any(finding.problems for finding in findings)
     assert [f.where for f in findings] == ["mymodel", "mymodel: first", "mymodel: deep/second", "mymodel (permuted)"]
-    assert "no dataset sound_ids" in findings[0].notes[0]
+    assert findings[0].what == "2 layers; order: layer_list of natsound_activations.h5; sounds: assumed"
+    assert len(findings[0].notes) == 1 and "does not name its sounds (sound_ids)" in findings[0].notes[0]
 
 
 SOUND_DEFECTS = {
@@ -278,6 +281,18 @@ def test_other_files(root):
     (surface / "cut.mat").write_bytes(made_data.components_mat()[:300])
     status, shown = look(root)
     assert status == 1 and "empty.npy is empty" in shown and "cut.mat is damaged" in shown
+
+
+def test_what_repeats_is_counted(capsys):
+    long = "a sentence that is long enough to be tiresome to read when it is printed for each of the layers of a model"
+    alike = tuple(f"stim{number}_x_activations.pkl is no dict" for number in range(165))
+    report([Finding("a", "b", alike, (long, "short")), Finding("c", "d", ("layer one is missing", "layer two is missing"),
+                                                                (long, "short"))])
+    shown = capsys.readouterr().out
+    assert shown.count("is no dict") == 1 and "stim0_x_activations.pkl is no dict (and 164 more like this)" in shown
+    assert shown.count(long) == 1 and f"note: {long[:60]}… as for a" in shown and shown.count("note: short") == 2
+    assert "layer one is missing" in shown and "layer two is missing" in shown
+    assert "2 places looked at: 167 problems, 4 notes." in shown
 
 
 def test_the_exit_status_is_that_of_the_worst_finding(capsys):

@@ -84,7 +84,7 @@ def test_an_undefined_model_leaves_the_errors_of_the_others_alone(paths, monkeyp
     names = ["trained", "permuted"], ["ZeroSpeech2020", "metricGAN", "mine"], [f"participant_{p}" for p in range(5)]
     dataset = xr.Dataset({"best_layer_rsa_median_across_splits": (("condition", "model", "participant"), values),
                           "available": (("condition", "model"), np.ones((2, 3), dtype=bool))},
-                         dict(zip(("condition", "model", "participant"), names)))
+                         dict(zip(("condition", "model", "participant"), names)), {"read_from": "nothing"})
     monkeypatch.setattr(layer_scores, "rsa_dataset", lambda paths, target, roi="All": dataset)
     found = layer_scores.model_scores(paths, names[1], "NH2015", True, "RSA")
     assert list(found) == names[1][:2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import shutil
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from aud_dnn.convert import main
 from aud_dnn.download.archives import Limits, unpack
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.pickles.safe_pickle import load_pickle
-from aud_dnn.results import PROVENANCE_FILE, identifier, read_result
+from aud_dnn.result_schema import PROVENANCE_FILE, SUMMARIES
+from aud_dnn.results import identifier, read_result
 from aud_dnn.rsa.published import read_published_rsa, write_published_rsa
 from aud_dnn.rsa.results import read_analysis
 from aud_dnn.splits import published_splits
@@ -37,15 +39,18 @@ def published_result(root: Path, layer: str = "relu2", n_voxels: int = 7, seed: 
     scores = {name: (("vox_idx", "split_idx"), rng.standard_normal((n_voxels, 10))) for name in SCORES}
     scores["r_prior_zero"][1][2, 3] = np.nan
     scores["r2_test"][1][0, 0] = -0.0
+    scores["alphas"][1][:] = 10.0 ** rng.integers(-49, 49, (n_voxels, 10))
+    scores["warning_alphas"][1][:] = 0
     ds = xr.Dataset(scores, coords={
         "vox_idx": np.arange(n_voxels), "split_idx": np.arange(10), "voxel_id": ("voxel_id", ids),
         "source_model": ("vox_idx_coord", ["Kell2018word"] * n_voxels),
         "source_layer": ("vox_idx_coord", [layer] * n_voxels),
         "randnetw": ("vox_idx_coord", ["False"] * n_voxels)},
         attrs={"all_train_idxs": splits.train.T.astype(float), "all_test_idxs": splits.test.T.astype(float)})
-    table = pd.DataFrame({"median_r2_test": rng.standard_normal(n_voxels), "voxel_id": ids,
+    table = pd.DataFrame({**{name: rng.standard_normal(n_voxels) for name in SUMMARIES}, "voxel_id": ids,
                           "roi_label_general": np.array(["Primary", np.nan, *["Lateral"] * (n_voxels - 2)], dtype=object),
-                          "target": "NH2015"}, index=pd.Index(ids, name="voxel_id"))
+                          "source_model": "Kell2018word", "source_layer": layer, "randnetw": "False", "target": "NH2015"},
+                         index=pd.Index(ids, name="voxel_id"))
     values = rng.standard_normal((165, 10, n_voxels))
     values[splits.train.T] = np.nan
     means = rng.standard_normal((10, n_voxels))
@@ -95,6 +100,28 @@ def test_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
     assert len(list((tmp_path / "open" / "Kell2018word").iterdir())) == 1
     assert convert_all(tmp_path / "results", tmp_path / "open") == 0
     assert "2 converted, 1 already there, 0 not converted" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["ds.pkl", "df_output.pkl", "y_preds_test.pkl"])
+def test_what_was_converted_from_other_pickles_is_not_there(tmp_path, capsys, name):
+    folder = published_result(tmp_path / "results")
+    assert convert_all(tmp_path / "results", tmp_path / "open") == 0
+    stamp = (folder / name).stat()
+    shutil.copyfile(published_result(tmp_path / "other", seed=1) / name, folder / name)
+    os.utime(folder / name, ns=(stamp.st_atime_ns, stamp.st_mtime_ns - 10**9))      # older, if anything
+    assert convert_all(tmp_path / "results", tmp_path / "open") == 1
+    assert re.search(rf"not converted from what is there now \(other {name}\)\. Use --overwrite", capsys.readouterr().out)
+    assert convert_all(tmp_path / "results", tmp_path / "open", "--overwrite") == 0
+
+
+@pytest.mark.parametrize("name", ["ds.nc", "df_output.parquet", "y_preds.nc"])
+def test_what_was_converted_and_then_changed_is_not_there(tmp_path, capsys, name):
+    folder = published_result(tmp_path / "results")
+    assert convert_all(tmp_path / "results", tmp_path / "open") == 0
+    path = tmp_path / "open" / folder.relative_to(tmp_path / "results") / name
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    assert convert_all(tmp_path / "results", tmp_path / "open") == 1
+    assert f"{name} is not as it was written" in capsys.readouterr().out
 
 
 def test_what_would_not_be_kept_is_refused(tmp_path, monkeypatch, capsys):

@@ -59,7 +59,7 @@ def write_layers(paths: ProjectPaths, target_name: str, layers: tuple[str, ...] 
         folder = result_folder(paths, model, layer, target_name, False)
         folder.mkdir(parents=True)
         write_result(folder, scores, None, target, published_splits(), model=model, layer=layer, randnetw=False,
-                     provenance={"numerics": 1, "responses": {"sha256": "0" * 64}})
+                     provenance={"numerics": 1, "responses": {"sha256": "0" * 64}, "arguments": {"alphalimit": 50}})
         written[layer] = scores
     return written
 

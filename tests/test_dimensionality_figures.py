@@ -18,7 +18,7 @@ from scipy.stats import pearsonr
 sys.path.insert(0, str(Path(__file__).parent))
 import fake_results
 
-from aud_dnn.aggregate import figure_inputs
+from aud_dnn.aggregate import model_results
 from aud_dnn.analyze import DIM_plot_main, layer_scores
 from aud_dnn.analyze import dimensionality_figures as dimensionality
 from aud_dnn.analyze.figures import FigureOptions
@@ -38,7 +38,7 @@ VARIANT = {"regression": 1, "RSA": 2}      # centred, standardised
 def own_layer_order():
     """The user's model has no activation files here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figure_inputs, "_own_layer_order", lambda paths, model, randnetw, found: sorted(found))
+        patch.setattr(model_results, "_own_layer_order", lambda paths, model, randnetw, found: sorted(found))
         yield
 
 

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
+from aud_dnn.digests import file_digest  # noqa: E402
 from aud_dnn.errors import InputError, MissingDataError  # noqa: E402
 from aud_dnn.extract.checkpoints import load_weights, read_checkpoint, read_tensors  # noqa: E402
 from aud_dnn.extract.permute import (  # noqa: E402
@@ -226,30 +227,33 @@ def test_whole_networks_are_read_only_on_trust(tmp_path):
     assert set(read_tensors(tmp_path / "c.pt", trust=True)) == {"weight", "bias"}
 
 
-def test_the_conversion_is_made_once_and_only_used_for_its_source(tmp_path):
-    pytest.importorskip("safetensors")
+def test_twins_that_share_their_memory_are_read(tmp_path):
     state = Network().state_dict()
     twins = OrderedDict([*((f"model.{name}", tensor) for name, tensor in state.items()),
-                         *((f"attacker.{name}", tensor) for name, tensor in state.items())])  # the same memory twice
-    path = tmp_path / "c.pt"
-    torch.save({"model": twins}, path)
-    first, origin = read_checkpoint(path)
-    converted = tmp_path / "c.pt.safetensors"
-    assert converted.is_file()
-    assert converted.stat().st_mode == path.stat().st_mode
-    assert origin["file"] == "c.pt"
-    assert len(origin["sha256"]) == 64
-    again, _ = read_checkpoint(path)
-    same(first, twins)
-    same(again, twins)
-    same(read_checkpoint(converted)[0], twins)
-    torch.save({"model": Network(seed=1).state_dict()}, path)  # another checkpoint under the same name
-    same(read_checkpoint(path)[0], Network(seed=1).state_dict())
-    same(read_checkpoint(path)[0], Network(seed=1).state_dict())
+                         *((f"attacker.{name}", tensor) for name, tensor in state.items())])
+    torch.save({"model": twins}, tmp_path / "c.pt")
+    same(read_checkpoint(tmp_path / "c.pt")[0], twins)
 
 
-def test_trust_reads_the_source_and_not_a_conversion_that_lacks_what_was_inert(tmp_path):
-    pytest.importorskip("safetensors")
+def test_what_was_named_is_what_is_loaded(tmp_path):
+    """A conversion beside the checkpoint, with the digest of the checkpoint in it, is none of its business."""
+    safetensors = pytest.importorskip("safetensors.torch")
+    path, planted = tmp_path / "c.pt", tmp_path / "c.pt.safetensors"
+    torch.save({"model": Network().state_dict()}, path)
+    digest = file_digest(path)
+    safetensors.save_file(Network(seed=1).state_dict(), planted, metadata={"source_sha256": digest})
+    tensors, origin = read_checkpoint(path)
+    same(tensors, Network().state_dict())
+    assert origin == {"file": "c.pt", "sha256": digest}
+    tensors, origin = read_checkpoint(planted)
+    same(tensors, Network(seed=1).state_dict())
+    assert origin == {"file": "c.pt.safetensors", "sha256": file_digest(planted)}
+    planted.unlink()
+    read_checkpoint(path)
+    assert not planted.exists()
+
+
+def test_trust_finds_what_was_inert(tmp_path):
     path = tmp_path / "c.pt"
     torch.save({"mean": torch.ones(2), "model": nn.Linear(2, 2)}, path)
     assert set(read_checkpoint(path)[0]) == {"mean"}

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 import fake_results
+import roots
 import vectors
 
+from aud_dnn.aggregate import current_tables, model_results, own_models, tables
 from aud_dnn.aggregate import figure_inputs as inputs
-from aud_dnn.aggregate import tables
+from aud_dnn.analyze import diagnostics_report, figures
+from aud_dnn.digests import DigestMemo, array_digest
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import MODELS
-from aud_dnn.results import SCORES_FILE, result_folder
+from aud_dnn.result_schema import SCORES_FILE
+from aud_dnn.results import parse_folder, result_folder
 from aud_dnn.utils import Target
 
 
@@ -125,49 +133,221 @@ def test_published_tables_are_read(tmp_path):
     assert data.scores["AST"].tolist() == [0.5, 0.6]
 
 
-def test_tables_are_made_again_when_results_are_newer_and_only_then(paths):
-    inputs.ensure_tables(paths, "metricGAN", "NH2015", False)
-    path = tables.best_layer_path(paths, "metricGAN", "NH2015", False)
-    first = path.stat().st_mtime_ns
-    inputs.ensure_tables(paths, "metricGAN", "NH2015", False)
-    assert path.stat().st_mtime_ns == first
-    later = path.stat().st_mtime + 10
-    os.utime(folder_of(paths, "Linear_1") / SCORES_FILE, (later, later))
-    inputs.ensure_tables(paths, "metricGAN", "NH2015", False)
-    assert path.stat().st_mtime_ns > first
+def stamps(paths: ProjectPaths, model: str) -> dict[str, int]:
+    """When each table was made."""
+    found = (paths.results / model / "outputs").glob(f"*_{model}_NH2015_*.csv")
+    return {path.name: path.stat().st_mtime_ns for path in found}
 
 
-@pytest.mark.parametrize("lost", [{"by_hemisphere": True}, {"voxels": True}, {}])
-def test_tables_by_region_are_made_again_where_they_are_missing_or_old(tmp_path, lost):
+def rewrite(folder: Path, values: np.ndarray, *, stamp: tuple[int, int] = (1, 1)) -> None:
+    """Another result in the place of one, with old times on all of its files, as ``rsync -a`` or ``cp -p`` bring it."""
+    shutil.rmtree(folder)
+    metadata = vectors.metadata("NH2015")
+    made = Target("NH2015", np.zeros((165, 24, 3)), metadata["voxel_id"].to_numpy(), metadata, fake_results.fake_stimuli())
+    key = parse_folder(folder)
+    fake_results.write_fake_layer(ProjectPaths(folder.parents[2]), key.model, key.layer, values, made, randnetw=False)
+    for path in (folder, *folder.iterdir()):
+        os.utime(path, stamp)
+
+
+def test_tables_are_made_again_when_results_are_others_whatever_the_time(paths):
+    inputs.ensure_tables(paths, "metricGAN", "NH2015", False)
+    first = stamps(paths, "metricGAN")
+    later = max(first.values()) / 1e9 + 10
+    os.utime(folder_of(paths, "Linear_1") / SCORES_FILE, (later, later))        # touched, not changed
+    inputs.ensure_tables(paths, "metricGAN", "NH2015", False)
+    assert stamps(paths, "metricGAN") == first
+    before = inputs.collect_scores(paths, ["metricGAN"], "NH2015", False).scores
+    rewrite(folder_of(paths, "Linear_1"), vectors.scores("metricGAN", "NH2015")[:, 2] + 0.25)
+    after = inputs.collect_scores(paths, ["metricGAN"], "NH2015", False).scores
+    assert (after["metricGAN"] > before["metricGAN"] + 0.1).all()
+    assert all(now > first[name] for name, now in stamps(paths, "metricGAN").items())
+
+
+@pytest.mark.parametrize("change", ["removed", "edited"])
+@pytest.mark.parametrize("which", [{"by_hemisphere": True}, {"voxels": True}, {}])
+def test_tables_that_are_missing_or_not_as_they_were_written_are_made_again(tmp_path, which, change):
     paths = ProjectPaths(tmp_path)
     fake_results.write_fake_model(paths, "metricGAN", ["B2021"], conditions=(False,))
     inputs.ensure_tables(paths, "metricGAN", "B2021", False)
-    best = tables.best_layer_path(paths, "metricGAN", "B2021", False)
-    path = tables.region_path(paths, "metricGAN", "B2021", False, **lost)
-    first = best.stat().st_mtime_ns
-    path.unlink()
+    path = tables.region_path(paths, "metricGAN", "B2021", False, **which)
+    content = path.read_bytes()
+    if change == "removed":
+        path.unlink()
+        inputs.ensure_tables(paths, "metricGAN", "B2021", False)
+    else:
+        path.write_bytes(content.replace(b"0.", b"0.9", 1))
+        with pytest.warns(UserWarning, match=f"changed after they were made: {re.escape(str(path))}"):
+            inputs.ensure_tables(paths, "metricGAN", "B2021", False)
+    assert path.read_bytes() == content
+    first = stamps(paths, "metricGAN")
     inputs.ensure_tables(paths, "metricGAN", "B2021", False)
-    assert path.is_file() and best.stat().st_mtime_ns > first
-    os.utime(path, (1, 1))
-    inputs.ensure_tables(paths, "metricGAN", "B2021", False)
-    assert path.stat().st_mtime > 1
-    first = best.stat().st_mtime_ns
-    inputs.ensure_tables(paths, "metricGAN", "B2021", False)
-    assert best.stat().st_mtime_ns == first
+    assert stamps(paths, "metricGAN") == first
+
+
+def test_tables_of_results_that_were_here_before_do_not_stay(paths):
+    """Voxels without labels of regions have fewer tables."""
+    inputs.ensure_tables(paths, "metricGAN", "NH2015", False)
+    assert tables.region_path(paths, "metricGAN", "NH2015", False).is_file()
+    metadata = vectors.metadata("NH2015").drop(columns=["roi_label_general", "roi_anat_hemi"], errors="ignore")
+    made = Target("NH2015", np.zeros((165, 24, 3)), metadata["voxel_id"].to_numpy(), metadata, fake_results.fake_stimuli())
+    for place, layer in enumerate(MODELS["metricGAN"].layer_names):
+        shutil.rmtree(folder_of(paths, layer))
+        fake_results.write_fake_layer(paths, "metricGAN", layer, vectors.scores("metricGAN", "NH2015")[:, place], made,
+                                      randnetw=False)
+    inputs.ensure_tables(paths, "metricGAN", "NH2015", False)
+    assert not tables.region_path(paths, "metricGAN", "NH2015", False).exists()
+    assert not tables.across_layers_path(paths, "metricGAN", "NH2015", False, "Primary").exists()
+
+
+def test_what_a_killed_run_left_beside_current_tables_is_removed(paths):
+    inputs.ensure_tables(paths, "metricGAN", "NH2015", False)
+    folder = paths.results / "metricGAN" / "outputs"
+    killed = (f"import os, signal; from pathlib import Path; from aud_dnn.atomic import atomic_file\n"
+              f"with atomic_file(Path({str(tables.best_layer_path(paths, 'metricGAN', 'NH2015', False))!r})) as path:\n"
+              f"    path.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)")
+    subprocess.run([sys.executable, "-c", killed], cwd=Path(inputs.__file__).parents[2], check=False)
+    assert list(folder.glob(".*")) or os.name != "posix"
+    inputs.ensure_tables(paths, "metricGAN", "NH2015", False)
+    assert not list(folder.glob(".*"))
 
 
 def test_a_single_layer_and_half_a_hemisphere_need_no_further_tables(paths, monkeypatch):
     """The conformance voxels lack regions in one hemisphere; the baseline has one layer. Nothing is made twice for that."""
     for model in ("spectemp", "metricGAN"):
         inputs.ensure_tables(paths, model, "NH2015", False)
-    monkeypatch.setattr(inputs, "write_model_tables", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr(current_tables, "write_model_tables", lambda *_: pytest.fail("made again"))
     for model in ("spectemp", "metricGAN"):
         inputs.ensure_tables(paths, model, "NH2015", False)
 
 
+# --- results that are not what they say -----------------------------------------------------------------------------------
+
+def _edited(paths: ProjectPaths, folder: Path) -> None:
+    with h5py.File(folder / SCORES_FILE, "r+") as file:
+        file["r2_test_c"][3, :] = 0.999
+
+
+def _other_model(paths: ProjectPaths, folder: Path) -> None:
+    shutil.rmtree(folder)
+    shutil.copytree(result_folder(paths, "ZeroSpeech2020", "ReLU_1", "NH2015", False), folder)
+
+
+def _other_condition(paths: ProjectPaths, folder: Path) -> None:
+    permuted = parse_folder(folder)
+    shutil.rmtree(folder)
+    shutil.copytree(result_folder(paths, permuted.model, permuted.layer, "NH2015", True), folder)
+
+
+def _other_layer(paths: ProjectPaths, folder: Path) -> None:
+    shutil.rmtree(folder)
+    shutil.copytree(folder_of(paths, "Linear_2"), folder)
+
+
+@pytest.mark.parametrize(("spoil", "says"), [
+    (_edited, "not as it was written"), (_other_model, "model ZeroSpeech2020, not metricGAN"),
+    (_other_condition, "condition True, not False"), (_other_layer, "layer Linear_2, not Linear_1")])
+@pytest.mark.parametrize("with_tables", [False, True])
+def test_results_that_are_not_what_they_say_are_refused_with_and_without_tables(paths, spoil, says, with_tables):
+    if with_tables:
+        inputs.ensure_tables(paths, "metricGAN", "NH2015", False)
+    spoil(paths, folder_of(paths, "Linear_1"))
+    with pytest.raises(InputError, match=f"Linear_1.*{says}"):
+        inputs.collect_scores(paths, ["metricGAN", "DCASE2020"], "NH2015", False)
+    assert inputs.collect_scores(paths, ["DCASE2020"], "NH2015", False) is not None
+
+
+def test_a_file_that_may_not_be_read_costs_only_its_model(paths, monkeypatch):
+    read = DigestMemo.file
+
+    def refuse(memo: DigestMemo, path: Path) -> str:
+        if "Linear_1" in path.parent.name:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return read(memo, path)
+
+    monkeypatch.setattr(DigestMemo, "file", refuse)
+    found = current_tables.aggregate_all(paths, ["NH2015"])
+    errors = {model: error for (model, _, randnetw), error in found.items() if error and not randnetw}
+    assert list(errors) == ["metricGAN"] and "cannot be read: Permission denied" in errors["metricGAN"]
+
+
+# --- what is out of date --------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def mine(tmp_path) -> ProjectPaths:
+    """A model with activations and components, and results made from these."""
+    paths = ProjectPaths(tmp_path / "mine")
+    fake_results.write_fake_data(paths)
+    layers = {layer: np.random.default_rng(place).random((165, 3)) for place, layer in enumerate(("conv1", "conv2"))}
+    roots.write_h5(paths.root / "model-actv/mine/natsound_activations.h5", layers, layer_list=list(layers),
+                   sound_ids=list(fake_results.fake_stimuli().ids))
+    target = fake_results.fake_target("NH2015comp")
+    for place, layer in enumerate(layers):
+        values = fake_results.fake_scores("mine", target, place, 2, randnetw=False)
+        made_from = {**fake_results.fake_provenance(target), "activations": {"sha256": array_digest(layers[layer])}}
+        fake_results.write_fake_layer(paths, "mine", layer, values, target, randnetw=False, provenance=made_from)
+    return paths
+
+
+def _other_activations(paths: ProjectPaths) -> str:
+    path = paths.root / "model-actv/mine/natsound_activations.h5"
+    with h5py.File(path, "r+") as file:
+        file["conv2"][:] = 0.5
+    os.utime(path, (1, 1))
+    return "other activations"
+
+
+def _other_metadata(paths: ProjectPaths) -> str:
+    path = paths.neural("NH2015comp") / "df_roi_meta.pkl"
+    table = pd.read_pickle(path)
+    table.assign(note=1).to_pickle(path, protocol=4)
+    return "other metadata"
+
+
+def _unrecorded(paths: ProjectPaths) -> str:
+    for layer in ("conv1", "conv2"):
+        path = result_folder(paths, "mine", layer, "NH2015comp", False) / "provenance.json"
+        provenance = json.loads(path.read_text())
+        del provenance["metadata"]
+        path.write_text(json.dumps(provenance))
+    return "metadata not recorded"
+
+
+@pytest.mark.parametrize("change", [_other_activations, _other_metadata, _unrecorded])
+def test_figures_say_that_results_are_not_of_the_data_that_are_there(mine, change):
+    assert inputs.collect_components(mine, ["mine"], False).notes == ()
+    expected = change(mine)
+    note, = inputs.collect_components(mine, ["mine"], False).notes
+    assert note.startswith("Not current (") and expected in note and note.endswith("): mine. Fit again.")
+
+
+def test_the_pictures_say_it_too(mine):
+    _other_activations(mine)
+    options = figures.FigureOptions(own_models=("mine",), targets=(), conditions=(False,))
+    said = "Not current (other activations): mine. Fit again."
+    drawn = figures.figure_5(mine, options)
+    assert any(said in text.get_text() for drawing in drawn for text in drawing.figure.texts)
+    assert said in figures.figure_4(mine, options, rows=[("mine", False)]).notes
+    assert f"mine (trained) on NH2015comp: {said}" in diagnostics_report.diagnostics(mine, options).notes
+
+
+def test_data_that_are_not_there_any_longer_are_not_compared(mine):
+    os.utime(mine.root / "model-actv/mine/natsound_activations.h5", (1, 1))      # neither does a time stamp count
+    assert inputs.collect_components(mine, ["mine"], False).notes == ()
+    with h5py.File(mine.root / "model-actv/mine/natsound_activations.h5", "r+") as file:
+        for layer in ("conv1", "conv2"):
+            del file[layer]
+            file[layer] = np.ones((165, 2))
+    assert inputs.collect_components(mine, ["mine"], False).notes
+    (mine.root / "model-actv/mine/natsound_activations.h5").unlink()
+    (mine.neural("NH2015comp") / "components.mat").unlink()
+    with pytest.warns(UserWarning, match="natural order"):
+        assert inputs.collect_components(mine, ["mine"], False).notes == ()
+
+
 def test_no_result_is_missing_data_with_the_command(paths):
     with pytest.raises(MissingDataError, match=r"AUD_main.py --source_model AST --source_layer Embedding --target NH2015"):
-        inputs.load_model_results(paths, "AST", "NH2015", False)
+        model_results.load_model_results(paths, "AST", "NH2015", False)
     assert inputs.collect_scores(paths, ["AST"], "NH2015", False) is None
 
 
@@ -192,14 +372,23 @@ def test_mixed_versions_are_refused_within_and_between_models(paths, change):
     with pytest.raises(InputError, match="different versions of code or data"):
         inputs.collect_scores(paths, ["metricGAN"], "NH2015", False)
     for layer in MODELS["metricGAN"].layer_names:
-        (folder_of(paths, layer) / "provenance.json").write_text(json.dumps({**provenance, **change}))
+        file = folder_of(paths, layer) / "provenance.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
     assert inputs.collect_scores(paths, ["metricGAN"], "NH2015", False) is not None
     with pytest.raises(InputError, match=r"metricGAN.*DCASE2020|DCASE2020.*metricGAN"):
         inputs.collect_scores(paths, ["metricGAN", "DCASE2020"], "NH2015", False)
 
 
+def only_tables(paths: ProjectPaths, model: str) -> None:
+    """As a download of published tables leaves it."""
+    inputs.ensure_tables(paths, model, "NH2015", False)
+    for folder in (paths.results / model).glob("AUD-*"):
+        shutil.rmtree(folder)
+
+
 def test_other_participants_are_refused(paths):
     inputs.collect_scores(paths, ["metricGAN", "DCASE2020"], "NH2015", False)
+    only_tables(paths, "DCASE2020")
     path = tables.best_layer_path(paths, "DCASE2020", "NH2015", False)
     table = pd.read_csv(path)
     table.loc[2, "subj_idx"] = 7
@@ -223,15 +412,14 @@ def test_a_damaged_file_is_named(paths):
     (folder_of(paths, "Linear_1") / SCORES_FILE).write_bytes(b"not hdf5")
     with pytest.raises(InputError, match="Linear_1"):
         inputs.collect_scores(paths, ["metricGAN"], "NH2015", False)
-    inputs.collect_scores(paths, ["DCASE2020"], "NH2015", False)
+    only_tables(paths, "DCASE2020")
+    assert inputs.collect_scores(paths, ["DCASE2020"], "NH2015", False) is not None
     tables.best_layer_path(paths, "DCASE2020", "NH2015", False).write_text("subj_idx,pos\n0,1\n")
     with pytest.raises(InputError, match=r"lacks the column\(s\) median_r2_test_c"):
         inputs.collect_scores(paths, ["DCASE2020"], "NH2015", False)
 
 
 def test_an_own_model_has_its_layers_in_the_order_of_its_activations(tmp_path):
-    import h5py
-
     paths = ProjectPaths(tmp_path)
     fake_results.write_fake_data(paths)
     folder = paths.root / "model-actv" / "mine"
@@ -241,11 +429,58 @@ def test_an_own_model_has_its_layers_in_the_order_of_its_activations(tmp_path):
             file[layer] = np.zeros((165, 3))
         file["layer_list"] = np.array([b"z_first", b"a_last"])
     fake_results.write_fake_model(paths, "mine", ["NH2015"], conditions=(False,), layers=("a_last", "z_first"))
-    assert inputs.load_model_results(paths, "mine", "NH2015", False).layers == ("z_first", "a_last")
+    assert model_results.load_model_results(paths, "mine", "NH2015", False).layers == ("z_first", "a_last")
     assert inputs.own_models(paths) == ("mine",)
     shutil.rmtree(folder)
-    with pytest.warns(UserWarning, match="alphabetical"):
-        assert inputs.load_model_results(paths, "mine", "NH2015", False).layers == ("a_last", "z_first")
+    with pytest.warns(UserWarning, match="natural order"):
+        assert model_results.load_model_results(paths, "mine", "NH2015", False).layers == ("a_last", "z_first")
+
+
+LAYERS = tuple(f"encoder.{number}" for number in range(12))
+
+
+def _fake_own_model(paths: ProjectPaths, activations: dict | None, layers=LAYERS) -> None:
+    """Results of a user's own model; ``encoder.2`` is the best layer of every voxel."""
+    target = fake_results.fake_target("NH2015")
+    provenance = fake_results.fake_provenance(target)
+    if activations is not None:
+        provenance["activations"] = activations
+    for layer in layers:
+        values = np.full((target.n_voxels, 10), 0.9 if layer == "encoder.2" else 0.1)
+        fake_results.write_fake_layer(paths, "mine", layer, values, target, randnetw=False, provenance=provenance)
+
+
+@pytest.mark.parametrize(("recorded", "position"), [(None, 2 / 11), ([*LAYERS, "head"][::-1], 9 / 11)])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_layer_positions_follow_what_results_recorded(recorded, position, tmp_path):
+    """Activations are gone; alphabetical order would put ``encoder.2`` at 4/11."""
+    paths = ProjectPaths(tmp_path)
+    fake_results.write_fake_data(paths)
+    doubts = ["layer positions (Figure 7) …: x", "rows are taken to be in stimulus order: x"]
+    _fake_own_model(paths, None if recorded is None else {"layer_order": recorded, "remarks": doubts})
+    regions = inputs.collect_regions(paths, ["mine"], "NH2015", False)
+    for values in regions.positions.values():
+        np.testing.assert_allclose(values["mine"], position)
+    if recorded is None:
+        assert len(regions.notes) == 1 and "mine: the order of the layers is not stated" in regions.notes[0]
+    else:       # doubts about rows stand on every figure, doubts about the order only where it counts
+        assert regions.notes[:2] == tuple(f"mine: {doubt}" for doubt in doubts) and len(regions.notes) == 3
+        assert inputs.collect_scores(paths, ["mine"], "NH2015", False).notes == (f"mine: {doubts[1]}",)
+
+
+@pytest.mark.parametrize(("recorded", "names", "says"), [
+    (None, LAYERS, "order of the layers is not stated"),
+    ([3, {}], LAYERS, "order of the layers is not stated"),
+    ("encoder.1", LAYERS, "order of the layers is not stated"),
+    ([*LAYERS[2:], *LAYERS[:2]], (*LAYERS[2:], *LAYERS[:2]), None),
+    ([*LAYERS, "head"], LAYERS, "only some layers have results; layer positions (Figure 7) are among these: 12 of 13"),
+    (list(LAYERS)[:11], LAYERS[:11], "not in the list of layers are left out: encoder.11"),
+])
+def test_the_order_that_results_recorded(recorded, names, says, tmp_path, monkeypatch):
+    monkeypatch.setattr(own_models, "_about", lambda *asked: {"layer_order": recorded})
+    order = own_models.own_layer_order(ProjectPaths(tmp_path), "mine", False, LAYERS[::-1])
+    assert order.names == names
+    assert (says in str(order.remarks[0]) and len(order.remarks) == 1) if says else not order.remarks
 
 
 def test_a_long_table_reads_back_as_a_short_one_does(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -20,6 +22,7 @@ import fake_results
 
 from aud_dnn import stats
 from aud_dnn.aggregate import across_models
+from aud_dnn.aggregate.current_tables import process_pool
 from aud_dnn.aggregate.figure_inputs import collect_components, collect_regions, collect_scores
 from aud_dnn.aggregate.tables import has_every_hemisphere, read_participant_frame, read_table, region_path
 from aud_dnn.analyze import AUD_plot_main, CONSISTENCY_plot_main, DIM_plot_main, figures, supplement
@@ -29,7 +32,7 @@ from aud_dnn.arguments import run_script, with_root
 from aud_dnn.errors import InputError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import FIGURE_2_MODELS, FIGURE_7_MODELS, FIGURE_8_MODELS, MODELS, PERFORMANCE_ORDER
-from aud_dnn.results import result_folder
+from aud_dnn.results import result_folder, write_provenance
 
 TRAINED = FigureOptions(targets=("NH2015",), conditions=(False,))
 FITTED = ("ZeroSpeech2020", "DCASE2020", "metricGAN", "spectemp")
@@ -49,9 +52,9 @@ def paths(tmp_path_factory) -> ProjectPaths:
 @pytest.fixture(autouse=True)
 def own_layer_order(monkeypatch):
     """The user's model has no activation files here."""
-    from aud_dnn.aggregate import figure_inputs
+    from aud_dnn.aggregate import model_results
 
-    monkeypatch.setattr(figure_inputs, "_own_layer_order", lambda paths, model, randnetw, found: sorted(found))
+    monkeypatch.setattr(model_results, "_own_layer_order", lambda paths, model, randnetw, found: sorted(found))
 
 
 def bar_heights(ax) -> list[float]:
@@ -459,6 +462,7 @@ def test_nan_in_the_summaries_alone_is_counted(broken):
     values = pd.read_parquet(table)
     values.loc[values.index[3], "median_r2_test_c"] = np.nan
     values.to_parquet(table)
+    write_provenance(table.parent, json.loads((table.parent / "provenance.json").read_text()))      # written so
     assert "median_r2_test_c holds NaN or inf for 1 voxel" in figures.figure_2(broken, TRAINED).errors[0]
 
 
@@ -469,7 +473,8 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_line(paths, tmp_path, ca
         run_script(lambda _: AUD_plot_main.main(flags))
     said = capsys.readouterr().err
     assert end.value.code == 2 and said.count("\n") == 1
-    assert re.fullmatch(f"error: {re.escape(str(tmp_path / 'taken'))}\\S*: Not a directory. Make room or .*\\n", said)
+    assert re.fullmatch(f"error: {re.escape(str(tmp_path / 'taken'))}\\S*( cannot be written)?: Not a directory. A file "
+                        "stands where a folder is needed.*\\n", said)
 
 
 @pytest.mark.parametrize("script", [AUD_plot_main, CONSISTENCY_plot_main, DIM_plot_main])
@@ -507,6 +512,36 @@ def test_bad_results_are_raised_where_nobody_keeps_them(broken):
     assert "Linear_1" in figures.figure_2(broken, options).errors[0]
     with pytest.raises(InputError, match="Linear_1"):
         figures.statistics(broken, "7", options)
+
+
+@pytest.mark.parametrize("number", ["2", "7", "8", "9"])
+def test_a_script_that_draws_nothing_says_so(number, tmp_path, capsys):
+    root = ProjectPaths(tmp_path / "root")
+    fake_results.write_fake_model(root, "spectemp", ["NH2015", "NH2015comp"])
+    fake_results.write_fake_model(root, "mine", ["NH2015comp"], conditions=(False,), layers=("conv1",))
+    arguments = ["--root", str(root.root), "--target", "NH2015", "--out", str(tmp_path / "out"), "--formats", "svg"]
+    assert AUD_plot_main.main([*arguments, "--figures", number, "--jobs", "1"]) == 1
+    said = capsys.readouterr()
+    assert f"{number}: 0 drawing(s)" in said.out
+    assert re.search(r"^error: Nothing was drawn: .*results of mine, spectemp\. Add your own: --models mine\. Make more: "
+                     rf"python aud_dnn/AUD_main\.py --root {root.root} --source_model", said.err)
+
+
+@pytest.mark.parametrize("script", [DIM_plot_main, CONSISTENCY_plot_main])
+def test_further_scripts_that_draw_nothing_say_so(script, tmp_path, capsys):
+    root = ProjectPaths(tmp_path / "root")
+    fake_results.write_fake_model(root, "spectemp", ["NH2015"])
+    assert script.main(["--root", str(root.root), "--target", "NH2015", "--formats", "svg"]) == 1
+    assert "error: Nothing was drawn" in capsys.readouterr().err
+
+
+def _end_from_outside(_):
+    os._exit(9)
+
+
+def test_a_worker_that_is_ended_from_outside_is_named():
+    with pytest.raises(InputError, match=r"lack of memory.*--jobs 1 \(now 2\)"), process_pool(2) as pool:
+        list(pool.map(_end_from_outside, range(2)))
 
 
 # --- RSA panels -----------------------------------------------------------------------------------------------------------

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+import resource
 import struct
+import time
 import zipfile
 import zlib
 from pathlib import Path
@@ -14,9 +16,21 @@ import h5py
 import made_data
 import numpy as np
 import pytest
+from scipy.io import savemat
 
+from aud_dnn import mat_structure
 from aud_dnn.errors import DamagedFileError, InputError
-from aud_dnn.files import mat_variables, read_mat, read_npy
+from aud_dnn.files import (
+    h5_array,
+    h5_dataset,
+    h5_dataset_names,
+    mat_variables,
+    open_h5,
+    read_mat,
+    read_npy,
+    read_npz,
+    seal,
+)
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.results import PROVENANCE_FILE, read_result
 from aud_dnn.rsa.results import read_part
@@ -99,14 +113,34 @@ def test_arrays_of_objects_are_not_opened(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="could run code"):
         read_npy(tmp_path / "x.npy")
     np.savez(tmp_path / "x.npz", a=np.array([Evil()], dtype=object), allow_pickle=True)
-    assert read_part(tmp_path / "x.npz") is None
+    seal(tmp_path / "x.npz")
+    with pytest.raises(InputError, match=r"x\.npz"):
+        read_part(tmp_path / "x.npz")
     assert not (tmp_path / "ran").exists()
 
 
 def test_a_zip_bomb_in_a_part_takes_no_memory(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.npz", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("a.npy", npy_header("(1000000000000,)") + bytes(1000))
-    assert read_part(tmp_path / "x.npz") is None
+    seal(tmp_path / "x.npz")
+    with pytest.raises(InputError, match=r"x\.npz"):
+        read_part(tmp_path / "x.npz")
+
+
+def test_npz_files_are_read_whole_or_refused(tmp_path):
+    np.savez_compressed(tmp_path / "x.npz", a=np.arange(6).reshape(2, 3), b=np.array(["x", "yz"]))
+    found = read_npz(tmp_path / "x.npz")
+    assert found["a"].tolist() == [[0, 1, 2], [3, 4, 5]] and found["b"].tolist() == ["x", "yz"]
+    with pytest.raises(DamagedFileError, match="far more than its own length"):
+        np.savez_compressed(tmp_path / "x.npz", a=np.zeros(1_000_000))
+        read_npz(tmp_path / "x.npz", most_bytes=1 << 20)
+    for content in (b"", b"PK\x03\x04", (tmp_path / "x.npz").read_bytes()[:-30]):
+        (tmp_path / "x.npz").write_bytes(content)
+        with pytest.raises(DamagedFileError, match=r"x\.npz"):
+            read_npz(tmp_path / "x.npz")
+    np.savez(tmp_path / "x.npz", a=np.array([None]))
+    with pytest.raises(DamagedFileError, match="allow_pickle"):
+        read_npz(tmp_path / "x.npz")
 
 
 def test_matlab_files_that_would_fill_the_memory(tmp_path):
@@ -173,6 +207,108 @@ def test_an_h5_dataset_of_enormous_shape_is_refused(tmp_path):
     paths = ProjectPaths(tmp_path)
     with pytest.raises(InputError, match="only 0 are stored"):
         open_activations(paths, "mymodel", load_stimuli(paths)).read("relu0")
+
+
+def _packed(*pieces: tuple[bytes, int]) -> bytes:
+    """The zlib stream of each piece so many times over."""
+    packer = zlib.compressobj(9)
+    return b"".join(packer.compress(piece) for piece, count in pieces for _ in range(count)) + packer.flush()
+
+
+def _many_zeros(file):
+    dataset = file.create_dataset("x", (165, 600_000), "f8", chunks=(165, 20_000), compression="gzip")
+    chunk = _packed((bytes(165 * 8 * 1000), 20))
+    for column in range(0, 600_000, 20_000):
+        dataset.id.write_direct_chunk((0, column), chunk)
+
+
+def _chunk_larger_than_the_data(file):
+    dataset = file.create_dataset("x", (165, 10), "f8", chunks=(165, 500_000), maxshape=(None, None), compression="gzip")
+    dataset.id.write_direct_chunk((0, 0), _packed((bytes(1 << 20), 10)))
+
+
+def _chunk_that_holds_more(file):
+    dataset = file.create_dataset("x", (165, 100), "f8", chunks=(165, 100), compression="gzip")
+    dataset.id.write_direct_chunk((0, 0), _packed((bytes(1 << 20), 200)))
+
+
+def _packed_twice(file):
+    plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plan.set_chunk((165, 100))
+    plan.set_deflate(9)
+    plan.set_deflate(9)
+    space = h5py.h5s.create_simple((165, 100))
+    dataset = h5py.h5d.create(file.id, b"x", h5py.h5t.NATIVE_DOUBLE, space, plan)
+    dataset.write_direct_chunk((0, 0), zlib.compress(_packed((bytes(1 << 20), 10))))
+
+
+def _tiny_chunks(file):
+    file.create_dataset("x", (1000, 1000), "u1", chunks=(1, 1))
+
+
+def _one_text_many_times(file):
+    file.create_dataset("x", (50,), h5py.string_dtype())[:] = ["x" * 1_000_000] * 50
+
+
+def _deep_groups(file):
+    for _ in range(200):
+        file = file.create_group("g")
+    file["x"] = np.ones(3)
+
+
+def _many_groups(file):
+    for number in range(10_500):
+        file.create_group(str(number))
+
+
+H5_BOMBS = [_many_zeros, _chunk_larger_than_the_data, _chunk_that_holds_more, _packed_twice, _tiny_chunks,
+            _one_text_many_times, _deep_groups, _many_groups]
+
+
+@pytest.mark.parametrize("make", H5_BOMBS)
+def test_hdf5_files_that_become_large_are_refused_first(tmp_path, make):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        make(file)
+    begun, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputError, match=r"x\.h5"), open_h5(tmp_path / "x.h5") as file:
+        for name in h5_dataset_names(file):
+            h5_array(h5_dataset(file, name))
+    assert time.process_time() - begun < 2
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60 << 10
+
+
+def test_the_largest_published_layer_and_text_pass_however_they_are_packed(tmp_path):
+    """165 sounds x 300,000 units of 8 bytes; zeros, which pack best, to the nearest thing to a bomb that is none."""
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        dataset = file.create_dataset("x", (165, 300_000), "f8", chunks=(165, 300_000), compression="gzip", shuffle=True)
+        dataset.id.write_direct_chunk((0, 0), _packed((bytes(165 * 8 * 1000), 300)))
+        file.create_dataset("y", (165, 300_000), "f8")[0] = 0
+        file.create_dataset("z", data=np.arange(40.0).reshape(4, 10), chunks=(3, 7), compression="gzip", fletcher32=True)
+        file.create_dataset("w", data=np.ones((4, 10)), chunks=(3, 7), compression="lzf")
+        file["names"] = ["a", "bcd"]
+    with open_h5(tmp_path / "x.h5") as file:
+        assert h5_dataset(file, "x").shape == h5_dataset(file, "y").shape == (165, 300_000)
+        np.testing.assert_array_equal(h5_array(h5_dataset(file, "z")), np.arange(40.0).reshape(4, 10))
+        assert h5_array(h5_dataset(file, "w")).all()
+        assert h5_array(h5_dataset(file, "names")).tolist() == [b"a", b"bcd"]
+        with pytest.raises(InputError, match="only"):
+            h5_dataset(file, "x", most_bytes=1 << 20)
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("R", lambda: np.zeros((2000, 2000))), ("other", lambda: np.zeros((2000, 2000))),
+    ("R", lambda: np.array([" " * 5_000_000])),
+    ("R", lambda: np.full((1, 2000), 1, object)), ("R", lambda: np.empty((0, 90_000_000), object))],
+    ids=["numbers", "another variable", "text", "cells", "no cells"])
+def test_matlab_files_that_become_large_are_refused_first(tmp_path, name, value, monkeypatch):
+    monkeypatch.setattr(mat_structure, "_LARGEST_UNPACKED", 24 << 20)
+    monkeypatch.setattr(mat_structure, "_MOST_CELLS", 1000)
+    savemat(tmp_path / "x.mat", {"R": np.ones(2)} | {name: value()}, do_compression=True)
+    begun, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputError, match=r"x\.mat"):
+        read_mat(tmp_path / "x.mat", ("R",))
+    assert time.process_time() - begun < 2
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60 << 10
 
 
 def test_a_flipped_bit_anywhere_in_a_result_of_ours_is_noticed(tmp_path):

@@ -7,6 +7,7 @@ import io
 import os
 import pickle
 import random
+import resource
 import time
 import tracemalloc
 from pathlib import Path
@@ -387,3 +388,54 @@ def test_random_damage_never_does_more_than_raise_an_input_error():
     tracemalloc.stop()
     assert peak < 50e6
     assert min(outcomes.values()) > 100  # both kinds happen, so the test tests something
+
+
+# Swarms: small files that ask for minutes or gigabytes
+
+_HEAD = b"\x80\x04"
+SWARMS = {
+    "20 million tuples": _HEAD + b"](" + b"K\x01\x85" * 20_000_000 + b"e.",
+    "memo entries": _HEAD + b"N" + b"\x94" * 50_000_000 + b".",
+    "a memo entry far away": _HEAD + b"Nr\xff\xff\xff\x7f0.",
+    "nothing, many times": _HEAD + b"](" + b"N" * 20_000_000 + b"e.",
+    "lists": _HEAD + b"](" + b"]" * 5_000_000 + b"e.",
+}
+
+
+@pytest.mark.parametrize("swarm", SWARMS)
+def test_a_pickle_of_many_small_things_is_given_up_soon(swarm, tmp_path):
+    (tmp_path / "x.pkl").write_bytes(SWARMS[swarm])
+    begun, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputError, match=r"x\.pkl"):
+        load_pickle(tmp_path / "x.pkl")
+    assert time.process_time() - begun < 5
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < len(SWARMS[swarm]) / 1024 + (600 << 10)
+
+
+TEXT = "x" * 100_000
+ENORMOUS_AS_ARRAYS = {
+    "text among numbers": [TEXT, *[1.0] * 10_000],
+    "deeper": [[[TEXT, 1.0]], *[[[2.0, 1.0]]] * 10_000],
+    "in a tuple": (1.0, TEXT) * 5000,
+    "in an array of objects": np.array([TEXT, *[1.0] * 10_000], dtype=object),
+    "as keys": dict.fromkeys([TEXT, *range(10_000)], 0.0),
+    "one array, many times": [np.ones(10_000)] * 10_000,
+}
+
+
+@pytest.mark.parametrize("kind", ENORMOUS_AS_ARRAYS)
+def test_no_list_becomes_enormous_as_an_array(kind, tmp_path):
+    """An array gives every entry the room of the longest text: 300 kB of text and numbers asked for 37 GB."""
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps({"layer": ENORMOUS_AS_ARRAYS[kind]}))
+    assert (tmp_path / "x.pkl").stat().st_size < 500_000
+    with pytest.raises(InputError, match=r"beside a text of 100000 letters|stand for far more"):
+        load_pickle(tmp_path / "x.pkl")
+
+
+def test_long_texts_and_shared_arrays_as_data_have_them_are_read():
+    shared = np.ones((165, 165))
+    content = {"provenance": TEXT, "names": [f"layer{i}" for i in range(1000)], "numbers": [0.5] * 100_000,
+               "models": {str(i): {"matrix": shared} for i in range(200)}, "pair": [shared, shared]}
+    opened = load_pickle(io.BytesIO(pickle.dumps(content)))
+    assert opened["provenance"] == TEXT and opened["numbers"] == content["numbers"]
+    np.testing.assert_array_equal(opened["models"]["199"]["matrix"], shared)

@@ -254,7 +254,7 @@ def test_panels_of_a_figure_come_from_files_with_own_models_and_the_chosen_stati
         assert drawings and not drawings.errors, figure
         assert all(drawing.stem.endswith("_recommended") for drawing in drawings), figure
         assert "mine" in drawings[0].table.index
-        assert "--models other" in drawings.notes[0] and "Incomplete" in note_of(drawings[0])
+        assert "no trained activations" in " ".join(drawings.notes) and "Incomplete" in note_of(drawings[0])
     analysis_path(paths.rsa_results, "NH2015", "Primary").unlink()
     found = RSA_PANELS["7"](paths, options)
     assert not found and "rsa_matrix_calculation_all_models.py" in found.notes[0]

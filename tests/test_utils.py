@@ -11,7 +11,7 @@ import pytest
 import roots
 from scipy.io import loadmat
 
-from aud_dnn import utils
+from aud_dnn import activations as activations_room
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.resources import COMPONENTS, MODELS, SOUND_CATEGORIES
@@ -309,8 +309,8 @@ def test_registered_pickled_model(randnetw: bool, demo_root: Path, stimuli: Stim
 
 def test_all_layers_are_read_in_one_pass(demo_root: Path, stimuli: Stimuli, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
-    load = utils.load_pickle
-    monkeypatch.setattr(utils, "load_pickle", lambda path, **how: opened.append(path) or load(path, **how))
+    load = activations_room.load_pickle
+    monkeypatch.setattr(activations_room, "load_pickle", lambda path, **how: opened.append(path) or load(path, **how))
     activations = open_activations(ProjectPaths(demo_root), "DCASE2020", stimuli)
     assert len(opened) == 1                                              # to see which layers there are
     assert len(dict(activations.items())) == 5 and len(opened) == 1 + 165

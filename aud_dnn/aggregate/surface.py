@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.io import savemat, whosmat
+from scipy.io import savemat
 from scipy.spatial import cKDTree
 
 from aud_dnn.aggregate import scores as aggregate
 from aud_dnn.aggregate.tables import ModelResults
 from aud_dnn.atomic import atomic_file
 from aud_dnn.errors import InputError, unknown_name
-from aud_dnn.files import read_mat
+from aud_dnn.files import mat_variables, read_mat
 
 HEMISPHERES = ("lh", "rh")
 GRID_STEP = 2
@@ -226,10 +226,7 @@ def read_flat_vertices(path: Path) -> dict[str, FlatVertices]:
     InputError
         The file is damaged or holds something else; what it holds is listed.
     """
-    try:
-        names = {name for name, _, _ in whosmat(path)}
-    except Exception as error:      # SciPy's reader raises many kinds on garbage
-        raise InputError(f"{path} cannot be read as a MATLAB file ({error}). Get the file again.") from error
+    names = set(mat_variables(path))
     found = {}
     for hemi in HEMISPHERES:
         fields = (f"vras_{hemi}", f"vnums_{hemi}")

@@ -131,6 +131,11 @@ def region_path(paths: ProjectPaths, model: str, target: str, randnetw: bool, *,
     return outputs_folder(paths, model) / name
 
 
+def made_from_path(paths: ProjectPaths, model: str, target: str, randnetw: bool) -> Path:
+    """The record of what the tables of a model on a target were made from."""
+    return outputs_folder(paths, model) / f"made-from_{model}{_suffix(model, randnetw)}_{target}.json"
+
+
 # --- tables from arrays -------------------------------------------------------------------------------------------------
 
 @lru_cache(maxsize=3)

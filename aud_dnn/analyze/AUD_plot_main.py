@@ -8,23 +8,37 @@
 Pictures (svg, png) and a csv of every plotted number go to results/PLOTS_across-models/, tests to
 results/STATS_across-models/, surface maps to results/PLOTS_SURF_across-models/. Models without results are left out and
 named, on the figure, too. Bad results (a layer missing, other data, NaN) cost the pictures that need them; all others
-are drawn, what is wrong comes last with the command that mends it, and the exit status is 1.
+are drawn, what is wrong comes last with the command that mends it, and the exit status is 1; so it is if there is nothing
+to draw at all.
 """
 
 from __future__ import annotations
 
-import argparse
-import multiprocessing
 import sys
-from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+
+if __name__ == "__main__":
+    if not __package__:     # run as a file: import from the repository, not from this folder
+        sys.path[0] = str(Path(__file__).resolve().parents[2])
+    from aud_dnn.terminal import start_script
+
+    start_script()
+
+import argparse
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-if __name__ == "__main__" and not __package__:      # run as a file: import from the repository, not from this folder
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
-
-from aud_dnn.arguments import add_bool, add_root, find_drawable_root, run_script, with_root
+from aud_dnn.arguments import (
+    add_bool,
+    add_listing,
+    add_root,
+    find_drawable_root,
+    run_script,
+    script_parser,
+    show_listing,
+    with_root,
+)
+from aud_dnn.statements import add_layer_order, keep_statements
 
 if TYPE_CHECKING:
     from aud_dnn.analyze.figures import FigureOptions
@@ -37,7 +51,7 @@ STATISTICS = ("published", "recommended")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = script_parser(__doc__)
     parser.add_argument("--figures", nargs="+", default=list(PAPER), choices=[*PAPER, *EXTRAS, "all"], metavar="FIGURE",
                         help=f"among {' '.join(PAPER)} (the paper's numbers), {', '.join(EXTRAS)}, all "
                              f"(default: {' '.join(PAPER)})")
@@ -67,46 +81,66 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=None, metavar="DIR", help="folder for pictures and tests "
                                                                                "(default: results/)")
     parser.add_argument("--jobs", type=int, default=2, help="processes that aggregate and draw (default: 2)")
+    add_layer_order(parser)
     add_root(parser)
+    add_listing(parser)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse the command line, aggregate, draw, say what was written and what was missing."""
     arguments = build_parser().parse_args(argv)
+    if show_listing(arguments):
+        return 0
 
     # heavy imports only once the command line is understood: --help answers at once
-    from aud_dnn.aggregate.figure_inputs import aggregate_all
+    from aud_dnn.aggregate.current_tables import aggregate_all
+    from aud_dnn.analyze.AUD_plot_main import _make as make  # workers cannot import what is called __main__
+    from aud_dnn.atomic import remove_abandoned_below
+    from aud_dnn.processes import map_in_processes
 
     paths = find_drawable_root(arguments.root, arguments.models)
+    keep_statements(paths, arguments.models, arguments.layer_order)
     chosen = [*PAPER, *EXTRAS] if "all" in arguments.figures else list(dict.fromkeys(arguments.figures))
+    print("Reading the results …", flush=True)
     made = aggregate_all(paths, [*arguments.target, "NH2015comp"], jobs=arguments.jobs)
     errors = [error for (*_, permuted), error in made.items()
               if error and ("permuted" if permuted else "trained") in arguments.condition]
     print(f"Aggregated {len(made) - len(errors)} sets of results; the tables are in {paths.results}/<model>/outputs/.",
           flush=True)
     work = [(paths, name, arguments) for name in chosen if name != "aggregate"]
-    if arguments.jobs > 1 and len(work) > 1:
-        with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-            errors += _report(pool.map(_make, work))
-    else:
-        errors += _report(map(_make, work))
+    errors += _report(map_in_processes(make, work, arguments.jobs), paths, arguments.models)
+    remove_abandoned_below(paths.results)
     for error in dict.fromkeys(errors):
         print(f"error: {with_root(error, arguments.root)}", file=sys.stderr)
     return 1 if errors else 0
 
 
-def _report(outcomes: Iterable[tuple[list[str], list[str]]]) -> list[str]:
-    """Print what there is to say about each figure as it comes; all their errors."""
-    errors = []
-    for lines, wrong in outcomes:
+def _report(outcomes: Iterable[tuple[list[str], list[str], int]], paths: ProjectPaths, own_models: Sequence[str]
+            ) -> list[str]:
+    """Print what there is to say about each figure as it comes; all their errors, and whether nothing was drawn at all."""
+    from aud_dnn.aggregate.figure_inputs import nothing_drawn
+
+    errors, figures, pictures = [], 0, 0
+    for lines, wrong, drawn in outcomes:
         print("\n".join(lines), flush=True)
         errors += wrong
+        figures, pictures = figures + 1, pictures + drawn
+    if figures and not pictures and not errors:
+        errors.append(nothing_drawn(paths, own_models))
     return errors
 
 
-def _make(job: tuple[ProjectPaths, str, argparse.Namespace]) -> tuple[list[str], list[str]]:
-    """Draw and save one figure, or one of the extras, and its tests; what to say about it, and what was wrong."""
+def _make(job: tuple[ProjectPaths, str, argparse.Namespace]) -> tuple[list[str], list[str], int]:
+    """Draw and save one figure, or one of the extras, and its tests.
+
+    Returns
+    -------
+    lines, errors : list of str
+        What there is to say about it, and what was wrong.
+    n_files : int
+        Pictures and their tables.
+    """
     from aud_dnn.aggregate.tables import write_table
     from aud_dnn.analyze import figures, supplement
     from aud_dnn.analyze.plotting.style import Drawings
@@ -133,7 +167,7 @@ def _make(job: tuple[ProjectPaths, str, argparse.Namespace]) -> tuple[list[str],
     errors = [*drawings.errors, *panels.errors, *found.errors]
     if errors:
         lines.append("  Not everything could be drawn; see the errors at the end.")
-    return [with_root(line, arguments.root) for line in lines], errors
+    return [with_root(line, arguments.root) for line in lines], errors, len(written)
 
 
 def _draw(paths: ProjectPaths, name: str, options: FigureOptions, folder: Path, arguments: argparse.Namespace

@@ -10,21 +10,29 @@ drawn.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
-if __name__ == "__main__" and not __package__:      # run as a file: import from the repository, not from this folder
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
+if __name__ == "__main__":
+    if not __package__:     # run as a file: import from the repository, not from this folder
+        sys.path[0] = str(Path(__file__).resolve().parents[2])
+    from aud_dnn.terminal import start_script
+
+    start_script()
+
+import argparse
 
 from aud_dnn.arguments import (
     add_choices,
+    add_listing,
     add_look,
     add_methods,
     add_root,
     add_voxel_targets,
     find_drawable_root,
     run_script,
+    script_parser,
+    show_listing,
     with_root,
 )
 
@@ -33,19 +41,23 @@ LIMITS = ("paper", "narrow", "automatic")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = script_parser(__doc__)
     add_choices(parser, "--analyses", ANALYSES, ANALYSES, "what to compare")
     add_choices(parser, "--limits", LIMITS, LIMITS[:1], "axis limits, a picture for each (narrow: RSA only up to 0.8)")
     add_methods(parser)
     add_voxel_targets(parser)
     add_look(parser)
     add_root(parser)
+    add_listing(parser)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse the command line, draw, say what was left out."""
     arguments = build_parser().parse_args(argv)
+    if show_listing(arguments):
+        return 0
+    from aud_dnn.aggregate.figure_inputs import nothing_drawn
     from aud_dnn.aggregate.tables import write_table
     from aud_dnn.analyze import consistency
     from aud_dnn.analyze.figures import FigureOptions
@@ -58,11 +70,12 @@ def main(argv: list[str] | None = None) -> int:
              "layers": lambda: consistency.layer_wise(paths, options, methods, limits=arguments.limits),
              "best-layers": lambda: consistency.best_layers(paths, options, methods),
              "seeds": lambda: consistency.seeds(paths, options, methods)}
-    found = Drawings()
+    found, n_drawn = Drawings(), 0
     for name in dict.fromkeys(arguments.analyses):
         drawings = drawn[name]()
         print(with_root(f"{name}: {drawings.report(out, arguments.formats)}", arguments.root))
         found.add(Drawings(errors=drawings.errors))
+        n_drawn += len(drawings)
     tables, positions = {}, "best-layer_correlations"
     with found.attempt():
         if "models" in arguments.analyses:
@@ -72,6 +85,8 @@ def main(argv: list[str] | None = None) -> int:
             tables[positions] = consistency.best_layer_correlations(paths, options, methods)
     for stem, table in tables.items():
         print(write_table(out / f"{stem}.csv", table, index=stem != positions))
+    if not n_drawn and not found.errors:
+        found.errors.append(nothing_drawn(paths, arguments.models))
     for error in found.errors:
         print(f"error: {with_root(error, arguments.root)}", file=sys.stderr)
     return 1 if found.errors else 0

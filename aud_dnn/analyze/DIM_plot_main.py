@@ -10,21 +10,29 @@ taken from the published files in results/ED/.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
-if __name__ == "__main__" and not __package__:      # run as a file: import from the repository, not from this folder
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
+if __name__ == "__main__":
+    if not __package__:     # run as a file: import from the repository, not from this folder
+        sys.path[0] = str(Path(__file__).resolve().parents[2])
+    from aud_dnn.terminal import start_script
+
+    start_script()
+
+import argparse
 
 from aud_dnn.arguments import (
     add_choices,
+    add_listing,
     add_look,
     add_methods,
     add_root,
     add_voxel_targets,
     find_drawable_root,
     run_script,
+    script_parser,
+    show_listing,
     with_root,
 )
 
@@ -33,19 +41,23 @@ LIMITS = ("paper", "automatic")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = script_parser(__doc__)
     add_choices(parser, "--analyses", ANALYSES, ANALYSES[:1], "what to draw; only the scatters are in the paper")
     add_choices(parser, "--limits", LIMITS, LIMITS[:1], "axis limits of the scatters, a picture for each")
     add_methods(parser)
     add_voxel_targets(parser)
     add_look(parser)
     add_root(parser)
+    add_listing(parser)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse the command line, draw, write the merged tables, say what was left out."""
     arguments = build_parser().parse_args(argv)
+    if show_listing(arguments):
+        return 0
+    from aud_dnn.aggregate.figure_inputs import nothing_drawn
     from aud_dnn.aggregate.tables import write_table
     from aud_dnn.analyze import dimensionality_figures as dimensionality
     from aud_dnn.analyze.figures import FigureOptions
@@ -65,6 +77,8 @@ def main(argv: list[str] | None = None) -> int:
     if len(neural):
         print("Effective dimensionality of the fMRI responses (mean of the repetitions, voxels of all participants):")
         print(neural.to_string(float_format="{:.2f}".format))
+    if not drawings and not found.errors:
+        found.errors.append(nothing_drawn(paths, arguments.models))
     for error in found.errors:
         print(f"error: {with_root(error, arguments.root)}", file=sys.stderr)
     return 1 if found.errors else 0

@@ -24,9 +24,11 @@ from aud_dnn.resources import (
     CLEAN_SEED_PAIRS,
     FIGURE_2_MODELS,
     FIGURE_7_MODELS,
+    ROIS,
     SEED_PAIRS,
     VOXEL_TARGETS,
 )
+from aud_dnn.rsa.origins import Origins
 from aud_dnn.rsa.results import condition_name, published_score
 
 LABELS = {"regression": "Median noise-corrected $R^2$", "RSA": "RSA (Spearman R)"}
@@ -186,7 +188,8 @@ def best_layers(paths: ProjectPaths, options: FigureOptions | None = None, metho
             _add(drawings, table, columns, f"best-layer_{stem}{_suffix(randnetw)}",
                  f"Relative best layer, {title}, {condition_name(randnetw)}",
                  tuple(f"Relative best layer, {column}" for column in columns), _POSITIONS, options,
-                 f"best layers by {what}, {condition_name(randnetw)}", models, scores.version_notes(paths, models, sources))
+                 f"best layers by {what}, {condition_name(randnetw)}", models,
+                 scores.version_notes(paths, models, sources, ROIS))
 
     for randnetw in options.conditions:
         with drawings.attempt():
@@ -237,6 +240,8 @@ def seeds(paths: ProjectPaths, options: FigureOptions | None = None, methods: Se
             drawings.add(seed_figures(paths, options, pairs, clean=clean))
         for target in options.targets:
             dataset = scores.rsa_dataset(paths, target) if "RSA" in methods else None
+            if dataset is not None:
+                drawings.notes += Origins(paths).changes(dataset, [model for pair in pairs for model in pair])
             for condition in map(condition_name, options.conditions) if "RSA" in methods else ():
                 present = set() if dataset is None else set(published_score(dataset, condition)["model"].values.tolist())
                 if any(set(pair) <= present for pair in pairs):

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from aud_dnn.aggregate.alpha_logs import AlphaLog, log_alpha_statistics, parse_alpha_log
-from aud_dnn.aggregate.figure_inputs import ALPHALIMIT, layer_folders
+from aud_dnn.aggregate.current_tables import source_notes
 from aud_dnn.aggregate.fit_diagnostics import (
     alpha_statistics,
     fit_statistics,
@@ -19,6 +19,7 @@ from aud_dnn.aggregate.fit_diagnostics import (
     known_statistics,
     voxel_diagnostics,
 )
+from aud_dnn.aggregate.model_results import ALPHALIMIT, digest_memo, layer_folders
 from aud_dnn.aggregate.tables import COMPONENT_TARGET, SPLIT_VALUE, has_condition, outputs_folder, write_table
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.plotting.diagnostics_report import fit_overview, layer_page, statistic_lines
@@ -129,7 +130,7 @@ def _report(case: _Case, draw_page: Callable[[Drawing], object] | None) -> Drawi
         return _report_from_logs(case)
     rows, alphas = {}, {}
     for layer, folder in folders.items():
-        result = read_result(folder)
+        result = read_result(folder, memo=digest_memo(case.paths))
         scores = _scores(result)
         rows[layer] = fit_statistics(scores, corrected=case.target != COMPONENT_TARGET)
         alphas[layer] = alpha_statistics(scores, SPLIT_VALUE[case.target]) | {"source": "warning_alphas"}
@@ -139,6 +140,7 @@ def _report(case: _Case, draw_page: Callable[[Drawing], object] | None) -> Drawi
         if draw_page is not None:
             draw_page(_page(case, layer, result, scores))
     _note_overlap(case, result.table)
+    case.notes += [f"{case.title}: {note}" for note in source_notes(case.paths, [case.model], case.target, case.randnetw)]
     alpha_table = pd.DataFrame(alphas).T.rename_axis("source_layer")
     logged = [column for column in alpha_table if column.startswith("log_")]
     case.write("across-layers_alpha_warnings", alpha_table[[*_COUNTS, "source", *logged]])

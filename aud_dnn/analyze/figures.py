@@ -29,9 +29,9 @@ from aud_dnn.aggregate.figure_inputs import (
     collect_components,
     collect_regions,
     collect_scores,
-    layer_folders,
     predicted_responses,
 )
+from aud_dnn.aggregate.model_results import layer_folders
 from aud_dnn.aggregate.scores import most_frequent_layer
 from aud_dnn.aggregate.tables import COMPONENT_TARGET, CV_NAME, VALUE, has_condition
 from aud_dnn.analyze.plotting.bars import BarLayout, component_bars, gapped_layout, grouped_layout, model_bars
@@ -253,6 +253,7 @@ def figure_4(paths: ProjectPaths, options: FigureOptions | None = None,
             except MissingDataError as error:
                 drawings.notes.append(f"Not drawn: {error}")
                 continue
+            drawings.notes += [note for note in data.notes if note not in drawings.notes]
             rng = np.random.RandomState(0)
             for column, component in enumerate(COMPONENTS):
                 chosen = np.array([0])

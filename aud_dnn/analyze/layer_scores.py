@@ -9,21 +9,24 @@ import pandas as pd
 import xarray as xr
 
 from aud_dnn.aggregate.across_models import same_participants
+from aud_dnn.aggregate.current_tables import source_notes
 from aud_dnn.aggregate.figure_inputs import (
     collect_layers,
     collect_regions,
     collect_scores,
     model_fit_command,
-    same_versions,
     score_versions,
 )
+from aud_dnn.aggregate.model_results import same_versions
 from aud_dnn.aggregate.tables import VALUE, VERSION_COLUMNS, has_condition
 from aud_dnn.errors import MissingDataError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import BASELINE_MODEL, ROIS
 from aud_dnn.rsa.layer_dimensionality import layer_dimensionality
+from aud_dnn.rsa.origins import Origins
 from aud_dnn.rsa.published import read_rsa
 from aud_dnn.rsa.results import ALL_VOXELS, condition_name, published_score
+from aud_dnn.rsa.results import SCRIPT as RSA_SCRIPT
 from aud_dnn.rsa.tables import position_table
 from aud_dnn.stats import within_participant_sem
 
@@ -33,8 +36,6 @@ RSA_MODEL_VALUE = "best_layer_rsa_median_across_splits"
 
 RSA_LAYER_VALUE = "all_data_rsa_for_best_layer"
 """Similarity of one layer, all sounds."""
-
-RSA_SCRIPT = "python aud_dnn/analyze/rsa_matrix_calculation_all_models.py"
 
 Source = tuple[str, str, bool]
 """(method, target, permuted)"""
@@ -84,10 +85,11 @@ def _remedy(target: str, randnetw: bool = False) -> Callable[[str], str]:
     return command
 
 
-def version_notes(paths: ProjectPaths, models: Sequence[str], sources: Iterable[Source]) -> list[str]:
+def version_notes(paths: ProjectPaths, models: Sequence[str], sources: Iterable[Source],
+                  rois: Sequence[str] = (ALL_VOXELS,)) -> list[str]:
     """What must be said beside a figure in which all these scores stand together.
 
-    Call it after the scores were collected.
+    Call it after the scores were collected. ``rois`` are the regions whose RSA is shown.
 
     Raises
     ------
@@ -95,21 +97,26 @@ def version_notes(paths: ProjectPaths, models: Sequence[str], sources: Iterable[
         Scores of one target came from different data, or scores from different versions of the numerics.
     """
     by_target: dict[str, dict[str, dict[str, str]]] = {}
+    origins, changes = Origins(paths), []
     for method, target, randnetw in sources:
         found = by_target.setdefault(target, {})
         if method == "RSA":
-            dataset = rsa_dataset(paths, target)
-            if dataset is not None:
-                found["RSA"] = _rsa_versions(dataset)       # both conditions in one file
+            for roi in rois:
+                dataset = rsa_dataset(paths, target, roi)
+                if dataset is not None:
+                    version = _rsa_versions(dataset)        # both conditions in one file
+                    found["RSA" if found.get("RSA", version) == version else f"RSA, {roi}"] = version
+                    changes += origins.changes(dataset, models)
         else:
             found |= {f"{model} (regression, {condition_name(randnetw)})": version
                       for model, version in score_versions(paths, models, target, randnetw).items()}
+            changes += source_notes(paths, models, target, randnetw)
     notes = [note for target, versions in by_target.items()
              for note in same_versions(versions, target, _remedy(target))]
     numerics = {f"{name} on {target}": {key: value for key, value in version.items() if key == VERSION_COLUMNS[0]}
                 for target, versions in by_target.items() for name, version in versions.items()}
     same_versions(numerics, " and ".join(by_target), lambda name: _remedy(name.rpartition(" on ")[2])(name))
-    return list(dict.fromkeys(notes))
+    return list(dict.fromkeys([*changes, *notes]))
 
 
 # --- models -------------------------------------------------------------------------------------------------------------

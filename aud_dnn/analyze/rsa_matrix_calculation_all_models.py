@@ -3,61 +3,80 @@
     python aud_dnn/analyze/rsa_matrix_calculation_all_models.py
 
 computes every registered model that has activations in ``model-actv/``, trained and permuted, on NH2015 and B2021, for all
-voxels and each region. What is there already is loaded, so an interrupted run goes on where it stopped. ``docs/rsa.md`` says
-what is computed and what the files hold.
+voxels and each region. What is there already and still current is loaded, so an interrupted run goes on where it stopped.
+``docs/rsa.md`` says what is computed and what the files hold.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
+import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-if __package__ in (None, ""):  # run as a file
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+if __name__ == "__main__":
+    if not __package__:     # run as a file: import from the repository, not from this folder
+        sys.path[0] = str(Path(__file__).resolve().parents[2])
+    from aud_dnn.terminal import start_script
 
-from tqdm.auto import tqdm
+    start_script()
 
-from aud_dnn.analyze.plotting.rsa_figures import rsa_figures, save_model_pages
-from aud_dnn.analyze.plotting.style import PALETTES
-from aud_dnn.arguments import add_bool, add_root, parse_bool, run_script
-from aud_dnn.paths import find_root
-from aud_dnn.resources import MODELS, VOXEL_TARGETS
-from aud_dnn.rsa.published import write_published_rsa
-from aud_dnn.rsa.results import ALL_VOXELS, CONDITIONS, ROI_CHOICES, condition_name, model_part_path, read_part
-from aud_dnn.rsa.run import RSARun, run_rsa
-from aud_dnn.rsa.tables import STATISTICS, all_tables, write_tables
-from aud_dnn.rsa.workers import usable_cores
+from aud_dnn.arguments import (
+    add_bool,
+    add_listing,
+    add_root,
+    parse_bool,
+    run_script,
+    script_parser,
+    show_listing,
+    with_root,
+)
+from aud_dnn.resources import MODELS, ROIS, VOXEL_TARGETS
+from aud_dnn.statements import add_layer_order, add_stimulus_order, keep_statements
+
+if TYPE_CHECKING:
+    from aud_dnn.rsa.run import RSARun
+
+_ALL_ROIS = ("All", *ROIS)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = script_parser(__doc__)
     parser.add_argument("--target", nargs="+", default=list(VOXEL_TARGETS), metavar="TARGET",
                         help=f"{' '.join(VOXEL_TARGETS)} (default: both)")
-    parser.add_argument("--roi", nargs="+", default=list(ROI_CHOICES), metavar="ROI",
-                        help=f"{' '.join(ROI_CHOICES)} (default: all five)")
+    parser.add_argument("--roi", nargs="+", default=list(_ALL_ROIS), metavar="ROI",
+                        help=f"{' '.join(_ALL_ROIS)} (default: all five)")
     parser.add_argument("--randnetw", type=parse_bool, nargs="+", default=[False, True], metavar="True|False",
                         help="False: trained, True: permuted weights (default: both)")
     parser.add_argument("--models", nargs="+", default=None, metavar="MODEL",
                         help="registered models or your own, by folder name (default: every registered model)")
     add_bool(parser, "--overwrite", False, "compute again what is there")
-    parser.add_argument("--statistics", choices=STATISTICS, default=STATISTICS[0],
+    parser.add_argument("--statistics", choices=["published", "recommended"], default="published",
                         help="which error bars, ceilings and p-values the figures show; the tables hold both "
                              "(default: %(default)s)")
-    parser.add_argument("--palette", choices=PALETTES, default=PALETTES[0], help="colours (default: %(default)s)")
+    parser.add_argument("--palette", choices=["paper", "colorblind"], default="paper", help="colours (default: %(default)s)")
     add_bool(parser, "--participants", False, "draw every participant as a point on the bars")
     add_bool(parser, "--figures", True, "draw the figures")
     add_bool(parser, "--model_pages", True, "draw a page of all layers' RDMs for every model computed")
     add_bool(parser, "--legacy_pickles", False, "write the two pickles of the published results, too")
     parser.add_argument("--jobs", type=int, default=None, metavar="N", help="worker processes (default: one per core)")
     add_bool(parser, "--progress", True, "show progress bars")
+    add_layer_order(parser)
+    add_stimulus_order(parser)
     add_root(parser)
+    add_listing(parser)
     return parser.parse_args(argv)
 
 
 def _draw(run: RSARun, folder: Path, args: argparse.Namespace) -> int:
     """Draw and save what the run allows; how many figures that was."""
+    from tqdm.auto import tqdm
+
+    from aud_dnn.analyze.plotting.rsa_figures import rsa_figures, save_model_pages
+    from aud_dnn.processes import usable_cores
+    from aud_dnn.rsa.results import ALL_VOXELS, CONDITIONS, condition_name
+
     conditions = [condition for condition in CONDITIONS if condition in map(condition_name, args.randnetw)]
     count = 0
     own_models = [model for model in args.models or () if model not in MODELS]
@@ -75,19 +94,27 @@ def _draw(run: RSARun, folder: Path, args: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     args = _arguments(argv)
+    if show_listing(args):
+        return 0
+
+    # heavy imports only once the command line is understood: --help answers at once, and Ctrl-C is heard
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")      # what the RSA uses; every other thread would claim memory
+    from aud_dnn.paths import find_root
+    from aud_dnn.rsa.published import write_published_rsa
+    from aud_dnn.rsa.results import condition_name
+    from aud_dnn.rsa.run import run_rsa
+    from aud_dnn.rsa.tables import all_tables, model_parts, write_tables
+
     paths = find_root(args.root)
     folder = paths.rsa_results
+    keep_statements(paths, args.models or list(MODELS), args.layer_order, assume_stimulus_order=args.assume_stimulus_order)
     run = run_rsa(paths, targets=args.target, rois=args.roi, conditions=[condition_name(value) for value in args.randnetw],
                   models=args.models, overwrite=args.overwrite, jobs=args.jobs, progress=args.progress)
-    keys = dict.fromkeys((str(model), str(condition)) for dataset in run.datasets.values()
-                         for model, condition in itertools.product(dataset["model"].values, dataset["condition"].values))
-    model_parts = {key: part for key in keys if (part := read_part(model_part_path(folder, *key))) is not None}
-    tables = write_tables(folder / "tables", all_tables(run.datasets, model_parts))
-    written = [*tables]
+    written = write_tables(folder / "tables", all_tables(run.datasets, model_parts(folder, run.datasets)))
     if args.legacy_pickles:
         written += write_published_rsa(folder, run.datasets)
     n_figures = _draw(run, folder, args) if args.figures else 0
-    print(run.report.summary())
+    print(with_root(run.report.summary(), args.root))
     print(f"written below {folder}: {len(run.datasets)} netCDF files, {len(written)} tables and pickles, "
           f"{n_figures} figures")
     return 1 if run.report.failed else 0

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import xarray as xr
 
+from aud_dnn.aggregate.own_models import notes_on_activations
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.plotting.rsa_figures import models_with_results
 from aud_dnn.analyze.plotting.rsa_scores import clean_speech_bars, position_scatter, rsa_bars, seed_scatter
@@ -22,10 +23,10 @@ from aud_dnn.resources import (
     SEED_PAIRS,
     VOXEL_TARGETS,
 )
+from aud_dnn.rsa.origins import Origins
 from aud_dnn.rsa.published import read_rsa
-from aud_dnn.rsa.results import ALL_VOXELS, condition_name
-
-SCRIPT = "python aud_dnn/analyze/rsa_matrix_calculation_all_models.py"
+from aud_dnn.rsa.results import ALL_VOXELS, CONDITIONS, SCRIPT, condition_name
+from aud_dnn.utils import activation_files
 
 
 class _Panel(NamedTuple):
@@ -45,6 +46,7 @@ class _Panel(NamedTuple):
 def _panels(paths: ProjectPaths, options: FigureOptions, models: Sequence[str], drawings: Drawings, *,
             order: Sequence[str] = ("B2021", "NH2015"), rois: Sequence[str] = (ALL_VOXELS,)) -> Iterator[_Panel]:
     """Data set by data set, trained before permuted; what is missing becomes a note, what is damaged an error."""
+    origins = Origins(paths)
     for target in [name for name in order if name in options.targets]:
         with drawings.attempt():
             try:
@@ -52,18 +54,35 @@ def _panels(paths: ProjectPaths, options: FigureOptions, models: Sequence[str], 
             except MissingDataError as error:
                 drawings.notes.append(f"RSA panels not drawn: {error}")
                 continue
+            for dataset in datasets.values():
+                drawings.notes += origins.changes(dataset, models)
             for condition in map(condition_name, options.conditions):
                 present = models_with_results(datasets[target, rois[0]], condition)
                 absent = [model for model in options.own_models if model not in present]
                 if absent:
-                    drawings.notes.append(f"No {condition} RSA results of {', '.join(absent)} on {target}. Make them: "
-                                          f"{SCRIPT} --models {' '.join(absent)}")
+                    drawings.notes += list(_advice(paths, absent, condition, target))
+                drawings.notes += notes_on_activations(paths, [model for model in models if model in present],
+                                                       condition != CONDITIONS[0], positions=len(rois) > 1)
                 if present & set(models) - {BASELINE_MODEL}:
                     yield _Panel(datasets, target, condition, present)
                 else:
                     names = ", ".join(display_name(model) for model in models[:4])
                     drawings.notes.append(f"RSA panel not drawn: no model of this figure has {condition} RSA results on "
                                           f"{target} ({names}, …).")
+
+
+def _advice(paths: ProjectPaths, models: Sequence[str], condition: str, target: str) -> Iterator[str]:
+    """What makes the RSA of some models: a run of the script, but only where there are activations for it."""
+    randnetw = condition == condition_name(True)
+    ready = [model for model in models if activation_files(paths, model, randnetw=randnetw)]
+    if ready:
+        yield f"No {condition} RSA results of {', '.join(ready)} on {target}. Make them: {SCRIPT} --models {' '.join(ready)}"
+    for model in models:
+        if model not in ready:
+            kind = "with permuted weights " if randnetw else ""
+            file = paths.activations / model / f"natsound_activations{'_randnetw' if randnetw else ''}.h5"
+            yield (f"No {condition} RSA results of {model} on {target}, and no {condition} activations to make them from. "
+                   f"Extract the model {kind}first (docs/own_model.md), or write {file}.")
 
 
 def _look(options: FigureOptions) -> dict[str, str]:

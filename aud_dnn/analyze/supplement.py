@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
+from aud_dnn.aggregate.current_tables import source_notes
 from aud_dnn.aggregate.figure_inputs import collect_layers
 from aud_dnn.aggregate.tables import VALUE, across_layers_path, read_participant_frame, region_path
 from aud_dnn.analyze.figures import (
@@ -43,12 +46,17 @@ def layer_figures(paths: ProjectPaths, options: FigureOptions | None = None) -> 
             absent = [condition_name(randnetw) for randnetw in options.conditions if condition_name(randnetw) not in curves]
             drawings.append(across_layers(curves, model=model, target=target, value=VALUE[target], stem=stem,
                                           palette=options.palette,
-                                          notes=[f"Incomplete: no {condition} results" for condition in absent]))
+                                          notes=[*(f"Incomplete: no {condition} results" for condition in absent),
+                                                 *_source_notes(paths, model, target, options.conditions)]))
             if "trained" in curves:
                 drawings += _region_figures(paths, model, target, options.palette)
         if missing:
             drawings.notes.append(f"No results on {target}: {', '.join(missing)}.")
     return drawings
+
+
+def _source_notes(paths: ProjectPaths, model: str, target: str, conditions: Sequence[bool]) -> list[str]:
+    return list(dict.fromkeys(note for randnetw in conditions for note in source_notes(paths, [model], target, randnetw)))
 
 
 def _region_figures(paths: ProjectPaths, model: str, target: str, palette: str) -> Drawings:

@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 
 from aud_dnn.aggregate import surface
-from aud_dnn.aggregate.figure_inputs import layer_folders, load_model_results
+from aud_dnn.aggregate.current_tables import source_notes
+from aud_dnn.aggregate.model_results import layer_folders, load_model_results
+from aud_dnn.aggregate.own_models import notes_on_activations
 from aud_dnn.aggregate.tables import VALUE, ModelResults, argmax_layers, write_table
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.plotting.style import Drawing, Drawings, display_name, file_stem, roi_color, value_label
@@ -86,7 +88,7 @@ def _map_one(paths: ProjectPaths, results: ModelResults, paint: _Painter) -> tup
     title = f"{display_name(model)}{' randnetw' * results.randnetw}, {target}"
     found = argmax_layers(results)
     metadata = results.metadata.reset_index(drop=True)
-    drawings = Drawings()
+    drawings = Drawings(notes=notes_on_activations(paths, [model], results.randnetw, positions=True, results_on=target))
     if "roi_label_general" in metadata:
         labelled = metadata["roi_label_general"].notna().to_numpy()
         tied = 100 * (found.n_tied[labelled] > 0).mean() if labelled.any() else 0
@@ -169,6 +171,7 @@ def surface_figures(paths: ProjectPaths, options: FigureOptions | None = None, *
                     except MissingDataError:
                         continue
                     own, relative[model], index = _map_one(paths, results, paint)
+                    own.notes += source_notes(paths, [model], target, randnetw)
                     drawings.add(own)
                     pooled.setdefault(model, (results, []))[1].append(index)
                     layer = layers.get(model) or surface.best_median_layer(results)

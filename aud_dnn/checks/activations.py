@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
+from aud_dnn.activation_layouts import layer_problem, vector_problem
+from aud_dnn.activations import h5_layers, names_in_h5, read_sound
 from aud_dnn.checks.findings import Finding, count, first, repeated_rows
 from aud_dnn.errors import InputError
-from aud_dnn.files import h5_dataset, h5_dataset_names, open_h5
+from aud_dnn.files import h5_array, h5_dataset, open_h5
+from aud_dnn.layer_order import LAYER_ORDER_FILE, in_creation_order
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.pickles.safe_pickle import load_pickle
 from aud_dnn.resources import BASELINE_MODEL, MODELS, h5_key, pickle_key
+from aud_dnn.row_order import CONFIRMATION_FILE
 from aud_dnn.utils import LAYER_LIST_KEY, SOUND_IDS_KEY, Stimuli, models_on_disk, open_activations, rows_in_order
 
 
@@ -32,7 +35,7 @@ def inspect_layer(array: np.ndarray, ids: Sequence[str]) -> tuple[list[str], lis
     if not finite.all():
         bad = [sound for sound, good in zip(ids, finite.all(axis=1)) if not good]
         return [f"{np.count_nonzero(~finite):,} values are NaN or inf, in {len(bad)} sounds: {first(bad)}"], []
-    notes = [] if array.dtype.kind == "f" else [f"stored as {array.dtype}, not as floating-point numbers"]
+    notes = []
     constant = np.count_nonzero(array.max(axis=0) == array.min(axis=0))
     if constant == array.shape[1]:
         notes.append("the layer does not vary over sounds; it will predict nothing")
@@ -49,7 +52,7 @@ def check_model(paths: ProjectPaths, model: str, stimuli: Stimuli, *, required: 
     findings: list[Finding] = []
     if not folder.is_dir():
         return [Finding(model, "not here", (f"{folder} is missing. Present: {', '.join(models_on_disk(paths)) or 'none'}",))]
-    known, shapes = set(), {}
+    known, shapes = {LAYER_ORDER_FILE, CONFIRMATION_FILE}, {}
     for randnetw in (False, True):
         suffix = "_randnetw" if randnetw else ""
         label = f"{model} (permuted)" if randnetw else model
@@ -65,13 +68,10 @@ def check_model(paths: ProjectPaths, model: str, stimuli: Stimuli, *, required: 
             continue
         some = (_check_h5(h5_file, label, model, stimuli) if h5_file.is_file()
                 else _check_pickles(pickles, ending, label, model, stimuli))
-        if not any(finding.problems for finding in some):
-            try:  # the very call that the analyses make
-                open_activations(paths, model, stimuli, randnetw=randnetw)
-            except InputError as error:
-                some.append(Finding(label, "cannot be opened", (str(error),)))
+        findings += _as_the_analyses_see_it(paths, model, stimuli, randnetw, label,
+                                            quiet=any(finding.problems for finding in some))
         findings += some
-        shapes[randnetw] = {finding.where.removeprefix(label): finding.what for finding in some}
+        shapes[randnetw] = {finding.where.removeprefix(label): finding.what for finding in some if finding.where != label}
     if len(shapes) == 2 and shapes[False] != shapes[True]:
         different = sorted(name.strip(" :") for name in shapes[False].keys() ^ shapes[True].keys()
                            | {k for k in shapes[False].keys() & shapes[True].keys() if shapes[False][k] != shapes[True][k]})
@@ -82,35 +82,43 @@ def check_model(paths: ProjectPaths, model: str, stimuli: Stimuli, *, required: 
     return findings
 
 
+def _as_the_analyses_see_it(paths: ProjectPaths, model: str, stimuli: Stimuli, randnetw: bool, label: str, *,
+                            quiet: bool) -> list[Finding]:
+    """The very call that the analyses make: its error (unless ``quiet``: it was found already), else all that it remarks."""
+    try:
+        activations = open_activations(paths, model, stimuli, randnetw=randnetw)
+    except InputError as error:
+        return [] if quiet else [Finding(label, "cannot be opened", (str(error),))]
+    what = f"{count(len(activations.layers), 'layer')}; order: {activations.order.origin}; sounds: {activations.sounds_from}"
+    return [Finding(label, what, (), tuple(str(remark) for remark in activations.remarks))]
+
+
 def _check_h5(path: Path, label: str, model: str, stimuli: Stimuli) -> list[Finding]:
     findings, general = [], []
     ids: Sequence[str] = stimuli.ids
     try:
         with open_h5(path) as file:
-            names = [name for name in h5_dataset_names(file) if name not in (LAYER_LIST_KEY, SOUND_IDS_KEY)]
-            listed = _h5_strings(file, LAYER_LIST_KEY)
-            stored_ids = _h5_strings(file, SOUND_IDS_KEY)
-            notes = []
+            names = h5_layers(file)
+            listed = names_in_h5(file, LAYER_LIST_KEY)
+            stored_ids = names_in_h5(file, SOUND_IDS_KEY)
             if stored_ids is not None:
                 rows_in_order(stored_ids, stimuli.ids, f"{path.name} ({SOUND_IDS_KEY})")
                 ids = stored_ids
-            elif model not in MODELS:
-                notes.append(f"no dataset {SOUND_IDS_KEY}: the rows must be in stimulus order, which nothing can check")
             if listed is not None:
                 general += [f"{LAYER_LIST_KEY} names {name!r}, which is not in the file" for name in listed
                             if not any(stored == name or stored.startswith(f"{name}/") for stored in names)]
             general += _missing_layers(model, names, h5_key)
-            names.sort(key=_network_order(listed or []))
+            names.sort(key=_network_order(listed or in_creation_order(file, names)[0]))
             for name in names:
                 where = f"{label}: {name}"
                 try:
                     dataset = h5_dataset(file, name)
-                    if (dataset is None or dataset.ndim != 2 or dataset.shape[0] != len(stimuli)
-                            or dataset.dtype.kind not in "fiu"):
-                        shape = "nothing" if dataset is None else _shape(dataset)
-                        findings.append(Finding(where, shape, (f"expected numbers, {len(stimuli)} sounds × units",)))
+                    if dataset is None:
+                        raise InputError(f"{path.name} holds nothing under this name")
+                    if problem := layer_problem(dataset.shape, dataset.dtype, len(stimuli)):
+                        findings.append(Finding(where, _shape(dataset), (problem,)))
                         continue
-                    problems, layer_notes = inspect_layer(dataset[()], ids)
+                    problems, layer_notes = inspect_layer(h5_array(dataset), ids)
                     findings.append(Finding(where, _shape(dataset), tuple(problems), tuple(layer_notes)))
                 except InputError as error:
                     findings.append(Finding(where, "cannot be read", (str(error),)))
@@ -120,19 +128,9 @@ def _check_h5(path: Path, label: str, model: str, stimuli: Stimuli) -> list[Find
                 general.append(f"{path.name} holds no layers")
     except InputError as error:
         return [*findings, Finding(label, "cannot be read", (str(error),))]
-    if general or notes:
-        findings.insert(0, Finding(label, path.name, tuple(general), tuple(notes)))
+    if general:
+        findings.insert(0, Finding(label, path.name, tuple(general)))
     return findings
-
-
-def _h5_strings(file, key: str) -> list[str] | None:
-    dataset = h5_dataset(file, key)
-    if dataset is None:
-        return None
-    values = dataset[()]
-    if np.ndim(values) != 1:
-        raise InputError(f"{file.filename}: {key} must be a list of names; found shape {np.shape(values)}.")
-    return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
 
 
 def _network_order(listed: Sequence[str]) -> Callable[[str], int]:
@@ -143,8 +141,10 @@ def _network_order(listed: Sequence[str]) -> Callable[[str], int]:
 
 def _missing_layers(model: str, stored: Collection[str], key_of: Callable[[str, str], str]) -> list[str]:
     registered = MODELS.get(model)
-    return [f"layer {layer} (stored as {key_of(model, layer)!r}) is missing"
-            for layer in (registered.layer_names if registered else ()) if key_of(model, layer) not in stored]
+    missing = [layer for layer in (registered.layer_names if registered else ())
+               if key_of(model, layer) not in stored and layer not in stored]
+    return [f"layer {layer} (stored as {key_of(model, layer)!r}) is missing" for layer in missing[:3]] + (
+        [f"{len(missing) - 3} more layers are missing: {', '.join(missing[3:])}"] if len(missing) > 3 else [])
 
 
 def _check_pickles(files: list[Path], ending: str, label: str, model: str, stimuli: Stimuli) -> list[Finding]:
@@ -158,19 +158,21 @@ def _check_pickles(files: list[Path], ending: str, label: str, model: str, stimu
     for path in files:
         sound = path.name.removesuffix(ending)
         try:
-            content = load_pickle(path, allow="arrays")
+            content = read_sound(path)
         except InputError as error:
             problems.append(str(error))
             continue
-        if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-            problems.append(f"{path.name} is no dict from layer key to array")
-            continue
         for key, value in content.items():
-            vector = np.asarray(value)
-            if vector.ndim != 1 or vector.dtype.kind not in "fiu":
-                wrong[key].append(f"{sound} is {vector.dtype} of shape {vector.shape}, not a 1-D array of numbers")
+            try:
+                vector = np.asarray(value)
+            except ValueError as error:     # lists of unequal lengths
+                wrong[key].append(f"{sound} is no 1-D array of numbers ({error})")
+                continue
+            if problem := vector_problem(vector):
+                wrong[key].append(f"{sound} {problem}")
             vectors.setdefault(key, {})[sound] = vector
-    problems += _missing_layers(model, vectors, pickle_key)
+    if vectors:
+        problems += _missing_layers(model, vectors, pickle_key)
     findings = [Finding(label, f"{len(files)} files", tuple(problems))]
     for key, of_sound in vectors.items():
         findings.append(_check_vectors(f"{label}: {_layer_name(model, key)}", of_sound, wrong[key], len(files)))
@@ -183,7 +185,7 @@ def _layer_name(model: str, key: str) -> str:
 
 
 def _check_vectors(where: str, of_sound: dict[str, np.ndarray], wrong: list[str], n_files: int) -> Finding:
-    problems = wrong[:3]
+    problems = list(wrong)
     if len(of_sound) != n_files:
         problems.append(f"in {len(of_sound)} of {n_files} files only")
     lengths = defaultdict(list)

@@ -94,6 +94,7 @@ def check_target(paths: ProjectPaths, name: str, stimuli: Stimuli, *, required: 
     except InputError as error:
         return Finding(name, "cannot be loaded", (str(error),), tuple(notes))
     problems = []
+    notes += map(str, target.remarks)
     n_sounds, n_voxels, n_repetitions = target.responses.shape
     if name == "NH2015comp":
         what = f"{n_sounds} sounds × {n_voxels} components"
@@ -133,6 +134,8 @@ def check_other_files(folder: Path, label: str, *, required: bool = False) -> Fi
                 mat_variables(path)
         except InputError as error:
             problems.append(str(error))
+        except OSError as error:
+            problems.append(f"{path} cannot be read ({error.strerror})")
     n_bytes = sum(path.stat().st_size for path in files)
     return Finding(label, f"{len(files):,} files, {n_bytes / 1e6:,.1f} MB", tuple(problems))
 

@@ -15,7 +15,21 @@ its permuted twin         a cascade of its own that starts with 45 % of the acou
 ========================  =============================================================================================
 """
 
-from aud_dnn.demo.making import make_demo
-from aud_dnn.demo.truth import DemoTruth, VoxelTruth, read_truth
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aud_dnn.demo.making import make_demo
+    from aud_dnn.demo.truth import DemoTruth, VoxelTruth, read_truth
 
 __all__ = ["DemoTruth", "VoxelTruth", "make_demo", "read_truth"]
+
+
+def __getattr__(name: str) -> Any:
+    """What is offered here, imported when it is asked for: ``python -m aud_dnn.demo`` passes here before anything else."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from aud_dnn.demo import making, truth
+
+    return getattr(making if name == "make_demo" else truth, name)

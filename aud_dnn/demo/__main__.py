@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
-from aud_dnn.arguments import add_bool, run_script
+if __name__ == "__main__":
+    from aud_dnn.terminal import start_script
+
+    start_script()
+
+from aud_dnn.arguments import add_bool, run_script, script_parser
 from aud_dnn.demo.making import OWN_MODEL, make_demo
 from aud_dnn.demo.truth import NETWORK, TRUTH_FILE
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m aud_dnn.demo",
-                                     description="Make a small data set with known truth, in the published layout.")
+    parser = script_parser("Make a small data set with known truth, in the published layout (docs/code.md: demo).",
+                           prog="python -m aud_dnn.demo")
     parser.add_argument("--root", type=Path, default=Path("demo"), metavar="DIR", help="folder to make (default: demo)")
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
     add_bool(parser, "--overwrite", False, "replace an earlier demo in the same folder")

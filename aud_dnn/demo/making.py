@@ -128,7 +128,7 @@ def _write_all(paths: ProjectPaths, seed: int, with_sounds: bool) -> DemoTruth:
     _write_components(paths.neural("NH2015comp"), sounds, components, rng["component order"])
     voxels = {"NH2015": _write_nh2015(paths.neural("NH2015"), sounds, network, components, rng["NH2015"]),
               "B2021": _write_b2021(paths.neural("B2021"), sounds, network, rng["B2021"])}
-    _write_in_house(paths.activations, network, rng["in-house"])
+    _write_in_house(paths.activations, sounds, network, rng["in-house"])
     _write_dcase(paths.activations / "DCASE2020", sounds, network, rng["DCASE2020"])
     return DemoTruth(seed, NOVELTY, dict(ROI_LAYERS), dict(COMPONENT_LAYERS), voxels)
 
@@ -251,7 +251,7 @@ def _voxel_truth(plan: VoxelPlan, voxel_ids: np.ndarray) -> VoxelTruth:
 
 # --- activations ------------------------------------------------------------------------------------------------------
 
-def _write_in_house(folder: Path, network: Cascade, rng: np.random.Generator) -> None:
+def _write_in_house(folder: Path, sounds: SoundSet, network: Cascade, rng: np.random.Generator) -> None:
     """The networks that are stored in HDF5 files: the driving one and its permuted twin, the baseline, a user's own."""
     acoustics = network.states[0]
     preprocessed = draw_units(acoustics, 48, rng)
@@ -263,7 +263,7 @@ def _write_in_house(folder: Path, network: Cascade, rng: np.random.Generator) ->
     _write_h5(folder / "spectemp" / "natsound_activations.h5", {_PREPROCESSED: preprocessed, "avgpool": baseline})
     own = {name: draw_units(copy_state(_state(network, like), _SHARES[OWN_MODEL], rng), 150, rng)
            for name, like in OWN_MODEL_LAYERS.items()}
-    _write_h5(folder / OWN_MODEL / "natsound_activations.h5", own)
+    _write_h5(folder / OWN_MODEL / "natsound_activations.h5", own, sounds.ids)
 
 
 def _write_dcase(folder: Path, sounds: SoundSet, network: Cascade, rng: np.random.Generator) -> None:
@@ -284,10 +284,13 @@ def _state(network: Cascade, layer: str) -> np.ndarray:
     return network.states[LAYERS.index(layer)]
 
 
-def _write_h5(path: Path, layers: dict[str, np.ndarray]) -> None:
+def _write_h5(path: Path, layers: dict[str, np.ndarray], ids: Iterable[str] = ()) -> None:
+    """A file in the published layout; a user's own also names the sounds of its rows."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w") as file:
         file["layer_list"] = np.array([name.encode() for name in layers])
+        if ids:
+            file["sound_ids"] = np.array([sound.encode() for sound in ids])
         for name, units in layers.items():
             file[name] = units.astype(np.float32)
 

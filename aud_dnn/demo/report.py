@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+
+if __name__ == "__main__":
+    from aud_dnn.terminal import start_script
+
+    start_script()
 
 import pandas as pd
 
-from aud_dnn.arguments import run_script
+from aud_dnn.arguments import run_script, script_parser
 from aud_dnn.demo import read_truth
 from aud_dnn.demo.truth import NETWORK
 from aud_dnn.files import require_file
@@ -70,15 +74,21 @@ def best_layers(paths: ProjectPaths) -> pd.DataFrame:
 
 def plot_overview(paths: ProjectPaths) -> Path:
     """Score per layer, trained and permuted, and per region; saved below ``results/``."""
-    import matplotlib.pyplot as plt
-
-    from aud_dnn.analyze.plotting.style import BASELINE_COLOR, layer_legend, paper_style, roi_color, save_figure
+    from aud_dnn.analyze.plotting.style import (
+        BASELINE_COLOR,
+        layer_legend,
+        new_figure,
+        paper_style,
+        roi_color,
+        save_figure,
+    )
 
     planted = read_truth(paths.root).roi_layers
     layers = MODELS[NETWORK].layer_names
     rows = {}
     with paper_style():
-        figure, axes = plt.subplots(1, 2, figsize=(12, 4.8), sharey=True, layout="constrained")
+        figure = new_figure(12, 4.8, layout="constrained")
+        axes = figure.subplots(1, 2, sharey=True)
         for randnetw, label in ((False, "Trained network"), (True, "Permuted network")):
             rows[label] = scores = layer_scores(paths, NETWORK, "NH2015", randnetw)
             axes[0].plot(scores.to_numpy(), "o-", color="darkslateblue", alpha=0.35 if randnetw else 1, label=label)
@@ -97,7 +107,6 @@ def plot_overview(paths: ProjectPaths) -> Path:
                             rotation_mode="anchor")
         figure.suptitle("Demo data (simulated), NH2015")
     written = save_figure(figure, paths.results / FIGURE, pd.DataFrame(rows).rename_axis("layer"))
-    plt.close(figure)
     return written[-1]
 
 
@@ -110,7 +119,7 @@ def rsa_summary(paths: ProjectPaths) -> pd.Series:
 
 def main(argv: list[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m aud_dnn.demo.report", description=__doc__)
+    parser = script_parser(__doc__, prog="python -m aud_dnn.demo.report")
     parser.add_argument("--root", default="demo", metavar="DIR", help="the demo's folder (default: demo)")
     paths = find_root(parser.parse_args(argv).root)
     print("Median noise-corrected R2 over voxels (NH2015, B2021), median R2 over components (NH2015comp):\n")

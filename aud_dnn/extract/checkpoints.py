@@ -1,85 +1,23 @@
 """Weights from files, without running what a file asks for.
 
 Checkpoints of PyTorch are pickles, and a pickle may name any function to be called. Here only tensors and plain containers
-are rebuilt; everything else in the file becomes an inert placeholder. What was read is saved as safetensors beside the
-checkpoint, once, and read from there afterwards.
+are rebuilt; everything else in the file becomes an inert record (:mod:`aud_dnn.extract.torch_files`).
 """
 
 from __future__ import annotations
 
-import io
-import pickle
-import shutil
-import tarfile
-import types
 import zipfile
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from aud_dnn.atomic import atomic_file
 from aud_dnn.digests import file_digest
 from aud_dnn.errors import InputError, MissingDataError
+from aud_dnn.extract.torch_files import read_torch_file
 
 _STATE_ENTRIES = ("model", "state_dict", "model_state_dict")
-_TORCH_MAGIC = 0x1950A86A20F9469CFC6C
-_DTYPES = {name for name, value in vars(torch).items() if isinstance(value, torch.dtype)}
-
-
-class _InertType(type):
-    """Calling a placeholder, or storing something in it, does nothing."""
-
-    def __call__(cls, *_: Any, **__: Any) -> type:
-        return cls
-
-
-class _Inert(metaclass=_InertType):
-    def __new__(cls, *_: Any, **__: Any) -> _Inert:
-        return object.__new__(cls)
-
-    def __setstate__(*_: Any) -> None:
-        pass
-
-    append = extend = add = __setitem__ = __setstate__
-
-
-def _load_embedded(content: bytes) -> Any:
-    """A storage inside a plain pickle is a file of ``torch.save`` of its own."""
-    return _load_torch_file(io.BytesIO(content))
-
-
-_ALLOWED = {
-    ("collections", "OrderedDict"): OrderedDict,
-    ("torch", "Size"): torch.Size,
-    ("torch.storage", "_load_from_bytes"): _load_embedded,
-    ("torch._utils", "_rebuild_tensor"): torch._utils._rebuild_tensor,
-    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
-    ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
-}
-
-
-class _TensorsOnly(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _ALLOWED:
-            return _ALLOWED[module, name]
-        if module == "torch" and name in _DTYPES:
-            return getattr(torch, name)
-        return _Inert
-
-
-def _load(file: Any, **arguments: Any) -> Any:
-    return _TensorsOnly(file, **arguments).load()
-
-
-# what torch.load asks of a pickle module
-_PICKLE_MODULE = types.SimpleNamespace(Unpickler=_TensorsOnly, load=_load, __name__="tensors_only")
-
-
-def _load_torch_file(file: Any) -> Any:
-    return torch.load(file, map_location="cpu", pickle_module=_PICKLE_MODULE, weights_only=False)
 
 
 def _read_inert(path: Path) -> Any:
@@ -87,16 +25,15 @@ def _read_inert(path: Path) -> Any:
         with zipfile.ZipFile(path) as archive:
             if any(name.endswith("constants.pkl") for name in archive.namelist()):
                 raise InputError(f"{path} is a TorchScript program, not a checkpoint. Save the state dict.")
-        with path.open("rb") as file:
-            return _load_torch_file(file)
-    if tarfile.is_tarfile(path):
+    elif _is_tar(path):
         raise InputError(f"{path} is a tar archive. Unpack it and name the checkpoint file inside.")
+    return read_torch_file(path)
+
+
+def _is_tar(path: Path) -> bool:
+    """By its mark; ``tarfile`` would unpack what is compressed, however large it becomes."""
     with path.open("rb") as file:
-        first = _load(file)
-        if isinstance(first, int) and first == _TORCH_MAGIC:
-            file.seek(0)
-            return _load_torch_file(file)
-        return first
+        return file.read(512)[257:262] == b"ustar"
 
 
 def _read_trusting(path: Path) -> Any:
@@ -178,53 +115,18 @@ def read_checkpoint(path: Path, *, trust: bool = False, entries: tuple[str, ...]
                     ) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Tensors by name, and what the provenance says about them.
 
-    A checkpoint that is no safetensors file is converted to one beside it (``<name>.safetensors``), where that folder can be
-    written to; the conversion names the digest of its source and is used only while that fits. With ``trust`` the source is
-    read again: the conversion may lack what sat inside other objects.
+    Only the file that is named is read: a conversion that happens to lie beside it may have been made by anybody.
 
     Returns
     -------
     tensors : dict
     origin : dict
-        File name and SHA-256 of the checkpoint that was named.
+        File name and SHA-256 of the file that was read.
     """
     path = Path(path)
     _require_file(path)
-    digest = file_digest(path)
-    origin = {"file": path.name, "sha256": digest}
-    if path.suffix == ".safetensors":
-        return read_tensors(path), origin
-    converted = path.with_name(f"{path.name}.safetensors")
-    if not trust and converted.is_file() and _source_digest(converted) == digest:
-        return read_tensors(converted), origin
-    tensors = read_tensors(path, trust=trust, entries=entries)
-    _save_converted(tensors, path, converted, digest)
-    return tensors, origin
-
-
-def _source_digest(path: Path) -> str | None:
-    try:
-        import safetensors
-
-        with safetensors.safe_open(path, framework="pt") as file:
-            return (file.metadata() or {}).get("source_sha256")
-    except Exception:  # no safetensors here, or a damaged conversion: the source is read again
-        return None
-
-
-def _save_converted(tensors: Mapping[str, torch.Tensor], source: Path, path: Path, digest: str) -> None:
-    try:
-        import safetensors.torch
-    except ImportError:
-        return
-    # copies: safetensors refuses entries that share memory, as the twins in the in-house checkpoints do
-    separate = {name: tensor.clone().contiguous() for name, tensor in tensors.items()}
-    try:
-        with atomic_file(path) as staging:
-            safetensors.torch.save_file(separate, staging, metadata={"source_sha256": digest})
-            shutil.copymode(source, staging)  # the library makes files that only their owner can read
-    except OSError:
-        return  # a folder that cannot be written to costs only the time of reading the source again
+    origin = {"file": path.name, "sha256": file_digest(path)}
+    return read_tensors(path, trust=trust, entries=entries), origin
 
 
 def load_weights(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], where: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from aud_dnn.extract.taps import Tap
 from aud_dnn.extract.torch_model import TorchModel
 from aud_dnn.sounds import DURATION_POLICIES
 
+_LARGEST_DESCRIPTION = 1 << 18      # bytes; some thousand taps
+_MOST_DOTS, _LONGEST_TEXT, _LARGEST_NUMBER = 16, 1000, 1e12
+_QUOTED = re.compile(r"""\"(?:\\.|[^\"\\])*\"|'[^']*'""")
 _INPUT_SHAPES = {"batch time": (1, -1), "batch channel time": (1, 1, -1)}
 _OPTIONS = {"sample_rate": (int, float), "duration": (int, float), "policy": str, "resampler": str, "input": str,
             "max_batch": int, "fixed_entries": list, "stochastic": bool,
@@ -41,13 +45,15 @@ def read_description(path: Path) -> tuple[list[Tap], dict[str, Any]]:
 
     path = Path(path)
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(_description_text(path))
     except FileNotFoundError as error:
         raise MissingDataError(f"The description of the taps {path} does not exist.") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}. Name a TOML file with --taps.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no valid TOML: {error}.") from error
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:   # also texts that are not UTF-8, numbers of thousands of digits
+        raise InputError(f"{path} is no valid TOML: {str(error)[:200]}.") from error
     _check_options(content, _OPTIONS, str(path), required=("sample_rate", "tap"))
     taps = []
     for number, entry in enumerate(content.pop("tap"), 1):
@@ -60,14 +66,36 @@ def read_description(path: Path) -> tuple[list[Tap], dict[str, Any]]:
     return taps, content
 
 
+def _description_text(path: Path) -> str:
+    with path.open("rb") as file:
+        content = file.read(_LARGEST_DESCRIPTION + 1)
+    if len(content) > _LARGEST_DESCRIPTION:
+        raise InputError(f"{path} has more than {_LARGEST_DESCRIPTION >> 10} kB. Name a TOML file that describes taps.")
+    text = content.decode("utf-8")
+    for number, line in enumerate(text.splitlines(), 1):
+        if _QUOTED.sub("", line).partition("#")[0].count(".") > _MOST_DOTS:     # time grows with the square of dotted keys
+            raise InputError(f"{path}, line {number}: more than {_MOST_DOTS} dots outside of quotes. Taps need none.")
+    return text
+
+
+def _check_size(value: Any, where: str) -> None:
+    """Refuse what no option can mean, before it is printed: NaN, infinity, numbers and texts of any length."""
+    for one in value if isinstance(value, list) else [value]:
+        if isinstance(one, (int, float)) and not abs(one) < _LARGEST_NUMBER:
+            raise InputError(f"{where} must be a finite number below {_LARGEST_NUMBER:g}.")
+        if isinstance(one, str) and len(one) > _LONGEST_TEXT:
+            raise InputError(f"{where} is a text of {len(one)} letters; at most {_LONGEST_TEXT} are read.")
+
+
 def _check_options(found: dict[str, Any], known: dict[str, Any], where: str, required: tuple[str, ...]) -> None:
     for name, value in found.items():
         if name not in known:
             raise unknown_name(f"option in {where}", name, known)
+        _check_size(value, f"{where}: {name}")
         if not isinstance(value, known[name]) or (isinstance(value, bool) and known[name] is not bool):
-            raise InputError(f"{where}: {name} = {value!r} is of the wrong type.")
+            raise InputError(f"{where}: {name} is of the wrong type ({type(value).__name__}).")
         if name in ("axes", "fixed_entries") and not all(isinstance(one, str) for one in value):
-            raise InputError(f"{where}: {name} = {value!r} must be a list of strings.")
+            raise InputError(f"{where}: {name} must be a list of strings.")
     if missing := [name for name in required if name not in found]:
         raise InputError(f"{where}: {' and '.join(missing)} missing.")
 

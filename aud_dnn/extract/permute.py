@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from aud_dnn.errors import InputError
+from aud_dnn.files import read_npz
 
 
 @dataclass(frozen=True)
@@ -158,8 +159,7 @@ def read_index_file(path: Path, prefix: str = "") -> dict[str, np.ndarray]:
 
     path = Path(path)
     if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as file:
-            found = {name: file[name] for name in file.files}
+        found = read_npz(path)
     else:
         found = {name: tensor.numpy() for name, tensor in read_tensors(path).items()}
     indices = {}

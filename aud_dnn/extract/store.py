@@ -362,7 +362,7 @@ def check_layer_names(layers: Sequence[str], format: str) -> None:
         return
     for layer in layers:
         parts = layer.split("/")
-        if layer in ("layer_list", "sound_ids") or any(part in ("", ".", "..") for part in parts):
+        if layer in ("layer_list", "layer_order", "sound_ids") or any(part in ("", ".", "..") for part in parts):
             raise InputError(f"{layer!r} cannot be the name of a layer in an HDF5 file. Rename it.")
         for end in range(1, len(parts)):
             if "/".join(parts[:end]) in layers:

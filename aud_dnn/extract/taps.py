@@ -6,6 +6,7 @@ flattened in the order of the axes. So a stray axis of length one can never be a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -206,10 +207,9 @@ def follow_path(value: Any, path: str, where: str) -> Any:
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        return math.isfinite(float(text))
     except ValueError:
         return False
-    return True
 
 
 def _float32() -> torch.dtype:

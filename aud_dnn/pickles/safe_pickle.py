@@ -10,7 +10,8 @@ inert records of the calls that were asked for, all of them on a short list. The
   subclasses), and its bytes must fit the shape exactly; arrays of objects hold plain scalars only;
 * tables and datasets are taken apart into columns and variables and made anew by the public constructors, so the file's
   version of pandas or xarray does not matter and its internal state never reaches the installed one;
-* containers may be shared but not contain themselves, be nested deeply, or stand for much more than the file's length.
+* containers and arrays may be shared, but containers not contain themselves, be nested deeply, or stand for much more than
+  the file's length; neither would any list become enormous as an array, as one long text among many numbers would.
 
 So a file can at worst be refused, or hold wrong numbers.
 """
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NoReturn
 
@@ -32,6 +33,7 @@ from .machine import Budget, Call, DamageError, Name, PickleMachine, RefusalErro
 Allowed = Literal["arrays", "tables", "dataset", "tensors"]
 
 MAX_DEPTH = 64
+LARGEST_TEXT_ARRAY = 1 << 27  # letters, of four bytes each, that a list may have as an array; lists of names have thousands
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
 _DTYPE = re.compile(
     r"(?P<kind>b(?=1$)|[iu](?=[1248]$)|f(?=[248]$)|c(?=(?:8|16)$)|[SU](?=[1-9])|O(?=8?$|4$))(?P<size>[0-9]{0,7})"
@@ -95,7 +97,7 @@ def load_pickle(path_or_file: str | Path | BinaryIO, *, allow: Allowed = "arrays
         hint = _wider_hint(str(refusal), allow)
         raise UnsafePickleError(
             f"{name} {refusal}.{hint} The file was not opened, and nothing in it was run. If you trust where it comes from, "
-            f"export its arrays as .h5 or .npz with the versions that wrote it."
+            "export it again as plain arrays, numbers and text, with the versions that wrote it."
         ) from None
     except DamageError as damage:
         raise DamagedFileError(f"{name} {damage}. Download it or write it again.") from None
@@ -282,7 +284,21 @@ def _reconstruct(builder: Builder, record: Call) -> np.ndarray:
     builder.budget.spend(len(payload))
     objects = np.empty(len(payload), object)
     objects[:] = [item if type(item) in _ATOMS else builder.atom(item) for item in payload]
+    require_modest_text(objects)
     return objects.reshape(shape)  # the list is in C order whatever the flag says
+
+
+def require_modest_text(items: Collection[Any]) -> int:
+    """Letters of the longest text among plain scalars, after refusing what would become enormous as an array."""
+    longest = max((len(item) for item in items if isinstance(item, str | bytes)), default=1)
+    _require_modest(len(items), longest)
+    return longest
+
+
+def _require_modest(count: int, longest: int) -> None:
+    """In an array every entry takes the room of the longest text."""
+    if count * longest > LARGEST_TEXT_ARRAY:
+        raise RefusalError(f"lists {count} things beside a text of {longest} letters, which no data need")
 
 
 def _frombuffer(builder: Builder, record: Call) -> np.ndarray:
@@ -315,7 +331,7 @@ class Builder:
 
     def __init__(self, builders: Mapping[str, Callable[[Builder, Any], Any]], budget: Budget) -> None:
         self._builders = builders
-        self._done: dict[int, tuple[Any, int]] = {}
+        self._done: dict[int, tuple[Any, int, int, int]] = {}
         self._depth = 0
         self.budget = budget
 
@@ -334,14 +350,16 @@ class Builder:
             return self._record(value)
         raise RefusalError(f"holds {_article(value)} where a plain scalar belongs")
 
-    def _sized(self, value: Any) -> tuple[Any, int]:
-        """The object and the number of things in it, each counted as often as it is met."""
+    def _sized(self, value: Any) -> tuple[Any, int, int, int]:
+        """The object; the number of things in it, each counted as often as it is met; the same, with arrays counted by
+        their bytes and dictionaries as one thing, as an array of it would; and the letters of its longest text."""
         kind = type(value)
         if kind in _ATOMS or kind is memoryview or kind is Name or isinstance(value, np.generic):
-            return self.atom(value), 1
+            atom = self.atom(value)
+            return atom, 1, 1, len(atom) if isinstance(atom, str | bytes) else 1
         done = self._done.get(id(value))
         if done is None:
-            self._done[id(value)] = (_OPEN, 0)
+            self._done[id(value)] = (_OPEN, 0, 0, 0)
             self._depth += 1
             if self._depth > MAX_DEPTH:
                 raise RefusalError(f"nests containers more than {MAX_DEPTH} deep")
@@ -351,20 +369,34 @@ class Builder:
             raise RefusalError("holds a container that contains itself")
         return done
 
-    def _made(self, value: Any) -> tuple[Any, int]:
+    def _made(self, value: Any) -> tuple[Any, int, int, int]:
         kind = type(value)
         if kind is Call:
-            return self._record(value), 1
+            made = self._record(value)
+            return (made, 1, made.nbytes, made.itemsize) if type(made) is np.ndarray else (made, 1, 1, 1)
         if kind in (set, frozenset):
-            return value, len(value) + 1
-        if kind not in (list, tuple, dict):
+            return value, len(value) + 1, 1, 1
+        if kind is dict:
+            require_modest_text(value)
+            if set(map(type, value.values())) <= _ATOMS:
+                return value, self._total([len(value)]), 1, 1
+            parts = {key: self._sized(item) for key, item in value.items()}
+            return {key: part[0] for key, part in parts.items()}, self._total(part[1] for part in parts.values()), 1, 1
+        if kind not in (list, tuple):
             raise RefusalError(f"holds {_article(value)}")
-        pairs = [self._sized(item) for item in (value.values() if kind is dict else value)]
-        size = 1 + sum(count for _, count in pairs)
-        if size > self.budget.total:
+        if set(map(type, value)) <= _ATOMS:
+            return value, self._total([len(value)]), len(value), require_modest_text(value)
+        parts = [self._sized(item) for item in value]
+        things, weight = self._total(part[1] for part in parts), self._total(part[2] for part in parts)
+        longest = max((part[3] for part in parts), default=1)
+        _require_modest(things, longest)
+        return kind(part[0] for part in parts), things, weight, longest
+
+    def _total(self, counts: Iterable[int]) -> int:
+        total = 1 + sum(counts)
+        if total > self.budget.total:
             raise RefusalError("repeats containers within containers until they stand for far more than the file's length")
-        items = (item for item, _ in pairs)
-        return (dict(zip(value, items)) if kind is dict else kind(items)), size
+        return total
 
     def _record(self, record: Call | Name) -> Any:
         build = self._builders.get(record.kind)

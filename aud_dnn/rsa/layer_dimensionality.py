@@ -14,7 +14,9 @@ from aud_dnn.paths import ProjectPaths
 from aud_dnn.pickles.safe_pickle import load_pickle
 from aud_dnn.resources import MODELS
 from aud_dnn.rsa.analysis import DIMENSIONALITY_VARIANTS
-from aud_dnn.rsa.results import model_part_path, read_part
+from aud_dnn.rsa.origins import ACTIVATIONS, Origins, same_origin
+from aud_dnn.rsa.results import SCRIPT, Part, read_model_part
+from aud_dnn.utils import few
 
 _PUBLISHED_CONDITION = {"trained": "trained", "permuted": "random"}
 _PUBLISHED_VARIANT = {"raw": "", "centered": "mean_subtract_pca_", "standardized": "mean_subtract_std_divide_pca_"}
@@ -77,22 +79,42 @@ def layer_dimensionality(paths: ProjectPaths, models: Sequence[str], condition: 
     values : mapping of (model, layer) to float
         Models without a file of ours nor a published number are absent.
     notes : list of str
-        Whose numbers are the published ones.
+        Whose numbers are the published ones, and whose activations have changed since.
+
+    Raises
+    ------
+    DamagedFileError
+        A file of ours is not as it was written, or another model's.
     """
     column = DIMENSIONALITY_VARIANTS.index(variant)
     found: dict[tuple[str, str], float] = {}
-    absent = []
+    absent, stale = [], []
+    origins = Origins(paths)
     for model in models:
-        part = read_part(model_part_path(paths.rsa_results, model, condition))
+        part = read_model_part(paths.rsa_results, model, condition)
         if part is None:
             absent.append(model)
             continue
+        if _has_changed(origins, part, model, condition):
+            stale.append(model)
         found |= {(model, layer): float(value)
                   for layer, value in zip(part.layers, part.arrays["effective_dimensionality"][:, column])}
+    origins.save()
+    notes = [f"The activations of {few(stale)} ({condition}) have changed since the effective dimensionality was computed. "
+             f"Compute it again: {SCRIPT} --models {' '.join(stale)}"] if stale else []
     path = published_path(paths, condition, variant)
     if not absent or not path.is_file():
-        return found, []
+        return found, notes
     published = {key: value for key, value in read_published_dimensionality(path).items() if key[0] in absent}
     names = list(dict.fromkeys(model for model, _ in published))
-    note = f"Effective dimensionality of {', '.join(names)} ({condition}) is the published one."
-    return found | published, [note] if names else []
+    if names:
+        notes.append(f"Effective dimensionality of {', '.join(names)} ({condition}) is the published one.")
+    return found | published, notes
+
+
+def _has_changed(origins: Origins, part: Part, model: str, condition: str) -> bool:
+    try:
+        now = origins.activations(model, condition)
+    except InputError:
+        return True
+    return bool(same_origin(part.made_from, {ACTIVATIONS: now}))

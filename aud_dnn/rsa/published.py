@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 
 from aud_dnn.atomic import atomic_file
+from aud_dnn.digests import DigestMemo
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.pickles.safe_pickle import load_pickle
@@ -90,15 +91,17 @@ def read_rsa(paths: ProjectPaths, target: str, roi: str = ALL_VOXELS) -> xr.Data
         path = paths.results / "RSA" / (ALL_VOXELS_FILE if roi == ALL_VOXELS else BEST_LAYER_FILE)
         if not path.is_file():
             raise
-        found = _read_once(path, path.stat().st_mtime_ns)
+        memo = DigestMemo(paths.results)
+        found = _read_once(path, memo.file(path))
+        memo.save()
         if (target, roi) not in found:
             raise
         return found[target, roi]
 
 
 @lru_cache(maxsize=2)
-def _read_once(path: Path, changed: int) -> dict[tuple[str, str], xr.Dataset]:
-    """``changed`` is when: a file written again is read again."""
+def _read_once(path: Path, digest: str) -> dict[tuple[str, str], xr.Dataset]:
+    """``digest`` is that of the content: another content is read again."""
     return read_published_rsa(path)
 
 

@@ -7,14 +7,16 @@ Below ``results/rsa_analysis/``::
     parts/models/<model>_<condition>.npz             RDMs and effective dimensionality of the layers
     rsa_<target>_<roi>.nc                            everything about one target and region (:func:`assemble`)
 
-Every file is whole or absent, and nothing that is read can run code (``allow_pickle=False``).
+Every file is whole or absent, carries its checksum, and says inside whose it is; whoever reads it checks both. Nothing that
+is read can run code (``allow_pickle=False``). Parts record the digests of what they were made from (``made_from``), and the
+netCDF file the digest of the parts that it was assembled from (:mod:`aud_dnn.rsa.origins` tells whether they still hold).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,15 +26,19 @@ import xarray as xr
 
 from aud_dnn import NUMERICS_VERSION, __version__
 from aud_dnn.atomic import atomic_file
+from aud_dnn.digests import combined_digest, file_digest
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
 from aud_dnn.files import require_seal, seal, write_netcdf
-from aud_dnn.resources import BASELINE_MODEL, ROIS
+from aud_dnn.resources import BASELINE_MODEL, MODELS, ROIS
 from aud_dnn.rsa.analysis import DIMENSIONALITY_VARIANTS, ModelSide, NeuralSide, RSAScores
 from aud_dnn.rsa.similarity import BestLayer
 
 ALL_VOXELS = "All"
 ROI_CHOICES = (ALL_VOXELS, *ROIS)
 CONDITIONS = ("trained", "permuted")
+
+SCRIPT = "python aud_dnn/analyze/rsa_matrix_calculation_all_models.py"
+"""The command that makes everything here."""
 
 _ABOUT = "about"
 
@@ -42,18 +48,30 @@ def condition_name(randnetw: bool) -> str:
     return CONDITIONS[int(randnetw)]
 
 
+def canonical_models(names: Iterable[str]) -> list[str]:
+    """Each name once: registered models in the order of the registry, then the others by name."""
+    names = set(names)
+    return [model for model in MODELS if model in names] + sorted(names - set(MODELS))
+
+
 # --- parts ------------------------------------------------------------------------------------------------------------
 
 @dataclass(frozen=True)
 class Part:
-    """Arrays by name, and what is known about how they were made."""
+    """Arrays by name, what is known about how they were made, and the digest of the file that they came from."""
 
     arrays: dict[str, np.ndarray]
     about: dict[str, Any]
+    digest: str = ""
 
     @property
     def layers(self) -> tuple[str, ...]:
         return tuple(self.arrays["layers"].tolist())
+
+    @property
+    def made_from(self) -> dict[str, str]:
+        """Digests of what the part was made from, by name."""
+        return self.about.get("made_from", {})
 
 
 def neural_part_path(folder: Path, target: str, roi: str) -> Path:
@@ -72,27 +90,68 @@ def analysis_path(folder: Path, target: str, roi: str) -> Path:
     return folder / f"rsa_{target}_{roi}.nc"
 
 
-def write_part(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Part:
-    """Write arrays and a description into one ``.npz``; whole or not at all."""
+def write_part(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
+    """Write arrays and a description into one sealed ``.npz``; whole or not at all. Equal content makes equal files."""
     about = {"numerics_version": NUMERICS_VERSION, "version": __version__, **about}
-    with atomic_file(path) as staging, staging.open("wb") as file:
-        np.savez(file, **arrays, **{_ABOUT: np.array(json.dumps(about))})
-    return Part(dict(arrays), about)
+    with atomic_file(path) as staging:
+        with staging.open("wb") as file:
+            np.savez(file, **arrays, **{_ABOUT: np.array(json.dumps(about, sort_keys=True))})
+        seal(staging)
 
 
-def read_part(path: Path) -> Part | None:
-    """A part written by :func:`write_part`; None if there is none, if it is damaged, or if an older version of the numerics
-    made it (each of these means: compute it)."""
+def read_part(path: Path, **key: str) -> Part | None:
+    """A part written by :func:`write_part`; None if there is none, or if another version of the numerics made it.
+
+    Parameters
+    ----------
+    path : Path
+    **key : str
+        Whose it must be: ``model``, ``condition``, ``target``, ``roi``, as far as it has them.
+
+    Raises
+    ------
+    DamagedFileError
+        It is not as it was written, or it is somebody else's.
+    """
     if not path.is_file():
         return None
+    remedy = f"{SCRIPT} makes it again."
+    try:
+        require_seal(path)
+    except DamagedFileError as error:
+        raise DamagedFileError(f"{error} {remedy}") from error
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         about = json.loads(str(arrays.pop(_ABOUT)))
         current = about["numerics_version"] == NUMERICS_VERSION
-    except Exception:       # NumPy's header parser and zipfile raise many kinds on garbage
-        return None
-    return Part(arrays, about) if current else None
+        inside = {name: about.get(name) for name in key}
+    except Exception as error:       # NumPy's header parser and zipfile raise many kinds on garbage
+        raise DamagedFileError(f"{path} is damaged ({type(error).__name__}: {error}). {remedy}") from error
+    if inside != key:
+        raise DamagedFileError(f"{path} holds the results of {_named(inside)}, not of {_named(key)}: it was copied or "
+                               f"renamed. Delete it; {remedy}")
+    return Part(arrays, about, file_digest(path)) if current else None
+
+
+def _named(key: Mapping[str, Any]) -> str:
+    return ", ".join(map(str, key.values()))
+
+
+def read_neural_part(folder: Path, target: str, roi: str) -> Part | None:
+    """:func:`read_part` of the participants' side."""
+    return read_part(neural_part_path(folder, target, roi), target=target, roi=roi)
+
+
+def read_score_part(folder: Path, target: str, roi: str, model: str, condition: str) -> Part | None:
+    """:func:`read_part` of the scores of one model."""
+    return read_part(score_part_path(folder, target, roi, model, condition), model=model, condition=condition,
+                     target=target, roi=roi)
+
+
+def read_model_part(folder: Path, model: str, condition: str) -> Part | None:
+    """:func:`read_part` of the model's own side."""
+    return read_part(model_part_path(folder, model, condition), model=model, condition=condition)
 
 
 def neural_arrays(side: NeuralSide, participants: Sequence[str]) -> dict[str, np.ndarray]:
@@ -151,7 +210,7 @@ def assemble(target: str, roi: str, neural: Part, parts: Mapping[tuple[str, str]
     ----------
     target, roi : str
     neural : Part
-    parts : mapping from (model, condition) to Part
+    parts : mapping from (model, condition) to Part, in the order of :func:`canonical_models`
         The baseline without a permuted version stands in for it with its trained scores.
     sounds, categories : sequences of str
         In the order of the RDMs (grouped by category).
@@ -165,6 +224,7 @@ def assemble(target: str, roi: str, neural: Part, parts: Mapping[tuple[str, str]
         Dimensions ``condition``, ``model``, ``participant``, ``split``, ``layer`` (padded with NaN to the longest model),
         ``pair`` (upper triangle, row by row), ``sound``.
     """
+    assembled_from = assembly_digest(neural, parts)
     parts = dict(parts)
     baseline = parts.get((BASELINE_MODEL, CONDITIONS[0]))
     stands_in = baseline is not None and (BASELINE_MODEL, CONDITIONS[1]) not in parts
@@ -191,6 +251,11 @@ def assemble(target: str, roi: str, neural: Part, parts: Mapping[tuple[str, str]
         available[place] = True
     variables["model_layers"] = (("condition", "model", "layer"), names, {"long_name": "names of the layers, in order"})
     variables["available"] = (("condition", "model"), available, {"long_name": "there are results"})
+    origins = np.full((len(CONDITIONS), len(models)), "", dtype=object)
+    for (model, condition), part in parts.items():
+        origins[CONDITIONS.index(condition), models.index(model)] = part.made_from.get("activations", "")
+    variables["activations_sha256"] = (("condition", "model"), origins,
+                                       {"long_name": "digest of the activations that the scores were made from"})
     kept = neural.arrays
     variables |= {
         "all_data_corr_mat_fmri": (("participant", "pair"), kept["rdms"],
@@ -219,7 +284,14 @@ def assemble(target: str, roi: str, neural: Part, parts: Mapping[tuple[str, str]
                 "layer": np.arange(n_layers), "sound": np.array(sounds, dtype=object),
                 "variant": list(DIMENSIONALITY_VARIANTS)},
         attrs={"target": target, "roi": roi, "numerics_version": NUMERICS_VERSION, "version": __version__,
-               "baseline_stands_in_for_permuted": int(stands_in), **(about or {})})
+               "baseline_stands_in_for_permuted": int(stands_in), "assembled_from": assembled_from,
+               **{f"{name}_sha256": digest for name, digest in neural.made_from.items()}, **(about or {})})
+
+
+def assembly_digest(neural: Part, parts: Mapping[tuple[str, str], Part]) -> str:
+    """Digest of everything that :func:`assemble` makes a dataset from, and of the version that makes it."""
+    return combined_digest([f"{NUMERICS_VERSION} {__version__}", neural.digest,
+                            *(f"{model} {condition} {part.digest}" for (model, condition), part in parts.items())])
 
 
 def write_analysis(path: Path, dataset: xr.Dataset) -> None:
@@ -240,7 +312,7 @@ def read_analysis(folder: Path, target: str, roi: str = ALL_VOXELS) -> xr.Datase
         The file is not there, or cannot be read.
     """
     path = analysis_path(Path(folder), target, roi)
-    remedy = "Run python aud_dnn/analyze/rsa_matrix_calculation_all_models.py."
+    remedy = f"Run {SCRIPT}."
     if not path.is_file():
         raise MissingDataError(f"{path} is missing. {remedy}")
     try:
@@ -248,10 +320,15 @@ def read_analysis(folder: Path, target: str, roi: str = ALL_VOXELS) -> xr.Datase
     except DamagedFileError as error:
         raise DamagedFileError(f"{error} {remedy}") from error
     try:
-        return xr.load_dataset(path, engine="h5netcdf")
+        dataset = xr.load_dataset(path, engine="h5netcdf")
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise InputError(f"{path} is damaged or not an RSA result ({type(error).__name__}: {error}). "
                          f"Delete it. {remedy}") from error
+    inside = dataset.attrs.get("target"), dataset.attrs.get("roi")
+    if inside != (target, roi):
+        raise DamagedFileError(f"{path} holds the RSA of {' '.join(map(str, inside))}, not of {target} {roi}: it was copied "
+                               f"or renamed. Delete it. {remedy}")
+    return dataset
 
 
 def published_score(dataset: xr.Dataset, condition: str) -> xr.DataArray:
@@ -260,6 +337,21 @@ def published_score(dataset: xr.Dataset, condition: str) -> xr.DataArray:
     return chosen.isel(model=np.flatnonzero(dataset["available"].sel(condition=condition).values))
 
 
-__all__ = ["ALL_VOXELS", "CONDITIONS", "DIMENSIONALITY_VARIANTS", "ROI_CHOICES", "Part", "analysis_path", "assemble",
-           "condition_name", "model_arrays", "model_part_path", "neural_arrays", "neural_part_path", "published_score",
-           "read_analysis", "read_part", "score_arrays", "score_part_path", "write_analysis", "write_part"]
+def matching_model_part(folder: Path, dataset: xr.Dataset, model: str, condition: str) -> Part | None:
+    """The model's own side, if it was made from the activations that the dataset's scores come from.
+
+    Raises
+    ------
+    DamagedFileError
+        As :func:`read_part`.
+    """
+    part = read_model_part(folder, model, condition)
+    scored = str(dataset["activations_sha256"].sel(condition=condition, model=model).item())
+    return part if part is not None and part.made_from.get("activations") == scored else None
+
+
+__all__ = ["ALL_VOXELS", "CONDITIONS", "DIMENSIONALITY_VARIANTS", "ROI_CHOICES", "SCRIPT", "Part", "analysis_path",
+           "assemble", "assembly_digest", "canonical_models", "condition_name", "matching_model_part", "model_arrays",
+           "model_part_path", "neural_arrays", "neural_part_path", "published_score", "read_analysis", "read_model_part",
+           "read_neural_part", "read_part", "read_score_part", "score_arrays", "score_part_path", "write_analysis",
+           "write_part"]

@@ -23,7 +23,15 @@ import xarray as xr
 
 from aud_dnn.atomic import atomic_file
 from aud_dnn.resources import CLEAN_PAIRS, FIGURE_7_MODELS, ROIS
-from aud_dnn.rsa.results import ALL_VOXELS, CONDITIONS, DIMENSIONALITY_VARIANTS, Part, published_score
+from aud_dnn.rsa.results import (
+    ALL_VOXELS,
+    CONDITIONS,
+    DIMENSIONALITY_VARIANTS,
+    Part,
+    canonical_models,
+    matching_model_part,
+    published_score,
+)
 from aud_dnn.rsa.similarity import region_similarity
 from aud_dnn.stats import (
     add_adjusted,
@@ -333,6 +341,27 @@ def position_test_table(positions: pd.DataFrame, reference: str = "Primary") -> 
     return add_adjusted(table, "p_exact", family=["target", "condition"]) if len(table) else table
 
 
+# --- what the dimensionality table is made from -------------------------------------------------------------------------
+
+def model_parts(folder: Path, datasets: Datasets) -> dict[tuple[str, str], Part]:
+    """The models' own sides that belong to the datasets' scores, in canonical order.
+
+    Raises
+    ------
+    DamagedFileError
+        One of the files is not as it was written.
+    """
+    scored: dict[tuple[str, str], xr.Dataset] = {}
+    for dataset in datasets.values():
+        for c, condition in enumerate(dataset["condition"].values.tolist()):
+            for m, model in enumerate(dataset["model"].values.tolist()):
+                if dataset["available"].values[c, m]:
+                    scored.setdefault((model, condition), dataset)
+    keys = [(model, condition) for model in canonical_models(model for model, _ in scored) for condition in CONDITIONS]
+    return {key: part for key in keys
+            if key in scored and (part := matching_model_part(Path(folder), scored[key], *key)) is not None}
+
+
 # --- files ------------------------------------------------------------------------------------------------------------
 
 PARQUET_ONLY = ("layers_splits",)
@@ -353,12 +382,17 @@ def all_tables(datasets: Datasets, model_parts: Mapping[tuple[str, str], Part]) 
 
 
 def write_tables(folder: Path, tables: Mapping[str, pd.DataFrame]) -> list[Path]:
-    """Write every table as parquet, and as csv unless it is too long for that. Empty tables are not written."""
+    """Write every table as parquet, and as csv unless it is too long for that.
+
+    Empty tables are not written, and what an earlier run wrote in their place is removed: it came from other results.
+    """
     written = []
     for name, table in tables.items():
-        if not len(table):
-            continue
         path = Path(folder) / f"{name}.parquet"
+        if not len(table):
+            for earlier in (path, path.with_suffix(".csv")):
+                earlier.unlink(missing_ok=True)
+            continue
         with atomic_file(path) as staging:
             table.to_parquet(staging, index=False)
         written.append(path)

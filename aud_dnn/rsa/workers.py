@@ -1,126 +1,106 @@
-"""The workers of the RSA: each takes one model in one condition, reads it, scores it on everything asked for, writes it.
+"""One model in one condition: read it, score it on everything asked for, write it. In this process or in several.
 
-The neural side lies as plain arrays in a folder and is mapped into every worker's memory: it is there once, however many
-workers there are.
+The neural side is in memory once, however many processes there are (:class:`aud_dnn.processes.SharedArrays`). Every number
+is computed in one way, whatever else is asked for and however many processes share the work: each target and region by
+itself, with one thread of the linear-algebra library. Equal input gives equal files, bit by bit.
 """
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import multiprocessing
-import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from aud_dnn.digests import array_digest, combined_digest
 from aud_dnn.errors import InputError
+from aud_dnn.files import h5_dataset_names, open_h5
+from aud_dnn.memory import available_memory
 from aud_dnn.paths import ProjectPaths
+from aud_dnn.processes import SharedArrays, run_in_processes
 from aud_dnn.rsa.analysis import Vectors, model_side, score_model
+from aud_dnn.rsa.origins import ACTIVATIONS
 from aud_dnn.rsa.results import CONDITIONS, model_arrays, model_part_path, score_arrays, score_part_path, write_part
-from aud_dnn.utils import Stimuli, few, open_activations
+from aud_dnn.utils import Stimuli, activation_files, few, open_activations
 
 Tasks = dict[tuple[str, str], list[tuple[str, str]]]
 """(model, condition) -> the (target, region)s to score it on."""
 
-_VECTOR_FILES = ("all_sounds", "train", "test")
+_PER_PROCESS = 250 << 20        # bytes: the interpreter with its libraries, and the vectors of a model
+_VECTORS = ("all_sounds", "train", "test")
 
 
 @dataclass(frozen=True)
 class Shared:
-    """What every worker needs; the vectors lie in ``folder`` as ``.npy`` files that are mapped, not copied."""
+    """What every model is scored with.
+
+    Attributes
+    ----------
+    paths : ProjectPaths
+    stimuli : Stimuli
+    pairs : sequence of (target, region)
+    arrays : sequence of arrays
+        The vectors of each pair in turn, three arrays each.
+    made_from : mapping from target to its digests (:func:`aud_dnn.rsa.origins.neural_digests`)
+    order, train : arrays
+    """
 
     paths: ProjectPaths
     stimuli: Stimuli
-    folder: str
-    rows: dict[tuple[str, str], slice]
-    digests: dict[str, str]
+    pairs: Sequence[tuple[str, str]]
+    arrays: Sequence[np.ndarray]
+    made_from: Mapping[str, dict[str, str]]
     order: np.ndarray
     train: np.ndarray
 
-    def vectors(self) -> Vectors:
-        """The neural side, mapped from the files."""
-        return Vectors(*(np.load(Path(self.folder) / f"{name}.npy", mmap_mode="r") for name in _VECTOR_FILES))
+    def vectors(self, pair: tuple[str, str]) -> Vectors:
+        """The neural side of one target and region."""
+        start = len(_VECTORS) * self.pairs.index(pair)
+        return Vectors(**{name: self.arrays[start + place] for place, name in enumerate(_VECTORS)})
 
 
-def lay_down(folder: str, vectors: dict[tuple[str, str], Vectors]) -> dict[tuple[str, str], slice]:
-    """Write all neural vectors, stacked, into ``folder``; returns the rows of every (target, region)."""
-    stops = list(itertools.accumulate(len(item.all_sounds) for item in vectors.values()))
-    rows = {key: slice(start, stop) for key, start, stop in zip(vectors, [0, *stops], stops)}
-    for name in _VECTOR_FILES:
-        stacked = np.concatenate([getattr(item, name) for item in vectors.values()], axis=-2)
-        try:
-            with (Path(folder) / f"{name}.npy").open("wb") as file:     # np.save does not notice when the disk is full
-                np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(stacked))
-                file.write(stacked.data)
-        except OSError as error:
-            raise InputError(f"{folder} cannot hold {stacked.nbytes / 1e6:.0f} MB that workers share ({error.strerror}). "
-                             "Make room, or point TMPDIR to a larger disk.") from error
-    return rows
+def flat(vectors: Mapping[tuple[str, str], Vectors]) -> list[np.ndarray]:
+    """All arrays of all pairs, as :class:`Shared` has them."""
+    return [getattr(item, name) for item in vectors.values() for name in _VECTORS]
 
 
-def digest_of_arrays(*arrays: np.ndarray) -> str:
-    """A checksum of arrays: values, types and shapes."""
-    state = hashlib.blake2b(digest_size=16)
-    for array in arrays:
-        array = np.ascontiguousarray(array)
-        state.update(f"{array.dtype}{array.shape}".encode())
-        state.update(memoryview(array).cast("B"))
-    return state.hexdigest()
+@dataclass(frozen=True)
+class Remarks:
+    """What is worth a note about one model in one condition, and the digest of its activations."""
+
+    activations: str
+    undefined_layers: list[str] = field(default_factory=list)
+    n_constant: int = 0
+    n_constant_on_training_half: int = 0
 
 
-_worker: tuple[Shared, Vectors] | None = None
-
-
-def _start_worker(shared: Shared) -> None:
-    global _worker
-    threadpool_limits(1)  # the workers share the cores among themselves
-    _worker = shared, shared.vectors()
-
-
-def _work(model: str, condition: str, pairs: list[tuple[str, str]]) -> Remarks:
-    assert _worker is not None
-    return score_one(*_worker, model, condition, pairs)
-
-
-def score_one(shared: Shared, vectors: Vectors, model: str, condition: str, pairs: list[tuple[str, str]]) -> Remarks:
+def score_one(shared: Shared, model: str, condition: str, pairs: list[tuple[str, str]]) -> Remarks:
     """Compute and write everything asked for about one model in one condition; returns what is worth a note."""
     activations = open_activations(shared.paths, model, shared.stimuli, randnetw=condition == CONDITIONS[1])
     digests: list[str] = []
 
     def layers() -> Iterator[tuple[str, np.ndarray]]:
         for name, array in activations.items():
-            digests.append(digest_of_arrays(array))
+            digests.append(f"{name} {array_digest(array)}")
             yield name, array
 
     side = model_side(layers(), shared.order, shared.train)
-    digest = hashlib.blake2b("".join(digests).encode(), digest_size=16).hexdigest()
-    scores = score_model(vectors, side)  # all targets and regions in one product
+    digest = combined_digest(digests)
     folder = shared.paths.rsa_results
     for target, roi in pairs:
-        rows = shared.rows[target, roi]
-        arrays = {name: array[rows] for name, array in score_arrays(scores).items()}
-        write_part(score_part_path(folder, target, roi, model, condition), {"layers": np.array(side.layers), **arrays},
+        scores = score_model(shared.vectors((target, roi)), side)
+        write_part(score_part_path(folder, target, roi, model, condition),
+                   {"layers": np.array(side.layers), **score_arrays(scores)},
                    {"model": model, "condition": condition, "target": target, "roi": roi,
-                    "neural_digest": shared.digests[target], "activations_digest": digest})
+                    "made_from": {**shared.made_from[target], ACTIVATIONS: digest}})
+    stimuli = next(iter(shared.made_from.values()))["stimuli"]
     write_part(model_part_path(folder, model, condition), model_arrays(side),
-               {"model": model, "condition": condition, "activations_digest": digest})
+               {"model": model, "condition": condition, "made_from": {ACTIVATIONS: digest, "stimuli": stimuli}})
     undefined = [layer for layer, rdm in zip(side.layers, side.rdms) if np.isnan(rdm).any()]
     sometimes = side.n_constant_units_train.max(axis=1, initial=0) - side.n_constant_units
-    return Remarks(undefined, int(side.n_constant_units.sum()), int(sometimes.sum()))
-
-
-@dataclass(frozen=True)
-class Remarks:
-    """What is worth a note about one model in one condition."""
-
-    undefined_layers: list[str]
-    n_constant: int
-    n_constant_on_training_half: int
+    return Remarks(digest, undefined, int(side.n_constant_units.sum()), int(sometimes.sum()))
 
 
 def notes_on(remarks: dict[tuple[str, str], Remarks]) -> list[str]:
@@ -141,32 +121,55 @@ def notes_on(remarks: dict[tuple[str, str], Remarks]) -> list[str]:
     return notes
 
 
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+# --- in processes -----------------------------------------------------------------------------------------------------
 
-
-def run_here(shared: Shared, tasks: Tasks) -> Iterator[tuple[tuple[str, str], Remarks | InputError]]:
-    """Work in this process, task after task; an error in the input of a task is its outcome."""
-    vectors = shared.vectors()
-    for task, pairs in tasks.items():
-        try:
-            yield task, score_one(shared, vectors, *task, pairs)
-        except InputError as error:
-            yield task, error
-
-
-def run_in_workers(jobs: int, shared: Shared, tasks: Tasks) -> Iterator[tuple[tuple[str, str], Remarks | InputError]]:
-    """Work in ``jobs`` processes; outcomes come in the order in which they are finished."""
-    # spawn: a forked child of a process with running library threads can hang
-    executor = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker,
-                                   initargs=(shared,))
+def score_task(shared: Shared, task: tuple[str, str, list[tuple[str, str]]]) -> Remarks | InputError:
+    """:func:`score_one`; an error in the input of a task is its outcome."""
     try:
-        futures = {executor.submit(_work, *task, pairs): task for task, pairs in tasks.items()}
-        for future in as_completed(futures):
-            error = future.exception()
-            if error is not None and not isinstance(error, InputError):
-                raise error
-            yield futures[future], error if error is not None else future.result()
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
+        with threadpool_limits(1):
+            return score_one(shared, *task)
+    except InputError as error:
+        return error
+    except MemoryError as error:
+        model, condition, _ = task
+        raise MemoryError(f"{model} ({condition})") from error
+
+
+def score_all(shared: Shared, tasks: Tasks, jobs: int) -> Iterator[tuple[tuple[str, str], Remarks | InputError]]:
+    """Score every task, in ``jobs`` processes; outcomes come as they are finished.
+
+    Raises
+    ------
+    WorkerEndedError
+        Memory ran out.
+    """
+    keys = list(tasks)
+    work = partial(score_task, shared)
+    share = shared.arrays.descriptors if isinstance(shared.arrays, SharedArrays) else ()
+    needs = f"about {memory_needed(shared.paths, keys) / 1e6:.0f} MB for each process"
+    for index, outcome in run_in_processes(work, [(*key, pairs) for key, pairs in tasks.items()], jobs, share=share,
+                                           needs=needs):
+        yield keys[index], outcome
+
+
+def memory_needed(paths: ProjectPaths, tasks: Sequence[tuple[str, str]]) -> int:
+    """Bytes that a process needs for the largest of some models: an estimate."""
+    return _PER_PROCESS + max((_working_set(paths, *task) for task in tasks), default=0)
+
+
+def _working_set(paths: ProjectPaths, model: str, condition: str) -> int:
+    try:
+        files = activation_files(paths, model, randnetw=condition == CONDITIONS[1])
+        if files and files[0].suffix == ".h5":
+            with open_h5(files[0]) as file:     # layer by layer: as stored, in the order of the splits, in double precision
+                return max((file[name].size * (2 * file[name].dtype.itemsize + 8) for name in h5_dataset_names(file)),
+                           default=0)
+        return 4 * sum(path.stat().st_size for path in files)      # pickles are read whole
+    except (InputError, OSError):
+        return 0
+
+
+def jobs_that_fit(paths: ProjectPaths, tasks: Sequence[tuple[str, str]], jobs: int) -> int:
+    """``jobs``, or as many as the memory that is free has room for; one at least."""
+    free = available_memory()
+    return jobs if free is None else max(1, min(jobs, free // memory_needed(paths, tasks)))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib.pyplot as plt
+import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from aud_dnn.analyze.plotting.style import paper_style, save_figure
+from aud_dnn.analyze.plotting.style import new_figure, paper_style, save_figure
 from aud_dnn.regression import LayerScores, predict_mean_responses
 from aud_dnn.ridge import SplitRidge
 from aud_dnn.splits import Splits
@@ -25,7 +25,6 @@ def save_diagnostics(folder: Path, scores: LayerScores, decomposed: Sequence[Spl
     figure = plot_overview(scores, decomposed[0].alphas, title=f"{title}, {target.name}",
                            noise_corrected=target.has_repetitions)
     save_figure(figure, folder / "overview", formats=("png",))
-    plt.close(figure)
     chosen = np.arange(0, target.n_voxels, EVERY_NTH_VOXEL if target.has_repetitions else 1)
     predicted = predict_mean_responses(decomposed, target.responses[:, chosen], splits)
     measured = target.responses[:, chosen].mean(axis=2)
@@ -36,7 +35,6 @@ def save_diagnostics(folder: Path, scores: LayerScores, decomposed: Sequence[Spl
             measured[:, column], predicted[:, :, column], splits,
             title=f"{title}, {target.name} {unit} {target.ids[voxel]}: median $R^2$ {r2:.2f}")
         save_figure(figure, folder / f"{unit}-{target.ids[voxel]}", formats=("png",))
-        plt.close(figure)
 
 
 def plot_predicted_against_measured(measured: np.ndarray, predicted: np.ndarray, splits: Splits, *, title: str) -> Figure:
@@ -50,8 +48,9 @@ def plot_predicted_against_measured(measured: np.ndarray, predicted: np.ndarray,
     title : str
     """
     with paper_style():
-        figure, axes = plt.subplots(1, 2, figsize=(10, 5), sharex=True, sharey=True, layout="constrained")
-        shades = plt.get_cmap("viridis")(np.linspace(0, 0.9, len(splits)))
+        figure = new_figure(10, 5, layout="constrained")
+        axes = figure.subplots(1, 2, sharex=True, sharey=True)
+        shades = mpl.colormaps["viridis"](np.linspace(0, 0.9, len(splits)))
         limits = [min(measured.min(), predicted.min()), max(measured.max(), predicted.max())]
         for axis, masks, half in zip(axes, (splits.test, splits.train), ("Test", "Training")):
             for split, (mask, shade) in enumerate(zip(masks, shades)):
@@ -79,7 +78,8 @@ def plot_overview(scores: LayerScores, alphas: np.ndarray, *, title: str, noise_
     """
     r2, r2_train = np.median(scores.r2_test, axis=1), np.median(scores.r2_train, axis=1)
     with paper_style():
-        figure, axes = plt.subplots(1, 3, figsize=(14, 4.2), layout="constrained")
+        figure = new_figure(14, 4.2, layout="constrained")
+        axes = figure.subplots(1, 3)
         kinds = [("$R^2$", r2)]
         if noise_corrected:
             kinds.append(("noise-corrected $R^2$, shown up to 1.5", np.minimum(np.median(scores.r2_test_c, axis=1), 1.5)))

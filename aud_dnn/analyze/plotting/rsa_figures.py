@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import xarray as xr
@@ -12,6 +10,7 @@ import xarray as xr
 from aud_dnn.analyze.plotting.rdms import best_layer_rdm, model_page, neural_rdms, region_matrix
 from aud_dnn.analyze.plotting.rsa_scores import clean_speech_bars, position_scatter, rsa_bars, seed_scatter
 from aud_dnn.analyze.plotting.style import Drawing
+from aud_dnn.processes import map_in_processes
 from aud_dnn.resources import (
     BASELINE_MODEL,
     CLEAN_SEED_PAIRS,
@@ -21,9 +20,11 @@ from aud_dnn.resources import (
     ROIS,
     SEED_PAIRS,
 )
-from aud_dnn.rsa.results import ALL_VOXELS, CONDITIONS, model_part_path, read_analysis, read_part
+from aud_dnn.rsa.results import ALL_VOXELS, CONDITIONS, matching_model_part, read_analysis
 
 Datasets = Mapping[tuple[str, str], xr.Dataset]
+
+_WORTH_PROCESSES = 4    # models with fewer pages are drawn before a process has started
 
 
 def rsa_figures(datasets: Datasets, *, own_models: Sequence[str] = (), conditions: Sequence[str] = CONDITIONS,
@@ -119,18 +120,15 @@ def save_model_pages(folder: Path, target: str, models: Sequence[tuple[str, str]
         How many figures were saved for the next model.
     """
     arguments = [(folder, target, model, condition, palette) for model, condition in models]
-    if jobs == 1 or len(models) < 4:
-        yield from map(_save_pages_of, arguments)
-        return
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as executor:
-        yield from executor.map(_save_pages_of, arguments)
+    yield from map_in_processes(_save_pages_of, arguments, jobs if len(models) >= _WORTH_PROCESSES else 1)
 
 
 def _save_pages_of(arguments: tuple[Path, str, str, str, str]) -> int:
     folder, target, model, condition, palette = arguments
-    part = read_part(model_part_path(folder, model, condition))
     dataset = read_analysis(folder, target, ALL_VOXELS)
-    if part is None or model not in models_with_results(dataset, condition):
+    there = model in models_with_results(dataset, condition)
+    part = matching_model_part(folder, dataset, model, condition) if there else None
+    if part is None:
         return 0
     pages = [draw(part, dataset, palette=palette) for draw in (model_page, best_layer_rdm)]
     for page in pages:

@@ -10,9 +10,12 @@ import contextlib
 import io
 import re
 import textwrap
+import traceback
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -23,7 +26,7 @@ from matplotlib.patches import Rectangle
 
 import aud_dnn
 from aud_dnn.atomic import atomic_file
-from aud_dnn.errors import InputError
+from aud_dnn.errors import FAULT, InputError
 from aud_dnn.resources import COMPONENT_COLORS, COMPONENT_DISPLAY_NAMES, MODELS, ROI_COLORS, SOUND_CATEGORIES, VALUE_LABELS
 
 PALETTES = ("paper", "colorblind")
@@ -55,16 +58,34 @@ class PointStyle:
     filled: bool = True
 
 
+def _matplotlib_defaults() -> dict[str, Any]:
+    """Matplotlib's own settings, without those that concern windows and with no regard to the user's matplotlibrc."""
+    defaults = {}
+    for key in mpl.rcParamsDefault:
+        if not key.startswith(("backend", "interactive", "toolbar", "webagg", "keymap", "tk.", "savefig.directory")):
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", mpl.MatplotlibDeprecationWarning)
+                with contextlib.suppress(mpl.MatplotlibDeprecationWarning):
+                    defaults[key] = mpl.rcParamsDefault[key]
+    return defaults
+
+
+_SETTINGS = {
+    **_matplotlib_defaults(),
+    "font.family": "sans-serif", "font.size": 12, "xtick.labelsize": "small", "ytick.labelsize": "medium",
+    "pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "aud_dnn",
+    "axes.prop_cycle": mpl.cycler(color=sns.color_palette("pastel").as_hex()), "savefig.dpi": RASTER_DPI,
+    "axes.spines.top": False, "axes.spines.right": False,
+}
+
+
 @contextlib.contextmanager
 def paper_style() -> Iterator[None]:
-    """Draw and save inside this block: sans-serif, base size 12, editable text in pdf and svg, pastel cycle."""
-    settings = {
-        "font.family": "sans-serif", "font.size": 12, "xtick.labelsize": "small", "ytick.labelsize": "medium",
-        "pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "aud_dnn",
-        "axes.prop_cycle": mpl.cycler(color=sns.color_palette("pastel").as_hex()), "savefig.dpi": RASTER_DPI,
-        "axes.spines.top": False, "axes.spines.right": False,
-    }
-    with mpl.rc_context(settings):
+    """Draw and save inside this block: sans-serif, base size 12, editable text in pdf and svg, pastel cycle.
+
+    Everything else is as Matplotlib is shipped, so that a user's own settings do not change the figures.
+    """
+    with mpl.rc_context(_SETTINGS):
         yield
 
 
@@ -168,9 +189,9 @@ def category_styles(palette: str = "paper") -> dict[str, PointStyle]:
             for place, name in enumerate(SOUND_CATEGORIES)}
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """A figure outside pyplot: nothing stays open, nothing pops up."""
-    return Figure(figsize=(width, height))
+def new_figure(width: float, height: float, layout: str | None = None) -> Figure:
+    """A figure outside pyplot: nothing stays open, nothing pops up, no backend is asked for."""
+    return Figure(figsize=(width, height), layout=layout)
 
 
 def identity_line(ax: Axes, **style) -> None:
@@ -230,9 +251,9 @@ def mark_incomplete(figure: Figure, missing: Sequence[str], what: str = "results
     """
     lines = list(notes)
     if missing:
-        names = ", ".join(display_name(model) for model in missing)
-        lines += textwrap.wrap(f"Incomplete: no {what} of {names}", width=max(40, int(11 * figure.get_figwidth())),
-                               break_on_hyphens=False)
+        lines.append(f"Incomplete: no {what} of {', '.join(display_name(model) for model in missing)}")
+    width = max(40, int(11 * figure.get_figwidth()))
+    lines = [part for line in lines for part in textwrap.wrap(line, width=width, break_on_hyphens=False)]
     if lines:
         if y is None:
             y = (figure.get_tightbbox().y0 - 0.08) / figure.get_figheight()
@@ -289,12 +310,20 @@ class Drawings(list[Drawing]):
 
     @contextlib.contextmanager
     def attempt(self) -> Iterator[None]:
-        """Around what one picture needs: bad results cost this picture and are kept in ``errors``; the others are drawn."""
+        """Around what one picture needs: whatever is wrong with it costs this picture and is kept in ``errors``.
+
+        A fault of ours is told with its traceback. What the system refuses would cost all others, too, and is raised.
+        """
         try:
             yield
         except InputError as error:
             if str(error) not in self.errors:
                 self.errors.append(str(error))
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:
+            traceback.print_exc()
+            self.errors.append(f"A picture could not be drawn ({type(error).__name__}: {error}). {FAULT}")
 
     def add(self, other: Drawings) -> None:
         """Take over the drawings, notes and errors of another part of the figure."""
