@@ -125,7 +125,8 @@ def _build_transformers(model: str, checkpoint: Path | None, random_weights: boo
         sound = published_16k(samples, rate).astype(np.float32)
         return extractor(sound, sampling_rate=16_000, return_tensors="pt")[spec.input_name]
 
-    return TorchModel(network, spec.taps(network), 16_000, prepare, forward=spec.forward,
+    # some versions draw a number for every layer of wav2vec, in evaluation mode too, where it changes nothing
+    return TorchModel(network, spec.taps(network), 16_000, prepare, forward=spec.forward, stochastic=model == "wav2vec",
                       details={"weights": weights, "preprocessing": spec.preprocessing})
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from aud_dnn.errors import InputError, unknown_name
+from aud_dnn.extract.randomness import RandomGenerators
 from aud_dnn.extract.taps import FINAL_RULES, Tap, follow_path
 
 Prepare = Callable[[np.ndarray, int], torch.Tensor]
@@ -45,7 +46,8 @@ class TorchModel:
         Beginnings of the names of state-dict entries that a permuted control leaves alone (feature extraction that is
         part of the network).
     stochastic : bool
-        The network draws random numbers even in evaluation mode, and that is wanted; every sound gets the same seed.
+        The network, or its front end, draws random numbers in evaluation mode, and that is wanted; every sound gets the
+        same seed.
     half_precision : bool
         Parts of the network compute in 16 bits (half-precision weights, autocast), and that is wanted.
     """
@@ -106,6 +108,9 @@ class TorchExtractor:
         self.details = {**model.details, "taps": [_describe(tap) for tap in model.taps]}
         if self._device.type != "cpu":
             self.details["device"] = self._device.type
+        if model.stochastic:
+            self.details["random_numbers"] = "seed 0 for every sound"
+        self._generators = RandomGenerators(self._network, (model.prepare, model.forward))
         self._modules = self._tapped_modules()
 
     def _tapped_modules(self) -> dict[str, torch.nn.Module]:
@@ -121,7 +126,8 @@ class TorchExtractor:
 
     def prepare(self, samples: np.ndarray, rate: int) -> torch.Tensor:
         """The model's input for one sound."""
-        return self._model.prepare(samples, rate)
+        with self._random_numbers("The front end"):
+            return self._model.prepare(samples, rate)
 
     def run(self, prepared: Sequence[torch.Tensor]) -> list[dict[str, np.ndarray]]:
         """Stored key -> features, for each sound of the batch."""
@@ -141,15 +147,19 @@ class TorchExtractor:
         inputs = inputs.to(self._device)
         found: dict[str, torch.Tensor] = {}
         shapes: dict[str, str] = {}
-        with self._hooks(found, shapes) as calls, torch.inference_mode(), self._full_precision(), self._seeded():
-            forward = self._model.forward
-            returned = self._network(inputs) if forward is None else forward(self._network, inputs)
+        with self._hooks(found, shapes) as calls, self._random_numbers("The network", inputs):
+            returned = self._pass(inputs)
         for tap in self._model.taps:
             if tap.returned:
                 shapes[tap.key], found[tap.key] = _shape_of(returned, tap), tap.collapsed(returned)
             elif calls[tap.module] != tap.calls:
                 raise InputError(_wrong_number_of_calls(tap, calls[tap.module]))
         return {tap.key: found[tap.key] for tap in self._model.taps}, shapes
+
+    def _pass(self, inputs: torch.Tensor) -> Any:
+        with torch.inference_mode(), self._full_precision():
+            forward = self._model.forward
+            return self._network(inputs) if forward is None else forward(self._network, inputs)
 
     @contextlib.contextmanager
     def _hooks(self, found: dict[str, torch.Tensor], shapes: dict[str, str]) -> Iterator[dict[str, int]]:
@@ -175,14 +185,41 @@ class TorchExtractor:
                 handle.remove()
 
     @contextlib.contextmanager
-    def _seeded(self) -> Iterator[None]:
-        if not self._model.stochastic:
-            yield
+    def _random_numbers(self, who: str, inputs: torch.Tensor | None = None) -> Iterator[None]:
+        """The same seed for every sound where random numbers are declared; elsewhere whoever draws one is refused."""
+        if self._model.stochastic:
+            with self._generators.seeded():
+                yield
             return
-        devices = [self._device] if self._device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(0)
-            yield
+        before = self._generators.states()
+        yield
+        if drawn := self._generators.drawn_since(before):
+            where = self._drawing_module(inputs) if inputs is not None else ""
+            raise InputError(f"{who} draws random numbers in evaluation mode (from {', '.join(drawn)}{where}), so that two "
+                             "runs may differ. Turn it off (layer drop, dropout, dither), or declare stochastic = true: "
+                             "every sound gets the same seed then.")
+
+    def _drawing_module(self, inputs: torch.Tensor) -> str:
+        """Run once more and look at every module: the innermost one that draws, as a part of a sentence."""
+        names = {module: name for name, module in self._network.named_modules()}
+        before: list[dict[str, Any]] = []
+        drawing: list[str] = []
+
+        def begin(*_: Any) -> None:
+            before.append(self._generators.states())
+
+        def end(module: torch.nn.Module, *_: Any) -> None:
+            if self._generators.drawn_since(before.pop()):
+                drawing.append(names[module])
+
+        handles = [handle for module in names
+                   for handle in (module.register_forward_pre_hook(begin), module.register_forward_hook(end))]
+        try:
+            self._pass(inputs)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return f", in the module {drawing[0]}" if drawing and drawing[0] else ""
 
     @contextlib.contextmanager
     def _full_precision(self) -> Iterator[None]:
@@ -228,9 +265,9 @@ class TorchExtractor:
         Raises
         ------
         InputError
-            The network cannot take its input; a tap never fires or fires another number of times than declared; the
-            network computes in 16 bits, gives NaN or inf, or other values the second time (dropout), or a sound's values
-            depend on the other sounds of its batch.
+            The network cannot take its input; it draws random numbers without being declared; a tap never fires or fires
+            another number of times than declared; the network computes in 16 bits, gives NaN or inf, or other values the
+            second time, or a sound's values depend on the other sounds of its batch.
         """
         rng = np.random.default_rng(0)
         length = round(self.sample_rate * (self.duration or 2.0))
@@ -255,9 +292,9 @@ class TorchExtractor:
             if not np.isfinite(first[tap.key]).all():
                 raise InputError(f"tap {tap.name}: noise gives NaN or inf. Are the weights damaged?")
             if _differ(first[tap.key], again[tap.key]):
-                raise InputError(f"tap {tap.name}: the same sound gives other values the second time. Something random is "
-                                 "active in evaluation mode, for example functional dropout without training=False. Turn "
-                                 "it off, or declare stochastic = true.")
+                raise InputError(f"tap {tap.name}: the same sound gives other values the second time, and no known random "
+                                 "generator was used. A generator made anew in every pass, or something that the network "
+                                 "keeps from sound to sound? Give it a fixed seed, or turn it off.")
             if len(second[tap.key]) != len(first[tap.key]):
                 raise InputError(f"tap {tap.name}: another sound of the same length gives another number of values.")
         if batch > 1:
