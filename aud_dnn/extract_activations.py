@@ -10,6 +10,7 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from aud_dnn.arguments import add_bool, add_root, run_script, with_underscores
+from aud_dnn.cochleagram import ENVELOPE_FLOORS
 from aud_dnn.extract.registry import (
     FROM_LIBRARIES,
     IN_HOUSE,
@@ -83,6 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     weights = parser.add_argument_group("weights")
     weights.add_argument("--checkpoint", type=Path, metavar="FILE",
                          help="the weights; for models from a library a folder, the copy of its hub repository")
+    weights.add_argument("--checkpoint_entry", metavar="NAME",
+                         help="what to take of a checkpoint that holds several state dicts, for example net or ema")
     add_bool(weights, "--random_weights", False, "leave the network as it is initialised; for trials")
     add_bool(weights, "--trust_checkpoint", False, "let a checkpoint run code while it is read")
     weights.add_argument("--seed", type=int, help="of the permutation (default: the published one, else 0)")
@@ -96,6 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     add_bool(running, "--dry_run", False, "print the table of taps, shapes and lengths, and stop")
     running.add_argument("--pooling", choices=POOLINGS, default="power",
                          help="what spectemp does with the pooled power; power is the published one (default: power)")
+    running.add_argument("--envelope_floor", choices=ENVELOPE_FLOORS, default="none",
+                         help="least envelope of the cochleagram (spectemp, in-house networks): none, or the 1e-8 of the "
+                              "published training code, which only digital silence reaches (default: none)")
     return parser
 
 
@@ -105,7 +111,8 @@ def main(arguments: list[str] | None = None) -> int:
     extractor = build_extractor(
         options.model, randnetw=options.randnetw, checkpoint=options.checkpoint, taps=options.taps,
         random_weights=options.random_weights, seed=options.seed, index_files=tuple(options.permutation_index),
-        trust=options.trust_checkpoint, device=options.device, pooling=options.pooling)
+        trust=options.trust_checkpoint, device=options.device, pooling=options.pooling,
+        floor=options.envelope_floor, entry=options.checkpoint_entry)
     name = options.name or default_name(options.model, options.pooling)
     format = options.format or default_format(options.model)
     if options.dry_run:

@@ -271,9 +271,9 @@ def _build_speechbrain(model: str, checkpoint: Path | None, trust: bool, random_
                    for name, tensor in read_tensors(path, trust=trust).items()}
         # positions are sinusoids that are computed, not learned; a checkpoint may do without
         tensors = {name: tensor for name, tensor in network.state_dict().items() if name.endswith(".pe")} | tensors
-        load_weights(network, tensors, str(checkpoint or hub_id))
+        names = load_weights(network, tensors, str(checkpoint or hub_id))
         digests = {path.name: file_digest(path) for path in files}
-        weights = {**({"folder": Path(checkpoint).name} if checkpoint else {"hub": hub_id}), "sha256": digests}
+        weights = {**({"folder": Path(checkpoint).name} if checkpoint else {"hub": hub_id}), "sha256": digests, **names}
     return sepformer_model(network, weights) if model == "sepformer" else metricgan_model(network, weights)
 
 

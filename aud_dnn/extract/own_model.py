@@ -93,7 +93,7 @@ def _import_builder(reference: str) -> Any:
 
 
 def build_own_model(reference: str, *, taps: Path | None = None, checkpoint: Path | None = None,
-                    trust: bool = False) -> TorchModel:
+                    trust: bool = False, entry: str | None = None) -> TorchModel:
     """A user's model, ready to run.
 
     Parameters
@@ -105,7 +105,7 @@ def build_own_model(reference: str, *, taps: Path | None = None, checkpoint: Pat
         TOML file.
     checkpoint : Path, optional
         A state dict that is loaded into the network, complete.
-    trust : bool
+    trust, entry : bool, str
         See :func:`aud_dnn.extract.checkpoints.read_tensors`.
     """
     made = _import_builder(reference)()
@@ -125,8 +125,8 @@ def build_own_model(reference: str, *, taps: Path | None = None, checkpoint: Pat
                              "network once, or build it on the CPU.")
     weights: dict[str, str] = {}
     if checkpoint is not None:
-        tensors, weights = read_checkpoint(checkpoint, trust=trust)
-        load_weights(model.network, tensors, str(checkpoint))
+        tensors, weights = read_checkpoint(checkpoint, trust=trust, entry=entry)
+        weights |= load_weights(model.network, tensors, str(checkpoint))
     model.details = {**model.details, "builder": reference,
                      "weights": {**weights, "state_sha256": state_digest(model.network)}}
     return model
