@@ -12,6 +12,7 @@ if __package__ in (None, ""):
 from aud_dnn.arguments import add_bool, add_root, run_script, with_underscores
 from aud_dnn.cochleagram import ENVELOPE_FLOORS
 from aud_dnn.extract.registry import (
+    AVAILABLE_MODELS,
     FROM_LIBRARIES,
     IN_HOUSE,
     UNTRAINED,
@@ -19,6 +20,7 @@ from aud_dnn.extract.registry import (
     build_extractor,
     default_format,
     default_name,
+    list_modules,
 )
 from aud_dnn.extract.run import check_request, extract
 from aud_dnn.extract.store import FORMATS
@@ -69,9 +71,12 @@ def _parser() -> argparse.ArgumentParser:
                             in_house=_columns(tuple(name for name in IN_HOUSE if name not in UNTRAINED)))
     parser = argparse.ArgumentParser(description=_DESCRIPTION, epilog=epilog,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, metavar="MODEL",
+    parser.add_argument("--model", metavar="MODEL",
                         help="a name of the list below, or mypackage:build for a model of your own")
     add_bool(parser, "--randnetw", False, "permute the weights: the control network")
+    parser.add_argument("--list_models", action="store_true", help="print the names of the models, and stop")
+    parser.add_argument("--list_layers", metavar="MODEL", help="print what can be tapped in a model (a name, or "
+                        "mypackage:build): modules, their classes and the shapes that they return for one sound, and stop")
 
     where = parser.add_argument_group("input and output")
     where.add_argument("--sounds", type=Path, metavar="DIR", help="folder of wav files (default: data/stimuli of the root)")
@@ -106,7 +111,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = _parser().parse_args(with_underscores(arguments))
+    parser = _parser()
+    options = parser.parse_args(with_underscores(arguments))
+    if options.list_models:
+        print("\n".join(AVAILABLE_MODELS))
+        return 0
+    if options.list_layers:
+        print(list_modules(options.list_layers, options.taps))
+        return 0
+    if options.model is None:
+        parser.error("--model is needed: a name of --list_models, or mypackage:build for a model of your own")
     paths = find_root(options.root)
     extractor = build_extractor(
         options.model, randnetw=options.randnetw, checkpoint=options.checkpoint, taps=options.taps,

@@ -312,8 +312,10 @@ def _remarks(sounds: Sequence[Sound], sample_rate: int | None, duration: float |
         remarks.append(f"The sampling rates differ ({', '.join(map(str, rates))} Hz), for example "
                        f"{named(sound for sound in sounds if sound.rate == odd)}.")
     if sample_rate and (low := [sound for sound in sounds if sound.rate < sample_rate]):
-        remarks.append(f"Sampled below the {sample_rate} Hz of the model, so its highest frequencies stay empty: "
-                       f"{named(low)}.")
+        lowest = min(sound.rate for sound in low)
+        doubt = " Is that the rate that it was trained at?" if sample_rate > 2 * lowest else ""
+        remarks.append(f"Sampled below the {sample_rate} Hz of the model, so what it gets is empty above "
+                       f"{lowest / 2:.0f} Hz: {named(low)}.{doubt}")
     by_digest: dict[str, list[Sound]] = {}
     for sound in sounds:
         by_digest.setdefault(sound.digest, []).append(sound)

@@ -178,7 +178,7 @@ def test_a_checkpoint_with_another_front_end_is_refused():
 
 def test_a_checkpoint_of_another_architecture_is_refused(tmp_path):
     torch.save(build_network("ResNet50multitask").state_dict(), tmp_path / "c.pt")
-    with pytest.raises(InputError, match="does not fit this network"):
+    with pytest.raises(InputError, match=r"does not fit this network"):
         build_in_house("ResNet50word", tmp_path / "c.pt")
 
 
@@ -245,7 +245,7 @@ def test_checkpoints_of_external_networks_are_loaded(tmp_path, model):
     assert all(torch.equal(tensor, built.network.state_dict()[name]) for name, tensor in state.items())
     assert built.details["weights"]["file"] == "c.pt"
     assert "Post-Processed_Features" not in [tap.name for tap in built.taps]
-    with pytest.raises(InputError, match="does not fit this network"):
+    with pytest.raises(InputError, match=r"does not fit this network|holds tensors under encoder"):
         build_external("DS2" if model != "DS2" else "VGGish", tmp_path / "c.pt")
 
 

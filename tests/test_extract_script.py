@@ -125,7 +125,7 @@ def test_everything_imports_and_the_baseline_runs_without_torch(root):
             "build_extractor('Kell2018init')\n")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={
         **os.environ, "PYTHONPATH": str(REPOSITORY)})
-    assert "Kell2018init needs PyTorch: pip install '.[extract]'" in done.stderr
+    assert "Kell2018init needs PyTorch: pip install -e '.[extract]'" in done.stderr
     assert stored(root, "spectemp")[0]["avgpool"].shape == (3, 23421)
 
 

@@ -186,6 +186,15 @@ def test_remarks_name_the_files(tmp_path):
     assert len(remarks) == 5
 
 
+@pytest.mark.parametrize(("rate", "doubted"), [(RATE, None), (12000, False), (2 * RATE, False), (4 * RATE, True)])
+def test_a_model_that_works_at_a_higher_rate_than_the_sounds(tmp_path, rate, doubted):
+    _, remarks = check_sounds({"a": write(tmp_path, "a.wav")}, sample_rate=rate)
+    assert len(remarks) == (doubted is not None)
+    if remarks:
+        assert f"below the {rate} Hz of the model, so what it gets is empty above 4000 Hz: a.wav." in remarks[0]
+        assert remarks[0].endswith("Is that the rate that it was trained at?") == doubted
+
+
 def test_a_lone_peak_at_full_scale_is_not_clipping(tmp_path):
     peak = NOISE.copy()
     peak[100] = 1.0

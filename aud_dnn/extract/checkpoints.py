@@ -166,7 +166,7 @@ def _safetensors() -> Any:
     try:
         import safetensors.torch
     except ImportError as error:
-        raise InputError("Reading safetensors needs the package safetensors: pip install '.[extract]'.") from error
+        raise InputError("Reading safetensors needs the package safetensors: pip install -e '.[extract]'.") from error
     return safetensors.torch
 
 

@@ -40,7 +40,7 @@ def _library(name: str, extra: str = "extract") -> Any:
         return importlib.import_module(name)
     except Exception as error:  # an installed library can fail to import in many ways
         raise InputError(f"This model needs the package {name.split('.')[0]}, which cannot be imported here ({error}). "
-                         f"pip install '.[{extra}]' brings what it needs.") from error
+                         f"pip install -e '.[{extra}]' brings what it needs.") from error
 
 
 # --- transformers ------------------------------------------------------------------------------------------------------

@@ -102,17 +102,44 @@ def build_extractor(model: str, *, randnetw: bool = False, checkpoint: Path | No
         raise InputError("--seed and --permutation_index belong to a permuted network: add --randnetw True.")
     if seed is not None and seed < 0:
         raise InputError(f"--seed must be 0 or more; got {seed}.")
-    try:
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise InputError(f"{model} needs PyTorch: pip install '.[extract]'. ({BASELINE_MODEL} needs nothing more.)"
-                         ) from error
+    _require_torch(model)
     from aud_dnn.extract.torch_model import TorchExtractor
 
     built = _build(model, checkpoint, taps, trust, random_weights, floor, entry)
     if randnetw:
         built.details = {**built.details, "permutation": _permute(model, built, seed, index_files)}
     return TorchExtractor(built, device)
+
+
+def list_modules(model: str, taps: Path | None = None) -> str:
+    """The modules of a model that can be tapped, with their classes and the shapes that they return for one sound.
+
+    Parameters
+    ----------
+    model : str
+        As for :func:`build_extractor`; the models of the paper are shown without their weights.
+    taps : Path, optional
+        TOML file that says what a model of your own takes; else the usual inputs are tried.
+    """
+    if model == BASELINE_MODEL:
+        return SpectroTemporalExtractor().check()
+    if ":" not in model and model not in AVAILABLE_MODELS:
+        raise unknown_name("model", model, AVAILABLE_MODELS, "A model of your own is named as mypackage:build.")
+    _require_torch(model)
+    from aud_dnn.extract.listing import module_table
+    from aud_dnn.extract.own_model import own_model_to_list
+
+    if ":" in model:
+        return module_table(own_model_to_list(model, taps))
+    return module_table(_build(model, None, None, False, model not in UNTRAINED, "none", None))
+
+
+def _require_torch(model: str) -> None:
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise InputError(f"{model} needs PyTorch: pip install -e '.[extract]'. ({BASELINE_MODEL} needs nothing more.)"
+                         ) from error
 
 
 def _build(model: str, checkpoint: Path | None, taps: Path | None, trust: bool, random_weights: bool,

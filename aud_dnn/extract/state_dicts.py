@@ -51,7 +51,7 @@ def find_state_dict(content: Any, where: str, known: Sequence[str], chosen: str 
         return own
     if entries:
         entries = dict(sorted(entries.items(), key=lambda entry: -len(entry[1])))
-        found = [f"{name} ({len(tensors)} tensors)" for name, tensors in entries.items()]
+        found = [f"{name} ({len(tensors)} tensor{'s' * (len(tensors) != 1)})" for name, tensors in entries.items()]
         more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
         raise InputError(f"{where} holds tensors under {', '.join(found[:_MOST_NAMED])}{more}. Say which are the network's "
                          f"weights, for example --checkpoint_entry {next(iter(entries))}.")

@@ -17,6 +17,7 @@ import torch
 from aud_dnn.errors import InputError, unknown_name
 from aud_dnn.extract.randomness import RandomGenerators
 from aud_dnn.extract.taps import FINAL_RULES, Tap, follow_path
+from aud_dnn.extract.user_code import describe_error, lacks_memory, user_code
 
 Prepare = Callable[[np.ndarray, int], torch.Tensor]
 
@@ -122,12 +123,21 @@ class TorchExtractor:
             if tap.module not in known:
                 raise unknown_name(f"module of tap {tap.name}", tap.module, [name for name in known if name])
             modules[tap.module] = known[tap.module]
+            if isinstance(modules[tap.module], torch.jit.ScriptModule):
+                raise InputError(f"tap {tap.name}: {tap.module} belongs to a TorchScript program, which runs outside of "
+                                 "Python: nothing inside of it can be tapped. Build the network from its Python class and "
+                                 "load these weights (torch.jit.load(FILE).state_dict()), or tap what it returns (returned "
+                                 "= …).")
         return modules
 
     def prepare(self, samples: np.ndarray, rate: int) -> torch.Tensor:
         """The model's input for one sound."""
-        with self._random_numbers("The front end"):
-            return self._model.prepare(samples, rate)
+        with self._random_numbers("The front end"), user_code("The function that prepares a sound"):
+            prepared = self._model.prepare(samples, rate)
+        if not isinstance(prepared, torch.Tensor):
+            raise InputError(f"The function that prepares a sound must return a torch.Tensor with a batch axis of length 1; "
+                             f"it returned {type(prepared).__name__}.")
+        return prepared
 
     def run(self, prepared: Sequence[torch.Tensor]) -> list[dict[str, np.ndarray]]:
         """Stored key -> features, for each sound of the batch."""
@@ -148,7 +158,16 @@ class TorchExtractor:
         found: dict[str, torch.Tensor] = {}
         shapes: dict[str, str] = {}
         with self._hooks(found, shapes) as calls, self._random_numbers("The network", inputs):
-            returned = self._pass(inputs)
+            try:
+                returned = self._pass(inputs)
+            except InputError:
+                raise
+            except Exception as error:
+                if lacks_memory(error):
+                    raise
+                raise InputError(f"The network cannot take its input of shape {tuple(inputs.shape)}, {inputs.dtype} "
+                                 f"({describe_error(error)}). Is its shape (for a description in TOML: input) right?"
+                                 ) from error
         for tap in self._model.taps:
             if tap.returned:
                 shapes[tap.key], found[tap.key] = _shape_of(returned, tap), tap.collapsed(returned)
@@ -201,7 +220,7 @@ class TorchExtractor:
 
     def _drawing_module(self, inputs: torch.Tensor) -> str:
         """Run once more and look at every module: the innermost one that draws, as a part of a sentence."""
-        names = {module: name for name, module in self._network.named_modules()}
+        names = {module: name for name, module in _modules_with_hooks(self._network)}
         before: list[dict[str, Any]] = []
         drawing: list[str] = []
 
@@ -233,7 +252,7 @@ class TorchExtractor:
     @contextlib.contextmanager
     def _half_precision(self) -> Iterator[list[str]]:
         """Fills a list with the modules that compute in 16 bits, while the network runs."""
-        names = {module: name or "the network itself" for name, module in self._network.named_modules()}
+        names = {module: name or "the network itself" for name, module in _modules_with_hooks(self._network)}
         half: list[str] = []
         probe = torch.ones(1, 1, device=self._device)
 
@@ -272,15 +291,8 @@ class TorchExtractor:
         rng = np.random.default_rng(0)
         length = round(self.sample_rate * (self.duration or 2.0))
         inputs = [self.prepare(0.1 * rng.standard_normal(length), self.sample_rate) for _ in range(2)]
-        try:
-            with self._half_precision() as half:
-                found, shapes = self._forward(inputs[:1])
-        except InputError:
-            raise
-        except (RuntimeError, TypeError, ValueError, IndexError, AssertionError) as error:
-            raise InputError(f"The network cannot take its input of shape {tuple(inputs[0].shape)}, {inputs[0].dtype} "
-                             f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}). Is its shape "
-                             "(for a description in TOML: input) right?") from error
+        with self._half_precision() as half:
+            found, shapes = self._forward(inputs[:1])
         if half and not self._model.half_precision:
             raise InputError(f"{len(half)} module(s) compute in 16 bits, for example {half[0]} (half-precision weights or "
                              "autocast): values would keep three digits. Turn it off (network.float()), or declare "
@@ -308,6 +320,11 @@ class TorchExtractor:
     def check(self, batch: int = 1) -> str:
         """The dry run's table as text; see :meth:`dry_run` for what is refused."""
         return format_table(self.dry_run(batch))
+
+
+def _modules_with_hooks(network: torch.nn.Module) -> list[tuple[str, torch.nn.Module]]:
+    """Names and modules; those of TorchScript programs take no hooks."""
+    return [(name, module) for name, module in network.named_modules() if not isinstance(module, torch.jit.ScriptModule)]
 
 
 def format_table(rows: Sequence[TapRow]) -> str:
