@@ -1,4 +1,4 @@
-"""The 165 real sounds, where they are at hand: the stored features, and the paper's bars of the baseline in three commands."""
+"""The 165 real sounds, where they are at hand: the stored features, and the bars of the paper in three commands."""
 
 import re
 from pathlib import Path
