@@ -116,7 +116,7 @@ def test_everything_imports_and_the_baseline_runs_without_torch(root):
             "class Hidden:\n"
             "    def find_spec(self, name, path=None, target=None):\n"
             "        if name.split('.')[0] == 'torch':\n"
-            "            raise ImportError('no torch here')\n"
+            "            raise ModuleNotFoundError('no torch here')\n"
             "sys.meta_path.insert(0, Hidden())\n"
             "import aud_dnn.extract\n"
             "from aud_dnn.extract_activations import main\n"

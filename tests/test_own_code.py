@@ -84,6 +84,32 @@ def test_memory_that_is_too_small_is_not_taken_for_an_error_of_the_code(look):
         look("def build(): raise MemoryError", "--dry_run")
 
 
+@pytest.mark.parametrize(("n_sounds", "remedy"), [(1, "Close other programs"), (3, "Use a smaller --batch")])
+def test_too_little_memory_for_a_pass_says_what_to_make_smaller(n_sounds, remedy):
+    from aud_dnn.extract.taps import Tap
+    from aud_dnn.extract.torch_model import TorchExtractor, TorchModel
+
+    class Large(torch.nn.Module):
+        def forward(self, x):
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    tap = Tap("y", "y", returned="y", axes=("batch", "time"))
+    with pytest.raises(InputError, match=f"not enough memory for {n_sounds} sounds? at once. {remedy}"):
+        TorchExtractor(TorchModel(Large(), [tap], 8000, None)).run([torch.ones(1, 5)] * n_sounds)
+
+
+def test_a_pytorch_that_cannot_be_loaded_is_not_taken_for_a_missing_one(monkeypatch):
+    class Broken:
+        def find_spec(self, name, path=None, target=None):
+            if name == "torch":
+                raise ImportError("libtorch.so: failed to map segment from shared object")
+
+    monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    with pytest.raises(InputError, match=r"installed here, but cannot be loaded \(ImportError: libtorch\.so: failed to map"):
+        extract_activations.main(["--model", "Kell2018init"])
+
+
 def test_a_sound_that_a_network_cannot_take_is_named(look, tmp_path):
     folder = tmp_path / "data" / "stimuli"
     folder.mkdir(parents=True)

@@ -137,9 +137,13 @@ def list_modules(model: str, taps: Path | None = None) -> str:
 def _require_torch(model: str) -> None:
     try:
         import torch  # noqa: F401
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise InputError(f"{model} needs PyTorch: pip install -e '.[extract]'. ({BASELINE_MODEL} needs nothing more.)"
                          ) from error
+    except Exception as error:      # a build for another machine, or too little memory for it
+        said = " ".join(str(error).split())
+        raise InputError(f"PyTorch is installed here, but cannot be loaded ({type(error).__name__}: {said}). Is there "
+                         "enough memory, and does `python -c 'import torch'` work?") from error
 
 
 def _build(model: str, checkpoint: Path | None, taps: Path | None, trust: bool, random_weights: bool,

@@ -164,7 +164,7 @@ class TorchExtractor:
                 raise
             except Exception as error:
                 if lacks_memory(error):
-                    raise
+                    raise InputError(self._too_little_memory(len(prepared))) from error
                 raise InputError(f"The network cannot take its input of shape {tuple(inputs.shape)}, {inputs.dtype} "
                                  f"({describe_error(error)}). Is its shape (for a description in TOML: input) right?"
                                  ) from error
@@ -179,6 +179,13 @@ class TorchExtractor:
         with torch.inference_mode(), self._full_precision():
             forward = self._model.forward
             return self._network(inputs) if forward is None else forward(self._network, inputs)
+
+    def _too_little_memory(self, n_sounds: int) -> str:
+        where = "" if self._device.type == "cpu" else f" on {self._device}"
+        remedy = ("Use a smaller --batch" if n_sounds > 1 else "Close other programs, or ask the cluster for more (--mem)"
+                  if self._device.type == "cpu" else "Use --device cpu, or another GPU")
+        return (f"There is not enough memory{where} for {n_sounds} sound{'s' * (n_sounds > 1)} at once. {remedy}, and run "
+                "the same command again; the sounds that were finished are kept.")
 
     @contextlib.contextmanager
     def _hooks(self, found: dict[str, torch.Tensor], shapes: dict[str, str]) -> Iterator[dict[str, int]]:
