@@ -2,6 +2,7 @@
 
 import pickle
 import tarfile
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -226,17 +227,30 @@ def test_whole_networks_are_read_only_on_trust(tmp_path):
     assert set(read_tensors(tmp_path / "c.pt", trust=True)) == {"weight", "bias"}
 
 
-def test_a_checkpoint_leaves_nothing_beside_it_and_takes_nothing_from_there(tmp_path):
-    safetensors = pytest.importorskip("safetensors.torch")
+def test_twins_that_share_their_memory_are_read(tmp_path):
     state = Network().state_dict()
-    torch.save({"model": state}, tmp_path / "c.pt")
-    safetensors.save_file(Network(seed=1).state_dict(), tmp_path / "c.pt.safetensors", metadata={
-        "source_sha256": file_digest(tmp_path / "c.pt")})
-    tensors, origin = read_checkpoint(tmp_path / "c.pt")
-    same(tensors, state)
-    assert origin == {"file": "c.pt", "sha256": file_digest(tmp_path / "c.pt")}
-    assert {path.name for path in tmp_path.iterdir()} == {"c.pt", "c.pt.safetensors"}
-    same(read_checkpoint(tmp_path / "c.pt.safetensors")[0], Network(seed=1).state_dict())
+    twins = OrderedDict([*((f"model.{name}", tensor) for name, tensor in state.items()),
+                         *((f"attacker.{name}", tensor) for name, tensor in state.items())])
+    torch.save({"model": twins}, tmp_path / "c.pt")
+    same(read_checkpoint(tmp_path / "c.pt")[0], twins)
+
+
+def test_what_was_named_is_what_is_loaded(tmp_path):
+    """A conversion beside the checkpoint, with the digest of the checkpoint in it, is none of its business."""
+    safetensors = pytest.importorskip("safetensors.torch")
+    path, planted = tmp_path / "c.pt", tmp_path / "c.pt.safetensors"
+    torch.save({"model": Network().state_dict()}, path)
+    digest = file_digest(path)
+    safetensors.save_file(Network(seed=1).state_dict(), planted, metadata={"source_sha256": digest})
+    tensors, origin = read_checkpoint(path)
+    same(tensors, Network().state_dict())
+    assert origin == {"file": "c.pt", "sha256": digest}
+    tensors, origin = read_checkpoint(planted)
+    same(tensors, Network(seed=1).state_dict())
+    assert origin == {"file": "c.pt.safetensors", "sha256": file_digest(planted)}
+    planted.unlink()
+    read_checkpoint(path)
+    assert not planted.exists()
 
 
 def test_an_object_where_the_weights_should_be_is_not_taken_for_another_models_checkpoint(tmp_path):

@@ -1,17 +1,12 @@
 """Weights from files, without running what a file asks for.
 
 Checkpoints of PyTorch are pickles, and a pickle may name any function to be called. Here only tensors and plain containers
-are rebuilt; everything else in the file becomes an inert placeholder.
+are rebuilt; everything else in the file becomes an inert record (:mod:`aud_dnn.extract.torch_files`).
 """
 
 from __future__ import annotations
 
-import io
-import pickle
-import tarfile
-import types
 import zipfile
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,63 +16,9 @@ import torch
 from aud_dnn.digests import file_digest
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.extract.state_dicts import find_state_dict, fit_names
+from aud_dnn.extract.torch_files import holds_objects, read_torch_file
 
 _STATE_ENTRIES = ("model", "state_dict", "model_state_dict")
-_TORCH_MAGIC = 0x1950A86A20F9469CFC6C
-_DTYPES = {name for name, value in vars(torch).items() if isinstance(value, torch.dtype)}
-
-
-class _InertType(type):
-    """Calling a placeholder, or storing something in it, does nothing."""
-
-    def __call__(cls, *_: Any, **__: Any) -> type:
-        return cls
-
-
-class _Inert(metaclass=_InertType):
-    def __new__(cls, *_: Any, **__: Any) -> _Inert:
-        return object.__new__(cls)
-
-    def __setstate__(*_: Any) -> None:
-        pass
-
-    append = extend = add = __setitem__ = __setstate__
-
-
-def _load_embedded(content: bytes) -> Any:
-    """A storage inside a plain pickle is a file of ``torch.save`` of its own."""
-    return _load_torch_file(io.BytesIO(content))
-
-
-_ALLOWED = {
-    ("collections", "OrderedDict"): OrderedDict,
-    ("torch", "Size"): torch.Size,
-    ("torch.storage", "_load_from_bytes"): _load_embedded,
-    ("torch._utils", "_rebuild_tensor"): torch._utils._rebuild_tensor,
-    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
-    ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
-}
-
-
-class _TensorsOnly(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _ALLOWED:
-            return _ALLOWED[module, name]
-        if module == "torch" and name in _DTYPES:
-            return getattr(torch, name)
-        return _Inert
-
-
-def _load(file: Any, **arguments: Any) -> Any:
-    return _TensorsOnly(file, **arguments).load()
-
-
-# what torch.load asks of a pickle module
-_PICKLE_MODULE = types.SimpleNamespace(Unpickler=_TensorsOnly, load=_load, __name__="tensors_only")
-
-
-def _load_torch_file(file: Any) -> Any:
-    return torch.load(file, map_location="cpu", pickle_module=_PICKLE_MODULE, weights_only=False)
 
 
 def _read_inert(path: Path) -> Any:
@@ -85,16 +26,15 @@ def _read_inert(path: Path) -> Any:
         with zipfile.ZipFile(path) as archive:
             if any(name.endswith("constants.pkl") for name in archive.namelist()):
                 raise InputError(f"{path} is a TorchScript program, not a checkpoint. Save the state dict.")
-        with path.open("rb") as file:
-            return _load_torch_file(file)
-    if tarfile.is_tarfile(path):
+    elif _is_tar(path):
         raise InputError(f"{path} is a tar archive. Unpack it and name the checkpoint file inside.")
+    return read_torch_file(path)
+
+
+def _is_tar(path: Path) -> bool:
+    """By its mark; ``tarfile`` would unpack what is compressed, however large it becomes."""
     with path.open("rb") as file:
-        first = _load(file)
-        if isinstance(first, int) and first == _TORCH_MAGIC:
-            file.seek(0)
-            return _load_torch_file(file)
-        return first
+        return file.read(512)[257:262] == b"ustar"
 
 
 def _read_trusting(path: Path) -> Any:
@@ -147,19 +87,12 @@ def read_tensors(path: Path, *, trust: bool = False, entries: tuple[str, ...] = 
         raise InputError(f"{path} cannot be read as a checkpoint ({type(error).__name__}: {first}). Is the download "
                          "complete?") from error
     advice = "Save network.state_dict() with torch.save."
-    if not trust and _holds_inert(content):
+    if not trust and holds_objects(content):
         advice = ("What else it holds are objects that are not read, for safety. If the weights sit inside them and you "
                   "trust where the file comes from, --trust_checkpoint True reads it without protection.")
-        if entry is None and isinstance(content, Mapping) and any(_holds_inert(content.get(name), 9) for name in entries):
+        if entry is None and isinstance(content, Mapping) and any(holds_objects(content.get(name), 0) for name in entries):
             raise InputError(f"{path}: what should be the network's weights is an object. {advice}")
     return find_state_dict(content, str(path), entries, entry, advice=advice)
-
-
-def _holds_inert(content: Any, depth: int = 0) -> bool:
-    if content is _Inert or isinstance(content, _Inert):
-        return True
-    values = content.values() if isinstance(content, Mapping) else content if isinstance(content, (tuple, list)) else ()
-    return depth < 4 and any(_holds_inert(value, depth + 1) for value in values)
 
 
 def _safetensors() -> Any:
@@ -173,6 +106,8 @@ def _safetensors() -> Any:
 def read_checkpoint(path: Path, *, trust: bool = False, entries: tuple[str, ...] = _STATE_ENTRIES, entry: str | None = None
                     ) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Tensors by name, and what the provenance says about them; see :func:`read_tensors`.
+
+    Only the file that is named is read: a conversion that happens to lie beside it may have been made by anybody.
 
     Returns
     -------

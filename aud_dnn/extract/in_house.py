@@ -119,7 +119,7 @@ def build_in_house(model: str, checkpoint: Path | None, *, trust: bool = False, 
     model : str
         Of :data:`IN_HOUSE_MODELS`.
     checkpoint : Path or None
-        ``5_checkpoint.pt`` of the CochDNN archive, or its conversion; none for the untrained ones.
+        ``5_checkpoint.pt`` of the CochDNN archive, or a safetensors file of its tensors; none for the untrained ones.
     trust, entry : bool, str
         See :func:`aud_dnn.extract.checkpoints.read_tensors`.
     random_weights : bool
