@@ -71,12 +71,13 @@ def _parser() -> argparse.ArgumentParser:
                             in_house=_columns(tuple(name for name in IN_HOUSE if name not in UNTRAINED)))
     parser = argparse.ArgumentParser(description=_DESCRIPTION, epilog=epilog,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--list_models", action="version", version="\n".join(AVAILABLE_MODELS),
+                        help="print the models that can be extracted by name, and stop")
+    parser.add_argument("--list_layers", metavar="MODEL", help="print what can be tapped in a model (a name, or "
+                        "mypackage:build): modules, their classes and the shapes that they return for one sound, and stop")
     parser.add_argument("--model", metavar="MODEL",
                         help="a name of the list below, or mypackage:build for a model of your own")
     add_bool(parser, "--randnetw", False, "permute the weights: the control network")
-    parser.add_argument("--list_models", action="store_true", help="print the names of the models, and stop")
-    parser.add_argument("--list_layers", metavar="MODEL", help="print what can be tapped in a model (a name, or "
-                        "mypackage:build): modules, their classes and the shapes that they return for one sound, and stop")
 
     where = parser.add_argument_group("input and output")
     where.add_argument("--sounds", type=Path, metavar="DIR", help="folder of wav files (default: data/stimuli of the root)")
@@ -113,9 +114,6 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(with_underscores(arguments))
-    if options.list_models:
-        print("\n".join(AVAILABLE_MODELS))
-        return 0
     if options.list_layers:
         print(list_modules(options.list_layers, options.taps))
         return 0

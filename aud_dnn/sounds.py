@@ -20,6 +20,7 @@ _LARGEST_FLOAT = 10.0       # 20 dB above full scale: beyond that, samples are i
 _QUIET = 1 / 256            # of full scale: what is left of 24 bits in 32, or of 8 bits in 16
 _RATES = (1_000, 768_000)
 _UNKNOWN_SIZE = 0xFFFFFFFF
+_MOST_CHUNKS = 10_000
 _ANY_STIMULUS = re.compile(r"stim(\d+)_")
 
 
@@ -157,7 +158,10 @@ def _require_whole(path: Path) -> None:
             return      # SciPy says what it is instead
         order = "big" if start[:4] == b"RIFX" else "little"
         long_size = None
-        while len(head := file.read(8)) == 8:
+        for _ in range(_MOST_CHUNKS):
+            head = file.read(8)
+            if len(head) < 8:
+                return
             name, length = head[:4], int.from_bytes(head[4:], order)
             if name == b"ds64":
                 long_size = int.from_bytes(file.read(16)[8:], order)    # RF64: the sizes of the file and of the samples
@@ -174,6 +178,7 @@ def _require_whole(path: Path) -> None:
             if there < length:
                 raise InputError(f"{path} is cut off: it holds {there} of {length} bytes of samples. Copy or save it again.")
             return
+        raise InputError(f"{path} is damaged: more than {_MOST_CHUNKS} chunks come before its samples. Save it again.")
 
 
 def _wrong_scale(samples: np.ndarray) -> str:
@@ -191,8 +196,8 @@ def _wrong_scale(samples: np.ndarray) -> str:
             return f"{said}. Scale them to lie between -1 and 1"
         return f"{said}. They look like {bits}-bit integers: divide them by {2 ** (bits - 1)}"
     if samples.dtype == np.uint8:
-        signed = samples.view(np.int8)
-        if _roughness(signed) < _roughness(samples) / 2:
+        extreme = ((samples == 0) | (samples == 255)).mean()    # most of a clipped sound, few of a signed one
+        if extreme < 0.5 and _roughness(samples.view(np.int8)) < _roughness(samples) / 2:
             return ("its 8-bit samples are signed, but in wav files they are unsigned (silence is 128). Add 128 to each "
                     "(modulo 256)")
         return ""

@@ -85,7 +85,18 @@ def in_closure():
     return lambda samples, rate: prepare(samples, rate) + 1e-9 * torch.rand(1, generator=generator)
 
 
+class Hooked(LayerDrop):
+    """A hook of one of many modules draws, from a generator of its own."""
+
+    def __init__(self):
+        super().__init__(0, lambda: 1)
+        self.many = nn.ModuleList(nn.Linear(1, 1) for _ in range(3000))
+        own = torch.Generator()
+        self.last.register_forward_pre_hook(lambda _, inputs: (inputs[0] + 1e-9 * torch.rand(1, generator=own),))
+
+
 CASES = {
+    "hook": (Hooked(), prepare, "The network draws"),
     "NumPy": (LayerDrop(0.02, np.random.random), prepare, r"The network draws .*NumPy \(np.random\)"),
     "random": (LayerDrop(0.02, random.random), prepare, r"The network draws .*Python \(random\)"),
     "global": (LayerDrop(0.02, OF_THIS_FILE.random), prepare, r"The network draws .*Generator\)"),

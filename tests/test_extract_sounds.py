@@ -118,6 +118,12 @@ def test_a_file_that_does_not_say_how_long_it_is_is_refused(tmp_path, size):
         read_sound(tmp_path / "a.wav")
 
 
+def test_a_file_of_nothing_but_chunks_is_refused_at_once(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"RIFF\xff\xff\xff\x7fWAVE" + b"abcd\0\0\0\0" * 100_000)
+    with pytest.raises(InputError, match="more than 10000 chunks"):
+        read_sound(tmp_path / "a.wav")
+
+
 GUID = struct.pack("<HHIH", 22, 24, 0, 1) + bytes.fromhex("000000001000800000aa00389b71")
 
 
@@ -163,7 +169,8 @@ def test_samples_on_another_scale_than_their_type_are_refused(tmp_path, samples,
 @pytest.mark.parametrize(("samples", "remark"), [
     (np.float32(3 * NOISE), "beyond full scale"), (INT24, "Very quiet"), ((INT16 // 256).astype("<i2"), "Very quiet"),
     (np.float32(NOISE * 0.005), "Very quiet"), (np.float32(SQUARE), "Clipped"), (np.float32(NOISE), None), (INT16, None),
-    (np.uint8(np.round(NOISE * 127) + 128), None), (np.uint8(128 + np.round(60 * np.sin(np.arange(2 * RATE) / 9))), None)])
+    (np.uint8(np.round(NOISE * 127) + 128), None), (np.uint8(np.where(NOISE > 0, 255, 0)), "Clipped"),
+    (np.uint8(128 + np.round(60 * np.sin(np.arange(2 * RATE) / 9))), None)])
 def test_samples_that_may_be_meant_are_taken_with_a_remark(tmp_path, samples, remark):
     scipy.io.wavfile.write(tmp_path / "a.wav", RATE, samples)
     _, remarks = check_sounds({"a": tmp_path / "a.wav"})

@@ -181,7 +181,9 @@ def test_a_network_that_takes_no_waveform_is_listed_without_shapes(look, capsys)
 
 
 def test_models_are_listed_and_a_model_must_be_named(capsys):
-    assert extract_activations.main(["--list_models"]) == 0
+    with pytest.raises(SystemExit) as stop:
+        extract_activations.main(["--list_models"])
+    assert stop.value.code == 0
     assert capsys.readouterr().out.split()[:2] == ["spectemp", "Kell2018word"]
     assert extract_activations.main(["--list_layers", "spectemp"]) == 0
     assert "avgpool" in capsys.readouterr().out

@@ -25,7 +25,8 @@ def _read_inert(path: Path) -> Any:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if any(name.endswith("constants.pkl") for name in archive.namelist()):
-                raise InputError(f"{path} is a TorchScript program, not a checkpoint. Save the state dict.")
+                raise InputError(f"{path} is a TorchScript program, not a checkpoint. Save its weights: torch.save("
+                                 "torch.jit.load(FILE).state_dict(), …).")
     elif _is_tar(path):
         raise InputError(f"{path} is a tar archive. Unpack it and name the checkpoint file inside.")
     return read_torch_file(path)

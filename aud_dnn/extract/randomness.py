@@ -19,7 +19,8 @@ import torch
 
 _HELD_KINDS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
 _DEEPEST = 4            # objects within objects that are searched for generators
-_MOST_OBJECTS = 20_000
+_MOST_OBJECTS = 100_000
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, np.ndarray, torch.Tensor, type, types.ModuleType)
 
 
 class RandomGenerators:
@@ -98,7 +99,7 @@ def _held_generators(network: torch.nn.Module, functions: Iterable[Callable | No
     seen = {id(one) for one in (torch.default_generator, np.random.mtrand._rand, *modules.values())}
 
     def look(value: Any, name: str, depth: int) -> None:
-        if id(value) in seen or depth > _DEEPEST or len(seen) > _MOST_OBJECTS:
+        if isinstance(value, _PLAIN) or id(value) in seen or depth > _DEEPEST or len(seen) > _MOST_OBJECTS:
             return
         seen.add(id(value))
         if isinstance(value, _HELD_KINDS):
@@ -117,8 +118,6 @@ def _held_generators(network: torch.nn.Module, functions: Iterable[Callable | No
                 look(inner, name, depth)
         elif isinstance(value, types.FunctionType):
             look_at_function(value, name, depth)
-        elif isinstance(value, (torch.Tensor, type, types.ModuleType)):
-            return
         elif isinstance(inside := getattr(value, "__dict__", None), dict):
             look(vars(type(value)).get("__call__"), name, depth)
             for key, inner in inside.items():

@@ -121,7 +121,8 @@ class TorchExtractor:
             if not tap.module:
                 continue
             if tap.module not in known:
-                raise unknown_name(f"module of tap {tap.name}", tap.module, [name for name in known if name])
+                raise unknown_name(f"module of tap {tap.name}", tap.module, [name for name in known if name],
+                                   "--list_layers shows them with their shapes.")
             modules[tap.module] = known[tap.module]
             if isinstance(modules[tap.module], torch.jit.ScriptModule):
                 raise InputError(f"tap {tap.name}: {tap.module} belongs to a TorchScript program, which runs outside of "
