@@ -170,3 +170,15 @@ def test_dropout_and_layers_that_are_left_alone_in_evaluation_mode_pass():
     network.add_module("first", nn.Sequential(nn.Conv1d(1, 4, 3), nn.Dropout(0.5)))
     network.add_module("last", nn.Conv1d(4, 2, 3))
     extractor(network).dry_run()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_the_generator_of_a_gpu_is_watched_and_seeded():
+    network = LayerDrop(0.02, lambda: torch.rand([], device="cuda"))
+    options = {"sample_rate": RATE, "prepare": prepare, "duration": 0.1}
+    with pytest.raises(InputError, match=r"draws random numbers in evaluation mode \(from PyTorch on cuda:0\)"):
+        TorchExtractor(TorchModel(network, [TAP], **options), "cuda").dry_run()
+    declared = TorchExtractor(TorchModel(LayerDrop(0.5, network.draw), [TAP], **options, stochastic=True), "cuda")
+    before = declared._generators.states()
+    declared.dry_run()
+    assert not declared._generators.drawn_since(before)
