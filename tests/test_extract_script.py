@@ -226,6 +226,35 @@ def test_weights_of_one_s_own_are_loaded_and_change_the_fingerprint(root, descri
     assert provenance["weights"]["file"] == "weights.pt"
 
 
+def test_the_chosen_entry_and_matched_names_are_in_the_provenance(root, described):
+    import torch
+
+    from aud_dnn.extract.example import build_network
+
+    ema = {f"module._orig_mod.{name}": tensor for name, tensor in build_network().state_dict().items()}
+    torch.save({"net": dict.fromkeys(ema, torch.zeros(1)), "ema": ema}, root / "weights.pt")
+    checkpoint = [*described, "--checkpoint", str(root / "weights.pt")]
+    with pytest.raises(InputError, match=r"under net \(\d+ tensors\), ema \(\d+ tensors\).*--checkpoint_entry net"):
+        extract_activations.main(checkpoint)
+    extract_activations.main([*checkpoint, "--checkpoint_entry", "ema"])
+    _, provenance = stored(root, "mine")
+    assert provenance["weights"]["entry"] == "ema"
+    assert provenance["weights"]["names"].endswith("module._orig_mod.filters.0.weight is filters.0.weight")
+    with pytest.raises(InputError, match="Name that, too"):
+        extract_activations.main([*described, "--checkpoint_entry", "ema"])
+
+
+@pytest.mark.parametrize("floor", ["none", "published"])
+def test_the_file_says_which_floor_the_cochleagram_has(root, floor):
+    extract_activations.main(["--model", "spectemp", "--root", str(root), "--envelope_floor", floor])
+    assert stored(root, "spectemp")[1]["envelope_floor"] == floor
+    other = "none" if floor == "published" else "published"
+    with pytest.raises(InputError, match=r"other settings \(envelope_floor\)"):
+        extract_activations.main(["--model", "spectemp", "--root", str(root), "--envelope_floor", other])
+    with pytest.raises(InputError, match="--envelope_floor belongs to"):
+        extract_activations.main(["--model", "VGGish", "--root", str(root), "--envelope_floor", "published"])
+
+
 def test_the_dry_run_prints_a_table_and_writes_nothing(root, described, capsys):
     extract_activations.main([*described, "--dry_run"])
     table = capsys.readouterr().out.splitlines()
