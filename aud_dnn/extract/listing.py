@@ -36,6 +36,7 @@ def module_table(model: TorchModel) -> str:
     try:
         with torch.inference_mode():
             inputs = model.prepare(noise, model.sample_rate)
+            rows.append(("(input)", "-", shape_of(inputs), "-"))
             whole = shape_of(network(inputs) if model.forward is None else model.forward(network, inputs))
         rows.append(("(the network)", type(network).__name__, whole, "1"))
     except Exception as error:

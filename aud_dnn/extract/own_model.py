@@ -156,7 +156,7 @@ def own_model_to_list(reference: str, taps: Path | None = None) -> TorchModel:
         return made
     if taps is not None:
         return _described(made, taps)
-    for shape in _INPUT_SHAPES.values():
+    for shape in reversed(_INPUT_SHAPES.values()):      # with a channel first: convolutions take sounds without a batch, too
         model = TorchModel(made.eval(), (), 16_000, lambda samples, _, shape=shape: torch.tensor(
             samples, dtype=_float_type(made)).reshape(shape))
         with contextlib.suppress(Exception), torch.inference_mode():
