@@ -1,6 +1,8 @@
 """Whoever draws random numbers in evaluation mode is found by the generator that moves, not by values that may differ."""
 
 import random
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -95,7 +97,22 @@ class Hooked(LayerDrop):
         self.last.register_forward_pre_hook(lambda _, inputs: (inputs[0] + 1e-9 * torch.rand(1, generator=own),))
 
 
+def in_another_file():
+    other = types.ModuleType("noise_of_another_file")
+    other.GENERATOR = np.random.default_rng(7)
+    exec("def jitter(x):\n    return x + 1e-9 * GENERATOR.standard_normal()", vars(other))
+    sys.modules[other.__name__] = other
+    return lambda samples, rate: other.jitter(prepare(samples, rate))
+
+
+class OfThePlatform(LayerDrop):
+    def __init__(self):
+        super().__init__(0, lambda: 1)
+        self.source = random.SystemRandom()
+
+
 CASES = {
+    "another file": (LayerDrop(0, lambda: 1), in_another_file(), "The front end draws .*noise_of_another_file.GENERATOR"),
     "hook": (Hooked(), prepare, "The network draws"),
     "NumPy": (LayerDrop(0.02, np.random.random), prepare, r"The network draws .*NumPy \(np.random\)"),
     "random": (LayerDrop(0.02, random.random), prepare, r"The network draws .*Python \(random\)"),
@@ -163,6 +180,10 @@ def test_a_network_that_draws_for_one_sound_only_stops_the_extraction_at_that_so
     with pytest.raises(InputError, match="The network draws random numbers"):
         extract(model, "mine", ProjectPaths(tmp_path), progress=False)
     assert [path.name for path in (tmp_path / "model-actv" / "mine").rglob("*.npy")] == ["a.npy"]
+
+
+def test_a_source_without_a_state_is_no_trouble():
+    extractor(OfThePlatform()).dry_run()
 
 
 def test_dropout_and_layers_that_are_left_alone_in_evaluation_mode_pass():

@@ -10,12 +10,15 @@ from __future__ import annotations
 import contextlib
 import functools
 import random
+import sys
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
+
+from aud_dnn.extract.user_code import of_a_library
 
 _HELD_KINDS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
 _DEEPEST = 4            # objects within objects that are searched for generators
@@ -29,7 +32,7 @@ class RandomGenerators:
     Parameters
     ----------
     network : torch.nn.Module
-        Its modules are searched for generators of their own, and so are the functions and files that define them.
+        Its modules are searched for generators of their own, and so are the global names of the files that are imported.
     functions : iterable of callables
         What else takes part in a pass: the front end, the forward function.
     """
@@ -93,15 +96,19 @@ def _frozen(state: Any) -> Any:
 
 
 def _held_generators(network: torch.nn.Module, functions: Iterable[Callable | None]) -> dict[str, Any]:
-    """Generators found in modules, in the functions of a pass, and among the global names of the files they come from."""
+    """Generators in the modules of a network, in the functions of a pass, and among global names: of the files that define
+    those, and of all files that belong to no library.
+    """
     found: dict[str, Any] = {}
     modules = dict(network.named_modules())
-    seen = {id(one) for one in (torch.default_generator, np.random.mtrand._rand, *modules.values())}
+    seen = {id(one) for one in (torch.default_generator, np.random.mtrand._rand, random._inst, *modules.values())}
 
     def look(value: Any, name: str, depth: int) -> None:
         if isinstance(value, _PLAIN) or id(value) in seen or depth > _DEEPEST or len(seen) > _MOST_OBJECTS:
             return
         seen.add(id(value))
+        if isinstance(value, random.SystemRandom):      # has no state; values are all there is to compare
+            return
         if isinstance(value, _HELD_KINDS):
             found[f"{name} ({type(value).__name__})"] = value
         elif isinstance(value, dict):
@@ -119,7 +126,8 @@ def _held_generators(network: torch.nn.Module, functions: Iterable[Callable | No
         elif isinstance(value, types.FunctionType):
             look_at_function(value, name, depth)
         elif isinstance(inside := getattr(value, "__dict__", None), dict):
-            look(vars(type(value)).get("__call__"), name, depth)
+            for kind in type(value).__mro__:
+                look(vars(kind).get("__call__"), name, depth)
             for key, inner in inside.items():
                 look(inner, f"{name}.{key}" if name else str(key), depth + 1)
 
@@ -129,9 +137,12 @@ def _held_generators(network: torch.nn.Module, functions: Iterable[Callable | No
                 look(cell.cell_contents, name, depth + 1)
         look(function.__defaults__, name, depth + 1)
         look(function.__kwdefaults__, name, depth + 1)
-        for key, value in list(function.__globals__.items()):
+        look_at_globals(function.__globals__, function.__module__)
+
+    def look_at_globals(names: dict[str, Any], file: str) -> None:
+        for key, value in list(names.items()):
             if isinstance(value, _HELD_KINDS):
-                look(value, f"{function.__module__}.{key}", depth)
+                look(value, f"{file}.{key}", 0)
 
     for path, module in modules.items():
         for key, value in vars(module).items():
@@ -140,4 +151,7 @@ def _held_generators(network: torch.nn.Module, functions: Iterable[Callable | No
         look(getattr(type(module), "forward", None), type(module).__name__, 0)
     for function in functions:
         look(function, getattr(function, "__name__", "front end"), 0)
+    for file, module in list(sys.modules.items()):
+        if isinstance(module, types.ModuleType) and not of_a_library(module.__dict__.get("__file__") or ""):
+            look_at_globals(vars(module), file)
     return found

@@ -12,7 +12,7 @@ import aud_dnn
 from aud_dnn.errors import InputError
 
 _OURS = str(Path(aud_dnn.__file__).parent)
-_LIBRARIES = ("site-packages", sysconfig.get_paths()["stdlib"])
+_LIBRARIES = ("site-packages", "dist-packages", sysconfig.get_paths()["stdlib"])
 _MOST_FRAMES = 3
 _LONGEST = 300      # characters of an error's own message
 
@@ -43,6 +43,11 @@ def user_code(what: str, remedy: str = "") -> Iterator[None]:
         raise InputError(f"{what} failed ({describe_error(error)}). {remedy}".rstrip()) from error
 
 
+def of_a_library(file: str) -> bool:
+    """Whether a file of Python code belongs to an installed library or to Python itself."""
+    return any(place in file for place in _LIBRARIES)
+
+
 def lacks_memory(error: BaseException) -> bool:
     """Whether memory was too small, on the processor or the GPU."""
     return (isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
@@ -57,7 +62,7 @@ def describe_error(error: BaseException) -> str:
         return f"{type(error).__name__}: {said}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__)
               if not frame.filename.startswith((_OURS, "<frozen"))]
-    own = [frame for frame in frames if not any(place in frame.filename for place in _LIBRARIES)] or frames[-1:]
+    own = [frame for frame in frames if not of_a_library(frame.filename)] or frames[-1:]
     places = [f"{frame.filename}, line {frame.lineno}, in {frame.name}" + (f": `{frame.line}`" if frame.line else "")
               for frame in own[-_MOST_FRAMES:]]
     return "; ".join([f"{type(error).__name__}: {said}" if said else type(error).__name__, *reversed(places)])
