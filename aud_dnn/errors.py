@@ -7,6 +7,7 @@ import difflib
 import errno
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -16,12 +17,39 @@ FAULT = (f"This is a fault of auditory_brain_dnn {__version__}, not of your data
          "the lines above, your command and the output of `pip list`, as an issue in the repository that you have the code "
          "from.")
 
+_MOST_COMPARED = 200    # letters of a name that is compared with others; the time grows with the square
+_MOST_LISTED = 1000     # likewise; a file can name millions
+_HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")    # control, direction and other invisible signs, half characters, line ends
+
+
+def printable(text: object, most: int | None = None) -> str:
+    """Text from a file or a server, safe to print: a terminal obeys escape codes, and half characters cannot be encoded.
+
+    Parameters
+    ----------
+    text : object
+        Whatever is neither printable nor a line feed is written as an escape (``\\x1b``).
+    most : int, optional
+        Cut what is longer than so many letters.
+    """
+    text = str(text)
+    if most is not None and len(text) > most:
+        text = text[:most] + "…"
+    if text.isprintable():
+        return text
+    return "".join(letter if letter == "\n" or unicodedata.category(letter) not in _HIDDEN
+                   else letter.encode("unicode_escape").decode() for letter in text)
+
 
 class InputError(ValueError):
     """Something handed to the analysis is wrong; the message says what, where, and what to do.
 
-    Scripts print the message without a traceback and exit with status 2.
+    Scripts print the message without a traceback and exit with status 2. Messages quote names from files and servers, so
+    what a terminal would obey is escaped here, once for all of them.
     """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(printable(message))
 
 
 class MissingDataError(InputError, FileNotFoundError):
@@ -48,8 +76,9 @@ def unknown_name(kind: str, name: str, known: Iterable[str], remedy: str = "") -
     remedy : str
         One more sentence on what to do.
     """
-    names = list(dict.fromkeys(known))
-    folded = {candidate.lower(): candidate for candidate in names}
+    names = list(dict.fromkeys(printable(candidate, _MOST_COMPARED) for candidate in known))
+    name = printable(name, _MOST_COMPARED)
+    folded = {candidate.lower(): candidate for candidate in names[:_MOST_LISTED]}
     close = [folded[hit] for hit in difflib.get_close_matches(name.lower(), folded, n=_FEW_NAMES, cutoff=0.5)]
     hint = f" Did you mean {' or '.join(close[:3])}?" if close else ""
     shown = names

@@ -128,6 +128,93 @@ def test_a_weak_tag_is_no_validator(server, get):
     assert "Range" not in page.requests[1]
 
 
+DATE = "Mon, 02 Jan 2023 10:00:00 GMT"
+
+
+@pytest.mark.parametrize("marks", [{}, {"etag": None, "modified": DATE}], ids=["etag", "date"])
+def test_a_rest_without_a_validator_is_never_joined(server, get, tmp_path, marks):
+    """The file changes after the cut, and the answer to the resume says 206 and neither ETag nor date."""
+    page = server.put("x.tar", CONTENT, plan=[("cut", 70_000), ("untagged", OTHER)], **marks)
+    get()
+    assert (tmp_path / "x.tar").read_bytes() == OTHER
+    assert [request.get("Range") for request in page.requests] == [None, "bytes=70000-", None]
+
+
+def test_a_date_is_a_validator(server, get):
+    page = server.put("x.tar", CONTENT, etag=None, modified=DATE, plan=[("cut", 70_000)])
+    assert get().path.read_bytes() == CONTENT
+    assert page.requests[1]["Range"] == "bytes=70000-" and page.requests[1]["If-Range"] == DATE
+
+
+def test_another_total_length_is_another_file(server, get, tmp_path):
+    page = server.put("x.tar", CONTENT, plan=[("cut", 70_000)] + [("cut", 0)] * 7)
+    with pytest.raises(DownloadError):
+        get()
+    page.content = OTHER + b"more"      # under the same tag
+    assert get().path.read_bytes() == OTHER + b"more"
+
+
+@pytest.mark.parametrize("act", [("continue", 2), ("drip", 0.02), "endless head"], ids=["continue", "drip", "head"])
+def test_a_server_that_keeps_us_waiting_is_given_up(server, get, act):
+    """Each of these sends something all the time, so no timeout between two bytes ever ends it."""
+    page = server.put("x.tar", CONTENT, plan=[act] * 50)
+    begun = time.monotonic()
+    with pytest.raises(DownloadError, match=r"3 times in a row: the server sent (no answer|less than 64 kB) within 0\.2 s"):
+        get(attempts=3, window=0.2)
+    assert time.monotonic() - begun < 3
+    assert len(page.requests) == 3
+    page.plan = [("continue", 2)]
+    with pytest.raises(DownloadError, match=r"no answer within 0\.2 s"):
+        remote_size(f"{server.url}/x.tar", window=0.2)
+
+
+def test_short_ranges_again_and_again_are_given_up(server, get):
+    """A byte at a time is no progress in a file of this size."""
+    page = server.put("x.tar", CONTENT, plan=[("cut", 70_000), *[("short range", 1)] * 5000])
+    with pytest.raises(DownloadError, match="8 times in a row"):
+        get()
+    assert len(page.requests) < 20
+
+
+def test_there_is_a_bound_on_all_attempts_and_on_all_time(server, get, monkeypatch):
+    monkeypatch.setattr(downloads, "MOST_ATTEMPTS", 20)
+    page = server.put("x.tar", CONTENT, plan=[("cut", 1000), *[("short range", 1000)] * 500])
+    with pytest.raises(DownloadError, match=r"kept in .*goes on from there"):
+        get()
+    assert len(page.requests) == 20
+    page.plan = [("cut", 1000)]
+    with pytest.raises(DownloadError, match="was not finished within 0 hours"):
+        get(longest=0.0)
+
+
+@pytest.mark.parametrize("location", [b"http://127.0.0.1/\xe9", b"\xff\xfe", b"http://[", b"ftp://127.0.0.1/x", b"http://a:b:c/"])
+def test_a_redirect_to_nonsense(server, get, location):
+    page = server.put("x.tar", CONTENT, plan=[("raw", b"HTTP/1.1 302 Found\r\nLocation: " + location
+                                              + b"\r\nContent-Length: 0\r\n\r\n")])
+    with pytest.raises(DownloadError, match=r"x\.tar"):
+        get()
+    assert len(page.requests) == 1
+
+
+def test_what_a_server_says_is_cleaned_before_it_is_printed(server, get, capsys):
+    server.put("x.tar", CONTENT, plan=[("raw", b"HTTP/1.1 503 \x1b[2J\x1b[31mowned\r\nContent-Length: 0\r\n\r\n")] * 2
+               + [("raw", b"HTTP/1.1 404 \x1b]0;title\x07\r\nContent-Length: 0\r\n\r\n")])
+    with pytest.raises(DownloadError, match="404") as raised:
+        get(progress=True)
+    shown = capsys.readouterr()
+    assert "owned" in shown.err
+    assert "\x1b" not in str(raised.value) + shown.out + shown.err
+
+
+def test_no_network_is_said_at_once(get, tmp_path, capsys):
+    """Three tries, and the cause in each line."""
+    pauses = []
+    with pytest.raises(DownloadError, match=r"failed 3 times in a row: its name cannot be looked up"):
+        download("http://nowhere.invalid/x.tar", tmp_path / "x.tar", max_bytes=10, wait=pauses.append)
+    assert sum(pauses) < 5
+    assert capsys.readouterr().err.count("cannot be looked up") == 2
+
+
 def test_a_server_without_ranges(server, get, tmp_path):
     server.put("x.tar", CONTENT, ranges=False, plan=[("cut", 70_000), ("cut", 150_000)])
     assert get().path.read_bytes() == CONTENT
@@ -254,7 +341,7 @@ def test_what_is_no_http_is_tried_again(server, get):
 
 
 def test_nobody_listens(get, server, tmp_path):
-    with pytest.raises(DownloadError, match="cannot be reached"):
+    with pytest.raises(DownloadError, match="cannot be reached: the connection is refused"):
         download("http://127.0.0.1:9/x.tar", tmp_path / "x.tar", max_bytes=10, progress=False, wait=lambda seconds: None)
     assert not left(tmp_path)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gzip
 import hashlib
 import io
 import os
@@ -26,8 +25,10 @@ from aud_dnn.digests import file_digest
 from aud_dnn.errors import InputError
 
 _CHUNK = 1 << 20
+_STEP_BACK = 1 << 12  # tarfile goes back a byte after a member, and two blocks at the end
 _LARGEST_HEADER = 1 << 20  # a header (a long name, a pax record) is read into memory at once
 _HEADER_ROOM = 4096  # bytes of headers and padding that one member may cost
+_LONGEST_PATH, _DEEPEST = 1024, 32  # systems allow 4096 bytes with the folders above; the published need 6 folders
 _GZIP_MAGIC = b"\x1f\x8b"
 _JUNK_NAMES = re.compile(r"^(\._.*|\.DS_Store|__MACOSX)$")  # what macOS adds to archives
 
@@ -98,23 +99,82 @@ def checked_name(name: str, archive: str = "the archive") -> PurePosixPath:
         wrong = "a path with a backslash"
     elif any(ord(letter) < 32 or ord(letter) == 127 or 0xD800 <= ord(letter) < 0xE000 for letter in name):
         wrong = "a path with a control character or broken text"
-    elif any(len(part.encode()) > 255 for part in path.parts) or len(name.encode()) > 4096:
+    elif any(len(part.encode()) > 255 for part in path.parts) or len(name.encode()) > _LONGEST_PATH:
         wrong = "a path that is too long"
+    elif len(path.parts) > _DEEPEST:
+        wrong = f"a path of {len(path.parts)} folders"
     if wrong:
         raise ArchiveError(f"{archive} holds {wrong} ({name[:120]!r}). Nothing was unpacked. "
                            "The published archives hold no such member: get the file again from its first source.")
     return path
 
 
+class _Gunzip(io.RawIOBase):
+    """The contents of a gzip file, forwards only, but for the few blocks that ``tarfile`` steps back.
+
+    Python's own reader takes a file name in the header, and zeros after a member, byte by byte: a few megabytes of either
+    take minutes.
+    """
+
+    def __init__(self, raw: io.BufferedIOBase):
+        self._raw, self._inflate, self._packed = raw, zlib.decompressobj(wbits=31), b""
+        self._recent, self._ahead, self._end = b"", b"", 0     # ahead: of the recent, what is to be read again
+
+    def tell(self) -> int:
+        return self._end - len(self._ahead)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        back = self._end - offset
+        if whence != io.SEEK_SET or back > len(self._recent):
+            raise ArchiveError("its headers point backwards")
+        self._ahead = self._recent[-back:] if back > 0 else b""
+        while self.tell() < offset and self.read(min(offset - self.tell(), _CHUNK)):
+            pass
+        return self.tell()
+
+    def read(self, size: int = -1) -> bytes:
+        again, self._ahead = self._ahead[:size], self._ahead[size:]
+        pieces, missing = [], size - len(again)
+        while missing:
+            piece = self._some(missing)
+            if not piece:
+                break
+            pieces.append(piece)
+            missing -= len(piece)
+        new = b"".join(pieces)
+        self._end += len(new)
+        self._recent = (self._recent + new[-_STEP_BACK:])[-_STEP_BACK:]
+        return again + new
+
+    def _some(self, most: int) -> bytes:
+        """At least one byte, unless the file ends here."""
+        while True:
+            if self._inflate.eof:
+                self._packed = (self._packed or self._inflate.unused_data).lstrip(b"\0")
+                if self._packed:
+                    self._inflate = zlib.decompressobj(wbits=31)
+            if not self._packed:
+                self._packed = self._raw.read(_CHUNK)
+                if self._packed:
+                    continue
+                if self._inflate.eof:
+                    return b""
+            piece = self._inflate.decompress(self._packed, most)
+            if not piece and not self._packed and not self._inflate.eof:
+                raise EOFError("it is cut short")
+            self._packed = self._inflate.unused_data if self._inflate.eof else self._inflate.unconsumed_tail
+            if piece:
+                return piece
+
+
 class _Guarded(io.RawIOBase):
     """An archive's bytes for ``tarfile``, which believes the sizes in the headers; this does not.
 
-    Refuses reads that would fill the memory and positions that lie beyond what the archive may hold. ``tarfile`` steps one
-    byte back after every member; that byte is kept, because a step back in a gzip stream starts it anew.
+    Refuses reads that would fill the memory and positions that lie beyond what the archive may hold.
     """
 
     def __init__(self, stream: io.BufferedIOBase, end: int):
-        self._stream, self._end, self._position, self._last_byte = stream, end, 0, b""
+        self._stream, self._end, self._position = stream, end, 0
 
     def readable(self) -> bool:
         return True
@@ -125,16 +185,12 @@ class _Guarded(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= _LARGEST_HEADER:
             raise ArchiveError(f"a header states {size} bytes")
-        kept = b""
-        if size and self._last_byte and self._position == self._stream.tell() - 1:
-            kept = self._last_byte
-        elif self._position != self._stream.tell():
+        if self._position != self._stream.tell():
             self._stream.seek(self._position)
-        data = kept + self._stream.read(size - len(kept))
+        data = self._stream.read(size)
         self._position += len(data)
         if self._position > self._end:
             raise ArchiveError(f"it unpacks to more than the {self._end:,} bytes that are allowed")
-        self._last_byte = data[-1:] if data else self._last_byte if kept else b""
         return data
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
@@ -172,7 +228,7 @@ def _open_tar(archive: Path, limits: Limits) -> Iterator[tuple[tarfile.TarFile, 
         if not packed:
             end = min(end, archive.stat().st_size + tarfile.BLOCKSIZE)
         with contextlib.ExitStack() as stack:
-            stream = stack.enter_context(gzip.GzipFile(fileobj=raw)) if packed else raw
+            stream = _Gunzip(raw) if packed else raw
             guarded = _Guarded(stream, end)
             with _explaining(archive):
                 tar = stack.enter_context(tarfile.open(fileobj=guarded, mode="r:"))

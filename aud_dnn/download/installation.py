@@ -15,22 +15,30 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from aud_dnn.atomic import LockedError, atomic_file, lock_file
+from aud_dnn.atomic import LockedError, atomic_file, lock_file, remove_abandoned
 from aud_dnn.digests import file_digest
 from aud_dnn.download.archives import (
     ArchiveError,
     Limits,
     StoredFile,
     Unpacked,
+    checked_name,
     remove_stale_staging,
     unpack,
 )
 from aud_dnn.download.manifest import Source
 from aud_dnn.download.public_stimuli import write_stimulus_tables
 from aud_dnn.download.transfer import DownloadError, download, remote_size
-from aud_dnn.errors import InputError, MissingDataError, unknown_name
+from aud_dnn.errors import InputError, MissingDataError, printable, unknown_name
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import MODELS
+
+_LARGEST_RECORD = 64 << 20      # bytes; the largest archive has 100,000 members
+
+
+def _say(sentence: str) -> None:
+    """Print at once, also into a pipe or a file: what follows may take long."""
+    print(printable(sentence), flush=True)
 
 
 @dataclass(frozen=True)
@@ -73,17 +81,33 @@ def read_record(paths: ProjectPaths, name: str) -> Record | None:
     if not path.is_file():
         return None
     try:
-        stored = json.loads(path.read_text())
+        if path.stat().st_size > _LARGEST_RECORD:
+            raise ValueError(f"more than {_LARGEST_RECORD >> 20} MB")
+        stored = json.loads(path.read_text(encoding="utf-8"))
         for key in ("files", "made_here"):
-            stored[key] = {name: StoredFile(**entry) for name, entry in stored[key].items()}
-        return Record(**stored)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(f"{path} is damaged ({error}). Remove it; the next download writes it anew.") from error
+            stored[key] = {str(checked_name(name)): StoredFile(**entry) for name, entry in stored[key].items()}
+        record = Record(**stored)
+        _check_types(record)
+        return record
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path} is damaged ({printable(error, 200)}). Remove it; the next download writes it anew."
+                         ) from error
+
+
+def _check_types(record: Record) -> None:
+    texts = [record.origin, record.sha256, record.date, *(record.only or []),
+             *(stored.sha256 for stored in (*record.files.values(), *record.made_here.values()))]
+    numbers = [record.n_bytes, *(stored.n_bytes for stored in (*record.files.values(), *record.made_here.values()))]
+    if not (isinstance(record.only, list | None) and all(type(text) is str for text in texts)
+            and all(type(number) is int and number >= 0 for number in numbers)):
+        raise TypeError("a text or a number is none")
 
 
 def _write_record(paths: ProjectPaths, name: str, record: Record) -> None:
-    with atomic_file(downloads_folder(paths) / f"{name}.json") as staging:
-        staging.write_text(json.dumps(asdict(record), indent=1))
+    path = downloads_folder(paths) / f"{name}.json"
+    remove_abandoned(path)
+    with atomic_file(path) as staging:
+        staging.write_text(json.dumps(asdict(record), indent=1), encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -198,7 +222,7 @@ def require_room(paths: ProjectPaths, sources: Sequence[Source], options: Option
 
 
 def install(paths: ProjectPaths, source: Source, options: Options, *, progress: bool = True,
-            say: Callable[[str], None] = print) -> Record:
+            say: Callable[[str], None] = _say) -> Record:
     """Fetch one archive, unpack it into the root, and remember what it brought.
 
     Raises
@@ -248,6 +272,7 @@ def _fetch(paths: ProjectPaths, source: Source, options: Options, expected: str 
     if target.is_file():
         say(f"{source.file}: downloaded before ({target}), not fetched again. Remove it to fetch it anew.")
     else:
+        say(f"{source.file}: fetching {url}")
         download(url, target, max_bytes=source.max_bytes, sha256=expected, progress=progress)
     return target, url, False
 

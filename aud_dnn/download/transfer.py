@@ -1,8 +1,11 @@
 """Bring one file from a web server to the disk, whole.
 
-The transport is ``requests``; this module decides what a broken or changed answer means. A file grows under the name
-``<name>.part`` and gets its own name only when all of it is there. What identifies the server's copy (ETag or date, and
-length) is kept beside it, so that a later run goes on where this one stopped, and starts over when the copy has changed.
+The transport is :mod:`aud_dnn.download.exchange`; this module decides what a broken or changed answer means. A file grows
+under the name ``<name>.part`` and gets its own name only when all of it is there. What identifies the server's copy (ETag or
+date, and length) is kept beside it, so that a later run goes on where this one stopped. It goes on only where the server
+names the same copy again; a part that cannot be matched is dropped, since two versions joined would look whole.
+
+Nothing is waited for without end: see :data:`ATTEMPTS`, :data:`MOST_ATTEMPTS`, :data:`WINDOW` and :data:`LONGEST`.
 """
 
 from __future__ import annotations
@@ -13,24 +16,28 @@ import json
 import os
 import random
 import re
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import requests
-import urllib3
 from tqdm import tqdm
 
-from aud_dnn.atomic import atomic_file
-from aud_dnn.errors import InputError
+from aud_dnn.atomic import atomic_file, remove_abandoned
+from aud_dnn.download.exchange import CHUNK, TIMEOUT, WINDOW, ExchangeError, UnreachableError, exchange
+from aud_dnn.errors import InputError, printable
 
 ATTEMPTS = 8
-"""Failures in a row, without one new byte, before a download gives up."""
-TIMEOUT = (15.0, 60.0)
-"""Seconds to wait for a connection, and for the next bytes."""
+"""Failures in a row, without progress, before a download gives up. Progress is a chunk, or a thousandth of the file."""
+UNREACHABLE_ATTEMPTS = 3
+"""The same for a server that has not been reached once: it is the network here, the name, or the server is gone."""
+MOST_ATTEMPTS = 1000
+"""Attempts in all, progress or not."""
+LONGEST = 24 * 3600.0
+"""Seconds that one download may take in all. The part is kept, so that the same command goes on."""
 _LONGEST_WAIT = 60.0
-_CHUNK = 1 << 16
 _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 _OTHER_WAYS = "Try again later, name a mirror with --base_url, or bring the archive by hand (--from_dir)."
 
@@ -42,9 +49,10 @@ class DownloadError(InputError):
 class _Interrupted(Exception):
     """This attempt failed; the next may succeed."""
 
-    def __init__(self, reason: str, retry_after: float | None = None):
-        super().__init__(reason)
+    def __init__(self, reason: str, retry_after: float | None = None, reached: bool = True):
+        super().__init__(printable(reason))
         self.retry_after = retry_after
+        self.reached = reached
 
 
 @dataclass(frozen=True)
@@ -58,9 +66,11 @@ class _ServerCopy:
     @classmethod
     def read(cls, path: Path) -> _ServerCopy | None:
         try:
-            return cls(**json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError):
+            copy = cls(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError, RecursionError):
             return None
+        whole = copy.n_bytes is None or (type(copy.n_bytes) is int and copy.n_bytes >= 0)
+        return copy if whole and isinstance(copy.validator, str) else None
 
     def write(self, path: Path) -> None:
         with atomic_file(path) as staging:
@@ -76,7 +86,7 @@ class Downloaded:
     sha256: str
 
 
-def remote_size(url: str, timeout: tuple[float, float] = TIMEOUT) -> int | None:
+def remote_size(url: str, timeout: tuple[float, float] = TIMEOUT, window: float = WINDOW) -> int | None:
     """Length in bytes that the server states for ``url``; None when it states none.
 
     Raises
@@ -84,17 +94,21 @@ def remote_size(url: str, timeout: tuple[float, float] = TIMEOUT) -> int | None:
     DownloadError
         The server cannot be reached or has no such file.
     """
+    stream = exchange("HEAD", url, {"Accept-Encoding": "identity"}, timeout, window)
     try:
-        with requests.head(url, allow_redirects=True, timeout=timeout, headers={"Accept-Encoding": "identity"}) as answer:
-            answer.raise_for_status()
-            return _number(answer.headers.get("Content-Length"))
-    except requests.RequestException as error:
-        raise DownloadError(f"{url}: {_short(error)}.") from error
+        answer = next(stream)
+    except ExchangeError as error:
+        raise DownloadError(f"{url}: {error}.") from error
+    finally:
+        stream.close()
+    if answer.status_code >= 400:
+        raise DownloadError(f"{url}: {_status(answer)}.")
+    return _number(answer.headers.get("Content-Length"))
 
 
 def download(url: str, target: Path, *, max_bytes: int, sha256: str | None = None, progress: bool = True,
-             attempts: int = ATTEMPTS, timeout: tuple[float, float] = TIMEOUT,
-             wait: Callable[[float], None] = time.sleep) -> Downloaded:
+             attempts: int = ATTEMPTS, timeout: tuple[float, float] = TIMEOUT, window: float = WINDOW,
+             longest: float = LONGEST, wait: Callable[[float], None] = time.sleep) -> Downloaded:
     """Download ``url`` to ``target``: resumed after a cut, tried again with growing pauses, compared with its checksum.
 
     Parameters
@@ -110,9 +124,13 @@ def download(url: str, target: Path, *, max_bytes: int, sha256: str | None = Non
     progress : bool
         Show a bar with rate and time left.
     attempts : int
-        Failures in a row, without a new byte, before giving up.
+        Failures in a row, without progress, before giving up.
     timeout : (float, float)
         Seconds to wait for the connection and for the next bytes.
+    window : float
+        Seconds within which an answer must begin and each chunk must be there.
+    longest : float
+        Seconds that the whole may take.
     wait : callable
         Called with the seconds to pause.
 
@@ -124,45 +142,53 @@ def download(url: str, target: Path, *, max_bytes: int, sha256: str | None = Non
     if not url.startswith(("http://", "https://")):
         raise DownloadError(f"{url!r} is no web address; it must begin with https:// or http://.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    one = _Download(url, target, max_bytes, progress, timeout)
-    failures, most, mismatched = 0, one.here(), False
-    with requests.Session() as session:
-        while True:
-            try:
-                resumed = one.attempt(session)
-            except _Interrupted as reason:
-                failures = 1 if one.here() > most else failures + 1
-                most = max(most, one.here())
-                if failures >= attempts:
-                    kept = (f" {one.here():,} bytes are kept in {one.part}; the same command goes on from there."
-                            if one.here() else "")
-                    raise DownloadError(f"{url} failed {failures} times in a row: {reason}.{kept} {_OTHER_WAYS}") from reason
-                pause = min(_LONGEST_WAIT, 2.0 ** (failures - 1) * random.uniform(0.75, 1.25))
-                if reason.retry_after is not None:
-                    pause = min(max(pause, reason.retry_after), 2 * _LONGEST_WAIT)
-                if progress:
-                    tqdm.write(f"{target.name}: {reason}; trying again in {pause:.0f} s")
-                wait(pause)
-                continue
-            digest = one.digest.hexdigest()
-            if sha256 is None or digest == sha256:
-                return one.finish(digest)
-            n_bytes = one.here()
-            one.drop()
-            if resumed and not mismatched:  # perhaps two versions were joined: once more, in one piece
-                mismatched = True
-                continue
-            raise DownloadError(f"{url} arrived whole ({n_bytes:,} bytes) but its SHA-256 is {digest}; expected {sha256}. "
-                                "The file on the server is not the one that was recorded; it was dropped. If the change is "
-                                "announced, --overwrite takes the new file.")
+    remove_abandoned(target.with_name(target.name + ".part.json"))
+    one = _Download(url, target, max_bytes, progress, timeout, window)
+    begun, failures, most, mismatched, reached = time.monotonic(), 0, one.here(), False, False
+    for attempt in range(1, MOST_ATTEMPTS + 1):
+        try:
+            resumed = one.attempt()
+        except _Interrupted as reason:
+            reached = reached or reason.reached
+            advance = one.here() - most
+            failures = 1 if advance >= one.least_progress() else failures + 1
+            most = max(most, one.here())
+            late = time.monotonic() - begun > longest
+            if failures >= (attempts if reached else UNREACHABLE_ATTEMPTS) or attempt == MOST_ATTEMPTS or late:
+                kept = (f" {one.here():,} bytes are kept in {one.part}; the same command goes on from there."
+                        if one.here() else "")
+                how_often = (f"was not finished within {longest / 3600:,.0f} hours" if late else
+                             f"failed {failures} times in a row" if failures > 1 else f"failed {attempt} times")
+                raise DownloadError(f"{url} {how_often}: {reason}.{kept} {_OTHER_WAYS}") from reason
+            pause = min(_LONGEST_WAIT, 2.0 ** (failures - 1) * random.uniform(0.75, 1.25))
+            if reason.retry_after is not None:
+                pause = min(max(pause, reason.retry_after), 2 * _LONGEST_WAIT)
+            if progress:
+                tqdm.write(f"{target.name}: {reason}; trying again in {pause:.0f} s", file=sys.stderr)
+            wait(pause)
+            continue
+        digest = one.digest.hexdigest()
+        if sha256 is None or digest == sha256:
+            return one.finish(digest)
+        n_bytes = one.here()
+        one.drop()
+        if resumed and not mismatched:  # perhaps two versions were joined: once more, in one piece
+            mismatched = True
+            continue
+        raise DownloadError(f"{url} arrived whole ({n_bytes:,} bytes) but its SHA-256 is {digest}; expected {sha256}. "
+                            "The file on the server is not the one that was recorded; it was dropped. If the change is "
+                            "announced, --overwrite takes the new file.")
+    raise AssertionError("the last attempt either returns or raises")
 
 
 class _Download:
     """The state of one download between its attempts."""
 
-    def __init__(self, url: str, target: Path, max_bytes: int, progress: bool, timeout: tuple[float, float]):
+    def __init__(self, url: str, target: Path, max_bytes: int, progress: bool, timeout: tuple[float, float],
+                 window: float = WINDOW):
         self.url, self.target, self.max_bytes = url, target, max_bytes
-        self.progress, self.timeout = progress, timeout
+        self.progress, self.timeout, self.window = progress, timeout, window
+        self.n_bytes: int | None = None     # of the whole file, as the server says
         self.part = target.with_name(target.name + ".part")
         self.note = target.with_name(target.name + ".part.json")
         self.digest = hashlib.sha256()
@@ -170,6 +196,10 @@ class _Download:
     def here(self) -> int:
         """Bytes that are on the disk."""
         return self.part.stat().st_size if self.part.is_file() else 0
+
+    def least_progress(self) -> int:
+        """New bytes that make an attempt count as one that succeeded in part."""
+        return min(CHUNK, max(1, (self.n_bytes or CHUNK * 1000) // 1000))
 
     def drop(self) -> None:
         self.part.unlink(missing_ok=True)
@@ -199,7 +229,7 @@ class _Download:
                 while chunk := stream.read(1 << 20):
                     self.digest.update(chunk)
 
-    def attempt(self, session: requests.Session) -> bool:
+    def attempt(self) -> bool:
         """Fetch what is missing; true when the file was put together from more than one answer."""
         known = self._known()
         self._hash_part()
@@ -208,12 +238,20 @@ class _Download:
         headers = {"Accept-Encoding": "identity"}
         if known:
             headers |= {"Range": f"bytes={self.here()}-", "If-Range": known.validator}
+        stream = exchange("GET", self.url, headers, self.timeout, self.window)
         try:
-            with session.get(self.url, stream=True, timeout=self.timeout, headers=headers) as answer:
-                copy, start = self._judge(answer, known)
-                self._receive(answer, copy, start)
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise _Interrupted(_short(error)) from error
+            answer = next(stream)
+            copy, start = self._judge(answer, known)
+            self.n_bytes = copy.n_bytes
+            self._receive(stream, copy, start)
+        except UnreachableError as error:
+            raise _Interrupted(str(error), reached=False) from error
+        except ExchangeError as error:
+            if error.final:
+                raise DownloadError(f"{self.url}: {error}. {_OTHER_WAYS}") from error
+            raise _Interrupted(str(error)) from error
+        finally:
+            stream.close()
         return start > 0
 
     def _judge(self, answer: requests.Response, known: _ServerCopy | None) -> tuple[_ServerCopy, int]:
@@ -222,14 +260,13 @@ class _Download:
         if self.url.startswith("https:") and not answer.url.startswith("https:"):
             raise DownloadError(f"{self.url} was redirected to an address without encryption ({answer.url}). {_OTHER_WAYS}")
         if status in _TRY_AGAIN:
-            raise _Interrupted(f"the server answered {status} {answer.reason}", _number(answer.headers.get("Retry-After")))
+            raise _Interrupted(_status(answer), _number(answer.headers.get("Retry-After")))
         if status == 416 and known:
             self.drop()
             raise _Interrupted("the server's file is shorter than what is here; starting over")
         if status not in (200, 206):
             meaning = {403: "access is refused", 404: "there is no such file", 410: "the file is gone"}.get(status, "")
-            raise DownloadError(f"{self.url}: the server answered {status} {answer.reason}{meaning and f' ({meaning})'}. "
-                                f"{_OTHER_WAYS}")
+            raise DownloadError(f"{self.url}: {_status(answer)}{meaning and f' ({meaning})'}. {_OTHER_WAYS}")
         if answer.headers.get("Content-Type", "").startswith("text/html"):
             raise DownloadError(f"{self.url} sent a web page where an archive was expected. {_OTHER_WAYS}")
         start, n_bytes = 0, _number(answer.headers.get("Content-Length"))
@@ -237,10 +274,12 @@ class _Download:
             match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
             start, n_bytes = (int(match[1]), int(match[2])) if match else (-1, None)
         copy = _ServerCopy(self.url, _validator(answer), n_bytes)
-        if status == 206 and (known is None or start != self.here() or copy.n_bytes != (known.n_bytes or copy.n_bytes)
-                              or copy.validator not in (known.validator, None)):
+        if status == 206 and (known is None or start != self.here() or copy.n_bytes is None
+                              or copy.n_bytes != (known.n_bytes or copy.n_bytes) or copy.validator != known.validator):
             self.drop()
-            raise _Interrupted("the file on the server has changed; starting over")
+            same = known is not None and copy.validator is None
+            raise _Interrupted("the server does not say that the rest belongs to what is here; starting over" if same else
+                               "the file on the server has changed; starting over")
         if n_bytes is not None and n_bytes > self.max_bytes:
             raise DownloadError(f"{self.url} has {n_bytes:,} bytes; at most {self.max_bytes:,} are stated for it. "
                                 "This is not the published file.")
@@ -251,12 +290,12 @@ class _Download:
         copy.write(self.note)
         return copy, 0
 
-    def _receive(self, answer: requests.Response, copy: _ServerCopy, start: int) -> None:
+    def _receive(self, body: Iterator[bytes], copy: _ServerCopy, start: int) -> None:
         """Append the body of the answer to the part."""
         here = start
         with self.part.open("ab") as out, tqdm(total=copy.n_bytes, initial=start, desc=self.target.name, unit="B",
                                                unit_scale=True, unit_divisor=1000, disable=not self.progress) as bar:
-            for chunk in answer.raw.stream(_CHUNK, decode_content=False):
+            for chunk in body:
                 if here + len(chunk) > (self.max_bytes if copy.n_bytes is None else copy.n_bytes):
                     out.close()
                     self.drop()
@@ -289,15 +328,5 @@ def _number(text: str | None) -> int | None:
     return int(text) if text and re.fullmatch(r"\d{1,18}", text.strip()) else None
 
 
-def _short(error: Exception) -> str:
-    """One readable reason out of the nested errors of the transport."""
-    text = str(error)
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        return f"the server answered {error.response.status_code} {error.response.reason}"
-    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
-        return "the server did not answer in time"
-    if isinstance(error, requests.ConnectionError) and "Max retries" in text:
-        return "the server cannot be reached"
-    if "IncompleteRead" in text or isinstance(error, urllib3.exceptions.ProtocolError):
-        return "the connection broke off"
-    return text[:200]
+def _status(answer: requests.Response) -> str:
+    return f"the server answered {answer.status_code} {printable(answer.reason or '', 60)}".rstrip()

@@ -1,102 +1,41 @@
 """Weights from files, without running what a file asks for.
 
 Checkpoints of PyTorch are pickles, and a pickle may name any function to be called. Here only tensors and plain containers
-are rebuilt; everything else in the file becomes an inert placeholder. What was read is saved as safetensors beside the
-checkpoint, once, and read from there afterwards.
+are rebuilt; everything else in the file becomes an inert record (:mod:`aud_dnn.extract.torch_files`).
 """
 
 from __future__ import annotations
 
-import io
-import pickle
-import shutil
-import tarfile
-import types
 import zipfile
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from aud_dnn.atomic import atomic_file
 from aud_dnn.digests import file_digest
 from aud_dnn.errors import InputError, MissingDataError
+from aud_dnn.extract.state_dicts import find_state_dict, fit_names
+from aud_dnn.extract.torch_files import holds_objects, read_torch_file
 
 _STATE_ENTRIES = ("model", "state_dict", "model_state_dict")
-_TORCH_MAGIC = 0x1950A86A20F9469CFC6C
-_DTYPES = {name for name, value in vars(torch).items() if isinstance(value, torch.dtype)}
-
-
-class _InertType(type):
-    """Calling a placeholder, or storing something in it, does nothing."""
-
-    def __call__(cls, *_: Any, **__: Any) -> type:
-        return cls
-
-
-class _Inert(metaclass=_InertType):
-    def __new__(cls, *_: Any, **__: Any) -> _Inert:
-        return object.__new__(cls)
-
-    def __setstate__(*_: Any) -> None:
-        pass
-
-    append = extend = add = __setitem__ = __setstate__
-
-
-def _load_embedded(content: bytes) -> Any:
-    """A storage inside a plain pickle is a file of ``torch.save`` of its own."""
-    return _load_torch_file(io.BytesIO(content))
-
-
-_ALLOWED = {
-    ("collections", "OrderedDict"): OrderedDict,
-    ("torch", "Size"): torch.Size,
-    ("torch.storage", "_load_from_bytes"): _load_embedded,
-    ("torch._utils", "_rebuild_tensor"): torch._utils._rebuild_tensor,
-    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
-    ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
-}
-
-
-class _TensorsOnly(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _ALLOWED:
-            return _ALLOWED[module, name]
-        if module == "torch" and name in _DTYPES:
-            return getattr(torch, name)
-        return _Inert
-
-
-def _load(file: Any, **arguments: Any) -> Any:
-    return _TensorsOnly(file, **arguments).load()
-
-
-# what torch.load asks of a pickle module
-_PICKLE_MODULE = types.SimpleNamespace(Unpickler=_TensorsOnly, load=_load, __name__="tensors_only")
-
-
-def _load_torch_file(file: Any) -> Any:
-    return torch.load(file, map_location="cpu", pickle_module=_PICKLE_MODULE, weights_only=False)
 
 
 def _read_inert(path: Path) -> Any:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if any(name.endswith("constants.pkl") for name in archive.namelist()):
-                raise InputError(f"{path} is a TorchScript program, not a checkpoint. Save the state dict.")
-        with path.open("rb") as file:
-            return _load_torch_file(file)
-    if tarfile.is_tarfile(path):
+                raise InputError(f"{path} is a TorchScript program, not a checkpoint. Save its weights: torch.save("
+                                 "torch.jit.load(FILE).state_dict(), …).")
+    elif _is_tar(path):
         raise InputError(f"{path} is a tar archive. Unpack it and name the checkpoint file inside.")
+    return read_torch_file(path)
+
+
+def _is_tar(path: Path) -> bool:
+    """By its mark; ``tarfile`` would unpack what is compressed, however large it becomes."""
     with path.open("rb") as file:
-        first = _load(file)
-        if isinstance(first, int) and first == _TORCH_MAGIC:
-            file.seek(0)
-            return _load_torch_file(file)
-        return first
+        return file.read(512)[257:262] == b"ustar"
 
 
 def _read_trusting(path: Path) -> Any:
@@ -107,26 +46,6 @@ def _read_trusting(path: Path) -> Any:
     return torch.load(path, map_location="cpu", pickle_module=dill, weights_only=False)
 
 
-def _tensors_in(content: Any, path: Path, entries: tuple[str, ...]) -> dict[str, torch.Tensor]:
-    if isinstance(content, torch.nn.Module):
-        content = content.state_dict()
-    if isinstance(content, Mapping):
-        for entry in entries:
-            if isinstance(content.get(entry), torch.nn.Module):
-                content = content[entry].state_dict()
-                break
-            if isinstance(content.get(entry), Mapping):
-                content = content[entry]
-                break
-        tensors = {name: value.detach() for name, value in content.items()
-                   if isinstance(name, str) and isinstance(value, torch.Tensor)}
-        if tensors:
-            return tensors
-    raise InputError(f"{path} holds no state dict: no tensors by name were found ({type(content).__name__}). If they "
-                     "sit inside other objects and you trust where the file comes from, --trust_checkpoint reads it without "
-                     "protection.")
-
-
 def _require_file(path: Path) -> None:
     if path.is_dir():
         raise InputError(f"The checkpoint {path} is a folder. Name the file inside.")
@@ -134,7 +53,8 @@ def _require_file(path: Path) -> None:
         raise MissingDataError(f"The checkpoint {path} does not exist.")
 
 
-def read_tensors(path: Path, *, trust: bool = False, entries: tuple[str, ...] = _STATE_ENTRIES) -> dict[str, torch.Tensor]:
+def read_tensors(path: Path, *, trust: bool = False, entries: tuple[str, ...] = _STATE_ENTRIES,
+                 entry: str | None = None) -> dict[str, torch.Tensor]:
     """Tensors by name of a checkpoint.
 
     Parameters
@@ -144,7 +64,9 @@ def read_tensors(path: Path, *, trust: bool = False, entries: tuple[str, ...] = 
     trust : bool
         Unpickle without protection: the file may run any code.
     entries : tuple of str
-        Entries of the file that may hold the state dict, the first one found is taken; else the file itself is it.
+        Entries of the file that may hold the state dict; the first one with tensors is taken, else the file itself is it.
+    entry : str, optional
+        The one entry that holds it (``net``; ``ema.shadow`` for an entry within an entry).
 
     Raises
     ------
@@ -155,6 +77,8 @@ def read_tensors(path: Path, *, trust: bool = False, entries: tuple[str, ...] = 
     _require_file(path)
     try:
         if path.suffix == ".safetensors":
+            if entry is not None:
+                raise InputError(f"{path} is a safetensors file, which has no entries. Leave out --checkpoint_entry.")
             return _safetensors().load_file(path)
         content = _read_trusting(path) if trust else _read_inert(path)
     except InputError:
@@ -163,72 +87,47 @@ def read_tensors(path: Path, *, trust: bool = False, entries: tuple[str, ...] = 
         first = (str(error).splitlines() or [""])[0]
         raise InputError(f"{path} cannot be read as a checkpoint ({type(error).__name__}: {first}). Is the download "
                          "complete?") from error
-    return _tensors_in(content, path, entries)
+    advice = "Save network.state_dict() with torch.save."
+    if not trust and holds_objects(content):
+        advice = ("What else it holds are objects that are not read, for safety. If the weights sit inside them and you "
+                  "trust where the file comes from, --trust_checkpoint True reads it without protection.")
+        if entry is None and isinstance(content, Mapping) and any(holds_objects(content.get(name), 0) for name in entries):
+            raise InputError(f"{path}: what should be the network's weights is an object. {advice}")
+    return find_state_dict(content, str(path), entries, entry, advice=advice)
 
 
 def _safetensors() -> Any:
     try:
         import safetensors.torch
     except ImportError as error:
-        raise InputError("Reading safetensors needs the package safetensors: pip install '.[extract]'.") from error
+        raise InputError("Reading safetensors needs the package safetensors: pip install -e '.[extract]'.") from error
     return safetensors.torch
 
 
-def read_checkpoint(path: Path, *, trust: bool = False, entries: tuple[str, ...] = _STATE_ENTRIES
+def read_checkpoint(path: Path, *, trust: bool = False, entries: tuple[str, ...] = _STATE_ENTRIES, entry: str | None = None
                     ) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Tensors by name, and what the provenance says about them.
+    """Tensors by name, and what the provenance says about them; see :func:`read_tensors`.
 
-    A checkpoint that is no safetensors file is converted to one beside it (``<name>.safetensors``), where that folder can be
-    written to; the conversion names the digest of its source and is used only while that fits. With ``trust`` the source is
-    read again: the conversion may lack what sat inside other objects.
+    Only the file that is named is read: a conversion that happens to lie beside it may have been made by anybody.
 
     Returns
     -------
     tensors : dict
     origin : dict
-        File name and SHA-256 of the checkpoint that was named.
+        File name and SHA-256 of the checkpoint, and the entry where one was named.
     """
     path = Path(path)
-    _require_file(path)
-    digest = file_digest(path)
-    origin = {"file": path.name, "sha256": digest}
-    if path.suffix == ".safetensors":
-        return read_tensors(path), origin
-    converted = path.with_name(f"{path.name}.safetensors")
-    if not trust and converted.is_file() and _source_digest(converted) == digest:
-        return read_tensors(converted), origin
-    tensors = read_tensors(path, trust=trust, entries=entries)
-    _save_converted(tensors, path, converted, digest)
-    return tensors, origin
+    tensors = read_tensors(path, trust=trust, entries=entries, entry=entry)
+    return tensors, {"file": path.name, "sha256": file_digest(path), **({} if entry is None else {"entry": entry})}
 
 
-def _source_digest(path: Path) -> str | None:
-    try:
-        import safetensors
-
-        with safetensors.safe_open(path, framework="pt") as file:
-            return (file.metadata() or {}).get("source_sha256")
-    except Exception:  # no safetensors here, or a damaged conversion: the source is read again
-        return None
-
-
-def _save_converted(tensors: Mapping[str, torch.Tensor], source: Path, path: Path, digest: str) -> None:
-    try:
-        import safetensors.torch
-    except ImportError:
-        return
-    # copies: safetensors refuses entries that share memory, as the twins in the in-house checkpoints do
-    separate = {name: tensor.clone().contiguous() for name, tensor in tensors.items()}
-    try:
-        with atomic_file(path) as staging:
-            safetensors.torch.save_file(separate, staging, metadata={"source_sha256": digest})
-            shutil.copymode(source, staging)  # the library makes files that only their owner can read
-    except OSError:
-        return  # a folder that cannot be written to costs only the time of reading the source again
-
-
-def load_weights(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], where: str) -> None:
+def load_weights(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], where: str) -> dict[str, str]:
     """Load a state dict, complete and with the right shapes.
+
+    Returns
+    -------
+    dict
+        For the provenance: how names were matched, where they were not the network's own (:func:`fit_names`).
 
     Raises
     ------
@@ -236,6 +135,7 @@ def load_weights(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], 
         Names that are missing or not known, or shapes that differ; the first few are listed.
     """
     wanted = network.state_dict()
+    tensors, note = fit_names(tensors, wanted)
     missing = [name for name in wanted if name not in tensors]
     extra = [name for name in tensors if name not in wanted]
     shapes = [f"{name} {tuple(tensors[name].shape)} instead of {tuple(wanted[name].shape)}" for name in wanted
@@ -245,4 +145,5 @@ def load_weights(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], 
     if problems:
         raise InputError(f"{where} does not fit this network ({'; '.join(problems)}). Is it the checkpoint of another "
                          "model?")
-    network.load_state_dict(dict(tensors))
+    network.load_state_dict(tensors)
+    return {"names": note} if note else {}

@@ -154,7 +154,11 @@ def extract(extractor: Extractor, name: str, paths: ProjectPaths, *, sounds: Pat
             for start in range(0, len(missing), batch):
                 ids = missing[start:start + batch]
                 prepared = [_prepare(extractor, files[sound]) for sound in ids]
-                for sound, vectors in zip(ids, extractor.run(prepared), strict=True):
+                try:
+                    rows = extractor.run(prepared)
+                except InputError as error:
+                    raise InputError(f"{', '.join(ids)}: {error}") from error
+                for sound, vectors in zip(ids, rows, strict=True):
                     store.add(sound, vectors)
                 bar.update(len(ids))
         return Extraction(store.path, len(missing), (*remarks, *store.finish()))

@@ -16,18 +16,23 @@ Bounds that hold for any file:
 * keys of dictionaries and elements of sets are plain scalars or flat, short tuples of them, so that hashing is cheap (a
   tuple nested a million times would crash the interpreter when hashed);
 * nothing is reserved ahead of the bytes that fill it, long byte strings are views of the file, and copies are paid from
-  a :class:`Budget` in proportion to the length of the file.
+  a :class:`Budget` in proportion to the length of the file;
+* the numbers of instructions, of containers and of remembered objects are bounded, and with them the time.
 """
 
 from __future__ import annotations
 
+import mmap
 import pickletools
 import struct
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
+MAX_STEPS = 6_000_000  # instructions: some three seconds, and half a gigabyte where each makes an object
+MAX_MEMO = 2_000_000  # objects that are remembered to be met again
+MAX_TUPLES = 2_000_000
 MAX_RECORDS = 1_000_000  # lists, dicts, sets and calls; the largest published file needs some hundred thousand
 MAX_MARKS = 1000  # containers that are open at the same time
 MAX_KEY_TUPLE = 32
@@ -110,9 +115,11 @@ class PickleMachine:
         Pays for copies.
     """
 
+    steps: ClassVar[Mapping[int, Callable[[Any], None]]]  # set below
+
     def __init__(
         self,
-        data: bytes,
+        data: bytes | mmap.mmap,
         names: Mapping[tuple[str, str], str],
         calls: Mapping[str, Callable[[tuple], Any]],
         budget: Budget,
@@ -122,8 +129,8 @@ class PickleMachine:
         self._names = names
         self._calls = calls
         self._budget = budget
-        self._at = 0
-        self._records = 0
+        self._at = self._begin = 0
+        self._records = self._tuples = 0
         self._stack: list = []
         self._below: list[list] = []  # the stacks under the open marks
         self._memo: dict[int, Any] = {}
@@ -136,25 +143,36 @@ class PickleMachine:
         RefusalError, DamageError
             See the module's description.
         """
-        data, steps = self._data, _STEPS
+        content, end = self.run_from(0)
+        if end != len(self._data):
+            raise DamageError(f"ends at byte {end}, but the file has {len(self._data)}")
+        return content
+
+    def run_from(self, start: int) -> tuple[Any, int]:
+        """The same for a pickle that begins at byte ``start``; also the byte after its end."""
+        data, steps = self._data, self.steps
+        self._at, self._begin = start, start
         try:
-            while (code := data[self._at]) != _STOP:
+            for _ in range(MAX_STEPS):
+                code = data[self._at]
+                if code == _STOP:
+                    break
                 self._at += 1
                 step = steps.get(code)
                 if step is None:
                     self._refuse(code)
                 step(self)
+            else:
+                raise RefusalError(f"has more than {MAX_STEPS:,} instructions")
         except (IndexError, struct.error, UnicodeDecodeError):
             raise DamageError(f"is cut short or corrupt near byte {self._at} of {len(data)}") from None
-        if self._at + 1 != len(data):
-            raise DamageError(f"ends at byte {self._at + 1}, but the file has {len(data)}")
         if len(self._stack) != 1 or self._below:
             raise DamageError("does not end with exactly one object")
-        return self._stack[0]
+        return self._stack.pop(), self._at + 1
 
     def _refuse(self, code: int) -> NoReturn:
         name = _INSTRUCTION_NAMES.get(code)
-        if name is None or self._at == 1:
+        if name is None or self._at == self._begin + 1:
             raise DamageError(f"is not a pickle, or is corrupt (byte {self._at - 1} is {code:#04x})")
         if name == "INST":
             raise RefusalError(f"asks for {self._global(self._line(), self._line())}")
@@ -191,6 +209,11 @@ class PickleMachine:
         if self._records > MAX_RECORDS:
             raise RefusalError(f"makes more than {MAX_RECORDS} containers")
 
+    def _count_tuple(self) -> None:
+        self._tuples += 1
+        if self._tuples > MAX_TUPLES:
+            raise RefusalError(f"makes more than {MAX_TUPLES} tuples")
+
     # plain values
 
     def _protocol(self) -> None:
@@ -226,9 +249,11 @@ class PickleMachine:
         stack = self._stack
         if len(stack) < length:
             raise IndexError
+        self._count_tuple()
         stack[-length:] = [tuple(stack[-length:])]
 
     def _marked_tuple(self) -> None:
+        self._count_tuple()
         items = tuple(self._items())
         self._stack.append(items)
 
@@ -272,6 +297,8 @@ class PickleMachine:
             raise DamageError(f"refers to entry {index} of its memory, which is empty") from None
 
     def _memoize(self, index: int) -> None:
+        if len(self._memo) >= MAX_MEMO:
+            raise RefusalError(f"remembers more than {MAX_MEMO:,} objects")
         self._memo[index] = self._stack[-1]
 
     # names and calls
@@ -331,7 +358,15 @@ def _number(form: struct.Struct) -> Callable[[PickleMachine], None]:
 
 
 def _text(form: struct.Struct) -> Callable[[PickleMachine], None]:
-    return lambda machine: machine._stack.append(str(machine._take(machine._unpack(form)), "utf-8", "surrogatepass"))
+    def step(machine: PickleMachine) -> None:
+        start = machine._at + form.size
+        stop = start + form.unpack_from(machine._data, machine._at)[0]
+        if stop > len(machine._data):
+            raise IndexError
+        machine._at = stop
+        machine._stack.append(str(machine._data[start:stop], "utf-8", "surrogatepass"))
+
+    return step
 
 
 def _bytes(form: struct.Struct) -> Callable[[PickleMachine], None]:
@@ -369,7 +404,7 @@ _BY_NAME: dict[str, Callable[[PickleMachine], None]] = {
     "SETITEM": PickleMachine._set_item,
     "SETITEMS": lambda machine: machine._set_items(machine._items()),
     "EMPTY_SET": lambda machine: machine._empty(set),
-    "ADDITEMS": PickleMachine._add_items,
+    "ADDITEMS": lambda machine: machine._add_items(),
     "FROZENSET": PickleMachine._frozenset,
     "MEMOIZE": lambda machine: machine._memoize(len(machine._memo)),
     "BINPUT": lambda machine: machine._memoize(machine._unpack(_U1)),
@@ -380,6 +415,13 @@ _BY_NAME: dict[str, Callable[[PickleMachine], None]] = {
     "STACK_GLOBAL": PickleMachine._stack_global,
     "REDUCE": lambda machine: machine._call(new=False),
     "NEWOBJ": lambda machine: machine._call(new=True),
-    "BUILD": PickleMachine._build,
+    "BUILD": lambda machine: machine._build(),
 }
-_STEPS = {ord(code.code): _BY_NAME[code.name] for code in pickletools.opcodes if code.name in _BY_NAME}
+
+
+def steps_by_code(by_name: Mapping[str, Callable[[Any], None]]) -> dict[int, Callable[[Any], None]]:
+    """What to do for each instruction, by its byte instead of its name."""
+    return {ord(code.code): by_name[code.name] for code in pickletools.opcodes if code.name in by_name}
+
+
+PickleMachine.steps = steps_by_code(_BY_NAME)

@@ -359,7 +359,8 @@ class Builder:
             return value, len(value) + 1
         if kind not in (list, tuple, dict):
             raise RefusalError(f"holds {_article(value)}")
-        pairs = [self._sized(item) for item in (value.values() if kind is dict else value)]
+        pairs = [(item, 1) if type(item) in _ATOMS else self._sized(item)
+                 for item in (value.values() if kind is dict else value)]
         size = 1 + sum(count for _, count in pairs)
         if size > self.budget.total:
             raise RefusalError("repeats containers within containers until they stand for far more than the file's length")

@@ -1,0 +1,325 @@
+"""Tensors from the files of ``torch.save``, read without PyTorch's loader and without running what a file asks for.
+
+Such a file is a pickle that names functions to be called, and beside it the numbers ("storages"): in a zip archive, after
+the pickle in the old format, or inside of it in a plain pickle. The pickle is read by
+:class:`~aud_dnn.pickles.machine.PickleMachine`, which imports and calls nothing. It keeps what tensors need; everything else
+that is asked for becomes an inert :class:`~aud_dnn.pickles.machine.Name` or :class:`~aud_dnn.pickles.machine.Call`, on
+which nothing has an effect: no attribute of a live object can be set.
+
+A file cannot ask for more memory than it is long: storages lie in it as they are, uncompressed, and tensors together may
+take no more than a few times its length (several may share one storage; one that repeats a few values without end is
+refused).
+"""
+
+from __future__ import annotations
+
+import mmap
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from aud_dnn.pickles.machine import Budget, Call, DamageError, Name, PickleMachine, RefusalError, key_of, steps_by_code
+
+TORCH_MAGIC = 0x1950A86A20F9469CFC6C
+_MOST_AXES = 64
+_DEEPEST = 4    # containers within containers that are looked through for tensors
+_MOST_RECORDS = 100_000
+_DTYPES = {"Double": torch.float64, "Float": torch.float32, "Half": torch.float16, "BFloat16": torch.bfloat16,
+           "Long": torch.int64, "Int": torch.int32, "Short": torch.int16, "Char": torch.int8, "Byte": torch.uint8,
+           "Bool": torch.bool, "ComplexFloat": torch.complex64, "ComplexDouble": torch.complex128}
+
+
+class _Storage:
+    """Numbers in a row; where they lie is known when they are asked for."""
+
+    def __init__(self, dtype: torch.dtype, key: str, read: Callable[[_Storage], bytes | memoryview]) -> None:
+        self.dtype, self.key, self._read = dtype, key, read
+        self._values: torch.Tensor | None = None
+
+    def values(self) -> torch.Tensor:
+        """The numbers; all tensors of a storage share them."""
+        if self._values is None:
+            content = bytearray(self._read(self))
+            if len(content) % self.dtype.itemsize:
+                raise DamageError(f"holds a storage of {len(content)} bytes for numbers of {self.dtype.itemsize}")
+            kind = torch.uint8 if self.dtype is torch.bool else self.dtype
+            values = torch.frombuffer(content, dtype=kind) if content else torch.empty(0, dtype=kind)
+            self._values = values != 0 if self.dtype is torch.bool else values
+        return self._values
+
+
+class _Tensor:
+    """A tensor that was asked for: a view of a storage."""
+
+    def __init__(self, storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> None:
+        self.storage, self.offset, self.shape, self.strides = storage, offset, shape, strides
+
+    def make(self, budget: Budget) -> torch.Tensor:
+        values = self.storage.values()
+        count = 1
+        for side in self.shape:
+            count *= side
+        last = self.offset + sum((side - 1) * stride for side, stride in zip(self.shape, self.strides))
+        if count and last >= len(values):
+            raise DamageError("holds a tensor that points outside of its storage")
+        budget.spend(count * self.storage.dtype.itemsize)
+        if not count:
+            return torch.empty(self.shape, dtype=self.storage.dtype)
+        return values.as_strided(self.shape, self.strides, self.offset)
+
+
+def _rebuild_tensor(arguments: tuple) -> _Tensor:
+    storage, offset, shape, strides = arguments[:4]
+    if type(storage) is not _Storage or type(offset) is not int or not 0 <= offset < 2**48:
+        raise TypeError
+    for numbers in (shape, strides):
+        if type(numbers) is not tuple or len(numbers) != len(shape) or len(shape) > _MOST_AXES \
+                or not all(type(number) is int and 0 <= number < 2**48 for number in numbers):
+            raise TypeError
+    return _Tensor(storage, offset, shape, strides)
+
+
+def _rebuild_parameter(arguments: tuple) -> _Tensor:
+    if type(arguments[0]) is not _Tensor:
+        raise TypeError
+    return arguments[0]
+
+
+def _ordered_dict(arguments: tuple) -> dict:
+    return {key_of(key): value for key, value in arguments[0]} if arguments else {}
+
+
+_KINDS = {("collections", "OrderedDict"): "OrderedDict", ("torch", "Size"): "Size",
+          ("torch._utils", "_rebuild_tensor"): "tensor", ("torch._utils", "_rebuild_tensor_v2"): "tensor",
+          ("torch._utils", "_rebuild_parameter"): "parameter", ("torch.storage", "_load_from_bytes"): "embedded"}
+_AT_ONCE: dict[str, Callable[[tuple], Any]] = {
+    "OrderedDict": _ordered_dict, "Size": lambda arguments: tuple(arguments[0]) if arguments else (),
+    "tensor": _rebuild_tensor, "parameter": _rebuild_parameter}
+
+
+class _TensorMachine(PickleMachine):
+    """Keeps tensors and plain containers; whatever else is asked for has no effect.
+
+    Parameters
+    ----------
+    data, budget
+        See :class:`~aud_dnn.pickles.machine.PickleMachine`.
+    read : callable
+        From a storage to its bytes.
+    embedded : bool
+        This pickle is a storage inside another pickle, and may not hold a further one.
+    """
+
+    def __init__(self, data: bytes | mmap.mmap, budget: Budget, read: Callable[[_Storage], bytes | memoryview], *,
+                 embedded: bool = False) -> None:
+        at_once = _AT_ONCE if embedded else {**_AT_ONCE, "embedded": self._embedded}
+        super().__init__(data, _KINDS, at_once, budget)
+        self._read, self.storages = read, {}
+
+    def _named(self, module: Any, name: Any) -> None:
+        known = type(module) is str and type(name) is str
+        self._stack.append(Name(f"{module}.{name}"[:200] if known else "?", _KINDS.get((module, name), "") if known else ""))
+
+    def _call(self, new: bool) -> None:
+        arguments, function = self._stack.pop(), self._stack.pop()
+        at_once = self._calls.get(function.kind) if type(function) is Name else None
+        if at_once is not None and type(arguments) is tuple:
+            try:
+                self._stack.append(at_once(arguments))
+            except (TypeError, ValueError, IndexError):
+                raise DamageError(f"calls {function.asked} with arguments that tensors never need") from None
+        else:
+            self._inert(function)
+
+    def _inert(self, function: Any) -> None:
+        self._count()
+        self._stack.append(Call(function if type(function) is Name else Name("?", ""), ()))
+
+    def _call_with_names(self) -> None:     # NEWOBJ_EX: class, arguments, named arguments
+        _, _, function = self._stack.pop(), self._stack.pop(), self._stack.pop()
+        self._inert(function)
+
+    def _build(self) -> None:
+        self._stack.pop()       # the state of the object below, which has none
+
+    def _extend(self, items: list) -> None:
+        if type(self._stack[-1]) is list:
+            super()._extend(items)
+
+    def _set_items(self, items: list) -> None:
+        target = self._stack[-1]
+        if type(target) is dict:
+            for key, value in zip(items[::2], items[1::2]):
+                if type(key) not in (Call, Name, _Storage, _Tensor):    # keys that are objects lead to no tensor
+                    target[key_of(key)] = value
+
+    def _add_items(self) -> None:
+        self._items()
+
+    def _frozenset(self) -> None:
+        self._items()
+        self._inert(None)
+
+    def _discard(self) -> None:     # POP: the top of the stack, or an open mark
+        if self._stack:
+            self._stack.pop()
+        else:
+            self._items()
+
+    def _persistent(self) -> None:
+        """An object that the pickle leaves to its loader: a storage, or a class with its source."""
+        about = self._stack.pop()
+        if type(about) is not tuple or not about:
+            raise DamageError("holds an object by an unknown persistent id")
+        kind, *rest = about
+        if kind == "module":
+            return self._stack.append(rest[0] if rest else None)
+        if kind != "storage" or len(rest) not in (4, 5) or type(rest[0]) is not Name or type(rest[1]) is not str:
+            raise DamageError("holds a storage by an unknown persistent id")
+        dtype = _DTYPES.get(rest[0].asked.rpartition(".")[2].removesuffix("Storage"))
+        if dtype is None or (len(rest) == 5 and rest[4] is not None):
+            return self._inert(rest[0])     # quantised numbers, or a view into another storage
+        self._stack.append(self._storage(dtype, rest[1]))
+
+    def _storage(self, dtype: torch.dtype, key: str) -> _Storage:
+        storage = self.storages.setdefault(key, _Storage(dtype, key, self._read))
+        if storage.dtype is not dtype:
+            raise DamageError("reads one storage as two kinds of numbers")
+        return storage
+
+    def _embedded(self, arguments: tuple) -> _Storage:
+        """A storage inside a plain pickle is a file of ``torch.save`` of its own."""
+        if type(arguments[0]) not in (bytes, memoryview):
+            raise TypeError
+        payload = bytes(arguments[0])
+        self._budget.spend(len(payload))
+        storage = _legacy(payload, self._budget, embedded=True)
+        if type(storage) is not _Storage:
+            raise TypeError
+        return storage
+
+    steps: ClassVar = {**PickleMachine.steps, **steps_by_code({
+        "BINPERSID": lambda machine: machine._persistent(),
+        "NEWOBJ_EX": lambda machine: machine._call_with_names(),
+        "LONG4": lambda machine: machine._stack.append(machine._long_number()),
+        "SHORT_BINSTRING": lambda machine: machine._stack.append(machine._old_text(1)),
+        "BINSTRING": lambda machine: machine._stack.append(machine._old_text(4)),
+        "FROZENSET": lambda machine: machine._frozenset(),
+        "POP": lambda machine: machine._discard(),
+        "POP_MARK": lambda machine: machine._items(),
+        "DUP": lambda machine: machine._stack.append(machine._stack[-1])})}
+
+    def _long_number(self) -> int:
+        return int.from_bytes(self._take(int.from_bytes(self._take(4), "little")), "little", signed=True)
+
+    def _old_text(self, width: int) -> str:     # the text of Python 2
+        return str(self._take(int.from_bytes(self._take(width), "little")), "utf-8", "surrogateescape")
+
+
+def read_torch_file(path: Path) -> Any:
+    """What a file of ``torch.save``, or a plain pickle of tensors, holds: tensors, plain containers, and inert records.
+
+    Raises
+    ------
+    DamageError, RefusalError, OSError, zipfile.BadZipFile
+        It is damaged, or asks for more than it can hold.
+    """
+    if zipfile.is_zipfile(path):
+        return _zipped(path)
+    with path.open("rb") as file:
+        if not path.stat().st_size:
+            raise DamageError("is empty")
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)     # let go of with the last view of it
+    budget = Budget(len(data))
+    content, _ = _TensorMachine(data, budget, _no_storage).run_from(0)
+    if type(content) is int and content == TORCH_MAGIC:
+        content = _legacy(data, budget)
+    return _made(content, budget)
+
+
+def _no_storage(storage: _Storage) -> bytes:
+    raise DamageError("refers to numbers that are not in the file")
+
+
+def _legacy(data: bytes | mmap.mmap, budget: Budget, embedded: bool = False) -> Any:
+    """The old format: magic number, version, facts about the system, content, keys of the storages; then the storages."""
+    places: dict[str, tuple[int, int]] = {}
+
+    def read(storage: _Storage) -> bytes:
+        if storage.key not in places:
+            raise DamageError("refers to numbers that are not in the file")
+        start, stop = places[storage.key]
+        return data[start:stop]
+
+    at, parts, storages = 0, [], {}
+    for _ in range(5):
+        machine = _TensorMachine(data, budget, read, embedded=embedded)
+        part, at = machine.run_from(at)
+        parts.append(part)
+        storages |= machine.storages
+    magic, _, system, content, keys = parts
+    if magic != TORCH_MAGIC or type(keys) is not list or not all(type(key) is str for key in keys):
+        raise DamageError("is no file of torch.save")
+    if type(system) is dict and system.get("little_endian") is False:
+        raise RefusalError("was written by a big-endian computer")
+    for key in keys:
+        if key not in storages or at + 8 > len(data):
+            raise DamageError("is cut short, or holds numbers that belong to nothing")
+        count = int.from_bytes(data[at:at + 8], "little")
+        stop = at + 8 + count * storages[key].dtype.itemsize
+        if stop > len(data):
+            raise DamageError(f"is cut short: {stop - at - 8} bytes of numbers announced, {len(data) - at - 8} there")
+        places[key] = (at + 8, stop)
+        at = stop
+    return content
+
+
+def _zipped(path: Path) -> Any:
+    budget = Budget(path.stat().st_size)
+    with zipfile.ZipFile(path) as archive:
+        records = {record.filename: record for record in archive.infolist()}
+        if len(records) > _MOST_RECORDS:
+            raise RefusalError(f"holds more than {_MOST_RECORDS:,} records")
+        mains = [name for name in records if name.endswith("/data.pkl") and name.count("/") == 1]
+        if len(mains) != 1:
+            raise DamageError("is a zip archive, but none of torch.save")
+        folder = mains[0].removesuffix("data.pkl")
+
+        def content_of(name: str) -> bytes:
+            record = records.get(name)
+            if record is None:
+                raise DamageError(f"lacks the record {name}")
+            if record.compress_type != zipfile.ZIP_STORED or record.flag_bits & 1:
+                raise RefusalError(f"holds the compressed record {name}; torch.save compresses nothing")
+            budget.spend(record.file_size)
+            return archive.read(record)     # compared with its checksum
+
+        if f"{folder}byteorder" in records and content_of(f"{folder}byteorder") != b"little":
+            raise RefusalError("was written by a big-endian computer")
+        machine = _TensorMachine(content_of(mains[0]), budget, lambda storage: content_of(f"{folder}data/{storage.key}"))
+        return _made(machine.run(), budget)
+
+
+def _made(content: Any, budget: Budget) -> Any:
+    """The content with its tensors made, also those in containers within containers."""
+    def made(value: Any, depth: int) -> Any:
+        if type(value) is _Tensor:
+            return value.make(budget)
+        if type(value) is dict and depth < _DEEPEST:
+            return {key: made(item, depth + 1) for key, item in value.items()}
+        if type(value) in (list, tuple) and depth < _DEEPEST:
+            return type(value)(made(item, depth + 1) for item in value)
+        return value
+
+    return made(content, 0)
+
+
+def holds_objects(content: Any, deepest: int = _DEEPEST) -> bool:
+    """Whether the content, or something in its containers, is an object that was left inert."""
+    if type(content) in (Call, Name):
+        return True
+    parts = content.values() if isinstance(content, Mapping) else content if isinstance(content, (list, tuple)) else ()
+    return deepest > 0 and any(holds_objects(part, deepest - 1) for part in parts)
