@@ -13,7 +13,7 @@ if __name__ == "__main__":
 
     start_script()
 
-from aud_dnn.arguments import STATUSES, add_bool, add_root, run_script, with_underscores
+from aud_dnn.arguments import STATUSES, add_bool, add_root, run_script, show_log, with_underscores
 from aud_dnn.cochleagram import ENVELOPE_FLOORS
 from aud_dnn.extract.registry import (
     AVAILABLE_MODELS,
@@ -118,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(with_underscores(arguments))
+    show_log(verbose=False)
     if options.list_layers:
         print(list_modules(options.list_layers, options.taps))
         return 0
