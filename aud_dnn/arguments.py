@@ -20,6 +20,7 @@ from aud_dnn.errors import (
     describe_memory_error,
     describe_os_error,
     is_memory_error,
+    printable,
     unknown_name,
 )
 from aud_dnn.paths import ProjectPaths, find_root
@@ -272,7 +273,7 @@ def run_script(main: Callable[[list[str] | None], int]) -> None:
                     traceback.print_exc()
                     told = f"error: {FAULT}", 3
                 line, status = told
-                print(" ".join(line.split("\n")), file=sys.stderr)
+                print(printable(" ".join(line.split("\n"))), file=sys.stderr)
         except (KeyboardInterrupt, Terminated):     # while an error was being told
             status = 128 + (received_signal() or signal.SIGINT)
     if lost := lost_output():

@@ -114,7 +114,7 @@ _ADVICE = {
     errno.ENOSPC: f"Free some space, {_AGAIN}",
     errno.EDQUOT: f"Your quota on that disk is used up. Delete or move some files, {_AGAIN}",
     errno.EFBIG: f"Raise the limit on files (`ulimit -f`), or use a file system that takes larger ones, {_AGAIN}",
-    errno.EROFS: "That file system is read-only. Make it writable, or put the files elsewhere (--root).",
+    errno.EROFS: "Make it writable, or put the files elsewhere (--root).",
     errno.EACCES: f"Fix the permissions, {_AGAIN}",
     errno.EPERM: f"Fix the permissions, {_AGAIN}",
     errno.ENAMETOOLONG: "Use a shorter name, or a folder with a shorter path (--root).",

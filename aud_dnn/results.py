@@ -289,9 +289,10 @@ def _write_legacy_pickles(folder: Path, table: pd.DataFrame, dataset: xr.Dataset
         dump(PUBLISHED_RESCALED,
              full_predictions(rescale(predictions.values, predictions.train_means), splits.test))
 
+
 def _as_published(dataset: xr.Dataset) -> xr.Dataset:
-    """As the authors stored it, which :mod:`aud_dnn.result_pickles` undoes: names per voxel, every coordinate on a dimension of
-    its own, floats."""
+    """In the layout of the authors, which :mod:`aud_dnn.result_pickles` undoes: names per voxel, coordinates on dimensions
+    of their own, floats."""
     import xarray as xr
 
     n_voxels, n_splits = dataset.sizes["vox_idx"], dataset.sizes["split_idx"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,10 @@ from aud_dnn.extract.store import ActivationStore, check_layer_names, exclusive
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.sounds import check_sounds, find_sounds, fit_duration, read_sound
 from aud_dnn.utils import load_stimuli
+
+log = logging.getLogger("aud_dnn")
+
+_SOUNDS_PER_LINE = 20       # in a log file
 
 
 class Extractor(Protocol):
@@ -154,9 +159,17 @@ def extract(extractor: Extractor, name: str, paths: ProjectPaths, *, sounds: Pat
             for start in range(0, len(missing), batch):
                 ids = missing[start:start + batch]
                 prepared = [_prepare(extractor, files[sound]) for sound in ids]
-                for sound, vectors in zip(ids, extractor.run(prepared), strict=True):
+                try:
+                    rows = extractor.run(prepared)
+                except InputError as error:
+                    raise InputError(f"{', '.join(ids)}: {error}") from error
+                for sound, vectors in zip(ids, rows, strict=True):
                     store.add(sound, vectors)
                 bar.update(len(ids))
+                run_now = start + len(ids)
+                if run_now // _SOUNDS_PER_LINE > start // _SOUNDS_PER_LINE:
+                    log.info("%s: %d of %d sounds", name, len(files) - len(missing) + run_now, len(files),
+                             extra={"progress": True})
         return Extraction(store.path, len(missing), (*remarks, *store.finish()))
 
 

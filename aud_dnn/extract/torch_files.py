@@ -25,7 +25,7 @@ from aud_dnn.pickles.machine import Budget, Call, DamageError, Name, PickleMachi
 
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 _MOST_AXES = 64
-_DEEPEST = 4    # dictionaries within dictionaries that are looked through for tensors
+_DEEPEST = 4    # containers within containers that are looked through for tensors
 _MOST_RECORDS = 100_000
 _DTYPES = {"Double": torch.float64, "Float": torch.float32, "Half": torch.float16, "BFloat16": torch.bfloat16,
            "Long": torch.int64, "Int": torch.int32, "Short": torch.int16, "Char": torch.int8, "Byte": torch.uint8,
@@ -304,18 +304,22 @@ def _zipped(path: Path) -> Any:
 
 
 def _made(content: Any, budget: Budget) -> Any:
-    """The content with its tensors made, also those in dictionaries within dictionaries."""
+    """The content with its tensors made, also those in containers within containers."""
     def made(value: Any, depth: int) -> Any:
         if type(value) is _Tensor:
             return value.make(budget)
         if type(value) is dict and depth < _DEEPEST:
             return {key: made(item, depth + 1) for key, item in value.items()}
+        if type(value) in (list, tuple) and depth < _DEEPEST:
+            return type(value)(made(item, depth + 1) for item in value)
         return value
 
     return made(content, 0)
 
 
-def holds_objects(content: Any) -> bool:
-    """Whether the content, or one of its entries, is an object that was left inert."""
-    entries = content.values() if isinstance(content, Mapping) else ()
-    return any(type(value) in (Call, Name) for value in (content, *entries))
+def holds_objects(content: Any, deepest: int = _DEEPEST) -> bool:
+    """Whether the content, or something in its containers, is an object that was left inert."""
+    if type(content) in (Call, Name):
+        return True
+    parts = content.values() if isinstance(content, Mapping) else content if isinstance(content, (list, tuple)) else ()
+    return deepest > 0 and any(holds_objects(part, deepest - 1) for part in parts)
