@@ -263,7 +263,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-WHOLE = {"targets": ("NH2015", "B2021"), "rois": ("All", "Primary"), "conditions": ("trained", "permuted"),
+WHOLE = {"rois": ("All", "Primary"), "conditions": ("trained", "permuted"),
          "models": ("Kell2018word", "spectemp", "mymodel")}
 
 
@@ -280,15 +280,21 @@ def test_a_run_in_pieces_leaves_the_files_of_a_run_in_one_go(demo_root, tmp_path
         roots[name] = find_root(tmp_path / name)
     once = with_tables(roots["once"], jobs=2)
     pieces = roots["pieces"]
-    small(pieces, **{**WHOLE, "rois": ("Primary",), "models": ("mymodel", "spectemp"), "targets": ("B2021",)})
-    small(pieces, **{**WHOLE, "conditions": ("permuted",), "models": ("Kell2018word",), "targets": ("NH2015",)})
-    assert with_tables(pieces, targets=("B2021", "NH2015"), rois=("Primary", "All"),
-                       models=("mymodel", "spectemp", "Kell2018word")) == once
-    score_part_path(pieces.rsa_results, "B2021", "Primary", "Kell2018word", "permuted").unlink()
+    small(pieces, **{**WHOLE, "rois": ("Primary",), "models": ("mymodel", "spectemp")})
+    small(pieces, **{**WHOLE, "conditions": ("permuted",), "models": ("Kell2018word",)})
+    small(pieces, **{**WHOLE, "rois": ("All",), "models": ("spectemp", "Kell2018word")})
+    score_part_path(pieces.rsa_results, "NH2015", "Primary", "Kell2018word", "permuted").unlink()
     neural_part_path(pieces.rsa_results, "NH2015", "All").unlink()
-    analysis_path(pieces.rsa_results, "B2021", "All").unlink()
-    assert with_tables(pieces) == once
-    assert {"tables/participants.csv", "tables/participants.parquet", "rsa_B2021_All.nc"} <= set(once)
+    analysis_path(pieces.rsa_results, "NH2015", "Primary").unlink()
+    assert with_tables(pieces, rois=("Primary", "All"), models=("mymodel", "spectemp", "Kell2018word")) == once
+    assert {"tables/participants.csv", "tables/participants.parquet", "rsa_NH2015_All.nc"} <= set(once)
+
+
+def test_datasets_stand_in_one_order_whatever_was_computed_or_asked_first(paths):
+    run = small(paths, targets=("B2021", "NH2015"), rois=("Primary", "All"), models=("spectemp",))
+    assert {unit.target for unit in run.report.computed} == {"B2021"}
+    assert {unit.target for unit in run.report.loaded} == {"NH2015"}
+    assert list(run.datasets) == [(target, roi) for target in ("NH2015", "B2021") for roi in ("All", "Primary")]
 
 
 def test_a_table_that_is_empty_now_leaves_nothing_of_an_earlier_run(tmp_path):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import h5py
@@ -415,6 +417,21 @@ def test_a_plain_script_without_a_main_guard_may_use_workers(paths, tmp_path):
     done = subprocess.run([sys.executable, str(tmp_path / "script.py")], capture_output=True, text=True, timeout=120,
                           env={**os.environ, "PYTHONPATH": str(Path(rsa_run.__file__).parents[2])})
     assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("seconds", [0.4, 1.5, 4])
+def test_ctrl_c_is_one_line_and_leaves_nothing_half_written(paths, seconds):
+    """While libraries are imported, while workers start, while they work; the terminal sends it to all of them."""
+    script = Path(rsa_run.__file__).parents[1] / "analyze" / "rsa_matrix_calculation_all_models.py"
+    run = subprocess.Popen([sys.executable, str(script), "--root", str(paths.root), "--jobs", "2", "--progress", "False"],
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    time.sleep(seconds)
+    os.killpg(run.pid, signal.SIGINT)
+    _, said = run.communicate(timeout=60)
+    assert (run.returncode, said.count("\n")) == (130, 1) and said.startswith("Stopped.")
+    assert not any(path.name.startswith(".") for path in paths.rsa_results.rglob("*"))
 
 
 def test_the_script_imports_nothing_heavy_before_main():

@@ -176,8 +176,7 @@ def _run(plan: _Plan, *, overwrite: bool, jobs: int | None, progress: bool) -> R
     to_do = [unit for unit in to_do if unit[:2] not in report.missing]
     if to_do:
         with threadpool_limits(1):      # one way of computing, however many cores there are
-            shared = _neural_sides(plan, to_do)
-        _compute(plan, shared, to_do, jobs=jobs, progress=progress)
+            _compute(plan, _neural_sides(plan, to_do), to_do, jobs=jobs, progress=progress)
     report.computed.sort(key=plan.wanted.index)
     report.loaded = current
     if not (report.computed or report.loaded or report.failed):
