@@ -137,9 +137,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(extractor.check(options.batch))
         return 0
     done = extract(extractor, name, paths, sounds=options.sounds, randnetw=options.randnetw, format=format,
-                   batch=options.batch, overwrite=options.overwrite)
-    for remark in done.remarks:
-        print(f"note: {remark}", file=sys.stderr)
+                   batch=options.batch, overwrite=options.overwrite,
+                   tell=lambda remark: print(f"note: {remark}", file=sys.stderr))
     print(f"{done.path}: {len(extractor.layers)} layers; {done.n_done} sounds run now.")
     return 0
 

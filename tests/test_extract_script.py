@@ -69,6 +69,16 @@ def test_the_stored_baseline_features_of_real_sounds_are_reproduced(real_root, t
             np.testing.assert_allclose(power.ravel(), file["avgpool"][row], atol=2e-5)
 
 
+def test_what_is_odd_about_the_sounds_is_said_before_the_first_one_is_run(root, described, capsys):
+    text = TAPS.replace("16000", "96000").replace('pooling = "rms"', "calls = 2")
+    (root / "taps.toml").write_text(text)
+    with pytest.raises(InputError, match="runs 1 times"):
+        extract_activations.main(described)
+    said = capsys.readouterr().err
+    assert "note: Sampled below the 96000 Hz of the model, so what it gets is empty above 22050 Hz: stim2_b.wav" in said
+    assert "Is that the rate that it was trained at?" in said
+
+
 def test_sounds_of_another_folder_and_other_names(root, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
