@@ -8,8 +8,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from aud_dnn.errors import InputError  # noqa: E402
-from aud_dnn.extract.own_model import read_description  # noqa: E402
+from aud_dnn.errors import InputError
+from aud_dnn.extract.own_model import read_description
 
 GOOD = """sample_rate = 16000
 [[tap]]
