@@ -1,9 +1,13 @@
-"""Feed mutated files to every reader: ``python tests/fuzz_readers.py --count 100000``.
+"""Feed mutated files to every reader: ``python tests/fuzz_readers.py [--structured] --count 100000``.
 
 Each input is a good file with something done to it: bits flipped, cut, spliced, lengths replaced by enormous ones, or random
 bytes from the start. A reader may refuse it (an ``InputError`` that names the file) or open it. It fails when it raises
 anything else, takes longer than a few seconds, kills the interpreter, fills the memory, starts a program, connects to
 anything, opens a file for writing outside its folder, or opens something whose shape does not fit the bytes.
+
+With ``--structured`` the files are well formed, checksums included, and one thing in them is wrong
+(``structured_inputs.py``); a reader fails when it raises anything but an ``InputError`` or an ``OSError``, or takes more than
+5 s or 1 GB.
 
 What no reader can know: a flipped bit in the numbers of a format without checksums gives another number. Those inputs are
 counted as "other values"; the SHA-256 of the download (``--verify``) tells them. Formats that this project writes carry
@@ -41,6 +45,7 @@ import numpy as np  # noqa: E402
 TIME_LIMIT = 10.0
 MEMORY_LIMIT = 6 << 30
 GROWTH_LIMIT_MB = 600
+STRUCTURED_SECONDS, STRUCTURED_MB = 5.0, 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -380,6 +385,45 @@ def worker(seed: int, start: int, stop: int, step: int) -> None:
             print(f"done {number} {outcome} {detail!r}", flush=True)
 
 
+def structured_worker(seed: int, start: int, stop: int, step: int) -> None:
+    """The same for well-formed files with one wrong thing."""
+    import resource
+    import traceback
+    import warnings
+
+    from structured_inputs import structured_readers
+
+    from aud_dnn.errors import InputError
+
+    warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as scratch:
+        every = structured_readers(Path(scratch) / "made")
+        print("readers " + json.dumps([reader.name for reader in every]), flush=True)
+        for number in range(start, stop, step):
+            reader = every[number % len(every)]
+            folder = Path(scratch) / "inside"
+            folder.mkdir()
+            reader.spoil(folder, random.Random(f"{seed}-{reader.name}-{number}"))
+            print(f"start {number} {reader.name}", flush=True)
+            before, begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+            outcome, detail = "opened", ""
+            try:
+                reader.read(folder)
+            except (InputError, OSError):
+                outcome = "refused"
+            except BaseException as error:
+                last = traceback.extract_tb(error.__traceback__)
+                ours = [frame for frame in last if "aud_dnn" in frame.filename] or last
+                outcome = "FAILED"
+                detail = f"{type(error).__name__} at {Path(ours[-1].filename).name}:{ours[-1].lineno}: {error!s:.120}"
+            seconds = time.process_time() - begun
+            grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+            if seconds > STRUCTURED_SECONDS or grown > STRUCTURED_MB:
+                outcome, detail = "FAILED", f"took {seconds:.1f} s and {grown:.0f} MB. {detail}"
+            shutil.rmtree(folder)
+            print(f"done {number} {outcome} {detail!r}", flush=True)
+
+
 def _judge(reader: Reader, value: object, content: bytes, expected: set[bytes]) -> str:
     if value is None and reader.name == "npz":
         return "refused"        # a part that cannot be read is computed again
@@ -394,16 +438,18 @@ def _judge(reader: Reader, value: object, content: bytes, expected: set[bytes]) 
 
 # --- the run -----------------------------------------------------------------------------------------------------------
 
-def run(count: int, seed: int, processes: int = 1, show: bool = False) -> tuple[dict[str, Counter], list[str]]:
+def run(count: int, seed: int, processes: int = 1, show: bool = False, structured: bool = False
+        ) -> tuple[dict[str, Counter], list[str]]:
     """Run ``count`` cases; outcomes per reader, and one sentence for each failure."""
-    names = [reader.name for reader in readers()]
+    names = [] if structured else [reader.name for reader in readers()]
     outcomes = {name: Counter() for name in names}
+    flag = "--structured-worker" if structured else "--worker"
     failures: list[str] = []
     pending = [(first, processes) for first in range(processes)]
     running: dict[int, dict] = {}
 
     def begin(start: int) -> None:
-        arguments = [sys.executable, __file__, "--worker", str(seed), str(start), str(count), str(processes)]
+        arguments = [sys.executable, __file__, flag, str(seed), str(start), str(count), str(processes)]
         process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                    env=os.environ | {"OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"})
         os.set_blocking(process.stdout.fileno(), False)
@@ -436,6 +482,10 @@ def run(count: int, seed: int, processes: int = 1, show: bool = False) -> tuple[
                 continue
             *lines, job["text"] = (job["text"] + read).split(b"\n")
             for line in lines:
+                if line.startswith(b"readers "):    # known once a worker has made the good files
+                    names[:] = json.loads(line[8:])
+                    outcomes.update({name: Counter() for name in names if name not in outcomes})
+                    continue
                 word, number, rest = line.decode().split(" ", 2)
                 job["since"] = time.monotonic()
                 job["number"] = int(number) if word == "start" else None
@@ -459,11 +509,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--structured", action="store_true", help="well-formed files with one wrong thing")
     parser.add_argument("--worker", nargs=4, type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--structured-worker", nargs=4, type=int, help=argparse.SUPPRESS)
     parser.add_argument("--case", type=int, help="write the file of one case to ./case.bin and read it in this process")
     args = parser.parse_args(arguments)
     if args.worker:
         worker(args.worker[0], *args.worker[1:])
+        return 0
+    if args.structured_worker:
+        structured_worker(*args.structured_worker)
         return 0
     if args.case is not None:
         reader = (every := readers())[args.case % len(every)]
@@ -472,12 +527,12 @@ def main(arguments: list[str] | None = None) -> int:
             shutil.copy("case.bin", Path(folder) / "file")
             print(reader.name, reader.read(Path(folder) / "file"))
         return 0
-    outcomes, failures = run(args.count, args.seed, args.processes, show=True)
-    print(f"{'reader':18}{'inputs':>10}{'refused':>10}{'same':>10}{'other values':>14}{'FAILED':>8}")
+    outcomes, failures = run(args.count, args.seed, args.processes, show=True, structured=args.structured)
+    columns = ("refused", "opened", "FAILED") if args.structured else ("refused", "same", "other", "FAILED")
+    print(f"{'reader':54}{'inputs':>10}" + "".join(f"{column:>10}" for column in columns))
     for name, counts in [*outcomes.items(), ("all", sum(outcomes.values(), Counter()))]:
-        print(f"{name:18}{sum(counts.values()):10,}{counts['refused']:10,}{counts['same']:10,}{counts['other']:14,}"
-              f"{counts['FAILED']:8,}")
-    for failure in failures[:50]:
+        print(f"{name:54}{sum(counts.values()):10,}" + "".join(f"{counts[column]:10,}" for column in columns))
+    for failure in failures[:200]:
         print(failure)
     return 1 if failures else 0
 
