@@ -351,6 +351,16 @@ def test_truncated_missing_tar_and_torchscript_files_are_refused(tmp_path):
         read_tensors(tmp_path / "s.pt")
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.complex64, torch.bool])
+def test_weights_of_another_kind_of_number_are_refused_and_shorter_floats_taken(dtype):
+    state = Network().state_dict()
+    with pytest.raises(InputError, match=rf"1 of another kind of number: conv.bias {dtype} instead of torch.float32"):
+        load_weights(Network(), {**state, "conv.bias": state["conv.bias"].to(dtype)}, "file.pt")
+    network = Network(seed=1)
+    load_weights(network, {**state, "conv.bias": state["conv.bias"].half()}, "file.pt")
+    assert network.conv.bias.dtype is torch.float32
+
+
 def test_weights_must_fit_completely():
     network = Network()
     state = dict(network.state_dict())

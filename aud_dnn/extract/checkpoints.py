@@ -121,6 +121,11 @@ def read_checkpoint(path: Path, *, trust: bool = False, entries: tuple[str, ...]
     return tensors, {"file": path.name, "sha256": file_digest(path), **({} if entry is None else {"entry": entry})}
 
 
+def _other_kind(tensor: torch.Tensor, wanted: torch.Tensor) -> bool:
+    """Whether PyTorch would convert numbers with another meaning: complex to real, (quantised) integers to floats."""
+    return tensor.is_complex() != wanted.is_complex() or (wanted.is_floating_point() and not tensor.is_floating_point())
+
+
 def load_weights(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], where: str) -> dict[str, str]:
     """Load a state dict, complete and with the right shapes.
 
@@ -132,7 +137,7 @@ def load_weights(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], 
     Raises
     ------
     InputError
-        Names that are missing or not known, or shapes that differ; the first few are listed.
+        Names that are missing or not known, shapes or kinds of numbers that differ; the first few are listed.
     """
     wanted = network.state_dict()
     tensors, note = fit_names(tensors, wanted)
@@ -140,8 +145,11 @@ def load_weights(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], 
     extra = [name for name in tensors if name not in wanted]
     shapes = [f"{name} {tuple(tensors[name].shape)} instead of {tuple(wanted[name].shape)}" for name in wanted
               if name in tensors and tensors[name].shape != wanted[name].shape]
+    kinds = [f"{name} {tensors[name].dtype} instead of {wanted[name].dtype}" for name in wanted
+             if name in tensors and _other_kind(tensors[name], wanted[name])]
     problems = [f"{len(names)} {what}: {', '.join(names[:3])}" for names, what in (
-        (missing, "missing"), (extra, "not known"), (shapes, "of another shape")) if names]
+        (missing, "missing"), (extra, "not known"), (shapes, "of another shape"),
+        (kinds, "of another kind of number")) if names]
     if problems:
         raise InputError(f"{where} does not fit this network ({'; '.join(problems)}). Is it the checkpoint of another "
                          "model?")
