@@ -291,7 +291,7 @@ def test_results_of_other_responses_or_other_numerics_are_not_kept(small: Path, 
 
 def _shuffled_regions(root: Path) -> None:
     roots.change_pickle(root / bad_input.COMPONENTS / "df_roi_meta.pkl",
-                        lambda table: table.assign(comp=table["comp"].to_numpy()[::-1]))
+                        lambda table: table.assign(comp_idx=table["comp_idx"].to_numpy()[::-1]))
 
 
 def _older_activations(root: Path) -> None:
