@@ -88,6 +88,24 @@ class ModelResults:
         return {"source_model": self.model, "target": self.target, "randnetw": str(self.randnetw), **self.versions}
 
 
+def numbers_of(metadata: pd.DataFrame, name: str, where: object, *, holes: bool = False) -> np.ndarray:
+    """A column of the metadata that must hold numbers, finite ones unless ``holes`` may be.
+
+    Raises
+    ------
+    InputError
+        It does not.
+    """
+    try:
+        values = metadata[name].to_numpy(dtype=float)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{where}: the metadata column {name} must hold numbers ({error}).") from error
+    if not holes and not np.isfinite(values).all():
+        raise InputError(f"{where}: the metadata column {name} has {np.count_nonzero(~np.isfinite(values))} missing or "
+                         "infinite value(s).")
+    return values
+
+
 # --- file names ---------------------------------------------------------------------------------------------------------
 
 def has_condition(model: str, randnetw: bool) -> bool:
