@@ -287,6 +287,20 @@ def test_metadata_that_no_table_can_be_made_of_are_named(tmp_path, target, chang
     assert error.startswith(str(folder)) and says in error and "--source_model spectemp" in error
 
 
+def test_a_participant_without_a_region_costs_the_regions_only(tmp_path):
+    paths = ProjectPaths(tmp_path)
+    fake_results.write_fake_model(paths, "metricGAN", ["NH2015"], conditions=(False,))
+    for layer in MODELS["metricGAN"].layer_names:
+        folder = folder_of(paths, layer)
+        table = pd.read_parquet(folder / "df_output.parquet")
+        table.loc[(table["subj_idx"] == 3) & (table["roi_label_general"] == "Anterior"), "roi_label_general"] = None
+        table.to_parquet(folder / "df_output.parquet", index=False)
+        write_provenance(folder, json.loads((folder / "provenance.json").read_text()))
+    assert current_tables.aggregate_all(paths, ["NH2015"]) == {("metricGAN", "NH2015", False): None}
+    assert inputs.collect_scores(paths, ["metricGAN"], "NH2015", False) is not None
+    assert inputs.collect_regions(paths, ["metricGAN"], "NH2015", False) is None
+
+
 # --- what is out of date --------------------------------------------------------------------------------------------------
 
 @pytest.fixture

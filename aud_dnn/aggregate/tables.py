@@ -284,14 +284,14 @@ def write_table(path: Path, table: pd.DataFrame, *, index: bool = True) -> Path:
 
 @dataclass(frozen=True)
 class Labels:
-    """Which labels the voxels have: whether any region, and whether all of them in both hemispheres of everyone."""
+    """Which labels the voxels of everyone have: whether all regions, and whether all of them in both hemispheres."""
 
     regions: bool
     hemispheres: bool
 
 
 def labels_of(metadata: pd.DataFrame) -> Labels:
-    return Labels("roi_label_general" in metadata, has_every_hemisphere(metadata))
+    return Labels(_everyone_has(metadata, "roi_label_general", ROIS), has_every_hemisphere(metadata))
 
 
 def model_table_paths(paths: ProjectPaths, model: str, target: str, randnetw: bool, n_layers: int, labels: Labels
@@ -329,11 +329,16 @@ def write_model_tables(paths: ProjectPaths, results: ModelResults) -> list[Path]
 
 def has_every_hemisphere(metadata: pd.DataFrame) -> bool:
     """Whether every participant has voxels in all four regions of both hemispheres, as the table by hemisphere needs."""
-    if "roi_anat_hemi" not in metadata:
+    return _everyone_has(metadata, "roi_anat_hemi", aggregate.ROI_HEMI_ORDER)
+
+
+def _everyone_has(metadata: pd.DataFrame, column: str, wanted: tuple[str, ...]) -> bool:
+    """Whether every participant has a voxel with each of the labels."""
+    if column not in metadata:
         return False
-    labelled = metadata[metadata["roi_anat_hemi"].isin(aggregate.ROI_HEMI_ORDER)]
-    found = labelled.groupby("subj_idx")["roi_anat_hemi"].nunique().reindex(metadata["subj_idx"].unique(), fill_value=0)
-    return bool((found == len(aggregate.ROI_HEMI_ORDER)).all())
+    labelled = metadata[metadata[column].isin(wanted)]
+    found = labelled.groupby("subj_idx")[column].nunique().reindex(metadata["subj_idx"].unique(), fill_value=0)
+    return bool((found == len(wanted)).all())
 
 
 _MAKE_AGAIN = "Remove it; it is made again from results/."
