@@ -29,7 +29,7 @@ from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import MODELS
 from aud_dnn.result_schema import SCORES_FILE
-from aud_dnn.results import parse_folder, result_folder
+from aud_dnn.results import parse_folder, result_folder, write_provenance
 from aud_dnn.utils import Target
 
 
@@ -269,6 +269,36 @@ def test_a_file_that_may_not_be_read_costs_only_its_model(paths, monkeypatch):
     found = current_tables.aggregate_all(paths, ["NH2015"])
     errors = {model: error for (model, _, randnetw), error in found.items() if error and not randnetw}
     assert list(errors) == ["metricGAN"] and "cannot be read: Permission denied" in errors["metricGAN"]
+
+
+@pytest.mark.parametrize(("target", "change", "says"), [
+    ("NH2015", lambda table: table.drop(columns="subj_idx"), "subj_idx must name the participant"),
+    ("NH2015", lambda table: table.assign(subj_idx=np.nan), "subj_idx must name the participant"),
+    ("NH2015", lambda table: table.assign(subj_idx=None), "subj_idx must name the participant"),
+    ("NH2015comp", lambda table: table.assign(comp=None), "components must be lowfreq"),
+    ("NH2015comp", lambda table: table.assign(comp=table["comp"].to_numpy()[::-1]), "components must be lowfreq")])
+def test_metadata_that_no_table_can_be_made_of_are_named(tmp_path, target, change, says):
+    paths = ProjectPaths(tmp_path)
+    fake_results.write_fake_model(paths, "spectemp", [target])
+    folder = result_folder(paths, "spectemp", "avgpool", target, False)
+    change(pd.read_parquet(folder / "df_output.parquet")).to_parquet(folder / "df_output.parquet", index=False)
+    write_provenance(folder, json.loads((folder / "provenance.json").read_text()))
+    error, = current_tables.aggregate_all(paths, [target]).values()
+    assert error.startswith(str(folder)) and says in error and "--source_model spectemp" in error
+
+
+def test_a_participant_without_a_region_costs_the_regions_only(tmp_path):
+    paths = ProjectPaths(tmp_path)
+    fake_results.write_fake_model(paths, "metricGAN", ["NH2015"], conditions=(False,))
+    for layer in MODELS["metricGAN"].layer_names:
+        folder = folder_of(paths, layer)
+        table = pd.read_parquet(folder / "df_output.parquet")
+        table.loc[(table["subj_idx"] == 3) & (table["roi_label_general"] == "Anterior"), "roi_label_general"] = None
+        table.to_parquet(folder / "df_output.parquet", index=False)
+        write_provenance(folder, json.loads((folder / "provenance.json").read_text()))
+    assert current_tables.aggregate_all(paths, ["NH2015"]) == {("metricGAN", "NH2015", False): None}
+    assert inputs.collect_scores(paths, ["metricGAN"], "NH2015", False) is not None
+    assert inputs.collect_regions(paths, ["metricGAN"], "NH2015", False) is None
 
 
 # --- what is out of date --------------------------------------------------------------------------------------------------

@@ -34,6 +34,13 @@ def test_median_by_coordinate_checks_hemisphere_and_sharing():
         surface.median_by_coordinate(np.arange(24.0), metadata.assign(hemi=["lh"] * 8 + ["rh"] * 16))
 
 
+@pytest.mark.parametrize(("name", "value"), [("x_ras", "left"), ("y_ras", np.nan), ("shared_by", None), ("hemi", None)])
+def test_places_without_numbers_are_named(name, value):
+    metadata = fake_results.fake_metadata("NH2015").assign(**{name: value})
+    with pytest.raises(InputError, match=rf"Surface maps: the metadata column(\(s\))? {name}"):
+        surface.median_by_coordinate(np.zeros(len(metadata)), metadata)
+
+
 def test_median_over_models_is_shifted_so_that_the_first_layer_shows():
     one = pd.DataFrame({"coord_id": ["a", "b"], "median_plot_val": [0.0, 1.0]})
     two = one.assign(median_plot_val=[0.5, 0.0])

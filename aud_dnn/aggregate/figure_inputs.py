@@ -140,7 +140,8 @@ def collect_regions(paths: ProjectPaths, models: Sequence[str], target: str, ran
         ensure_tables(paths, model, target, randnetw)
         path = region_path(paths, model, target, randnetw)
         if not path.is_file():
-            raise MissingDataError(f"{model} has no best layer by region on {target}: a single layer, or no region labels.")
+            raise MissingDataError(f"{model} has no best layer by region on {target}: a single layer, or "
+                                   "participants without labelled voxels in every region.")
         return read_participant_frame(path)[0]
 
     tables, missing = _each(models, read)

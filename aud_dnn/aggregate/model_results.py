@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from aud_dnn.aggregate.own_models import own_layer_order
 from aud_dnn.aggregate.tables import COMPONENT_TARGET, SPLIT_VALUE, VALUE, VERSION_COLUMNS, ModelResults
@@ -154,5 +155,19 @@ def load_model_results(paths: ProjectPaths, model: str, target: str, randnetw: b
     metadata = metadata[columns]
     if target == COMPONENT_TARGET and "comp" not in metadata:
         metadata = metadata.assign(comp=list(COMPONENTS))
+    _check_metadata(metadata, target, next(iter(folders.values())))
     return ModelResults(model, target, randnetw, tuple(folders), metadata, np.stack(scores, axis=1),
                         np.stack(medians, axis=1), next(iter(versions.values())))
+
+
+def _check_metadata(metadata: pd.DataFrame, target: str, folder: Path) -> None:
+    """Refuse metadata without what every table needs: names of the components, or a participant for each voxel."""
+    if target == COMPONENT_TARGET:
+        if metadata["comp"].tolist() != list(COMPONENTS):
+            raise InputError(f"{folder}: the components must be {', '.join(COMPONENTS)}, in this order. {fit_again(folder)}")
+        return
+    column = metadata.get("subj_idx")
+    if column is None or column.isna().any() or not (
+            pd.api.types.is_numeric_dtype(column) or all(isinstance(value, str) for value in column)):
+        raise InputError(f"{folder}: the metadata column subj_idx must name the participant of every voxel. Mend "
+                         f"df_roi_meta.pkl. {fit_again(folder)}")

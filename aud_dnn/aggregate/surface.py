@@ -16,7 +16,7 @@ from scipy.io import savemat
 from scipy.spatial import cKDTree
 
 from aud_dnn.aggregate import scores as aggregate
-from aud_dnn.aggregate.tables import ModelResults
+from aud_dnn.aggregate.tables import ModelResults, numbers_of
 from aud_dnn.atomic import atomic_file
 from aud_dnn.errors import InputError, unknown_name
 from aud_dnn.files import mat_variables, read_mat
@@ -72,6 +72,11 @@ def median_by_coordinate(values: np.ndarray, metadata: pd.DataFrame) -> pd.DataF
     lacking = [name for name in ("coord_id", "x_ras", "y_ras", "hemi", "shared_by") if name not in metadata]
     if lacking:
         raise InputError(f"Surface maps need the metadata column(s) {', '.join(lacking)}.")
+    for name in ("x_ras", "y_ras", "shared_by"):
+        numbers_of(metadata, name, "Surface maps")
+    holed = [name for name in ("coord_id", "hemi") if metadata[name].isna().any()]
+    if holed:
+        raise InputError(f"Surface maps: the metadata column(s) {', '.join(holed)} have missing values.")
     found = aggregate.coordinate_medians(values, metadata["coord_id"].to_numpy())
     table = metadata.iloc[found.first][["coord_id", "x_ras", "y_ras", "hemi", "shared_by"]].reset_index(drop=True)
     by_place = metadata.groupby("coord_id", sort=False)
@@ -106,7 +111,7 @@ def direct_values(metadata: pd.DataFrame, name: str) -> np.ndarray:
         raise InputError(f"There is no column {name} in the metadata; columns: {', '.join(map(str, metadata.columns))}.")
     if name == "roi_label_general":
         return metadata[name].map(ROI_CODES).fillna(0).to_numpy(dtype=float)
-    values = metadata[name].to_numpy(dtype=float)
+    values = numbers_of(metadata, name, "Surface maps", holes=True)
     return values * 10 if "reliability" in name else values
 
 

@@ -88,6 +88,24 @@ class ModelResults:
         return {"source_model": self.model, "target": self.target, "randnetw": str(self.randnetw), **self.versions}
 
 
+def numbers_of(metadata: pd.DataFrame, name: str, where: object, *, holes: bool = False) -> np.ndarray:
+    """A column of the metadata that must hold numbers, finite ones unless ``holes`` may be.
+
+    Raises
+    ------
+    InputError
+        It does not.
+    """
+    try:
+        values = metadata[name].to_numpy(dtype=float)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{where}: the metadata column {name} must hold numbers ({error}).") from error
+    if not holes and not np.isfinite(values).all():
+        raise InputError(f"{where}: the metadata column {name} has {np.count_nonzero(~np.isfinite(values))} missing or "
+                         "infinite value(s).")
+    return values
+
+
 # --- file names ---------------------------------------------------------------------------------------------------------
 
 def has_condition(model: str, randnetw: bool) -> bool:
@@ -266,14 +284,14 @@ def write_table(path: Path, table: pd.DataFrame, *, index: bool = True) -> Path:
 
 @dataclass(frozen=True)
 class Labels:
-    """Which labels the voxels have: whether any region, and whether all of them in both hemispheres of everyone."""
+    """Which labels the voxels of everyone have: whether all regions, and whether all of them in both hemispheres."""
 
     regions: bool
     hemispheres: bool
 
 
 def labels_of(metadata: pd.DataFrame) -> Labels:
-    return Labels("roi_label_general" in metadata, has_every_hemisphere(metadata))
+    return Labels(_everyone_has(metadata, "roi_label_general", ROIS), has_every_hemisphere(metadata))
 
 
 def model_table_paths(paths: ProjectPaths, model: str, target: str, randnetw: bool, n_layers: int, labels: Labels
@@ -311,11 +329,16 @@ def write_model_tables(paths: ProjectPaths, results: ModelResults) -> list[Path]
 
 def has_every_hemisphere(metadata: pd.DataFrame) -> bool:
     """Whether every participant has voxels in all four regions of both hemispheres, as the table by hemisphere needs."""
-    if "roi_anat_hemi" not in metadata:
+    return _everyone_has(metadata, "roi_anat_hemi", aggregate.ROI_HEMI_ORDER)
+
+
+def _everyone_has(metadata: pd.DataFrame, column: str, wanted: tuple[str, ...]) -> bool:
+    """Whether every participant has a voxel with each of the labels."""
+    if column not in metadata:
         return False
-    labelled = metadata[metadata["roi_anat_hemi"].isin(aggregate.ROI_HEMI_ORDER)]
-    found = labelled.groupby("subj_idx")["roi_anat_hemi"].nunique().reindex(metadata["subj_idx"].unique(), fill_value=0)
-    return bool((found == len(aggregate.ROI_HEMI_ORDER)).all())
+    labelled = metadata[metadata[column].isin(wanted)]
+    found = labelled.groupby("subj_idx")[column].nunique().reindex(metadata["subj_idx"].unique(), fill_value=0)
+    return bool((found == len(wanted)).all())
 
 
 _MAKE_AGAIN = "Remove it; it is made again from results/."

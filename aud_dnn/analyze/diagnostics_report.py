@@ -20,7 +20,7 @@ from aud_dnn.aggregate.fit_diagnostics import (
     voxel_diagnostics,
 )
 from aud_dnn.aggregate.model_results import ALPHALIMIT, digest_memo, layer_folders
-from aud_dnn.aggregate.tables import COMPONENT_TARGET, SPLIT_VALUE, has_condition, outputs_folder, write_table
+from aud_dnn.aggregate.tables import COMPONENT_TARGET, SPLIT_VALUE, has_condition, numbers_of, outputs_folder, write_table
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.plotting.diagnostics_report import fit_overview, layer_page, statistic_lines
 from aud_dnn.analyze.plotting.style import Drawing, Drawings, display_name
@@ -164,13 +164,13 @@ def _page(case: _Case, layer: str, result: RegressionResult, scores: dict[str, n
     table = pd.DataFrame(voxel_diagnostics(scores), index=pd.Index(result.table["voxel_id"].to_numpy(), name="voxel_id"))
     reliability = next((name for name in _RELIABILITIES if name in result.table), None)
     if reliability:
-        table[reliability] = result.table[reliability].to_numpy(dtype=float)
+        table[reliability] = numbers_of(result.table, reliability, result.folder, holes=True)
     stem = f"diagnostics_{case.model}{case.suffix}_{layer.replace('/', '--')}_{case.target}"
     return layer_page(table, layer=layer, reliability=reliability, stem=stem, **case.labels)
 
 
 def _note_overlap(case: _Case, table: pd.DataFrame) -> None:
-    masks = {name: table[name].to_numpy() for name in FUNCTIONAL_REGIONS if name in table}
+    masks = {name: numbers_of(table, name, case.title, holes=True) for name in FUNCTIONAL_REGIONS if name in table}
     if case.target == "NH2015" and masks and case.model != BASELINE_MODEL:
         counts = functional_overlap(masks)
         case.notes.append("Functional regions of NH2015 (voxels): "
