@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import mmap
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,6 +24,8 @@ import torch
 from aud_dnn.pickles.machine import Budget, Call, DamageError, Name, PickleMachine, RefusalError, key_of, steps_by_code
 
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
+INERT = (Call, Name)
+"""Types of what a file asked for and did not get: objects that are neither tensors nor plain containers."""
 _MOST_AXES = 64
 _DEEPEST = 4    # dictionaries within dictionaries that are looked through for tensors
 _MOST_RECORDS = 100_000
@@ -313,9 +315,3 @@ def _made(content: Any, budget: Budget) -> Any:
         return value
 
     return made(content, 0)
-
-
-def holds_objects(content: Any) -> bool:
-    """Whether the content, or one of its entries, is an object that was left inert."""
-    entries = content.values() if isinstance(content, Mapping) else ()
-    return any(type(value) in (Call, Name) for value in (content, *entries))
