@@ -6,8 +6,8 @@ anything else, takes longer than a few seconds, kills the interpreter, fills the
 anything, opens a file for writing outside its folder, or opens something whose shape does not fit the bytes.
 
 With ``--structured`` the files are well formed, checksums included, and one thing in them is wrong
-(``structured_inputs.py``); a reader fails when it raises anything but an ``InputError`` or an ``OSError``, or takes more than
-5 s or 1 GB.
+(``structured_inputs.py``); a reader fails when it raises anything but an ``InputError`` or an ``OSError``, or takes more
+than 5 s or 1 GB.
 
 What no reader can know: a flipped bit in the numbers of a format without checksums gives another number. Those inputs are
 counted as "other values"; the SHA-256 of the download (``--verify``) tells them. Formats that this project writes carry
@@ -399,6 +399,7 @@ def structured_worker(seed: int, start: int, stop: int, step: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         every = structured_readers(Path(scratch) / "made")
         print("readers " + json.dumps([reader.name for reader in every]), flush=True)
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
         for number in range(start, stop, step):
             reader = every[number % len(every)]
             folder = Path(scratch) / "inside"
@@ -443,14 +444,15 @@ def run(count: int, seed: int, processes: int = 1, show: bool = False, structure
     """Run ``count`` cases; outcomes per reader, and one sentence for each failure."""
     names = [] if structured else [reader.name for reader in readers()]
     outcomes = {name: Counter() for name in names}
-    flag = "--structured-worker" if structured else "--worker"
+    flag, limit = ("--structured-worker", 6 * STRUCTURED_SECONDS) if structured else ("--worker", TIME_LIMIT)
     failures: list[str] = []
     pending = [(first, processes) for first in range(processes)]
     running: dict[int, dict] = {}
+    complaints = tempfile.TemporaryFile()  # noqa: SIM115
 
     def begin(start: int) -> None:
         arguments = [sys.executable, __file__, flag, str(seed), str(start), str(count), str(processes)]
-        process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=complaints,
                                    env=os.environ | {"OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"})
         os.set_blocking(process.stdout.fileno(), False)
         running[process.stdout.fileno()] = {"process": process, "text": b"", "number": None, "since": time.monotonic()}
@@ -466,7 +468,8 @@ def run(count: int, seed: int, processes: int = 1, show: bool = False, structure
             if job["number"] + processes < count:
                 begin(job["number"] + processes)
         elif what:
-            raise RuntimeError(f"a worker ended before its first case ({what})")
+            complaints.seek(0)
+            raise RuntimeError(f"a worker ended between two cases ({what}): {complaints.read()[-1500:].decode()}")
 
     for first, _ in pending:
         if first < count:
@@ -494,13 +497,15 @@ def run(count: int, seed: int, processes: int = 1, show: bool = False, structure
                     outcomes[names[int(number) % len(names)]][outcome] += 1
                     n_done += 1
                     if outcome == "FAILED":
+                        if show:
+                            print(f"case {number} {names[int(number) % len(names)]}: {detail}", file=sys.stderr, flush=True)
                         failures.append(f"case {number} ({names[int(number) % len(names)]}): {detail}")
                     if show and n_done % 5000 == 0:
                         print(f"{n_done:,} of {count:,}, {len(failures)} failures", file=sys.stderr, flush=True)
                     job["number"] = None
         for handle, job in list(running.items()):
-            if job["number"] is not None and time.monotonic() - job["since"] > TIME_LIMIT:
-                finish(handle, f"took longer than {TIME_LIMIT} s")
+            if job["number"] is not None and time.monotonic() - job["since"] > limit:
+                finish(handle, f"took longer than {limit} s")
     return outcomes, failures
 
 

@@ -1,8 +1,8 @@
 """Valid files with one wrong thing: a dimension, a type, a name, a size, a level of nesting, text for a number.
 
 Flipped bits (``fuzz_readers.py``) mostly break a file's outer layer; checksums and parsers catch that. Here the outer layer
-is whole, checksums included, and what it holds is not what its reader expects. Each :class:`StructuredReader` makes such an input
-in an empty folder and reads it the way that scripts do.
+is whole, checksums included, and what it holds is not what its reader expects. Each :class:`StructuredReader` makes such
+an input in an empty folder and reads it the way that scripts do.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import os
 import pickle
 import random
 import shutil
@@ -146,7 +147,8 @@ def _spoilt_table(table: Any, rng: random.Random) -> Any:
     if what == 8:
         return pd.concat([table, table[[column]]], axis=1)
     if what == 9:
-        return changed.astype({column: rng.choice(["category", "object", "string", "complex128", "Float64", "datetime64[ns]"])})
+        kinds = ["category", "object", "string", "complex128", "Float64", "datetime64[ns]"]
+        return changed.astype({column: rng.choice(kinds)})
     if what == 10:
         return rng.choice([table.iloc[:0], table[column], table.to_numpy(), table.to_dict(), table.T,
                            table.set_index([column, table.columns[0]], drop=False)])
@@ -166,7 +168,8 @@ def _spoilt_dataset(dataset: Any, rng: random.Random) -> Any:
     if what == 2:
         return dataset.rename({name: rng.choice(("x", "voxel_id2", "r2_test2"))})
     if what == 3:
-        return dataset.assign({name: ("other_dim", np.asarray(spoilt(np.asarray(dataset[name]).reshape(-1), rng)).reshape(-1))})
+        values = np.asarray(spoilt(np.asarray(dataset[name]).reshape(-1), rng)).reshape(-1)
+        return dataset.assign({name: ("other_dim", values)})
     if what == 4:
         return dataset.assign_attrs(spoilt(dict(dataset.attrs) or {"a": 1}, rng))
     if what == 5:
@@ -231,7 +234,8 @@ def spoil_mat(path: Path, rng: random.Random) -> None:
     from scipy.io import loadmat, savemat
 
     content = {key: value for key, value in loadmat(path).items() if not key.startswith("__")}
-    path.write_bytes(_try(lambda: _buffered(lambda out: savemat(out, spoilt(content, rng), do_compression=rng.random() < 0.5))))
+    packed = rng.random() < 0.5
+    path.write_bytes(_try(lambda: _buffered(lambda out: savemat(out, spoilt(content, rng), do_compression=packed))))
 
 
 def spoil_json(path: Path, rng: random.Random) -> None:
@@ -239,7 +243,8 @@ def spoil_json(path: Path, rng: random.Random) -> None:
 
     def make() -> bytes:
         if rng.random() < 0.1:
-            return rng.choice([b"[]", b"3", b"null", b'"x"', b"[" * 100_000, b'{"a":' * 100_000, b"1" * 10_000, b"NaN", b"\xff"])
+            return rng.choice([b"[]", b"3", b"null", b'"x"', b"[" * 100_000, b'{"a":' * 100_000, b"1" * 10_000, b"NaN",
+                               b"\xff"])
         return json.dumps(spoilt(content, rng)).encode("utf-8", "surrogatepass")
 
     path.write_bytes(_try(make))
@@ -349,7 +354,8 @@ def spoil_wav(path: Path, rng: random.Random) -> None:
     if what == 0:
         samples = rng.choice([np.zeros((50, 3), np.float32), np.zeros(0, np.int16), np.full(50, np.nan, np.float32),
                               np.arange(50, dtype=np.float64), np.zeros((50, 60), np.uint8), np.arange(50, dtype=np.int32)])
-        path.write_bytes(_buffered(lambda out: scipy.io.wavfile.write(out, rng.choice((1, 8000, 10**6, 2**31)), samples)))
+        path.write_bytes(_try(lambda: _buffered(lambda out: scipy.io.wavfile.write(
+            out, rng.choice((1, 8000, 10**6, 2**31)), samples))))
         return
     place, size = rng.choice(((4, 4), (16, 4), (20, 2), (22, 2), (24, 4), (28, 4), (32, 2), (34, 2), (40, 4)))
     value = rng.choice((0, 1, 2, 3, 0xFFFE, 7, 24, 65535, 2**31, 2**32 - 1))
@@ -364,7 +370,12 @@ def _resealed(folder: Path, changed: Path, before: bytes) -> None:
     old, new = (hashlib.sha256(content).hexdigest() for content in (before, changed.read_bytes()))
     for path in folder.rglob("*.json"):
         if path != changed:
-            path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+            _write_anew(path, path.read_text(encoding="utf-8").replace(old, new).encode())
+
+
+def _write_anew(path: Path, content: bytes) -> None:
+    path.unlink()       # it may be a link to the good file
+    path.write_bytes(content)
 
 
 _SPOILERS: dict[str, Callable[[Path, random.Random], None]] = {
@@ -373,20 +384,20 @@ _SPOILERS: dict[str, Callable[[Path, random.Random], None]] = {
 
 
 def spoil_one_of(good: Path, names: list[str]) -> Callable[[Path, random.Random], None]:
-    """Copy good files and spoil one, checksums made anew."""
+    """Link good files, and spoil a copy of one, checksums made anew."""
     def spoil(folder: Path, rng: random.Random) -> None:
-        shutil.copytree(good, folder, dirs_exist_ok=True)
+        shutil.copytree(good, folder, dirs_exist_ok=True, copy_function=os.link)
         path = folder / rng.choice(names)
         before = path.read_bytes()
+        _write_anew(path, before)
         _SPOILERS[path.suffix](path, rng)
         _resealed(path.parent, path, before)
     return spoil
 
 
-def _good_data(root: Path) -> None:
+def _good_activations(root: Path) -> None:
     import made_data
 
-    made_data.write_tree(root, made_data.data_files(6, 8, sounds=False))
     rng = np.random.default_rng(0)
     layers = {"conv1": rng.random((165, 4)), "deep/er": rng.random((165, 3)).astype("f4")}
     folder = root / "model-actv" / "mymodel"
@@ -422,8 +433,10 @@ def structured_readers(scratch: Path) -> list[StructuredReader]:
     from aud_dnn.utils import load_stimuli, load_target, open_activations
 
     good = scratch / "good"
-    data = good / "data"
-    _good_data(data)
+    data, layers = good / "data", good / "layers"
+    made_data.write_tree(data, made_data.data_files(6, 8, sounds=False))
+    _good_activations(layers)
+    stimuli = load_stimuli(ProjectPaths(data))
 
     def target(name: str) -> Callable[[Path], object]:
         def read(root: Path) -> object:
@@ -431,16 +444,12 @@ def structured_readers(scratch: Path) -> list[StructuredReader]:
             try:
                 return load_target(paths, name, load_stimuli(paths)).responses.shape
             finally:
-                check_target(paths, name, _stimuli(data))
+                check_target(paths, name, stimuli)
         return read
-
-    def _stimuli(root: Path) -> Any:
-        return load_stimuli(ProjectPaths(root))
 
     def activations(model: str) -> Callable[[Path], object]:
         def read(root: Path) -> object:
             paths = ProjectPaths(root)
-            stimuli = _stimuli(data)
             check_model(paths, model, stimuli)
             return [array.shape for _, array in open_activations(paths, model, stimuli).items()]
         return read
@@ -489,10 +498,10 @@ def structured_readers(scratch: Path) -> list[StructuredReader]:
               ("B2021", ["B2021/stim_info_v4.mat", "B2021/voxel_features_array.npy", "B2021/voxel_features_meta.npy",
                          "B2021/df_roi_meta.pkl"]),
               ("NH2015comp", ["NH2015comp/components.mat", "NH2015comp/df_roi_meta.pkl"]))),
-        StructuredReader("activations h5", spoil_one_of(data, ["model-actv/mymodel/natsound_activations.h5"]),
+        StructuredReader("activations h5", spoil_one_of(layers, ["model-actv/mymodel/natsound_activations.h5"]),
                          activations("mymodel")),
-        StructuredReader("activations pickles", spoil_one_of(
-            data, [f"model-actv/pickled/{made_data.NAMES[row]}_activations.pkl" for row in (0, 7)]), activations("pickled")),
+        StructuredReader("activations pickles", spoil_one_of(layers, [
+            f"model-actv/pickled/{made_data.NAMES[row]}_activations.pkl" for row in (0, 7)]), activations("pickled")),
         StructuredReader("result, ours", spoil_one_of(results, own_files), read_results),
         StructuredReader("result, published", spoil_one_of(published, names), read_results),
         StructuredReader("RSA part", spoil_part, lambda folder: read_part(folder / "p.npz")),
@@ -577,7 +586,8 @@ def _published_samples(scratch: Path) -> Path | None:
 
 _TAPS = {"sample_rate": 16000, "duration": 2.0, "policy": "exact", "max_batch": 2, "fixed_entries": ["a.b"], "tap": [
     {"name": "a", "module": "conv", "axes": ["batch", "channel", "time"], "collapse": "time_mean", "pooling": "rms"},
-    {"name": "b", "returned": "hidden_states.3", "axes": ["batch", "time"], "post": "leaky_relu:0.3", "calls": 2, "call": 1}]}
+    {"name": "b", "returned": "hidden_states.3", "axes": ["batch", "time"], "post": "leaky_relu:0.3", "calls": 2,
+     "call": 1}]}
 
 
 def _toml(value: Any) -> str:
@@ -606,12 +616,14 @@ def _torch_readers(scratch: Path) -> list[StructuredReader]:
         (folder / "taps.toml").write_bytes("\n".join(lines).encode("utf-8", "surrogatepass"))
 
     network = torch.nn.Sequential(torch.nn.Conv1d(1, 3, 3), torch.nn.BatchNorm1d(3))
-    content = {"epoch": 3, "model": dict(network.state_dict()), "optimizer": {"state": {0: torch.ones(3)}, "groups": [{"lr": 1}]}}
+    content = {"epoch": 3, "model": dict(network.state_dict()),
+               "optimizer": {"state": {0: torch.ones(3)}, "groups": [{"lr": 1}]}}
 
     def odd_tensor(rng: random.Random) -> Any:
-        return rng.choice([torch.zeros(1).expand(10**9), torch.zeros(0), torch.ones(3, dtype=torch.int8), torch.tensor(1.0),
-                           torch.ones(2, 2).to_sparse(), torch.nn.Parameter(torch.ones(3)), torch.ones(3, dtype=torch.cfloat),
-                           torch.full((3,), float("nan")), torch.ones(2, 3).T, torch.device("cpu"), torch.float32, network])
+        return rng.choice([
+            torch.zeros(1).expand(10**9), torch.zeros(0), torch.ones(3, dtype=torch.int8), torch.tensor(1.0),
+            torch.ones(2, 2).to_sparse(), torch.nn.Parameter(torch.ones(3)), torch.ones(3, dtype=torch.cfloat),
+            torch.full((3,), float("nan")), torch.ones(2, 3).T, torch.device("cpu"), torch.float32, network])
 
     def spoil_checkpoint(folder: Path, rng: random.Random) -> None:
         def make() -> bytes:

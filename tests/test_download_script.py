@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path, PurePosixPath
 
 import made_data
@@ -20,6 +21,7 @@ from misbehaving_server import MisbehavingServer
 from aud_dnn.download import installation
 from aud_dnn.download.installation import exclusive
 from aud_dnn.download.manifest import SOURCES
+from aud_dnn.download.transfer import remote_size
 from aud_dnn.errors import InputError
 from aud_dnn.paths import ProjectPaths
 
@@ -287,6 +289,19 @@ def test_two_downloads_at_once(fetch, tmp_path):
         fetch()
     assert not (tmp_path / "root/downloads/.lock").exists()
     fetch()
+
+
+def test_without_a_network_the_first_line_says_so(main, tmp_path, capsys, monkeypatch):
+    """It took two minutes of silence; and one server that is out of reach is not asked for every archive."""
+    begun, asked = time.monotonic(), []
+    monkeypatch.setattr(installation, "remote_size", lambda url: (asked.append(url), remote_size(url))[1])
+    with pytest.raises(InputError, match=r"failed 3 times in a row: its name cannot be looked up.*--from_dir"):
+        main(["--root", str(tmp_path), "--get_data", "True", "--get_results", "True", "--base_url", "http://nowhere.invalid/x"])
+    assert time.monotonic() - begun < 30
+    shown = capsys.readouterr()
+    assert shown.out.startswith("http://nowhere.invalid/x/data.tar: its name cannot be looked up")
+    assert "fetching http://nowhere.invalid/x/data.tar" in shown.out
+    assert len(asked) == 1
 
 
 def test_an_archive_that_was_downloaded_but_not_unpacked_is_used(fetch, tmp_path, server, capsys):

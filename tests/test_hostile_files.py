@@ -16,6 +16,7 @@ import h5py
 import made_data
 import numpy as np
 import pytest
+import structured_inputs
 from scipy.io import savemat
 
 from aud_dnn import mat_structure
@@ -51,6 +52,38 @@ def test_mutated_files_at_every_reader():
     assert not failures, "\n".join(failures[:10])
     assert sum(sum(counts.values()) for counts in outcomes.values()) == 2000
     assert all(counts["refused"] for counts in outcomes.values())
+
+
+# made anew elsewhere, and tested there: readers of results and of the RSA's files
+_OTHERS = ("result", "RSA", "target")
+
+
+def test_well_formed_files_with_one_wrong_thing_at_every_reader():
+    """Some of the inputs of ``fuzz_readers.py --structured``; the rest of a run takes hours."""
+    outcomes, failures = fuzz_readers.run(200, seed=20, structured=True)
+    assert not [failure for failure in failures if not failure.split("(")[1].startswith(_OTHERS)], "\n".join(failures[:10])
+    assert sum(sum(counts.values()) for counts in outcomes.values()) == 200
+    assert sum(counts["refused"] for counts in outcomes.values()) > 50
+
+
+def test_the_structured_run_notices_what_it_looks_for(tmp_path, monkeypatch, capsys):
+    """A reader that raises, takes long, or fills the memory is caught (each is planted here)."""
+    def spend(folder):
+        begun = time.process_time()
+        while time.process_time() - begun < 0.2:
+            pass
+
+    monkeypatch.setattr(fuzz_readers, "STRUCTURED_SECONDS", 0.1)
+    monkeypatch.setattr(fuzz_readers, "STRUCTURED_MB", 100)
+    held = []
+    made = [structured_inputs.StructuredReader(name, lambda folder, rng: None, read) for name, read in (
+        ("good", lambda folder: 1), ("refusing", lambda folder: read_npy(folder / "x")), ("failing", lambda folder: 1 / 0),
+        ("slow", spend), ("large", lambda folder: held.append(np.ones(40_000_000))))]
+    monkeypatch.setattr(structured_inputs, "structured_readers", lambda scratch: made)
+    monkeypatch.setattr(resource, "setrlimit", lambda *limits: None)
+    fuzz_readers.structured_worker(0, 0, 5, 1)
+    outcomes = [line.split(" ")[2] for line in capsys.readouterr().out.splitlines() if line.startswith("done")]
+    assert outcomes == ["opened", "refused", "FAILED", "FAILED", "FAILED"]
 
 
 def test_the_fuzz_run_notices_what_it_looks_for():

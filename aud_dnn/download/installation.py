@@ -26,6 +26,7 @@ from aud_dnn.download.archives import (
     remove_stale_staging,
     unpack,
 )
+from aud_dnn.download.exchange import UnreachableError
 from aud_dnn.download.manifest import Source
 from aud_dnn.download.public_stimuli import write_stimulus_tables
 from aud_dnn.download.transfer import DownloadError, download, remote_size
@@ -202,19 +203,25 @@ def plan_line(paths: ProjectPaths, source: Source, options: Options) -> str:
     return f"{source.file}: {size}{here}, from {address(source, options)}"
 
 
-def require_room(paths: ProjectPaths, sources: Sequence[Source], options: Options) -> None:
-    """Refuse to start when the disk cannot hold the archives and what they unpack to."""
+def require_room(paths: ProjectPaths, sources: Sequence[Source], options: Options, *,
+                 say: Callable[[str], None] = _say) -> None:
+    """Refuse to start when the disk cannot hold the archives and what they unpack to, as far as servers state it."""
     folder = downloads_folder(paths)
     need, largest = 0, 0
     for source in sources:
         if options.from_dir:
             need += carried_archive(source, options.from_dir).stat().st_size
             continue
-        with contextlib.suppress(DownloadError):
+        try:
             n_bytes = remote_size(address(source, options)) or 0
-            need += n_bytes
-            part = folder / f"{source.file}.part"
-            largest = max(largest, n_bytes - (part.stat().st_size if part.is_file() else 0))
+        except DownloadError as error:
+            say(str(error))
+            if isinstance(error.__cause__, UnreachableError):   # no use asking for the others
+                break
+            continue
+        need += n_bytes
+        part = folder / f"{source.file}.part"
+        largest = max(largest, n_bytes - (part.stat().st_size if part.is_file() else 0))
     free = shutil.disk_usage(paths.root).free
     if need + largest > free:
         raise InputError(f"{paths.root} has {free / 1e6:,.0f} MB free; {(need + largest) / 1e6:,.0f} MB are needed (one "

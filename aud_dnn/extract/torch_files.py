@@ -305,21 +305,35 @@ def _zipped(path: Path) -> Any:
 
 def _made(content: Any, budget: Budget) -> Any:
     """The content with its tensors made, also those in containers within containers."""
+    finished: dict[tuple[int, int], Any] = {}       # shared containers once: a few could stand for any number
+
     def made(value: Any, depth: int) -> Any:
-        if type(value) is _Tensor:
-            return value.make(budget)
-        if type(value) is dict and depth < _DEEPEST:
-            return {key: made(item, depth + 1) for key, item in value.items()}
-        if type(value) in (list, tuple) and depth < _DEEPEST:
-            return type(value)(made(item, depth + 1) for item in value)
-        return value
+        if type(value) not in (_Tensor, dict, list, tuple) or (type(value) is not _Tensor and depth == _DEEPEST):
+            return value
+        at = (id(value), depth)
+        if at not in finished:
+            if type(value) is _Tensor:
+                finished[at] = value.make(budget)
+            elif type(value) is dict:
+                finished[at] = {key: made(item, depth + 1) for key, item in value.items()}
+            else:
+                finished[at] = type(value)(made(item, depth + 1) for item in value)
+        return finished[at]
 
     return made(content, 0)
 
 
 def holds_objects(content: Any, deepest: int = _DEEPEST) -> bool:
     """Whether the content, or something in its containers, is an object that was left inert."""
-    if type(content) in (Call, Name):
-        return True
-    parts = content.values() if isinstance(content, Mapping) else content if isinstance(content, (list, tuple)) else ()
-    return deepest > 0 and any(holds_objects(part, deepest - 1) for part in parts)
+    level, seen = [content], set()
+    for _ in range(deepest + 1):
+        below = []
+        for part in level:
+            if type(part) in (Call, Name):
+                return True
+            if id(part) in seen:        # shared containers once
+                continue
+            seen.add(id(part))
+            below += part.values() if isinstance(part, Mapping) else part if isinstance(part, (list, tuple)) else ()
+        level = below
+    return False
