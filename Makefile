@@ -37,7 +37,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python aud_dnn/AUD_main.py --root $(DEMO) --source_model smallnet --source_layer all --target all \
 		--randnetw $$permuted; \
 	done; \
-	else echo "No PyTorch in $(VENV): the small network is left out ($(BIN)/python -m pip install '.[extract]' brings it)."; fi
+	else echo "No PyTorch in $(VENV): the small network is left out ($(BIN)/python -m pip install -e '.[extract]' brings it)."; fi
 	$(BIN)/python aud_dnn/analyze/rsa_matrix_calculation_all_models.py --root $(DEMO) --models Kell2018word spectemp \
 		--target NH2015 --roi All --model_pages False
 	$(BIN)/python -m aud_dnn.demo.report --root $(DEMO)

@@ -14,7 +14,7 @@ import numpy as np
 import scipy.fft
 import scipy.signal
 
-from aud_dnn.errors import InputError
+from aud_dnn.errors import InputError, unknown_name
 
 SAMPLE_RATE = 20_000
 """Sampling rate of the waveform, in Hz."""
@@ -40,6 +40,10 @@ N_FRAMES = (N_SAMPLES - _N_TAPS) // _STRIDE + 1
 
 COMPRESSION_OFFSET = 1e-8
 COMPRESSION_EXPONENT = 0.3
+
+ENVELOPE_FLOORS = {"none": 0.0, "published": 1e-8}
+"""Name -> least value of an envelope before it is brought to 200 Hz; ``published`` is what the training code of the networks
+did (it limited squared magnitudes to 1e-16)."""
 
 
 def hz_to_erb(frequency: np.ndarray | float) -> np.ndarray | float:
@@ -158,11 +162,15 @@ def prepare_waveform(samples: np.ndarray, rate: int, *, clip: bool = True) -> np
     return normalise_level(resampled[:N_SAMPLES], clip=clip)
 
 
-def cochleagram(waveform: np.ndarray, *, dtype: type = np.float64) -> np.ndarray:
-    """The cochleagram of a 2 s sound.
+def envelope_floor(name: str) -> float:
+    """The value of one of :data:`ENVELOPE_FLOORS`; an :class:`InputError` for any other name."""
+    if name not in ENVELOPE_FLOORS:
+        raise unknown_name("envelope floor of the cochleagram", name, ENVELOPE_FLOORS)
+    return ENVELOPE_FLOORS[name]
 
-    Squared magnitudes get no lower limit of their own (in the training code 1e-16 kept the gradient of the root finite):
-    where a channel is digitally silent the value is that of the offset alone. Recorded sounds are not touched by this.
+
+def cochleagram(waveform: np.ndarray, *, dtype: type = np.float64, floor: str = "none") -> np.ndarray:
+    """The cochleagram of a 2 s sound.
 
     Parameters
     ----------
@@ -171,12 +179,17 @@ def cochleagram(waveform: np.ndarray, *, dtype: type = np.float64) -> np.ndarray
     dtype : numpy dtype
         Precision of the computation. ``float32`` takes about half as long and changes values by less than 1e-4 near the
         floor of the compression and by about 1e-7 elsewhere.
+    floor : {"none", "published"}
+        Whether envelopes are kept from falling below 1e-8, as in the training code of the networks. It matters where a
+        channel is digitally silent: 0.0049 instead of 0.0040, the value of the compression's offset alone (a pure tone, the
+        channels above 8 kHz of a 16 kHz sound). The features of the 165 sounds are reproduced with either.
 
     Returns
     -------
     array of shape (211, 390), dtype ``dtype``
         Frequency × time, compressed envelopes; never below ``1e-8 ** 0.3``.
     """
+    lowest = dtype(envelope_floor(floor))
     waveform = np.asarray(waveform, dtype=dtype)
     if waveform.shape != (N_SAMPLES,):
         raise InputError(f"The cochleagram needs a waveform of shape ({N_SAMPLES},), 2 s at {SAMPLE_RATE} Hz; "
@@ -190,7 +203,7 @@ def cochleagram(waveform: np.ndarray, *, dtype: type = np.float64) -> np.ndarray
         # one-sided and not doubled: half of the usual Hilbert envelope, which the compression and the networks expect
         np.multiply(gains, spectrum, out=analytic[:, :gains.shape[1]])
         analytic = scipy.fft.ifft(analytic, axis=1, overwrite_x=True)
-        frames[start:start + block] = _downsample(np.abs(analytic))
+        frames[start:start + block] = _downsample(np.maximum(np.abs(analytic), lowest))
     return (np.maximum(frames, 0) + dtype(COMPRESSION_OFFSET)) ** dtype(COMPRESSION_EXPONENT)
 
 

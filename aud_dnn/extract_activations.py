@@ -10,7 +10,9 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from aud_dnn.arguments import add_bool, add_root, run_script, with_underscores
+from aud_dnn.cochleagram import ENVELOPE_FLOORS
 from aud_dnn.extract.registry import (
+    AVAILABLE_MODELS,
     FROM_LIBRARIES,
     IN_HOUSE,
     UNTRAINED,
@@ -18,6 +20,7 @@ from aud_dnn.extract.registry import (
     build_extractor,
     default_format,
     default_name,
+    list_modules,
 )
 from aud_dnn.extract.run import check_request, extract
 from aud_dnn.extract.store import FORMATS
@@ -68,7 +71,11 @@ def _parser() -> argparse.ArgumentParser:
                             in_house=_columns(tuple(name for name in IN_HOUSE if name not in UNTRAINED)))
     parser = argparse.ArgumentParser(description=_DESCRIPTION, epilog=epilog,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, metavar="MODEL",
+    parser.add_argument("--list_models", action="version", version="\n".join(AVAILABLE_MODELS),
+                        help="print the models that can be extracted by name, and stop")
+    parser.add_argument("--list_layers", metavar="MODEL", help="print what can be tapped in a model (a name, or "
+                        "mypackage:build): modules, their classes and the shapes that they return for one sound, and stop")
+    parser.add_argument("--model", metavar="MODEL",
                         help="a name of the list below, or mypackage:build for a model of your own")
     add_bool(parser, "--randnetw", False, "permute the weights: the control network")
 
@@ -83,6 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     weights = parser.add_argument_group("weights")
     weights.add_argument("--checkpoint", type=Path, metavar="FILE",
                          help="the weights; for models from a library a folder, the copy of its hub repository")
+    weights.add_argument("--checkpoint_entry", metavar="NAME",
+                         help="what to take of a checkpoint that holds several state dicts, for example net or ema")
     add_bool(weights, "--random_weights", False, "leave the network as it is initialised; for trials")
     add_bool(weights, "--trust_checkpoint", False, "let a checkpoint run code while it is read")
     weights.add_argument("--seed", type=int, help="of the permutation (default: the published one, else 0)")
@@ -96,16 +105,26 @@ def _parser() -> argparse.ArgumentParser:
     add_bool(running, "--dry_run", False, "print the table of taps, shapes and lengths, and stop")
     running.add_argument("--pooling", choices=POOLINGS, default="power",
                          help="what spectemp does with the pooled power; power is the published one (default: power)")
+    running.add_argument("--envelope_floor", choices=ENVELOPE_FLOORS, default="none",
+                         help="least envelope of the cochleagram (spectemp, in-house networks): none, or the 1e-8 of the "
+                              "published training code, which only digital silence reaches (default: none)")
     return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = _parser().parse_args(with_underscores(arguments))
+    parser = _parser()
+    options = parser.parse_args(with_underscores(arguments))
+    if options.list_layers:
+        print(list_modules(options.list_layers, options.taps))
+        return 0
+    if options.model is None:
+        parser.error("--model is needed: a name of --list_models, or mypackage:build for a model of your own")
     paths = find_root(options.root)
     extractor = build_extractor(
         options.model, randnetw=options.randnetw, checkpoint=options.checkpoint, taps=options.taps,
         random_weights=options.random_weights, seed=options.seed, index_files=tuple(options.permutation_index),
-        trust=options.trust_checkpoint, device=options.device, pooling=options.pooling)
+        trust=options.trust_checkpoint, device=options.device, pooling=options.pooling,
+        floor=options.envelope_floor, entry=options.checkpoint_entry)
     name = options.name or default_name(options.model, options.pooling)
     format = options.format or default_format(options.model)
     if options.dry_run:
@@ -113,9 +132,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(extractor.check(options.batch))
         return 0
     done = extract(extractor, name, paths, sounds=options.sounds, randnetw=options.randnetw, format=format,
-                   batch=options.batch, overwrite=options.overwrite)
-    for remark in done.remarks:
-        print(f"note: {remark}", file=sys.stderr)
+                   batch=options.batch, overwrite=options.overwrite,
+                   tell=lambda remark: print(f"note: {remark}", file=sys.stderr))
     print(f"{done.path}: {len(extractor.layers)} layers; {done.n_done} sounds run now.")
     return 0
 

@@ -16,7 +16,11 @@ from aud_dnn.errors import InputError, MissingDataError, unknown_name
 
 DURATION_POLICIES = ("exact", "crop", "pad", "any")
 _CLIPPED_RUN = 3
+_LARGEST_FLOAT = 10.0       # 20 dB above full scale: beyond that, samples are integers that were stored as floats
+_QUIET = 1 / 256            # of full scale: what is left of 24 bits in 32, or of 8 bits in 16
 _RATES = (1_000, 768_000)
+_UNKNOWN_SIZE = 0xFFFFFFFF
+_MOST_CHUNKS = 10_000
 _ANY_STIMULUS = re.compile(r"stim(\d+)_")
 
 
@@ -34,6 +38,8 @@ class Sound:
     n_samples, n_channels : int
     n_clipped : int
         Samples that lie in runs of three or more at full scale.
+    peak : float
+        Half of the distance between the lowest and the highest sample; 1 is full scale.
     digest : str
         SHA-256 of rate and samples; two files with the same digest are the same sound.
     """
@@ -44,6 +50,7 @@ class Sound:
     n_samples: int
     n_channels: int
     n_clipped: int
+    peak: float
     digest: str
 
 
@@ -108,29 +115,101 @@ def read_sound(path: Path) -> tuple[np.ndarray, int]:
     Raises
     ------
     InputError
-        Not a wav file that can be read, no samples, or NaN or inf among them.
+        Not a wav file that can be read, cut off, no samples, NaN or inf among them, or samples on another scale than their
+        type promises.
     """
     samples, rate = _read_raw(path)
     return _to_mono(samples), rate
 
 
 def _read_raw(path: Path) -> tuple[np.ndarray, int]:
+    path = Path(path)
     try:
+        _require_whole(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", scipy.io.wavfile.WavFileWarning)  # unknown chunks; short data are found below
             rate, samples = scipy.io.wavfile.read(path)
     except FileNotFoundError as error:
         raise MissingDataError(f"The sound file {path} does not exist.") from error
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
     except Exception as error:  # damaged headers make SciPy fail in many ways
-        raise InputError(f"{path} cannot be read as a wav file ({error or type(error).__name__}). "
-                         "Save it as PCM or float wav.") from error
+        reason = "its header is damaged" if isinstance(error, UnboundLocalError) else error or type(error).__name__
+        raise InputError(f"{path} cannot be read as a wav file ({reason}). Save it as PCM or float wav.") from error
     if samples.size == 0 or samples.ndim > 2:
         raise InputError(f"{path} holds no samples.")
     if not _RATES[0] <= rate <= _RATES[1]:
         raise InputError(f"{path} says that its sampling rate is {rate} Hz; its header is damaged.")
     if samples.dtype.kind == "f" and not np.isfinite(samples).all():
         raise InputError(f"{path} holds NaN or inf among its samples. Save it again.")
+    if problem := _wrong_scale(samples):
+        raise InputError(f"{path}: {problem}, and save it again.")
     return samples, int(rate)
+
+
+def _require_whole(path: Path) -> None:
+    """Refuse a file that ends before its samples do; SciPy returns what is there."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(12)
+        if start[:4] not in (b"RIFF", b"RIFX", b"RF64") or start[8:] != b"WAVE":
+            return      # SciPy says what it is instead
+        order = "big" if start[:4] == b"RIFX" else "little"
+        long_size = None
+        for _ in range(_MOST_CHUNKS):
+            head = file.read(8)
+            if len(head) < 8:
+                return
+            name, length = head[:4], int.from_bytes(head[4:], order)
+            if name == b"ds64":
+                long_size = int.from_bytes(file.read(16)[8:], order)    # RF64: the sizes of the file and of the samples
+                length -= 16
+            if name != b"data":
+                file.seek(length + length % 2, 1)
+                continue
+            there = size - file.tell()
+            if start[:4] == b"RF64" and length == _UNKNOWN_SIZE and long_size is not None:
+                length = long_size
+            elif length == _UNKNOWN_SIZE or (length == 0 and there):
+                raise InputError(f"{path} does not say how many samples it has (it was written to a pipe, or the recording "
+                                 "was broken off), so whether it is whole cannot be known. Save it again.")
+            if there < length:
+                raise InputError(f"{path} is cut off: it holds {there} of {length} bytes of samples. Copy or save it again.")
+            return
+        raise InputError(f"{path} is damaged: more than {_MOST_CHUNKS} chunks come before its samples. Save it again.")
+
+
+def _wrong_scale(samples: np.ndarray) -> str:
+    """What is wrong where samples lie on another scale than their type promises; empty if nothing is."""
+    low, high = float(samples.min()), float(samples.max())
+    peak = max(-low, high)
+    if samples.dtype.kind == "f":
+        if peak <= _LARGEST_FLOAT:
+            return ""
+        said = f"its samples are floating-point numbers and reach {peak:.6g}, but full scale is 1"
+        if low >= 0 and high <= 255:
+            return f"{said}. They look like unsigned 8-bit integers: subtract 128, divide by 128"
+        bits = next((bits for bits in (16, 24, 32) if peak <= 2 ** (bits - 1)), None)
+        if bits is None:
+            return f"{said}. Scale them to lie between -1 and 1"
+        return f"{said}. They look like {bits}-bit integers: divide them by {2 ** (bits - 1)}"
+    if samples.dtype == np.uint8:
+        extreme = ((samples == 0) | (samples == 255)).mean()    # most of a clipped sound, few of a signed one
+        if extreme < 0.5 and _roughness(samples.view(np.int8)) < _roughness(samples) / 2:
+            return ("its 8-bit samples are signed, but in wav files they are unsigned (silence is 128). Add 128 to each "
+                    "(modulo 256)")
+        return ""
+    bits = 8 * samples.dtype.itemsize
+    if bits > 16 and 0 < peak <= 2 ** (bits // 2 - 1) and (samples % 256).any():    # 24 bits are read as 32, 8 of them empty
+        return (f"its samples are {bits}-bit integers and never exceed {peak:.0f}, the scale of {bits // 2}-bit integers. "
+                "Store them as those")
+    return ""
+
+
+def _roughness(samples: np.ndarray) -> float:
+    return float(np.abs(np.diff(samples.astype(np.int16), axis=0)).sum())
 
 
 def _to_mono(samples: np.ndarray) -> np.ndarray:
@@ -146,7 +225,7 @@ def _to_mono(samples: np.ndarray) -> np.ndarray:
 def _count_clipped(samples: np.ndarray) -> int:
     """Samples in runs of three or more at full scale; a lone peak at full scale is no clipping."""
     if samples.dtype.kind == "f":
-        full = np.abs(samples) >= 1
+        full = np.abs(samples) == 1 if np.abs(samples).max() <= 1 else np.zeros(samples.shape, bool)
     else:
         limits = np.iinfo(samples.dtype)
         # 24 bits are read as 32 with 8 empty bits at the end
@@ -169,12 +248,13 @@ def inspect_sound(sound_id: str, path: Path) -> Sound:
     samples, rate = _read_raw(path)
     if not np.ptp(samples, axis=0).any():
         raise InputError(f"{path} is silent (all samples are equal). Leave it out or replace it.")
-    if not np.any(_to_mono(samples)):
+    mono = _to_mono(samples)
+    if not np.any(mono):
         raise InputError(f"{path} is silent once its channels are averaged (they cancel). Save it as a mono file.")
     digest = hashlib.sha256(str((rate, samples.shape, samples.dtype.str)).encode())
     digest.update(np.ascontiguousarray(samples).data)
     return Sound(sound_id, Path(path), rate, len(samples), 1 if samples.ndim == 1 else samples.shape[1],
-                 _count_clipped(samples), digest.hexdigest())
+                 _count_clipped(samples), float(np.ptp(mono)) / 2, digest.hexdigest())
 
 
 def check_sounds(files: dict[str, Path], *, sample_rate: int | None = None, duration: float | None = None,
@@ -227,14 +307,20 @@ def _remarks(sounds: Sequence[Sound], sample_rate: int | None, duration: float |
         remarks.append(f"More than one channel, averaged: {named(several)}.")
     if clipped := [sound for sound in sounds if sound.n_clipped]:
         remarks.append(f"Clipped (runs of samples at full scale): {named(clipped)}.")
+    if loud := [sound for sound in sounds if sound.peak > 1]:
+        remarks.append(f"Floating-point samples beyond full scale (1), taken as they are: {named(loud)}.")
+    if quiet := [sound for sound in sounds if sound.peak < _QUIET]:
+        remarks.append(f"Very quiet (below 1/256 of full scale), perhaps stored on the scale of fewer bits: {named(quiet)}.")
     rates = sorted({sound.rate for sound in sounds})
     if len(rates) > 1:
         odd = min(rates, key=lambda rate: sum(sound.rate == rate for sound in sounds))
         remarks.append(f"The sampling rates differ ({', '.join(map(str, rates))} Hz), for example "
                        f"{named(sound for sound in sounds if sound.rate == odd)}.")
     if sample_rate and (low := [sound for sound in sounds if sound.rate < sample_rate]):
-        remarks.append(f"Sampled below the {sample_rate} Hz of the model, so its highest frequencies stay empty: "
-                       f"{named(low)}.")
+        lowest = min(sound.rate for sound in low)
+        doubt = " Is that the rate that it was trained at?" if sample_rate > 2 * lowest else ""
+        remarks.append(f"Sampled below the {sample_rate} Hz of the model, so what it gets is empty above "
+                       f"{lowest / 2:.0f} Hz: {named(low)}.{doubt}")
     by_digest: dict[str, list[Sound]] = {}
     for sound in sounds:
         by_digest.setdefault(sound.digest, []).append(sound)

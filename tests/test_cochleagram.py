@@ -14,6 +14,7 @@ from aud_dnn.cochleagram import (
     prepare_waveform,
 )
 from aud_dnn.errors import InputError
+from aud_dnn.spectemp import spectrotemporal_features
 
 TIME = np.arange(40000) / 20000
 
@@ -133,6 +134,25 @@ def test_unusable_sounds_are_refused(samples, message):
 def test_a_constant_waveform_is_refused():
     with pytest.raises(InputError, match="constant"):
         normalise_level(np.full(40000, 3.0))
+
+
+TIME = np.arange(40000) / 20000
+TONES = np.sin(2 * np.pi * 1000 * TIME) * (1 + 0.5 * np.sin(2 * np.pi * 4 * TIME))
+
+
+@pytest.mark.parametrize(("floor", "lowest", "first_filter"), [("none", 0.0039811, 0.0657),
+                                                               ("published", 0.0049020, 0.0734)])
+def test_the_envelope_floor_is_named_and_matters_for_digital_silence(floor, lowest, first_filter):
+    image = cochleagram(normalise_level(TONES), floor=floor)
+    assert image.min() == pytest.approx(lowest, abs=5e-8)
+    assert spectrotemporal_features(image, dtype=np.float64).power[0].mean() == pytest.approx(first_filter, abs=5e-5)
+
+
+def test_the_envelope_floor_moves_no_noise_and_its_name_is_checked():
+    broad = prepare_waveform(np.random.default_rng(0).standard_normal(88200), 44100)
+    np.testing.assert_allclose(cochleagram(broad, floor="published"), cochleagram(broad), atol=1e-9)
+    with pytest.raises(InputError, match="Did you mean published"):
+        cochleagram(broad, floor="publishd")
 
 
 def test_wrong_length_is_refused():

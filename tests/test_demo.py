@@ -460,8 +460,8 @@ def test_same_seed_gives_the_same_bytes_with_or_without_sounds(demo_root, demo_w
 def test_an_earlier_demo_is_replaced_only_when_asked_and_only_when_nothing_else_is_there(demo_root, tmp_path):
     root = tmp_path / "demo"
     shutil.copytree(demo_root, root)
-    with pytest.raises(InputError, match="--overwrite"):
-        make_demo(root, sounds=False)
+    with pytest.raises(InputError, match=r"demo of seed 0.*--overwrite"):
+        make_demo(root, seed=3, sounds=False)
     truth = make_demo(root, seed=3, sounds=False, overwrite=True)
     written = read_truth(root)
     assert written.seed == truth.seed == 3 and sound_ids(root) != sound_ids(demo_root)
@@ -474,6 +474,25 @@ def test_an_earlier_demo_is_replaced_only_when_asked_and_only_when_nothing_else_
     with pytest.raises(InputError, match=r"results/mine\.csv"):
         make_demo(root, overwrite=True, sounds=False)
     assert read_truth(root).seed == 3 and [path.name for path in tmp_path.iterdir()] == ["demo"]
+
+
+def test_the_demo_that_is_there_already_is_left_alone_with_what_was_made_from_it(demo_root, tmp_path, monkeypatch, capsys):
+    root = tmp_path / "demo"
+    shutil.copytree(demo_root, root)
+    made = root / "model-actv" / "spectemp_sounds" / "natsound_activations.h5"      # by `make demo`
+    made.parent.mkdir()
+    made.write_bytes(b"made")
+    (root / "results").mkdir()
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    monkeypatch.setattr(command, "make_demo", lambda root, seed, overwrite: make_demo(root, seed, sounds=False))
+    assert command.main(["--root", str(root)]) == 0
+    assert f"The demo was already there, in {root}: NH2015 with 400 voxels" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
+    with pytest.raises(InputError, match=r"lacks \.wav files.*--overwrite"):
+        make_demo(root)
+    (root / "data" / "neural" / "NH2015" / "df_roi_meta.pkl").unlink()
+    with pytest.raises(InputError, match=r"lacks data/neural/NH2015/df_roi_meta\.pkl\. Add --overwrite"):
+        make_demo(root, sounds=False)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

@@ -216,7 +216,7 @@ def test_a_class_made_on_the_fly_stays_inert(tmp_path):
     evil = (b"\x80\x04}(\x8c\x05modelccollections\nOrderedDict\n)R\x8c\x01x"
             b"cdill._dill\n_create_type\n(cbuiltins\ntype\n\x8c\x04Evil)tR)\x81}\x8c\x01ycos\nsystem\n\x8c\x04true\x85Rsbu.")
     (tmp_path / "c.pt").write_bytes(evil)
-    with pytest.raises(InputError, match="no state dict"):
+    with pytest.raises(InputError, match="no tensors by name"):
         read_tensors(tmp_path / "c.pt")
 
 
@@ -253,16 +253,82 @@ def test_what_was_named_is_what_is_loaded(tmp_path):
     assert not planted.exists()
 
 
-def test_trust_finds_what_was_inert(tmp_path):
+def test_an_object_where_the_weights_should_be_is_not_taken_for_another_models_checkpoint(tmp_path):
     path = tmp_path / "c.pt"
     torch.save({"mean": torch.ones(2), "model": nn.Linear(2, 2)}, path)
-    assert set(read_checkpoint(path)[0]) == {"mean"}
+    with pytest.raises(InputError, match="--trust_checkpoint"):
+        read_checkpoint(path)
     assert set(read_checkpoint(path, trust=True)[0]) == {"weight", "bias"}
 
 
+STATE = dict(Network().state_dict())
+OTHER = {name: tensor + 1 if tensor.is_floating_point() else tensor for name, tensor in STATE.items()}
+MOMENTS = {"state": {0: {"exp_avg": torch.ones(3), "exp_avg_sq": torch.ones(3)}}, "lr": 0.1}
+
+
+@pytest.mark.parametrize("trust", [False, True])
+@pytest.mark.parametrize(("content", "entry", "named"), [
+    ({"net": STATE, "ema": OTHER, "optimizer": MOMENTS, "epoch": 3}, "ema", "net .* ema .* optimizer.state.0"),
+    ({"net": OTHER, "step": torch.tensor(3)}, "net", "net"),
+    ({"ema": {"decay": 0.9, "shadow": OTHER}}, "ema.shadow", "ema.shadow"),
+    ((STATE, OTHER, 3), "1", "0 .* 1 "), ([MOMENTS, {"w": OTHER}], "1.w", "1.w"),
+    ({"model": {"width": 3}, "weights": OTHER}, "weights", "weights")])
+def test_entries_are_listed_and_one_can_be_chosen(tmp_path, content, entry, named, trust):
+    path = tmp_path / "c.pt"
+    torch.save(content, path)
+    with pytest.raises(InputError, match=f"holds tensors under {named}.*--checkpoint_entry") as error:
+        read_tensors(path, trust=trust)
+    assert "--trust" not in str(error.value)
+    tensors, origin = read_checkpoint(path, entry=entry, trust=trust)
+    same(tensors, OTHER)
+    assert origin["entry"] == entry
+    with pytest.raises(InputError, match=f"Unknown entry of .*{entry}"):
+        read_tensors(path, entry="elsewhere", trust=trust)
+
+
+@pytest.mark.parametrize(("content", "trust", "message"), [
+    ([torch.ones(2), torch.ones(3)], False, "tensors without names"), (torch.ones(2), False, "tensors without names"),
+    ({0: torch.ones(2)}, False, "tensors without names"), ((1, "a"), False, "a tuple of int, str"),
+    ({"epoch": 3, "loss": 0.1}, False, "a dict with epoch, loss"), ({}, False, "an empty dict"), (5, False, "int"),
+    ({"model": nn.ReLU}, True, "a dict with model"), ({"epoch": 3, "loss": 0.1}, True, "a dict with epoch, loss")])
+def test_trust_is_never_advised_where_it_cannot_help(tmp_path, content, trust, message):
+    torch.save(content, tmp_path / "c.pt")
+    with pytest.raises(InputError, match=message) as error:
+        read_tensors(tmp_path / "c.pt", trust=trust)
+    assert "--trust" not in str(error.value)
+    assert "network.state_dict()" in str(error.value)
+
+
+@pytest.mark.parametrize("wrapped", ["module.{}", "model.{}", "_orig_mod.{}", "module._orig_mod.{}", "_orig_mod.module.{}",
+                                     "model.module.{}", "module.model.{}", "model._orig_mod.model.{}"])
+def test_what_wrappers_put_before_names_is_left_out_where_every_name_fits_then(wrapped):
+    network = Network(seed=1)
+    note = load_weights(network, {wrapped.format(name): tensor for name, tensor in STATE.items()}, "file.pt")
+    same(network.state_dict(), STATE)
+    first = next(iter(STATE))
+    assert note == {"names": f"names of wrappers were matched: {wrapped.format(first)} is {first}"}
+
+
+def test_a_wrapped_network_takes_bare_names_and_parts_may_be_wrapped():
+    network = nn.DataParallel(Network(seed=1))
+    assert load_weights(network, STATE, "file.pt")
+    same(network.module.state_dict(), STATE)
+    part = Network(seed=1)
+    load_weights(part, {name.replace("conv.", "conv.module."): tensor for name, tensor in STATE.items()}, "file.pt")
+    same(part.state_dict(), STATE)
+    assert load_weights(part, STATE, "file.pt") == {}
+
+
+def test_names_that_do_not_all_fit_are_left_as_they_are():
+    names = {f"module.{name}": tensor for name, tensor in STATE.items()}
+    for wrong in ({**names, "criterion.weight": torch.ones(1)}, {**names, next(iter(STATE)): torch.ones(1)}):
+        with pytest.raises(InputError, match=r"not known: module\."):
+            load_weights(Network(), wrong, "file.pt")
+
+
 @pytest.mark.parametrize(("content", "message"), [
-    (b"", "cannot be read"), (b"not a checkpoint at all", "cannot be read"), (pickle.dumps([1, 2]), "no state dict"),
-    (pickle.dumps({"model": {"a": 1}}), "no state dict")])
+    (b"", "cannot be read"), (b"not a checkpoint at all", "cannot be read"), (pickle.dumps([1, 2]), "no tensors by name"),
+    (pickle.dumps({"model": {"a": 1}}), "no tensors by name")])
 def test_other_files_are_refused(tmp_path, content, message):
     (tmp_path / "c.pt").write_bytes(content)
     with pytest.raises(InputError, match=message):
@@ -283,6 +349,16 @@ def test_truncated_missing_tar_and_torchscript_files_are_refused(tmp_path):
     torch.jit.trace(nn.ReLU(), torch.ones(2)).save(str(tmp_path / "s.pt"))
     with pytest.raises(InputError, match="TorchScript"):
         read_tensors(tmp_path / "s.pt")
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.complex64, torch.bool])
+def test_weights_of_another_kind_of_number_are_refused_and_shorter_floats_taken(dtype):
+    state = Network().state_dict()
+    with pytest.raises(InputError, match=rf"1 of another kind of number: conv.bias {dtype} instead of torch.float32"):
+        load_weights(Network(), {**state, "conv.bias": state["conv.bias"].to(dtype)}, "file.pt")
+    network = Network(seed=1)
+    load_weights(network, {**state, "conv.bias": state["conv.bias"].half()}, "file.pt")
+    assert network.conv.bias.dtype is torch.float32
 
 
 def test_weights_must_fit_completely():

@@ -69,6 +69,16 @@ def test_the_stored_baseline_features_of_real_sounds_are_reproduced(real_root, t
             np.testing.assert_allclose(power.ravel(), file["avgpool"][row], atol=2e-5)
 
 
+def test_what_is_odd_about_the_sounds_is_said_before_the_first_one_is_run(root, described, capsys):
+    text = TAPS.replace("16000", "96000").replace('pooling = "rms"', "calls = 2")
+    (root / "taps.toml").write_text(text)
+    with pytest.raises(InputError, match="runs 1 times"):
+        extract_activations.main(described)
+    said = capsys.readouterr().err
+    assert "note: Sampled below the 96000 Hz of the model, so what it gets is empty above 22050 Hz: stim2_b.wav" in said
+    assert "Is that the rate that it was trained at?" in said
+
+
 def test_sounds_of_another_folder_and_other_names(root, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
@@ -116,7 +126,7 @@ def test_everything_imports_and_the_baseline_runs_without_torch(root):
             "class Hidden:\n"
             "    def find_spec(self, name, path=None, target=None):\n"
             "        if name.split('.')[0] == 'torch':\n"
-            "            raise ImportError('no torch here')\n"
+            "            raise ModuleNotFoundError('no torch here')\n"
             "sys.meta_path.insert(0, Hidden())\n"
             "import aud_dnn.extract\n"
             "from aud_dnn.extract_activations import main\n"
@@ -125,7 +135,7 @@ def test_everything_imports_and_the_baseline_runs_without_torch(root):
             "build_extractor('Kell2018init')\n")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={
         **os.environ, "PYTHONPATH": str(REPOSITORY)})
-    assert "Kell2018init needs PyTorch: pip install '.[extract]'" in done.stderr
+    assert "Kell2018init needs PyTorch: pip install -e '.[extract]'" in done.stderr
     assert stored(root, "spectemp")[0]["avgpool"].shape == (3, 23421)
 
 
@@ -224,6 +234,35 @@ def test_weights_of_one_s_own_are_loaded_and_change_the_fingerprint(root, descri
     extract_activations.main([*described, "--checkpoint", str(root / "weights.pt"), "--overwrite"])
     _, provenance = stored(root, "mine")
     assert provenance["weights"]["file"] == "weights.pt"
+
+
+def test_the_chosen_entry_and_matched_names_are_in_the_provenance(root, described):
+    import torch
+
+    from aud_dnn.extract.example import build_network
+
+    ema = {f"module._orig_mod.{name}": tensor for name, tensor in build_network().state_dict().items()}
+    torch.save({"net": dict.fromkeys(ema, torch.zeros(1)), "ema": ema}, root / "weights.pt")
+    checkpoint = [*described, "--checkpoint", str(root / "weights.pt")]
+    with pytest.raises(InputError, match=r"under net \(\d+ tensors\), ema \(\d+ tensors\).*--checkpoint_entry net"):
+        extract_activations.main(checkpoint)
+    extract_activations.main([*checkpoint, "--checkpoint_entry", "ema"])
+    _, provenance = stored(root, "mine")
+    assert provenance["weights"]["entry"] == "ema"
+    assert provenance["weights"]["names"].endswith("module._orig_mod.filters.0.weight is filters.0.weight")
+    with pytest.raises(InputError, match="Name that, too"):
+        extract_activations.main([*described, "--checkpoint_entry", "ema"])
+
+
+@pytest.mark.parametrize("floor", ["none", "published"])
+def test_the_file_says_which_floor_the_cochleagram_has(root, floor):
+    extract_activations.main(["--model", "spectemp", "--root", str(root), "--envelope_floor", floor])
+    assert stored(root, "spectemp")[1]["envelope_floor"] == floor
+    other = "none" if floor == "published" else "published"
+    with pytest.raises(InputError, match=r"other settings \(envelope_floor\)"):
+        extract_activations.main(["--model", "spectemp", "--root", str(root), "--envelope_floor", other])
+    with pytest.raises(InputError, match="--envelope_floor belongs to"):
+        extract_activations.main(["--model", "VGGish", "--root", str(root), "--envelope_floor", "published"])
 
 
 def test_the_dry_run_prints_a_table_and_writes_nothing(root, described, capsys):

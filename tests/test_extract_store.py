@@ -2,6 +2,9 @@
 
 import json
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -16,6 +19,7 @@ from aud_dnn.utils import Stimuli, open_activations
 
 IDS = ("stim2_b", "stim10_a", "stim100_c")
 RATE = 1000
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 class MeanAndSpread:
@@ -117,6 +121,16 @@ def test_a_stop_loses_no_finished_sound(root, format):
     assert not [path for path in (root.root / "model-actv" / "mine").iterdir() if path.name.startswith(".")]
     once = MeanAndSpread(stop_after=1)  # only to see that the model is the same
     assert extract(once, "mine", root, format=format).n_done == 0 and len(once.seen) == 1
+
+
+def test_what_a_killed_overwrite_left_beside_a_whole_result_is_removed(root):
+    done = extract(MeanAndSpread(), "mine", root)
+    killed = ("import os, sys\nfrom pathlib import Path\nfrom aud_dnn.atomic import atomic_file\n"
+              "with atomic_file(Path(sys.argv[1])) as staging:\n    staging.write_bytes(b'half')\n    os._exit(9)")
+    subprocess.run([sys.executable, "-c", killed, str(done.path)], cwd=REPOSITORY)
+    assert len(list(done.path.parent.iterdir())) == 2
+    assert extract(MeanAndSpread(), "mine", root).n_done == 0
+    assert list(done.path.parent.iterdir()) == [done.path]
 
 
 @pytest.mark.parametrize("format", ["h5", "pickle"])

@@ -38,6 +38,9 @@ def test_from_the_two_files_to_the_table_of_brain_scores(tmp_path):
     (tmp_path / "mypackage.py").write_text(block("# mypackage.py"))
     (tmp_path / "taps.toml").write_text(block("# taps.toml"))
 
+    listing = block("python aud_dnn/extract_activations.py --list_layers mypackage:build")
+    assert run(listing.strip(), tmp_path) == block("module ")
+
     look = block("python aud_dnn/extract_activations.py --model mypackage:build --taps taps.toml --dry_run")
     assert run(look.strip(), tmp_path) == block("tap ")
 
@@ -70,6 +73,19 @@ def test_a_model_that_describes_itself(tmp_path):
     (tmp_path / "mypackage.py").write_text(parts + block("import torch"))
     printed = run("python aud_dnn/extract_activations.py --model mypackage:build --dry_run", tmp_path)
     assert printed.splitlines()[1].split()[-2:] == ["token_mean", "7"]
+
+
+def test_the_demo_of_the_page_leaves_what_make_demo_has_made(tmp_path):
+    make_demo(tmp_path / "demo", seed=0)
+    (tmp_path / "demo" / "results").mkdir()
+    command = block("python -m aud_dnn.demo").replace("python", sys.executable)
+    assert "already there, in demo" in run(command.strip(), tmp_path)
+
+
+def test_an_editable_install_is_never_replaced_by_another():
+    for path in (*REPOSITORY.glob("docs/*.md"), REPOSITORY / "README.md", *REPOSITORY.glob("aud_dnn/**/*.py")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            assert not re.search(r"pip install '?\.", line), f"{path}: {line}"
 
 
 def test_every_option_of_a_description_is_on_the_page():

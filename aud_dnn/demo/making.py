@@ -24,6 +24,7 @@ from aud_dnn.demo.truth import (
     DemoTruth,
     VoxelTruth,
     read_record,
+    read_truth,
     write_record,
 )
 from aud_dnn.demo.voxels import (
@@ -64,7 +65,8 @@ def make_demo(root: Path, seed: int = 0, *, sounds: bool = True, overwrite: bool
     Parameters
     ----------
     root : Path
-        New folder, or an empty one; with ``overwrite`` also one that holds nothing but an earlier demo.
+        New folder, or an empty one; with ``overwrite`` also one that holds nothing but an earlier demo. A folder with the
+        very demo that is asked for is left as it is, with whatever was made from it.
     seed : int
         Of everything random.
     sounds : bool
@@ -80,12 +82,15 @@ def make_demo(root: Path, seed: int = 0, *, sounds: bool = True, overwrite: bool
     Raises
     ------
     InputError
-        ``root`` holds files that are not an earlier demo's, or an earlier demo and ``overwrite`` is false.
+        ``root`` holds files that are not an earlier demo's, or another demo (another seed, files missing) and ``overwrite``
+        is false.
     """
     if seed < 0:
         raise InputError(f"The seed must be 0 or larger, not {seed}.")
     root = Path(root).resolve()
     restore_replaced(root)
+    if not overwrite and _is_there(root, seed, sounds):
+        return read_truth(root)
     _check_target(root, overwrite)
     try:
         with atomic_folder(root, overwrite=overwrite) as staging:
@@ -97,6 +102,24 @@ def make_demo(root: Path, seed: int = 0, *, sounds: bool = True, overwrite: bool
 
 
 # --- the folder -------------------------------------------------------------------------------------------------------
+
+def _is_there(root: Path, seed: int, sounds: bool) -> bool:
+    """Whether the folder holds the demo of this seed, whole."""
+    record = read_record(root)
+    if record is None:
+        return False
+    if record["seed"] != seed:
+        raise InputError(f"{root} holds the demo of seed {record['seed']}. Choose another folder with --root, or add "
+                         "--overwrite to make it anew.")
+    with_sounds = any(name.endswith(".wav") for name in record["files"])
+    missing = [name for name in record["files"] if not (root / name).is_file()]
+    if sounds and not with_sounds:
+        missing.append(".wav files")
+    if missing:
+        more = f" and {len(missing) - 1} more files" if len(missing) > 1 else ""
+        raise InputError(f"{root} holds a demo that lacks {missing[0]}{more}. Add --overwrite to make it anew.")
+    return True
+
 
 def _check_target(root: Path, overwrite: bool) -> None:
     """Refuse a folder with anything in it that a demo did not put there."""
@@ -111,8 +134,6 @@ def _check_target(root: Path, overwrite: bool) -> None:
         if name not in made and (record is None or path.is_symlink() or not path.is_dir()):
             raise InputError(f"{root} holds something that the demo did not make: {name}. "
                              "Choose another folder with --root, or move it away.")
-    if not overwrite:
-        raise InputError(f"{root} holds a demo already (seed {record['seed']}); add --overwrite to make it anew.")
 
 
 def _write_all(paths: ProjectPaths, seed: int, with_sounds: bool) -> DemoTruth:

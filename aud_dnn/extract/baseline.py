@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from aud_dnn.cochleagram import DURATION, N_CHANNELS, SAMPLE_RATE, cochleagram, prepare_waveform
+from aud_dnn.cochleagram import DURATION, N_CHANNELS, SAMPLE_RATE, cochleagram, envelope_floor, prepare_waveform
 from aud_dnn.errors import unknown_name
 from aud_dnn.spectemp import N_FEATURES, POOLINGS, pool_power, spectrotemporal_features
 
@@ -19,6 +19,8 @@ class SpectroTemporalExtractor:
     ----------
     pooling : {"power", "rms", "log"}
         What ``avgpool`` holds; ``power`` is the model of the paper.
+    floor : {"none", "published"}
+        See :func:`aud_dnn.cochleagram.cochleagram`.
     """
 
     layers = ("input_after_preproc", "filtered_signal", "spectempfilter_power", "avgpool")
@@ -27,12 +29,13 @@ class SpectroTemporalExtractor:
     policy = "crop"
     max_batch = 1
 
-    def __init__(self, pooling: str = "power") -> None:
+    def __init__(self, pooling: str = "power", floor: str = "none") -> None:
         if pooling not in POOLINGS:
             raise unknown_name("pooling of the SpectroTemporal model", pooling, POOLINGS)
-        self._pooling = pooling
+        envelope_floor(floor)
+        self._pooling, self._floor = pooling, floor
         self.details: dict[str, Any] = {
-            "pooling": pooling,
+            "pooling": pooling, "envelope_floor": floor,
             "preprocessing": "first 2 s, polyphase to 20 kHz, RMS 0.1, clipped to [-1, 1], cochleagram 211 x 390 (float64)",
         }
 
@@ -43,7 +46,7 @@ class SpectroTemporalExtractor:
 
     def prepare(self, samples: np.ndarray, rate: int) -> np.ndarray:
         """The cochleagram of one sound."""
-        return cochleagram(prepare_waveform(samples, rate))
+        return cochleagram(prepare_waveform(samples, rate), floor=self._floor)
 
     def run(self, prepared: Sequence[np.ndarray]) -> list[dict[str, np.ndarray]]:
         """Stored key -> features, for each sound of the batch."""

@@ -18,6 +18,7 @@ from aud_dnn.cochleagram import (
     N_FRAMES,
     N_SAMPLES,
     downsampling_kernel,
+    envelope_floor,
     filter_bank,
 )
 
@@ -28,8 +29,9 @@ TASK_CLASSES = OrderedDict([("signal/word_int", 794), ("signal/speaker_int", 433
 class Cochleagram(nn.Module):
     """:func:`aud_dnn.cochleagram.cochleagram` for a batch: (n_sounds, 40000) -> (n_sounds, 1, 211, 390), float32."""
 
-    def __init__(self) -> None:
+    def __init__(self, floor: str = "none") -> None:
         super().__init__()
+        self.floor = envelope_floor(floor)
         self.register_buffer("filters", torch.tensor(filter_bank(), dtype=torch.float32), persistent=False)
         kernel = torch.tensor(downsampling_kernel(), dtype=torch.float32)
         self.register_buffer("kernel", kernel[None, None], persistent=False)
@@ -39,7 +41,7 @@ class Cochleagram(nn.Module):
         rows = []
         for gains in self.filters.split(16):  # all channels at once would take 70 MB per sound
             analytic = torch.fft.ifft(spectrum[:, None] * gains, n=N_SAMPLES)
-            envelope = analytic.abs().flatten(0, 1)[:, None]
+            envelope = analytic.abs().clamp(min=self.floor).flatten(0, 1)[:, None]
             rows.append(functional.conv1d(envelope, self.kernel, stride=100).view(len(waveform), -1, N_FRAMES))
         frames = torch.cat(rows, dim=1)
         return ((frames.clamp(min=0) + COMPRESSION_OFFSET) ** COMPRESSION_EXPONENT)[:, None]

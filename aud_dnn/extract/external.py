@@ -83,7 +83,7 @@ EXTERNAL_MODELS = tuple(_BUILDERS)
 
 
 def build_external(model: str, checkpoint: Path | None, *, trust: bool = False, random_weights: bool = False,
-                   seed: int = 0) -> TorchModel:
+                   seed: int = 0, entry: str | None = None) -> TorchModel:
     """One of the external networks, ready to run.
 
     Parameters
@@ -93,7 +93,7 @@ def build_external(model: str, checkpoint: Path | None, *, trust: bool = False, 
     checkpoint : Path or None
         The original checkpoint. For VGGish, the file of PCA parameters is taken from the same folder where it is there;
         without it, the stage ``Post-Processed_Features`` (never analysed) is left out.
-    trust : bool
+    trust, entry : bool, str
         See :func:`aud_dnn.extract.checkpoints.read_tensors`.
     random_weights : bool
         Initialise at random (``seed``) instead of reading a checkpoint; for trials.
@@ -109,7 +109,7 @@ def build_external(model: str, checkpoint: Path | None, *, trust: bool = False, 
         raise InputError(f"{model} needs its weights: --checkpoint FILE (docs/extraction.md says where they are), or "
                          "--random_weights True for a trial.")
     else:
-        weights = _load(model, network, Path(checkpoint), trust)
+        weights = _load(model, network, Path(checkpoint), trust, entry)
         if model == "VGGish" and "pca" not in weights:
             taps = taps[:-1]
     rate = 44_100 if model == "DCASE2020" else 16_000
@@ -127,11 +127,11 @@ def build_external(model: str, checkpoint: Path | None, *, trust: bool = False, 
                       fixed_entries=("postprocessor.",) if model == "VGGish" else ())
 
 
-def _load(model: str, network: nn.Module, checkpoint: Path, trust: bool) -> dict[str, str]:
+def _load(model: str, network: nn.Module, checkpoint: Path, trust: bool, entry: str | None) -> dict[str, str]:
     if model == "ZeroSpeech2020":
-        tensors, weights = read_checkpoint(checkpoint, trust=trust, entries=("encoder",))
+        tensors, weights = read_checkpoint(checkpoint, trust=trust, entries=("encoder",), entry=entry)
     else:
-        tensors, weights = read_checkpoint(checkpoint, trust=trust)
+        tensors, weights = read_checkpoint(checkpoint, trust=trust, entry=entry)
     if model == "VGGish":
         tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(("pproc.", "postprocessor."))}
         pca = checkpoint.parent / _VGGISH_PCA
@@ -141,5 +141,4 @@ def _load(model: str, network: nn.Module, checkpoint: Path, trust: bool) -> dict
             network.postprocessor.pca_means.copy_(found["pca_means"].reshape(128, 1))
             weights = {**weights, "pca": pca.name}
         tensors |= {f"postprocessor.{name}": tensor for name, tensor in network.postprocessor.state_dict().items()}
-    load_weights(network, tensors, str(checkpoint))
-    return weights
+    return weights | load_weights(network, tensors, str(checkpoint))

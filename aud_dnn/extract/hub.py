@@ -40,7 +40,7 @@ def _library(name: str, extra: str = "extract") -> Any:
         return importlib.import_module(name)
     except Exception as error:  # an installed library can fail to import in many ways
         raise InputError(f"This model needs the package {name.split('.')[0]}, which cannot be imported here ({error}). "
-                         f"pip install '.[{extra}]' brings what it needs.") from error
+                         f"pip install -e '.[{extra}]' brings what it needs.") from error
 
 
 # --- transformers ------------------------------------------------------------------------------------------------------
@@ -125,7 +125,8 @@ def _build_transformers(model: str, checkpoint: Path | None, random_weights: boo
         sound = published_16k(samples, rate).astype(np.float32)
         return extractor(sound, sampling_rate=16_000, return_tensors="pt")[spec.input_name]
 
-    return TorchModel(network, spec.taps(network), 16_000, prepare, forward=spec.forward,
+    # some versions draw a number for every layer of wav2vec, in evaluation mode too, where it changes nothing
+    return TorchModel(network, spec.taps(network), 16_000, prepare, forward=spec.forward, stochastic=model == "wav2vec",
                       details={"weights": weights, "preprocessing": spec.preprocessing})
 
 
@@ -270,9 +271,9 @@ def _build_speechbrain(model: str, checkpoint: Path | None, trust: bool, random_
                    for name, tensor in read_tensors(path, trust=trust).items()}
         # positions are sinusoids that are computed, not learned; a checkpoint may do without
         tensors = {name: tensor for name, tensor in network.state_dict().items() if name.endswith(".pe")} | tensors
-        load_weights(network, tensors, str(checkpoint or hub_id))
+        names = load_weights(network, tensors, str(checkpoint or hub_id))
         digests = {path.name: file_digest(path) for path in files}
-        weights = {**({"folder": Path(checkpoint).name} if checkpoint else {"hub": hub_id}), "sha256": digests}
+        weights = {**({"folder": Path(checkpoint).name} if checkpoint else {"hub": hub_id}), "sha256": digests, **names}
     return sepformer_model(network, weights) if model == "sepformer" else metricgan_model(network, weights)
 
 

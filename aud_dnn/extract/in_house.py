@@ -37,9 +37,9 @@ _FLAT_STAGES = ("fullyconnected", "relufc", "dropout")
 class HearingNetwork(nn.Module):
     """Cochleagram and network in one: takes waveforms (n_sounds, 40000)."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, floor: str = "none") -> None:
         super().__init__()
-        self.cochleagram = Cochleagram()
+        self.cochleagram = Cochleagram(floor)
         self.network = network
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor | dict[str, torch.Tensor]:
@@ -111,7 +111,7 @@ def network_tensors(tensors: Mapping[str, torch.Tensor], where: str) -> dict[str
 
 
 def build_in_house(model: str, checkpoint: Path | None, *, trust: bool = False, random_weights: bool = False,
-                   seed: int = 0) -> TorchModel:
+                   seed: int = 0, floor: str = "none", entry: str | None = None) -> TorchModel:
     """An in-house network, ready to run.
 
     Parameters
@@ -120,11 +120,13 @@ def build_in_house(model: str, checkpoint: Path | None, *, trust: bool = False, 
         Of :data:`IN_HOUSE_MODELS`.
     checkpoint : Path or None
         ``5_checkpoint.pt`` of the CochDNN archive, or a safetensors file of its tensors; none for the untrained ones.
-    trust : bool
+    trust, entry : bool, str
         See :func:`aud_dnn.extract.checkpoints.read_tensors`.
     random_weights : bool
         Initialise at random (``seed``) instead of reading a checkpoint; for trials. Untrained networks always are.
     seed : int
+    floor : {"none", "published"}
+        See :func:`aud_dnn.cochleagram.cochleagram`.
     """
     if model in UNTRAINED and checkpoint is not None:
         raise InputError(f"{model} is untrained and takes no --checkpoint.")
@@ -138,15 +140,17 @@ def build_in_house(model: str, checkpoint: Path | None, *, trust: bool = False, 
             raise InputError(f"{model} needs its weights: --checkpoint {_archive_name(model)}/5_checkpoint.pt (of the "
                              "archive of the CochDNN code), or --random_weights True for a trial.")
         network = build_network(model)
-        tensors, weights = read_checkpoint(checkpoint, trust=trust)
-        load_weights(network, network_tensors(tensors, str(checkpoint)), str(checkpoint))
+        tensors, weights = read_checkpoint(checkpoint, trust=trust, entry=entry)
+        weights |= load_weights(network, network_tensors(tensors, str(checkpoint)), str(checkpoint))
 
     def prepare(samples: np.ndarray, rate: int) -> torch.Tensor:
         return torch.tensor(prepare_waveform(samples, rate), dtype=torch.float32)[None]
 
-    return TorchModel(HearingNetwork(network), in_house_taps(model), SAMPLE_RATE, prepare, policy="crop", max_batch=None,
-                      details={"weights": weights, "preprocessing": "first 2 s, polyphase to 20 kHz, RMS 0.1, clipped to "
-                                                                    "[-1, 1], cochleagram 211 x 390 (float32)"})
+    return TorchModel(HearingNetwork(network, floor), in_house_taps(model), SAMPLE_RATE, prepare, policy="crop",
+                      max_batch=None, details={
+                          "weights": weights, "envelope_floor": floor,
+                          "preprocessing": "first 2 s, polyphase to 20 kHz, RMS 0.1, clipped to [-1, 1], cochleagram "
+                                           "211 x 390 (float32)"})
 
 
 def _archive_name(model: str) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
+import inspect
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from aud_dnn.extract.checkpoints import load_weights, read_checkpoint
 from aud_dnn.extract.resampling import RESAMPLERS, resample
 from aud_dnn.extract.taps import Tap
 from aud_dnn.extract.torch_model import TorchModel
+from aud_dnn.extract.user_code import user_code
 from aud_dnn.sounds import DURATION_POLICIES
 
 _LARGEST_DESCRIPTION = 1 << 18      # bytes; some thousand taps
@@ -106,22 +110,36 @@ def _import_builder(reference: str) -> Any:
         raise InputError(f"{reference!r} names no Python module. Write --model mypackage:build.")
     if str(Path.cwd()) not in sys.path:  # a module beside the user, as `python -m` would find it
         sys.path.insert(0, str(Path.cwd()))
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name != module_name.split(".")[0] and error.name != module_name:
-            raise
-        raise InputError(f"There is no Python module {module_name!r} here. Name a module that can be imported from the "
-                         "current folder, as in --model mypackage:build.") from error
+    with user_code(f"Importing {module_name}"):
+        try:
+            module = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+                raise
+            raise InputError(f"There is no Python module {module_name!r} here. Name a module that can be imported from the "
+                             "current folder, as in --model mypackage:build.") from error
     builder = getattr(module, function, None)
     if not callable(builder):
         names = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
         raise unknown_name(f"function of {module_name}", function, names)
+    _require_no_arguments(builder, reference)
     return builder
 
 
+def _require_no_arguments(builder: Callable, reference: str) -> None:
+    try:
+        parameters = inspect.signature(builder).parameters.values()
+    except (TypeError, ValueError):     # built in, without a signature
+        return
+    needed = [one.name for one in parameters if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL,
+                                                                                             one.VAR_KEYWORD)]
+    if needed:
+        raise InputError(f"{reference} needs arguments ({', '.join(needed)}), but is called without any. Name a function "
+                         f"that calls it with them: def build(): return {reference.partition(':')[2]}(…).")
+
+
 def build_own_model(reference: str, *, taps: Path | None = None, checkpoint: Path | None = None,
-                    trust: bool = False) -> TorchModel:
+                    trust: bool = False, entry: str | None = None) -> TorchModel:
     """A user's model, ready to run.
 
     Parameters
@@ -133,31 +151,62 @@ def build_own_model(reference: str, *, taps: Path | None = None, checkpoint: Pat
         TOML file.
     checkpoint : Path, optional
         A state dict that is loaded into the network, complete.
-    trust : bool
+    trust, entry : bool, str
         See :func:`aud_dnn.extract.checkpoints.read_tensors`.
     """
-    made = _import_builder(reference)()
+    made = _made(reference)
     if isinstance(made, TorchModel):
         if taps is not None:
             raise InputError(f"{reference} describes its taps itself; leave --taps out.")
         model = made
-    elif isinstance(made, torch.nn.Module):
-        if taps is None:
-            raise InputError(f"{reference} returns a network; say with --taps FILE.toml where to read it.")
-        model = _described(made, taps)
+    elif taps is None:
+        raise InputError(f"{reference} returns a network; say with --taps FILE.toml where to read it. --list_layers "
+                         f"{reference} shows its modules.")
     else:
-        raise InputError(f"{reference} must return a torch.nn.Module or a TorchModel; it returned {type(made).__name__}.")
+        model = _described(made, taps)
     for name, tensor in model.network.state_dict().items():
         if tensor.is_meta or torch.nn.parameter.is_lazy(tensor):
             raise InputError(f"{reference}: {name} has no values yet (a lazy or meta tensor). Let the function run the "
                              "network once, or build it on the CPU.")
     weights: dict[str, str] = {}
     if checkpoint is not None:
-        tensors, weights = read_checkpoint(checkpoint, trust=trust)
-        load_weights(model.network, tensors, str(checkpoint))
+        tensors, weights = read_checkpoint(checkpoint, trust=trust, entry=entry)
+        weights |= load_weights(model.network, tensors, str(checkpoint))
     model.details = {**model.details, "builder": reference,
                      "weights": {**weights, "state_sha256": state_digest(model.network)}}
     return model
+
+
+def own_model_to_list(reference: str, taps: Path | None = None) -> TorchModel:
+    """A user's model to look at: as it describes itself or in ``taps``, else with the first usual input that it takes."""
+    made = _made(reference)
+    if isinstance(made, TorchModel):
+        return made
+    if taps is not None:
+        return _described(made, taps)
+    for shape in reversed(_INPUT_SHAPES.values()):      # with a channel first: convolutions take sounds without a batch, too
+        model = TorchModel(made.eval(), (), 16_000, lambda samples, _, shape=shape: torch.tensor(
+            samples, dtype=_float_type(made)).reshape(shape))
+        with contextlib.suppress(Exception), torch.inference_mode():
+            made(model.prepare(np.zeros(32_000), 16_000))
+            return model
+    return model
+
+
+def _made(reference: str) -> torch.nn.Module | TorchModel:
+    """What a user's function returns."""
+    builder = _import_builder(reference)
+    with user_code(reference):
+        made = builder()
+    if not isinstance(made, (torch.nn.Module, TorchModel)):
+        raise InputError(f"{reference} must return a torch.nn.Module or a TorchModel; it returned {type(made).__name__}.")
+    return made
+
+
+def _float_type(network: torch.nn.Module) -> torch.dtype:
+    """What a network computes in; in double or half precision it takes nothing else."""
+    floats = (tensor.dtype for tensor in network.parameters() if tensor.is_floating_point())
+    return next(floats, torch.float32)
 
 
 def _described(network: torch.nn.Module, path: Path) -> TorchModel:
@@ -176,8 +225,7 @@ def _described(network: torch.nn.Module, path: Path) -> TorchModel:
     if (max_batch := options.get("max_batch", 1)) < 1:
         raise InputError(f"{path}: max_batch must be at least 1; got {max_batch}.")
 
-    floats = (tensor.dtype for tensor in network.parameters() if tensor.is_floating_point())
-    dtype = next(floats, torch.float32)  # a network in double or half precision takes no other
+    dtype = _float_type(network)
 
     def prepare(samples: np.ndarray, sound_rate: int) -> torch.Tensor:
         waveform = resample(samples, sound_rate, int(rate), method)

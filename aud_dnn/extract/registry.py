@@ -39,7 +39,8 @@ def default_format(model: str) -> str:
 
 def build_extractor(model: str, *, randnetw: bool = False, checkpoint: Path | None = None, taps: Path | None = None,
                     random_weights: bool = False, seed: int | None = None, index_files: Sequence[Path] = (),
-                    trust: bool = False, device: str = "cpu", pooling: str = "power") -> Extractor:
+                    trust: bool = False, device: str = "cpu", pooling: str = "power",
+                    floor: str = "none", entry: str | None = None) -> Extractor:
     """The extractor of a model.
 
     Parameters
@@ -63,6 +64,10 @@ def build_extractor(model: str, *, randnetw: bool = False, checkpoint: Path | No
     device : str
     pooling : str
         Of the baseline.
+    entry : str, optional
+        Entry of the checkpoint that holds the weights, where it has several.
+    floor : {"none", "published"}
+        Of the cochleagram (:func:`aud_dnn.cochleagram.cochleagram`): of the baseline and the in-house networks.
 
     Raises
     ------
@@ -71,18 +76,22 @@ def build_extractor(model: str, *, randnetw: bool = False, checkpoint: Path | No
     """
     if model == BASELINE_MODEL:
         given = [flag for flag, value in (("--checkpoint", checkpoint), ("--taps", taps), ("--seed", seed),
+                                          ("--checkpoint_entry", entry),
                                           ("--permutation_index", index_files)) if value not in (None, ())]
         if randnetw or given or random_weights:
             raise InputError(f"{BASELINE_MODEL} has no weights and so no permuted version; the analyses that need one "
                              f"use its only version. Leave out {', '.join(given) or '--randnetw and --random_weights'}.")
         if device != "cpu":
             raise InputError(f"{BASELINE_MODEL} runs in NumPy, on the CPU only. Leave out --device.")
-        return SpectroTemporalExtractor(pooling)
+        return SpectroTemporalExtractor(pooling, floor)
     if model in _GENRE_MODELS:
         raise InputError(f"The weights of {model} are not public, only its activations: `python setup_utils/"
                          "download_files.py --get_model_actv True` brings them.")
     if pooling != "power":
         raise InputError(f"--pooling belongs to {BASELINE_MODEL}; the pooling of {model} is said in its taps.")
+    if floor != "none" and model not in IN_HOUSE:
+        raise InputError(f"--envelope_floor belongs to the cochleagram of {BASELINE_MODEL} and the in-house networks; "
+                         f"{model} has none. Leave it out.")
     if ":" not in model and model not in AVAILABLE_MODELS:
         raise unknown_name("model", model, AVAILABLE_MODELS, "A model of your own is named as --model mypackage:build.")
     if taps is not None and ":" not in model:
@@ -93,32 +102,67 @@ def build_extractor(model: str, *, randnetw: bool = False, checkpoint: Path | No
         raise InputError("--seed and --permutation_index belong to a permuted network: add --randnetw True.")
     if seed is not None and seed < 0:
         raise InputError(f"--seed must be 0 or more; got {seed}.")
-    try:
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise InputError(f"{model} needs PyTorch: pip install '.[extract]'. ({BASELINE_MODEL} needs nothing more.)"
-                         ) from error
+    _require_torch(model)
     from aud_dnn.extract.torch_model import TorchExtractor
 
-    built = _build(model, checkpoint, taps, trust, random_weights)
+    built = _build(model, checkpoint, taps, trust, random_weights, floor, entry)
     if randnetw:
         built.details = {**built.details, "permutation": _permute(model, built, seed, index_files)}
     return TorchExtractor(built, device)
 
 
-def _build(model: str, checkpoint: Path | None, taps: Path | None, trust: bool, random_weights: bool) -> TorchModel:
+def list_modules(model: str, taps: Path | None = None) -> str:
+    """The modules of a model that can be tapped, with their classes and the shapes that they return for one sound.
+
+    Parameters
+    ----------
+    model : str
+        As for :func:`build_extractor`; the models of the paper are shown without their weights.
+    taps : Path, optional
+        TOML file that says what a model of your own takes; else the usual inputs are tried.
+    """
+    if model == BASELINE_MODEL:
+        return SpectroTemporalExtractor().check()
+    if ":" not in model and model not in AVAILABLE_MODELS:
+        raise unknown_name("model", model, AVAILABLE_MODELS, "A model of your own is named as mypackage:build.")
+    _require_torch(model)
+    from aud_dnn.extract.listing import module_table
+    from aud_dnn.extract.own_model import own_model_to_list
+
+    if ":" in model:
+        return module_table(own_model_to_list(model, taps))
+    return module_table(_build(model, None, None, False, model not in UNTRAINED, "none", None))
+
+
+def _require_torch(model: str) -> None:
+    try:
+        import torch  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise InputError(f"{model} needs PyTorch: pip install -e '.[extract]'. ({BASELINE_MODEL} needs nothing more.)"
+                         ) from error
+    except Exception as error:      # a build for another machine, or too little memory for it
+        said = " ".join(str(error).split())
+        raise InputError(f"PyTorch is installed here, but cannot be loaded ({type(error).__name__}: {said}). Is there "
+                         "enough memory, and does `python -c 'import torch'` work?") from error
+
+
+def _build(model: str, checkpoint: Path | None, taps: Path | None, trust: bool, random_weights: bool,
+           floor: str, entry: str | None) -> TorchModel:
+    if entry is not None and (checkpoint is None or model in FROM_LIBRARIES):
+        raise InputError("--checkpoint_entry says what to take from the file that is named with --checkpoint. "
+                         + ("Leave it out." if model in FROM_LIBRARIES else "Name that, too."))
     if ":" in model:
         from aud_dnn.extract.own_model import build_own_model
 
-        return build_own_model(model, taps=taps, checkpoint=checkpoint, trust=trust)
+        return build_own_model(model, taps=taps, checkpoint=checkpoint, trust=trust, entry=entry)
     if model in IN_HOUSE:
         from aud_dnn.extract.in_house import build_in_house
 
-        return build_in_house(model, checkpoint, trust=trust, random_weights=random_weights)
+        return build_in_house(model, checkpoint, trust=trust, random_weights=random_weights, floor=floor, entry=entry)
     if model in WRITTEN_HERE:
         from aud_dnn.extract.external import build_external
 
-        return build_external(model, checkpoint, trust=trust, random_weights=random_weights)
+        return build_external(model, checkpoint, trust=trust, random_weights=random_weights, entry=entry)
     from aud_dnn.extract.hub import build_hub_model
 
     return build_hub_model(model, checkpoint, trust=trust, random_weights=random_weights)

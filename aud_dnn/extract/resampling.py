@@ -45,7 +45,7 @@ def _soxr(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
     try:
         import soxr
     except ImportError as error:
-        raise InputError("The resampler soxr needs the package of that name: pip install '.[extract]'; or choose "
+        raise InputError("The resampler soxr needs the package of that name: pip install -e '.[extract]'; or choose "
                          "kaiser_best, which SciPy computes.") from error
     return soxr.resample(samples, rate, target, quality="VHQ")
 

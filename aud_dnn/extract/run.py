@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -103,7 +103,8 @@ def check_request(extractor: Extractor, name: str, format: str = "h5", batch: in
 
 
 def extract(extractor: Extractor, name: str, paths: ProjectPaths, *, sounds: Path | None = None, randnetw: bool = False,
-            format: str = "h5", batch: int = 1, overwrite: bool = False, progress: bool = True) -> Extraction:
+            format: str = "h5", batch: int = 1, overwrite: bool = False, progress: bool = True,
+            tell: Callable[[str], None] = lambda remark: None) -> Extraction:
     """Run a model on all sounds and write its activations.
 
     What was finished before a stop is kept: the same call goes on with the sounds that are missing. Memory does not grow
@@ -127,6 +128,8 @@ def extract(extractor: Extractor, name: str, paths: ProjectPaths, *, sounds: Pat
         Replace activations that were made with other settings.
     progress : bool
         Show a bar.
+    tell : callable
+        Gets every remark as soon as it is known: those on the sounds before the first one is run.
 
     Raises
     ------
@@ -139,6 +142,8 @@ def extract(extractor: Extractor, name: str, paths: ProjectPaths, *, sounds: Pat
     files = stimulus_files(paths, sounds)
     checked, remarks = check_sounds(files, sample_rate=extractor.sample_rate, duration=extractor.duration,
                                     policy=extractor.policy)
+    for remark in remarks:
+        tell(remark)
     settings = make_settings(name, randnetw, extractor.layers, extractor.details, checked)
     with exclusive(paths.model_activations(name), randnetw):
         store = ActivationStore(paths.model_activations(name), settings, list(files), extractor.layers, randnetw=randnetw,
@@ -154,10 +159,17 @@ def extract(extractor: Extractor, name: str, paths: ProjectPaths, *, sounds: Pat
             for start in range(0, len(missing), batch):
                 ids = missing[start:start + batch]
                 prepared = [_prepare(extractor, files[sound]) for sound in ids]
-                for sound, vectors in zip(ids, extractor.run(prepared), strict=True):
+                try:
+                    rows = extractor.run(prepared)
+                except InputError as error:
+                    raise InputError(f"{', '.join(ids)}: {error}") from error
+                for sound, vectors in zip(ids, rows, strict=True):
                     store.add(sound, vectors)
                 bar.update(len(ids))
-        return Extraction(store.path, len(missing), (*remarks, *store.finish()))
+        later = store.finish()
+        for remark in later:
+            tell(remark)
+        return Extraction(store.path, len(missing), (*remarks, *later))
 
 
 def _prepare(extractor: Extractor, path: Path) -> Any:

@@ -103,12 +103,12 @@ class ActivationStore:
         self._staging = self.folder / f".natsound_activations{suffix}.unfinished"
         self._lengths: list[int] | None = None
         self.complete = self._check_earlier_result(overwrite)
+        with _writing(self.folder):
+            self._remove_half_written()
+            if not self.complete:
+                self._open_staging(overwrite)
         if self.complete:
             shutil.rmtree(self._staging, ignore_errors=True)  # a stop right after the last file left it behind
-        else:
-            with _writing(self.folder):
-                self._remove_half_written()
-                self._open_staging(overwrite)
 
     @property
     def path(self) -> Path:

@@ -190,9 +190,14 @@ class Tap:
         return states[layer * directions:(layer + 1) * directions].movedim(0, 1).flatten(start_dim=1)
 
 
+# of the outputs of transformers' models
+_ONLY_IF_ASKED = {"hidden_states": "output_hidden_states", "attentions": "output_attentions"}
+
+
 def follow_path(value: Any, path: str, where: str) -> Any:
     """``hidden_states.3``: attributes, keys and positions, one after the other; an empty path is the value itself."""
     for step in path.split(".") if path else ():
+        whole = value
         try:
             if isinstance(value, (tuple, list)) and not hasattr(value, step):
                 value = value[int(step)]
@@ -201,8 +206,18 @@ def follow_path(value: Any, path: str, where: str) -> Any:
             else:
                 value = getattr(value, step)
         except (AttributeError, KeyError, IndexError, ValueError) as error:
-            raise InputError(f"{where}: there is no {step!r} in what the model returns ({type(value).__name__}).") from error
+            raise InputError(f"{where}: there is no {step!r} in what the model returns ({type(value).__name__})."
+                             f"{_ask_for(step)}") from error
+        if value is None:
+            raise InputError(f"{where}: {step} is None in what the model returns ({type(whole).__name__}).{_ask_for(step)}")
     return value
+
+
+def _ask_for(step: str) -> str:
+    for name, flag in _ONLY_IF_ASKED.items():
+        if step.endswith(name):
+            return f" A model of transformers returns it only if asked: give from_pretrained, or its config, {flag}=True."
+    return ""
 
 
 def _is_number(text: str) -> bool:

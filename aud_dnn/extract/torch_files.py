@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import mmap
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,10 +24,8 @@ import torch
 from aud_dnn.pickles.machine import Budget, Call, DamageError, Name, PickleMachine, RefusalError, key_of, steps_by_code
 
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
-INERT = (Call, Name)
-"""Types of what a file asked for and did not get: objects that are neither tensors nor plain containers."""
 _MOST_AXES = 64
-_DEEPEST = 4    # dictionaries within dictionaries that are looked through for tensors
+_DEEPEST = 4    # containers within containers that are looked through for tensors
 _MOST_RECORDS = 100_000
 _DTYPES = {"Double": torch.float64, "Float": torch.float32, "Half": torch.float16, "BFloat16": torch.bfloat16,
            "Long": torch.int64, "Int": torch.int32, "Short": torch.int16, "Char": torch.int8, "Byte": torch.uint8,
@@ -306,12 +304,36 @@ def _zipped(path: Path) -> Any:
 
 
 def _made(content: Any, budget: Budget) -> Any:
-    """The content with its tensors made, also those in dictionaries within dictionaries."""
+    """The content with its tensors made, also those in containers within containers."""
+    finished: dict[tuple[int, int], Any] = {}       # shared containers once: a few could stand for any number
+
     def made(value: Any, depth: int) -> Any:
-        if type(value) is _Tensor:
-            return value.make(budget)
-        if type(value) is dict and depth < _DEEPEST:
-            return {key: made(item, depth + 1) for key, item in value.items()}
-        return value
+        if type(value) not in (_Tensor, dict, list, tuple) or (type(value) is not _Tensor and depth == _DEEPEST):
+            return value
+        at = (id(value), depth)
+        if at not in finished:
+            if type(value) is _Tensor:
+                finished[at] = value.make(budget)
+            elif type(value) is dict:
+                finished[at] = {key: made(item, depth + 1) for key, item in value.items()}
+            else:
+                finished[at] = type(value)(made(item, depth + 1) for item in value)
+        return finished[at]
 
     return made(content, 0)
+
+
+def holds_objects(content: Any, deepest: int = _DEEPEST) -> bool:
+    """Whether the content, or something in its containers, is an object that was left inert."""
+    level, seen = [content], set()
+    for _ in range(deepest + 1):
+        below = []
+        for part in level:
+            if type(part) in (Call, Name):
+                return True
+            if id(part) in seen:        # shared containers once
+                continue
+            seen.add(id(part))
+            below += part.values() if isinstance(part, Mapping) else part if isinstance(part, (list, tuple)) else ()
+        level = below
+    return False

@@ -15,7 +15,9 @@ import numpy as np
 import torch
 
 from aud_dnn.errors import InputError, unknown_name
+from aud_dnn.extract.randomness import RandomGenerators
 from aud_dnn.extract.taps import FINAL_RULES, Tap, follow_path
+from aud_dnn.extract.user_code import describe_error, lacks_memory, user_code
 
 Prepare = Callable[[np.ndarray, int], torch.Tensor]
 
@@ -45,7 +47,8 @@ class TorchModel:
         Beginnings of the names of state-dict entries that a permuted control leaves alone (feature extraction that is
         part of the network).
     stochastic : bool
-        The network draws random numbers even in evaluation mode, and that is wanted; every sound gets the same seed.
+        The network, or its front end, draws random numbers in evaluation mode, and that is wanted; every sound gets the
+        same seed.
     half_precision : bool
         Parts of the network compute in 16 bits (half-precision weights, autocast), and that is wanted.
     """
@@ -106,6 +109,9 @@ class TorchExtractor:
         self.details = {**model.details, "taps": [_describe(tap) for tap in model.taps]}
         if self._device.type != "cpu":
             self.details["device"] = self._device.type
+        if model.stochastic:
+            self.details["random_numbers"] = "seed 0 for every sound"
+        self._generators = RandomGenerators(self._network, (model.prepare, model.forward))
         self._modules = self._tapped_modules()
 
     def _tapped_modules(self) -> dict[str, torch.nn.Module]:
@@ -115,13 +121,24 @@ class TorchExtractor:
             if not tap.module:
                 continue
             if tap.module not in known:
-                raise unknown_name(f"module of tap {tap.name}", tap.module, [name for name in known if name])
+                raise unknown_name(f"module of tap {tap.name}", tap.module, [name for name in known if name],
+                                   "--list_layers shows them with their shapes.")
             modules[tap.module] = known[tap.module]
+            if isinstance(modules[tap.module], torch.jit.ScriptModule):
+                raise InputError(f"tap {tap.name}: {tap.module} belongs to a TorchScript program, which runs outside of "
+                                 "Python: nothing inside of it can be tapped. Build the network from its Python class and "
+                                 "load these weights (torch.jit.load(FILE).state_dict()), or tap what it returns (returned "
+                                 "= …).")
         return modules
 
     def prepare(self, samples: np.ndarray, rate: int) -> torch.Tensor:
         """The model's input for one sound."""
-        return self._model.prepare(samples, rate)
+        with self._random_numbers("The front end"), user_code("The function that prepares a sound"):
+            prepared = self._model.prepare(samples, rate)
+        if not isinstance(prepared, torch.Tensor):
+            raise InputError(f"The function that prepares a sound must return a torch.Tensor with a batch axis of length 1; "
+                             f"it returned {type(prepared).__name__}.")
+        return prepared
 
     def run(self, prepared: Sequence[torch.Tensor]) -> list[dict[str, np.ndarray]]:
         """Stored key -> features, for each sound of the batch."""
@@ -141,15 +158,35 @@ class TorchExtractor:
         inputs = inputs.to(self._device)
         found: dict[str, torch.Tensor] = {}
         shapes: dict[str, str] = {}
-        with self._hooks(found, shapes) as calls, torch.inference_mode(), self._full_precision(), self._seeded():
-            forward = self._model.forward
-            returned = self._network(inputs) if forward is None else forward(self._network, inputs)
+        with self._hooks(found, shapes) as calls, self._random_numbers("The network", inputs):
+            try:
+                returned = self._pass(inputs)
+            except InputError:
+                raise
+            except Exception as error:
+                if lacks_memory(error):
+                    raise InputError(self._too_little_memory(len(prepared))) from error
+                raise InputError(f"The network cannot take its input of shape {tuple(inputs.shape)}, {inputs.dtype} "
+                                 f"({describe_error(error)}). Is its shape (for a description in TOML: input) right?"
+                                 ) from error
         for tap in self._model.taps:
             if tap.returned:
                 shapes[tap.key], found[tap.key] = _shape_of(returned, tap), tap.collapsed(returned)
             elif calls[tap.module] != tap.calls:
                 raise InputError(_wrong_number_of_calls(tap, calls[tap.module]))
         return {tap.key: found[tap.key] for tap in self._model.taps}, shapes
+
+    def _pass(self, inputs: torch.Tensor) -> Any:
+        with torch.inference_mode(), self._full_precision():
+            forward = self._model.forward
+            return self._network(inputs) if forward is None else forward(self._network, inputs)
+
+    def _too_little_memory(self, n_sounds: int) -> str:
+        where = "" if self._device.type == "cpu" else f" on {self._device}"
+        remedy = ("Use a smaller --batch" if n_sounds > 1 else "Close other programs, or ask the cluster for more (--mem)"
+                  if self._device.type == "cpu" else "Use --device cpu, or another GPU")
+        return (f"There is not enough memory{where} for {n_sounds} sound{'s' * (n_sounds > 1)} at once. {remedy}, and run "
+                "the same command again; the sounds that were finished are kept.")
 
     @contextlib.contextmanager
     def _hooks(self, found: dict[str, torch.Tensor], shapes: dict[str, str]) -> Iterator[dict[str, int]]:
@@ -175,14 +212,41 @@ class TorchExtractor:
                 handle.remove()
 
     @contextlib.contextmanager
-    def _seeded(self) -> Iterator[None]:
-        if not self._model.stochastic:
-            yield
+    def _random_numbers(self, who: str, inputs: torch.Tensor | None = None) -> Iterator[None]:
+        """The same seed for every sound where random numbers are declared; elsewhere whoever draws one is refused."""
+        if self._model.stochastic:
+            with self._generators.seeded():
+                yield
             return
-        devices = [self._device] if self._device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(0)
-            yield
+        before = self._generators.states()
+        yield
+        if drawn := self._generators.drawn_since(before):
+            where = self._drawing_module(inputs) if inputs is not None else ""
+            raise InputError(f"{who} draws random numbers in evaluation mode (from {', '.join(drawn)}{where}), so that two "
+                             "runs may differ. Turn it off (layer drop, dropout, dither), or declare stochastic = true: "
+                             "every sound gets the same seed then.")
+
+    def _drawing_module(self, inputs: torch.Tensor) -> str:
+        """Run once more and look at every module: the innermost one that draws, as a part of a sentence."""
+        names = {module: name for name, module in _modules_with_hooks(self._network)}
+        before: list[dict[str, Any]] = []
+        drawing: list[str] = []
+
+        def begin(*_: Any) -> None:
+            before.append(self._generators.states())
+
+        def end(module: torch.nn.Module, *_: Any) -> None:
+            if self._generators.drawn_since(before.pop()):
+                drawing.append(names[module])
+
+        handles = [handle for module in names
+                   for handle in (module.register_forward_pre_hook(begin), module.register_forward_hook(end))]
+        try:
+            self._pass(inputs)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return f", in the module {drawing[0]}" if drawing and drawing[0] else ""
 
     @contextlib.contextmanager
     def _full_precision(self) -> Iterator[None]:
@@ -196,7 +260,7 @@ class TorchExtractor:
     @contextlib.contextmanager
     def _half_precision(self) -> Iterator[list[str]]:
         """Fills a list with the modules that compute in 16 bits, while the network runs."""
-        names = {module: name or "the network itself" for name, module in self._network.named_modules()}
+        names = {module: name or "the network itself" for name, module in _modules_with_hooks(self._network)}
         half: list[str] = []
         probe = torch.ones(1, 1, device=self._device)
 
@@ -228,22 +292,15 @@ class TorchExtractor:
         Raises
         ------
         InputError
-            The network cannot take its input; a tap never fires or fires another number of times than declared; the
-            network computes in 16 bits, gives NaN or inf, or other values the second time (dropout), or a sound's values
-            depend on the other sounds of its batch.
+            The network cannot take its input; it draws random numbers without being declared; a tap never fires or fires
+            another number of times than declared; the network computes in 16 bits, gives NaN or inf, or other values the
+            second time, or a sound's values depend on the other sounds of its batch.
         """
         rng = np.random.default_rng(0)
         length = round(self.sample_rate * (self.duration or 2.0))
         inputs = [self.prepare(0.1 * rng.standard_normal(length), self.sample_rate) for _ in range(2)]
-        try:
-            with self._half_precision() as half:
-                found, shapes = self._forward(inputs[:1])
-        except InputError:
-            raise
-        except (RuntimeError, TypeError, ValueError, IndexError, AssertionError) as error:
-            raise InputError(f"The network cannot take its input of shape {tuple(inputs[0].shape)}, {inputs[0].dtype} "
-                             f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}). Is its shape "
-                             "(for a description in TOML: input) right?") from error
+        with self._half_precision() as half:
+            found, shapes = self._forward(inputs[:1])
         if half and not self._model.half_precision:
             raise InputError(f"{len(half)} module(s) compute in 16 bits, for example {half[0]} (half-precision weights or "
                              "autocast): values would keep three digits. Turn it off (network.float()), or declare "
@@ -255,9 +312,9 @@ class TorchExtractor:
             if not np.isfinite(first[tap.key]).all():
                 raise InputError(f"tap {tap.name}: noise gives NaN or inf. Are the weights damaged?")
             if _differ(first[tap.key], again[tap.key]):
-                raise InputError(f"tap {tap.name}: the same sound gives other values the second time. Something random is "
-                                 "active in evaluation mode, for example functional dropout without training=False. Turn "
-                                 "it off, or declare stochastic = true.")
+                raise InputError(f"tap {tap.name}: the same sound gives other values the second time, and no known random "
+                                 "generator was used. A generator made anew in every pass, or something that the network "
+                                 "keeps from sound to sound? Give it a fixed seed, or turn it off.")
             if len(second[tap.key]) != len(first[tap.key]):
                 raise InputError(f"tap {tap.name}: another sound of the same length gives another number of values.")
         if batch > 1:
@@ -271,6 +328,11 @@ class TorchExtractor:
     def check(self, batch: int = 1) -> str:
         """The dry run's table as text; see :meth:`dry_run` for what is refused."""
         return format_table(self.dry_run(batch))
+
+
+def _modules_with_hooks(network: torch.nn.Module) -> list[tuple[str, torch.nn.Module]]:
+    """Names and modules; those of TorchScript programs take no hooks."""
+    return [(name, module) for name, module in network.named_modules() if not isinstance(module, torch.jit.ScriptModule)]
 
 
 def format_table(rows: Sequence[TapRow]) -> str:

@@ -117,7 +117,7 @@ def _look_at(ax: Axes, places: np.ndarray) -> None:
 
 def surface_map(table: pd.DataFrame, column: str, vertices: Mapping[str, FlatVertices], scale: Scale, *, title: str,
                 stem: str, palette: str = "paper", missing: Sequence[str] = ()) -> Drawing:
-    """The same on the inflated fsaverage surface, lateral view; needs nilearn (``pip install auditory-brain-dnn[surface]``).
+    """The same on the inflated fsaverage surface, lateral view; needs nilearn (``pip install -e '.[surface]'``).
 
     Parameters
     ----------
