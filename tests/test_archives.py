@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from aud_dnn.digests import file_digest
-from aud_dnn.download import archives
+from aud_dnn.download import archives, streams
 from aud_dnn.download.archives import ArchiveError, Limits, checked_name, unpack
 from aud_dnn.errors import InputError
 
@@ -79,8 +79,8 @@ def test_large_members_in_a_gzip_stream_are_read_in_one_pass(tmp_path, monkeypat
     content = {f"f{i}": random.Random(i).randbytes(3_000_001 + i) for i in range(4)}
     path = make_tar(tmp_path / "x.tar", [member(n, c) for n, c in content.items()], packed=True)
     made = []
-    original = archives._Gunzip.__init__
-    monkeypatch.setattr(archives._Gunzip, "__init__", lambda self, raw: (made.append(1), original(self, raw))[1])
+    original = streams.Gunzip.__init__
+    monkeypatch.setattr(streams.Gunzip, "__init__", lambda self, raw: (made.append(1), original(self, raw))[1])
     unpack(path, tmp_path / "root", keep, Limits(10, 50_000_000))
     assert below(tmp_path / "root") == content
     assert len(made) == 2       # one pass over the headers, one over the contents

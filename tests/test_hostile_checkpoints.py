@@ -167,3 +167,15 @@ def test_a_compressed_tar_is_not_unpacked_to_look_at_it(tmp_path):
     with pytest.raises(InputError):
         read_tensors(tmp_path / "c.pt")
     assert time.process_time() - begun < 1
+
+
+def test_containers_that_hold_each_other_many_times_are_looked_through_once(tmp_path):
+    """A thousand entries that are one container of a thousand entries, four deep: 10^12 things on paper."""
+    content: object = torch.ones(2)
+    for kind in (list, dict, tuple, dict):
+        content = dict.fromkeys(map(str, range(1000)), content) if kind is dict else kind([content] * 1000)
+    torch.save({"other": content, "w": torch.ones(3)}, tmp_path / "c.pt")
+    begun = time.process_time()
+    with pytest.raises(InputError):
+        read_tensors(tmp_path / "c.pt")
+    assert time.process_time() - begun < 3

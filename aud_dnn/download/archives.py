@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import io
 import os
 import re
 import shutil
@@ -22,19 +21,13 @@ from pathlib import Path, PurePosixPath
 
 from aud_dnn.atomic import STAGING_MARK
 from aud_dnn.digests import file_digest
+from aud_dnn.download.streams import CHUNK, LARGEST_HEADER, ArchiveError, Guarded, Gunzip
 from aud_dnn.errors import InputError
 
-_CHUNK = 1 << 20
-_STEP_BACK = 1 << 12  # tarfile goes back a byte after a member, and two blocks at the end
-_LARGEST_HEADER = 1 << 20  # a header (a long name, a pax record) is read into memory at once
 _HEADER_ROOM = 4096  # bytes of headers and padding that one member may cost
 _LONGEST_PATH, _DEEPEST = 1024, 32  # systems allow 4096 bytes with the folders above; the published need 6 folders
 _GZIP_MAGIC = b"\x1f\x8b"
 _JUNK_NAMES = re.compile(r"^(\._.*|\.DS_Store|__MACOSX)$")  # what macOS adds to archives
-
-
-class ArchiveError(InputError):
-    """The archive is damaged, or asks for something that data never need."""
 
 
 @dataclass(frozen=True)
@@ -109,100 +102,6 @@ def checked_name(name: str, archive: str = "the archive") -> PurePosixPath:
     return path
 
 
-class _Gunzip(io.RawIOBase):
-    """The contents of a gzip file, forwards only, but for the few blocks that ``tarfile`` steps back.
-
-    Python's own reader takes a file name in the header, and zeros after a member, byte by byte: a few megabytes of either
-    take minutes.
-    """
-
-    def __init__(self, raw: io.BufferedIOBase):
-        self._raw, self._inflate, self._packed = raw, zlib.decompressobj(wbits=31), b""
-        self._recent, self._ahead, self._end = b"", b"", 0     # ahead: of the recent, what is to be read again
-
-    def tell(self) -> int:
-        return self._end - len(self._ahead)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        back = self._end - offset
-        if whence != io.SEEK_SET or back > len(self._recent):
-            raise ArchiveError("its headers point backwards")
-        self._ahead = self._recent[-back:] if back > 0 else b""
-        while self.tell() < offset and self.read(min(offset - self.tell(), _CHUNK)):
-            pass
-        return self.tell()
-
-    def read(self, size: int = -1) -> bytes:
-        again, self._ahead = self._ahead[:size], self._ahead[size:]
-        pieces, missing = [], size - len(again)
-        while missing:
-            piece = self._some(missing)
-            if not piece:
-                break
-            pieces.append(piece)
-            missing -= len(piece)
-        new = b"".join(pieces)
-        self._end += len(new)
-        self._recent = (self._recent + new[-_STEP_BACK:])[-_STEP_BACK:]
-        return again + new
-
-    def _some(self, most: int) -> bytes:
-        """At least one byte, unless the file ends here."""
-        while True:
-            if self._inflate.eof:
-                self._packed = (self._packed or self._inflate.unused_data).lstrip(b"\0")
-                if self._packed:
-                    self._inflate = zlib.decompressobj(wbits=31)
-            if not self._packed:
-                self._packed = self._raw.read(_CHUNK)
-                if self._packed:
-                    continue
-                if self._inflate.eof:
-                    return b""
-            piece = self._inflate.decompress(self._packed, most)
-            if not piece and not self._packed and not self._inflate.eof:
-                raise EOFError("it is cut short")
-            self._packed = self._inflate.unused_data if self._inflate.eof else self._inflate.unconsumed_tail
-            if piece:
-                return piece
-
-
-class _Guarded(io.RawIOBase):
-    """An archive's bytes for ``tarfile``, which believes the sizes in the headers; this does not.
-
-    Refuses reads that would fill the memory and positions that lie beyond what the archive may hold.
-    """
-
-    def __init__(self, stream: io.BufferedIOBase, end: int):
-        self._stream, self._end, self._position = stream, end, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= _LARGEST_HEADER:
-            raise ArchiveError(f"a header states {size} bytes")
-        if self._position != self._stream.tell():
-            self._stream.seek(self._position)
-        data = self._stream.read(size)
-        self._position += len(data)
-        if self._position > self._end:
-            raise ArchiveError(f"it unpacks to more than the {self._end:,} bytes that are allowed")
-        return data
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        if whence != io.SEEK_SET or not 0 <= offset <= self._end:
-            raise ArchiveError(f"a member states a size far beyond the {self._end:,} bytes that are allowed")
-        self._position = offset
-        return offset
-
-    def tell(self) -> int:
-        return self._position
-
-
 @contextlib.contextmanager
 def _explaining(archive: Path) -> Iterator[None]:
     """Turn what damaged bytes raise in the decompressor and in ``tarfile`` into one clear error."""
@@ -220,7 +119,7 @@ def _explaining(archive: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _open_tar(archive: Path, limits: Limits) -> Iterator[tuple[tarfile.TarFile, _Guarded]]:
+def _open_tar(archive: Path, limits: Limits) -> Iterator[tuple[tarfile.TarFile, Guarded]]:
     end = limits.n_bytes + (limits.n_members + 20) * _HEADER_ROOM
     with archive.open("rb") as raw:
         packed = raw.read(2) == _GZIP_MAGIC
@@ -228,8 +127,8 @@ def _open_tar(archive: Path, limits: Limits) -> Iterator[tuple[tarfile.TarFile, 
         if not packed:
             end = min(end, archive.stat().st_size + tarfile.BLOCKSIZE)
         with contextlib.ExitStack() as stack:
-            stream = _Gunzip(raw) if packed else raw
-            guarded = _Guarded(stream, end)
+            stream = Gunzip(raw) if packed else raw
+            guarded = Guarded(stream, end)
             with _explaining(archive):
                 tar = stack.enter_context(tarfile.open(fileobj=guarded, mode="r:"))
             yield tar, guarded
@@ -261,7 +160,7 @@ def _read_members(archive: Path, limits: Limits) -> list[tarfile.TarInfo]:
         while tail:
             if tail.strip(b"\0"):
                 raise ArchiveError("something follows the end of the archive")
-            tail = stream.read(_LARGEST_HEADER)
+            tail = stream.read(LARGEST_HEADER)
     return members
 
 
@@ -343,7 +242,7 @@ def _extract(archive: Path, limits: Limits, targets: dict[int, str], staging: Pa
                     stream.seek(member.offset_data)
                 while missing:
                     with _explaining(archive):
-                        chunk = stream.read(min(missing, _CHUNK))
+                        chunk = stream.read(min(missing, CHUNK))
                         if not chunk:
                             raise ArchiveError(f"{member.name!r} breaks off {missing:,} bytes before its end")
                     out.write(chunk)

@@ -12,6 +12,7 @@ from aud_dnn.errors import InputError, unknown_name
 
 _DEEPEST = 3                # entries within entries that are looked at
 _MOST_NAMED = 8
+_MOST_LOOKED = 200_000
 _INSIDE = re.compile(r"(^|\.)(?:(?:module|_orig_mod)\.)+")       # what DataParallel and torch.compile put before names
 _BEFORE = "model."          # what a class around the network puts before them
 
@@ -38,7 +39,7 @@ def find_state_dict(content: Any, where: str, known: Sequence[str], chosen: str 
     InputError
         No tensors by name, or it is not clear which are meant: the entries that hold tensors are named.
     """
-    entries = _entries(content)
+    entries = _entries(content, where)
     if chosen is not None:
         if chosen not in entries:
             raise unknown_name(f"entry of {where}", chosen, entries, "Entries with tensors are listed.")
@@ -70,8 +71,10 @@ def _named_tensors(content: Any) -> dict[str, torch.Tensor]:
             if isinstance(name, str) and isinstance(value, torch.Tensor)}
 
 
-def _entries(content: Any, depth: int = 1) -> dict[str, dict[str, torch.Tensor]]:
+def _entries(content: Any, where: str, depth: int = 1, looked: list[int] | None = None
+             ) -> dict[str, dict[str, torch.Tensor]]:
     """Path of an entry -> its tensors by name, for all entries that have some."""
+    looked = [0] if looked is None else looked      # at, by all calls together
     if isinstance(content, Mapping):
         items = [(str(name), value) for name, value in content.items()]
     elif isinstance(content, (tuple, list)) and not isinstance(content, torch.Size):
@@ -80,10 +83,14 @@ def _entries(content: Any, depth: int = 1) -> dict[str, dict[str, torch.Tensor]]
         return {}
     found = {}
     for name, value in items:
+        looked[0] += 1 + (len(value) if isinstance(value, Mapping) else 0)
+        if looked[0] > _MOST_LOOKED:    # containers that hold each other many times have no end
+            raise InputError(f"{where} holds more than {_MOST_LOOKED:,} entries within entries. Save network.state_dict().")
         if tensors := _named_tensors(value):
             found[name] = tensors
         elif depth < _DEEPEST:
-            found |= {f"{name}.{inner}": tensors for inner, tensors in _entries(value, depth + 1).items()}
+            found |= {f"{name}.{inner}": tensors for inner, tensors in
+                      _entries(value, where, depth + 1, looked).items()}
     return found
 
 
