@@ -8,11 +8,19 @@ import numpy as np
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from aud_dnn.ridge import SplitRidge, decompose, leave_one_out_mse, project, reduce_features, select_alphas
+from aud_dnn.ridge import (
+    SplitRidge,
+    decompose,
+    leave_one_out_mse,
+    project,
+    reduce_features,
+    select_alphas,
+)
 
 try:
     from sklearn.utils.validation import validate_data
-except ImportError:     # scikit-learn before 1.6
+except ImportError:  # scikit-learn before 1.6
+
     def validate_data(estimator: BaseEstimator, **checks: Any) -> Any:
         """What the function of this name does in later releases."""
         return estimator._validate_data(**checks)
@@ -83,8 +91,15 @@ class VoxelwiseRidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
         ValueError
             NaN, inf, unequal lengths, fewer than two sounds, alphas that are not positive.
         """
-        features, targets = validate_data(self, X=X, y=y, multi_output=True, y_numeric=True, dtype=np.float64,
-                                          ensure_min_samples=2)
+        features, targets = validate_data(
+            self,
+            X=X,
+            y=y,
+            multi_output=True,
+            y_numeric=True,
+            dtype=np.float64,
+            ensure_min_samples=2,
+        )
         targets = targets.astype(np.float64, copy=False)
         alphas = np.unique(np.asarray(self.alphas, dtype=np.float64).ravel())[::-1]
         if not len(alphas) or not np.isfinite(alphas).all() or alphas[-1] <= 0:
@@ -96,7 +111,7 @@ class VoxelwiseRidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
         split = decompose(design, everything, everything, alphas)
         z = project(split, columns - means)
         constant = (columns == columns[:1]).all(axis=0)
-        z[:, constant] = 0.0            # centring leaves rounding of it, which is no response
+        z[:, constant] = 0.0  # centring leaves rounding of it, which is no response
         if self.alpha_per_target:
             chosen = select_alphas(split, z[:, None]).index[0]
             error = np.empty(len(chosen))
@@ -128,4 +143,4 @@ class VoxelwiseRidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
 def _error_at(split: SplitRidge, z: np.ndarray, index: int) -> np.ndarray:
     """Mean squared leave-one-out error at one alpha of the grid."""
     operator = split.operators[np.searchsorted(split.distinct, index, side="right") - 1]
-    return np.sum((operator @ z)**2, axis=0) / split.n_train
+    return np.sum((operator @ z) ** 2, axis=0) / split.n_train

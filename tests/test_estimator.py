@@ -42,7 +42,9 @@ def test_equals_ridge_cv(n_units, alpha_per_target):
     np.testing.assert_allclose(ours.intercept_, theirs.intercept_, rtol=1e-8)
     best = ours.best_score_ if alpha_per_target else ours.best_score_.mean()
     np.testing.assert_allclose(best, theirs.best_score_, rtol=1e-8)
-    np.testing.assert_allclose(ours.predict(features[:5] + 1), theirs.predict(features[:5] + 1), rtol=1e-8)
+    np.testing.assert_allclose(
+        ours.predict(features[:5] + 1), theirs.predict(features[:5] + 1), rtol=1e-8
+    )
     assert ours.score(features, targets) == pytest.approx(theirs.score(features, targets), rel=1e-8)
 
 
@@ -51,14 +53,20 @@ def test_best_score_is_the_leave_one_out_error_of_refitted_models(alpha):
     features, targets = made(n_sounds=15, n_units=30)
     ours = VoxelwiseRidgeCV([alpha]).fit(features, targets)
     left_out = cross_val_predict(Ridge(alpha), features, targets, cv=LeaveOneOut())
-    np.testing.assert_allclose(ours.best_score_, -((targets - left_out)**2).mean(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(
+        ours.best_score_, -((targets - left_out) ** 2).mean(axis=0), rtol=1e-9
+    )
 
 
 def test_interpolates_as_alpha_goes_to_zero_and_predicts_the_mean_as_it_grows():
     features, targets = made(n_sounds=20, n_units=50)
-    np.testing.assert_allclose(VoxelwiseRidgeCV([1e-10]).fit(features, targets).predict(features), targets, rtol=1e-8)
+    np.testing.assert_allclose(
+        VoxelwiseRidgeCV([1e-10]).fit(features, targets).predict(features), targets, rtol=1e-8
+    )
     flat = VoxelwiseRidgeCV([1e14]).fit(features, targets)
-    np.testing.assert_allclose(flat.predict(features), np.broadcast_to(targets.mean(axis=0), targets.shape), rtol=1e-8)
+    np.testing.assert_allclose(
+        flat.predict(features), np.broadcast_to(targets.mean(axis=0), targets.shape), rtol=1e-8
+    )
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
@@ -82,7 +90,9 @@ def test_a_one_dimensional_target_gives_one_dimensional_results():
     features, targets = made()
     one = VoxelwiseRidgeCV(ALPHAS).fit(features, targets[:, 0])
     many = VoxelwiseRidgeCV(ALPHAS).fit(features, targets)
-    assert one.coef_.shape == (features.shape[1],) and one.predict(features).shape == (len(features),)
+    assert one.coef_.shape == (features.shape[1],) and one.predict(features).shape == (
+        len(features),
+    )
     np.testing.assert_allclose(one.coef_, many.coef_[0], rtol=1e-12)
 
 
@@ -93,20 +103,30 @@ def test_constant_targets_and_features_predict_the_mean():
     assert not fitted.coef_[2].any() and fitted.best_score_[2] == 0
     np.testing.assert_allclose(fitted.predict(features)[:, 2], 0.1, rtol=1e-12)
     flat = VoxelwiseRidgeCV(ALPHAS).fit(np.ones_like(features), targets)
-    np.testing.assert_allclose(flat.predict(features), np.broadcast_to(targets.mean(axis=0), targets.shape), rtol=1e-12)
+    np.testing.assert_allclose(
+        flat.predict(features), np.broadcast_to(targets.mean(axis=0), targets.shape), rtol=1e-12
+    )
 
 
 def test_works_in_a_pipeline_a_search_and_cross_validation():
     features, targets = made(n_sounds=60, noise=0.1)
     pipeline = make_pipeline(StandardScaler(), VoxelwiseRidgeCV(ALPHAS))
     predicted = cross_val_predict(pipeline, features, targets, cv=5)
-    reference = cross_val_predict(make_pipeline(StandardScaler(), RidgeCV(ALPHAS, alpha_per_target=True)), features, targets,
-                                  cv=5)
+    reference = cross_val_predict(
+        make_pipeline(StandardScaler(), RidgeCV(ALPHAS, alpha_per_target=True)),
+        features,
+        targets,
+        cv=5,
+    )
     np.testing.assert_allclose(predicted, reference, rtol=1e-8)
-    search = GridSearchCV(VoxelwiseRidgeCV(), {"alphas": [(1e-2,), (1e2,)]}, cv=3).fit(features, targets)
+    search = GridSearchCV(VoxelwiseRidgeCV(), {"alphas": [(1e-2,), (1e2,)]}, cv=3).fit(
+        features, targets
+    )
     assert search.best_params_["alphas"] in [(1e-2,), (1e2,)]
-    assert clone(VoxelwiseRidgeCV((1, 2), alpha_per_target=False)).get_params() == {"alphas": (1, 2),
-                                                                                   "alpha_per_target": False}
+    assert clone(VoxelwiseRidgeCV((1, 2), alpha_per_target=False)).get_params() == {
+        "alphas": (1, 2),
+        "alpha_per_target": False,
+    }
 
 
 @pytest.mark.parametrize("alphas", [[], [0.0, 1.0], [-1.0], [np.nan], [np.inf, 1.0]])
