@@ -29,7 +29,7 @@ import numpy as np
 
 from aud_dnn.atomic import atomic_file
 from aud_dnn.errors import DamagedFileError, InputError, few
-from aud_dnn.files import h5_dataset, h5_dataset_names, open_h5, read_npy, require_file, write_netcdf
+from aud_dnn.files import h5_dataset, open_h5, read_npy, require_file, write_netcdf
 from aud_dnn.splits import given_splits
 from aud_dnn.target_arrays import ABOUT, NAMES_IN_RESULTS, RESPONSES, target_from_arrays
 from aud_dnn.targets import Target
@@ -72,11 +72,8 @@ def _read_netcdf(path: Path, published: Sequence[str]) -> Target:
                 "xarray's to_netcdf(engine='h5netcdf')."
             )
     with open_h5(path) as file:
-        for name in h5_dataset_names(
-            file
-        ):  # nothing that is a link, lies elsewhere, or expands without bound
-            if h5_dataset(file, name) is None:
-                raise DamagedFileError(f"{path}: {name} cannot be read.")
+        for name in file:  # nothing that is a link, lies elsewhere, or expands without bound
+            h5_dataset(file, name)
     import xarray as xr
 
     try:

@@ -31,12 +31,17 @@ def make(values=None, stimuli=SOUNDS, **given):
 
 # --- arrays -----------------------------------------------------------------------------------------------------------
 
+
 def test_dimensions_come_in_any_order():
     values = responses(20, 4, 3, 5)
     times = np.arange(5) / 10
     dims = ("stimulus", "neuroid", "repetition", "time")
     plain = make(values, times=times)
-    turned = make(values.transpose(3, 1, 0, 2), times=times, dims=("time", "neuroid", "stimulus", "repetition"))
+    turned = make(
+        values.transpose(3, 1, 0, 2),
+        times=times,
+        dims=("time", "neuroid", "stimulus", "repetition"),
+    )
     assert plain.responses.shape == (20, 20, 3)
     np.testing.assert_array_equal(plain.responses, turned.responses)
     row = plain.metadata.query("neuroid == 2 and time == 0.3")["voxel_id"].item()
@@ -47,9 +52,21 @@ def test_dimensions_come_in_any_order():
 
 
 def test_participants_and_regions_get_the_published_names():
-    target = make(neuroids={"neuroid": list("abcd"), "participant": [1, 1, 2, 2], "region": ["A", "A", "B", None],
-                            "depth": [0.1, 0.2, 0.3, np.nan]})
-    assert target.metadata.columns.tolist() == ["voxel_id", "neuroid", "subj_idx", "roi_label_general", "depth"]
+    target = make(
+        neuroids={
+            "neuroid": list("abcd"),
+            "participant": [1, 1, 2, 2],
+            "region": ["A", "A", "B", None],
+            "depth": [0.1, 0.2, 0.3, np.nan],
+        }
+    )
+    assert target.metadata.columns.tolist() == [
+        "voxel_id",
+        "neuroid",
+        "subj_idx",
+        "roi_label_general",
+        "depth",
+    ]
     assert target.metadata["subj_idx"].tolist() == [1, 1, 2, 2]
 
 
@@ -67,38 +84,105 @@ def test_oddities_are_remarks():
     target = make(values, neuroids={"participant": ["S 1", "s1", "S2", "S2"]})
     assert [str(remark) for remark in target.remarks] == [
         "neuroids do not vary over the sounds (every r is 0): 1 of 4: 3",
-        "participants whose names differ in spelling only count as different ones: S 1 / s1"]
+        "participants whose names differ in spelling only count as different ones: S 1 / s1",
+    ]
 
 
 BAD = {
-    "complex numbers": (lambda v: {"values": v.astype(complex)}, "must hold real numbers; found complex128"),
+    "complex numbers": (
+        lambda v: {"values": v.astype(complex)},
+        "must hold real numbers; found complex128",
+    ),
     "objects": (lambda v: {"values": v.astype(object)}, "must hold real numbers; found object"),
     "text": (lambda v: {"values": v.astype(str)}, "must hold real numbers"),
-    "one dimension": (lambda v: {"values": v[:, 0]}, r"must be sounds × neuroids .* found the shape \(20,\)"),
-    "another dimension": (lambda v: {"values": v, "dims": ("stimulus", "voxel")}, "found stimulus, voxel of shape"),
-    "no neuroid": (lambda v: {"values": v, "dims": ("stimulus", "repetition")}, "found stimulus, repetition"),
+    "one dimension": (
+        lambda v: {"values": v[:, 0]},
+        r"must be sounds × neuroids .* found the shape \(20,\)",
+    ),
+    "another dimension": (
+        lambda v: {"values": v, "dims": ("stimulus", "voxel")},
+        "found stimulus, voxel of shape",
+    ),
+    "no neuroid": (
+        lambda v: {"values": v, "dims": ("stimulus", "repetition")},
+        "found stimulus, repetition",
+    ),
     "empty": (lambda v: {"values": v[:, :0]}, "is empty"),
-    "NaN": (lambda v: {"values": np.where(np.arange(20)[:, None] == 3, np.nan, v)}, "NaN or inf for 4 of 4 neuroids: 0, 1, 2"),
-    "inf": (lambda v: {"values": np.where(v == v[2, 1], np.inf, v)}, "NaN or inf for 1 of 4 neuroids: 1"),
-    "all NaN": (lambda v: {"values": v * np.array([1, np.nan, 1, 1])}, "no response at all for 1 of 4 neuroids: 1"),
-    "ids twice": (lambda v: {"values": v, "stimuli": ["sound1", *SOUNDS[1:]]}, "1 occur more than once: sound1"),
-    "ids too few": (lambda v: {"values": v, "stimuli": SOUNDS[:19]}, "one entry for each of the 20 sounds"),
-    "an empty id": (lambda v: {"values": v, "stimuli": ["", *SOUNDS[1:]]}, "stimulus is empty for 1 of 20 sounds"),
+    "NaN": (
+        lambda v: {"values": np.where(np.arange(20)[:, None] == 3, np.nan, v)},
+        "NaN or inf for 4 of 4 neuroids: 0, 1, 2",
+    ),
+    "inf": (
+        lambda v: {"values": np.where(v == v[2, 1], np.inf, v)},
+        "NaN or inf for 1 of 4 neuroids: 1",
+    ),
+    "all NaN": (
+        lambda v: {"values": v * np.array([1, np.nan, 1, 1])},
+        "no response at all for 1 of 4 neuroids: 1",
+    ),
+    "ids twice": (
+        lambda v: {"values": v, "stimuli": ["sound1", *SOUNDS[1:]]},
+        "1 occur more than once: sound1",
+    ),
+    "ids too few": (
+        lambda v: {"values": v, "stimuli": SOUNDS[:19]},
+        "one entry for each of the 20 sounds",
+    ),
+    "an empty id": (
+        lambda v: {"values": v, "stimuli": ["", *SOUNDS[1:]]},
+        "stimulus is empty for 1 of 20 sounds",
+    ),
     "few sounds": (lambda v: {"values": v[:9], "stimuli": SOUNDS[:9]}, "9 sounds are too few"),
-    "metadata": (lambda v: {"values": v, "neuroids": {"region": ["A", "B"]}}, "has 2 rows, but there are 4 neuroids"),
-    "ragged metadata": (lambda v: {"values": v, "neuroids": {"a": [1], "b": [1, 2]}}, "columns of one length"),
-    "reserved": (lambda v: {"values": v, "neuroids": {"subj_idx": [1, 2, 3, 4]}}, r"must not have the column\(s\) subj_idx"),
-    "neuroids twice": (lambda v: {"values": v, "neuroids": {"neuroid": [1, 1, 2, 3]}}, "a different id for each neuroid"),
-    "no participant": (lambda v: {"values": v, "neuroids": {"participant": [1, 2, None, 3]}}, "missing for 1 neuroids"),
-    "objects in metadata": (lambda v: {"values": v, "neuroids": {"x": [{}, 1, 2, 3]}}, "column x holds"),
+    "metadata": (
+        lambda v: {"values": v, "neuroids": {"region": ["A", "B"]}},
+        "has 2 rows, but there are 4 neuroids",
+    ),
+    "ragged metadata": (
+        lambda v: {"values": v, "neuroids": {"a": [1], "b": [1, 2]}},
+        "columns of one length",
+    ),
+    "reserved": (
+        lambda v: {"values": v, "neuroids": {"subj_idx": [1, 2, 3, 4]}},
+        r"must not have the column\(s\) subj_idx",
+    ),
+    "neuroids twice": (
+        lambda v: {"values": v, "neuroids": {"neuroid": [1, 1, 2, 3]}},
+        "a different id for each neuroid",
+    ),
+    "no participant": (
+        lambda v: {"values": v, "neuroids": {"participant": [1, 2, None, 3]}},
+        "missing for 1 neuroids",
+    ),
+    "objects in metadata": (
+        lambda v: {"values": v, "neuroids": {"x": [{}, 1, 2, 3]}},
+        "column x holds",
+    ),
     "times without": (lambda v: {"values": v, "times": [1.0]}, "no dimension time"),
-    "times missing": (lambda v: {"values": v[:, :, None], "dims": ("stimulus", "neuroid", "time")}, "no times are given"),
-    "times unsorted": (lambda v: {"values": np.stack([v, v], 2), "times": [0.2, 0.1]}, "time must increase"),
-    "times NaN": (lambda v: {"values": np.stack([v, v], 2), "times": [0.2, np.nan]}, "time must increase"),
-    "times wrong": (lambda v: {"values": np.stack([v, v], 2), "times": [0.2]}, "time must be 2 numbers"),
-    "lonely category": (lambda v: {"values": v, "categories": ["a", *"b" * 19]}, "have a single sound .*: a"),
+    "times missing": (
+        lambda v: {"values": v[:, :, None], "dims": ("stimulus", "neuroid", "time")},
+        "no times are given",
+    ),
+    "times unsorted": (
+        lambda v: {"values": np.stack([v, v], 2), "times": [0.2, 0.1]},
+        "time must increase",
+    ),
+    "times NaN": (
+        lambda v: {"values": np.stack([v, v], 2), "times": [0.2, np.nan]},
+        "time must increase",
+    ),
+    "times wrong": (
+        lambda v: {"values": np.stack([v, v], 2), "times": [0.2]},
+        "time must be 2 numbers",
+    ),
+    "lonely category": (
+        lambda v: {"values": v, "categories": ["a", *"b" * 19]},
+        "have a single sound .*: a",
+    ),
     "one group": (lambda v: {"values": v, "groups": ["a"] * 20}, "All sounds are of one group"),
-    "other splits": (lambda v: {"values": v, "splits": published_splits()}, "the splits are of 165 sounds"),
+    "other splits": (
+        lambda v: {"values": v, "splits": published_splits()},
+        "the splits are of 165 sounds",
+    ),
 }
 
 
@@ -117,6 +201,7 @@ def test_names_that_folders_cannot_have_are_refused(name):
 
 # --- splits -----------------------------------------------------------------------------------------------------------
 
+
 def test_published_sounds_get_the_published_order_and_splits():
     published = [f"p{i}" for i in range(165)]
     order = np.random.default_rng(1).permutation(165)
@@ -128,7 +213,9 @@ def test_published_sounds_get_the_published_order_and_splits():
 
 
 def test_the_sounds_of_the_paper_are_known_without_an_installation():
-    folder = Path(__file__).parents[2] / "shared" / "data" / "natsound165" / "data" / "neural" / "NH2015"
+    folder = (
+        Path(__file__).parents[2] / "shared" / "data" / "natsound165" / "data" / "neural" / "NH2015"
+    )
     if not folder.is_dir():
         pytest.skip("the real stimulus list is not here")
     records = np.load(folder / "neural_stim_meta.npy")
@@ -148,7 +235,9 @@ def test_stratified_halves_are_even_within_and_over_all(labels, seed):
     assert (surplus == len(labels) % 2).all()
     for label in "abcd":
         mine = np.array(labels) == label
-        assert (np.abs(splits.train[:, mine].sum(axis=1) - splits.test[:, mine].sum(axis=1)) <= 1).all()
+        assert (
+            np.abs(splits.train[:, mine].sum(axis=1) - splits.test[:, mine].sum(axis=1)) <= 1
+        ).all()
 
 
 @settings(max_examples=40, deadline=None)
@@ -169,15 +258,18 @@ def test_random_splits_can_be_repeated_and_differ_from_each_other():
     assert len({mask.tobytes() for mask in first.train}) == 10
 
 
-@pytest.mark.parametrize(("train", "test", "message"), [
-    ([[1, 1, 0, 0]], [[0, 1, 1, 1]], "sounds that train and test, for example sound 1"),
-    ([[1, 0, 0, 0]], None, "fewer than two train sounds"),
-    ([[1, 1, 1, 0]], None, "fewer than two test sounds"),
-    ([[1, 1, 0, 0]], [[0, 0, 1]], "both must be"),
-    ([[2, 1, 0, 0]], None, "mask of 0 and 1"),
-    ([1, 1, 0, 0], None, "mask of 0 and 1"),
-    (np.zeros((0, 4)), None, "mask of 0 and 1"),
-])
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        ([[1, 1, 0, 0]], [[0, 1, 1, 1]], "sounds that train and test, for example sound 1"),
+        ([[1, 0, 0, 0]], None, "fewer than two train sounds"),
+        ([[1, 1, 1, 0]], None, "fewer than two test sounds"),
+        ([[1, 1, 0, 0]], [[0, 0, 1]], "both must be"),
+        ([[2, 1, 0, 0]], None, "mask of 0 and 1"),
+        ([1, 1, 0, 0], None, "mask of 0 and 1"),
+        (np.zeros((0, 4)), None, "mask of 0 and 1"),
+    ],
+)
 def test_impossible_splits_are_refused(train, test, message):
     with pytest.raises(InputError, match=message):
         given_splits(np.array(train), None if test is None else np.array(test))
@@ -185,28 +277,48 @@ def test_impossible_splits_are_refused(train, test, message):
 
 # --- files ------------------------------------------------------------------------------------------------------------
 
+
 def full_target():
-    return make(responses(20, 3, 2, 4), times=np.arange(4) / 8, categories=list("ab" * 10),
-                neuroids={"neuroid": ["x", "y", "z"], "participant": ["p", "p", "q"], "region": ["A", None, "B"],
-                          "depth": [1.5, np.nan, 2.0], "channel": [1, 2, 3]},
-                about={"what": "high gamma", "unit": "% change", "source": "made up", "licence": "CC0"})
+    return make(
+        responses(20, 3, 2, 4),
+        times=np.arange(4) / 8,
+        categories=list("ab" * 10),
+        neuroids={
+            "neuroid": ["x", "y", "z"],
+            "participant": ["p", "p", "q"],
+            "region": ["A", None, "B"],
+            "depth": [1.5, np.nan, 2.0],
+            "channel": [1, 2, 3],
+        },
+        about={"what": "high gamma", "unit": "% change", "source": "made up", "licence": "CC0"},
+    )
 
 
 def test_a_target_survives_writing_and_reading(tmp_path):
     target = full_target()
     back = read_target(write_target(tmp_path / "mine.nc", target))
     np.testing.assert_array_equal(back.responses, target.responses)
-    assert (back.name, back.stimuli, back.about, back.splits.kind) == (target.name, target.stimuli, target.about, "given")
+    assert (back.name, back.stimuli, back.about, back.splits.kind) == (
+        target.name,
+        target.stimuli,
+        target.about,
+        "given",
+    )
     np.testing.assert_array_equal(back.splits.train, target.splits.train)
-    assert back.metadata["roi_label_general"].fillna("").tolist() == ["A"] * 4 + [""] * 4 + ["B"] * 4
+    assert (
+        back.metadata["roi_label_general"].fillna("").tolist() == ["A"] * 4 + [""] * 4 + ["B"] * 4
+    )
     for name in ("neuroid", "subj_idx", "depth", "channel", "time"):
-        pd.testing.assert_series_equal(back.metadata[name], target.metadata[name], check_dtype=False)
+        pd.testing.assert_series_equal(
+            back.metadata[name], target.metadata[name], check_dtype=False
+        )
 
 
 def test_a_file_written_with_xarray_is_read(tmp_path):
     values = responses(4, 20)
     xr.Dataset({"responses": (("neuroid", "stimulus"), values)}, {"stimulus": SOUNDS}).to_netcdf(
-        tmp_path / "my target_1.nc", engine="h5netcdf")
+        tmp_path / "my target_1.nc", engine="h5netcdf"
+    )
     target = read_target(tmp_path / "my target_1.nc")
     assert (target.name, target.splits.kind) == ("my-target-1", "random halves")
     np.testing.assert_array_equal(target.responses[:, :, 0], values.T)
@@ -215,7 +327,9 @@ def test_a_file_written_with_xarray_is_read(tmp_path):
 def test_a_folder_is_read(tmp_path):
     values = responses(20, 4, 3)
     np.save(tmp_path / "responses.npy", values)
-    pd.DataFrame({"stimulus": SOUNDS, "group": list("abcde" * 4)}).to_csv(tmp_path / "stimuli.csv", index=False)
+    pd.DataFrame({"stimulus": SOUNDS, "group": list("abcde" * 4)}).to_csv(
+        tmp_path / "stimuli.csv", index=False
+    )
     pd.DataFrame({"participant": [1, 1, 2, 2]}).to_csv(tmp_path / "neuroids.csv", index=False)
     target = read_target(tmp_path)
     assert target.responses.shape == (20, 4, 3) and target.splits.kind == "random halves of groups"
@@ -224,25 +338,52 @@ def test_a_folder_is_read(tmp_path):
 
 
 def _dataset(**changes):
-    return xr.Dataset({"responses": (("stimulus", "neuroid"), responses(20, 4))}, {"stimulus": SOUNDS, **changes})
+    return xr.Dataset(
+        {"responses": (("stimulus", "neuroid"), responses(20, 4))}, {"stimulus": SOUNDS, **changes}
+    )
 
 
 FILES = {
-    "no netCDF": (lambda path: path.write_bytes(b"not a file of that kind" * 50), "not a HDF5 file|damaged"),
+    "no netCDF": (
+        lambda path: path.write_bytes(b"not a file of that kind" * 50),
+        "not a HDF5 file|damaged",
+    ),
     "netCDF-3": (lambda path: path.write_bytes(b"CDF\x01" + bytes(100)), "netCDF-3"),
-    "no responses": (lambda path: _dataset().rename(responses="data").to_netcdf(path, engine="h5netcdf"),
-                     "no variable responses; it has data"),
-    "no stimulus": (lambda path: _dataset().drop_vars("stimulus").to_netcdf(path, engine="h5netcdf"),
-                    "no coordinate stimulus"),
-    "a dimension called otherwise": (lambda path: _dataset().rename(neuroid="voxel").to_netcdf(path, engine="h5netcdf"),
-                                     "found stimulus, voxel"),
-    "a split of one sound": (lambda path: _dataset().assign(train=(("split", "stimulus"), np.eye(20, dtype=int)[:1]))
-                             .to_netcdf(path, engine="h5netcdf"), "fewer than two train sounds"),
-    "splits along other dimensions": (lambda path: _dataset().assign(train=(("fold", "stimulus"), np.ones((2, 20))))
-                                      .to_netcdf(path, engine="h5netcdf"), "split"),
-    "time as text": (lambda path: xr.Dataset(
-        {"responses": (("stimulus", "neuroid", "time"), responses(20, 4, 2))},
-        {"stimulus": SOUNDS, "time": ["a", "b"]}).to_netcdf(path, engine="h5netcdf"), "time must be 2 numbers"),
+    "no responses": (
+        lambda path: _dataset().rename(responses="data").to_netcdf(path, engine="h5netcdf"),
+        "no variable responses; it has data",
+    ),
+    "no stimulus": (
+        lambda path: _dataset().drop_vars("stimulus").to_netcdf(path, engine="h5netcdf"),
+        "no coordinate stimulus",
+    ),
+    "a dimension called otherwise": (
+        lambda path: _dataset().rename(neuroid="voxel").to_netcdf(path, engine="h5netcdf"),
+        "found stimulus, voxel",
+    ),
+    "a split of one sound": (
+        lambda path: (
+            _dataset()
+            .assign(train=(("split", "stimulus"), np.eye(20, dtype=int)[:1]))
+            .to_netcdf(path, engine="h5netcdf")
+        ),
+        "fewer than two train sounds",
+    ),
+    "splits along other dimensions": (
+        lambda path: (
+            _dataset()
+            .assign(train=(("fold", "stimulus"), np.ones((2, 20))))
+            .to_netcdf(path, engine="h5netcdf")
+        ),
+        "split",
+    ),
+    "time as text": (
+        lambda path: xr.Dataset(
+            {"responses": (("stimulus", "neuroid", "time"), responses(20, 4, 2))},
+            {"stimulus": SOUNDS, "time": ["a", "b"]},
+        ).to_netcdf(path, engine="h5netcdf"),
+        "time must be 2 numbers",
+    ),
 }
 
 
@@ -256,19 +397,27 @@ def test_bad_files_are_refused_and_named(case, tmp_path):
     assert str(path) in str(error.value)
 
 
-def test_links_to_other_files_are_refused(tmp_path):
+@pytest.mark.parametrize("name", ["responses", "stimulus", "neuroid"])
+def test_links_to_other_files_are_refused(tmp_path, name):
     write_target(tmp_path / "other.nc", full_target())
-    with h5py.File(tmp_path / "linked.nc", "w") as file:
-        file["responses"] = h5py.ExternalLink("other.nc", "responses")
-        file["stimulus"] = h5py.ExternalLink("other.nc", "stimulus")
-    with pytest.raises(InputError, match=r"linked\.nc"):
+    write_target(tmp_path / "linked.nc", full_target())
+    with h5py.File(tmp_path / "linked.nc", "a") as file:
+        del file[name]
+        file[name] = h5py.ExternalLink("other.nc", name)
+    with pytest.raises(InputError, match=rf"linked\.nc: '{name}' is a link"):
         read_target(tmp_path / "linked.nc")
 
 
-@pytest.mark.parametrize(("file", "content", "message"), [
-    ("stimuli.csv", "name\nx\n", "no column stimulus"), ("stimuli.csv", None, "stimuli.csv is missing"),
-    ("neuroids.csv", "a,b\n1,2\n", "has 1 rows, but there are 4 neuroids"), ("neuroids.csv", "", "cannot be read as a table"),
-    ("responses.npy", "no array", "damaged")])
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("stimuli.csv", "name\nx\n", "no column stimulus"),
+        ("stimuli.csv", None, "stimuli.csv is missing"),
+        ("neuroids.csv", "a,b\n1,2\n", "has 1 rows, but there are 4 neuroids"),
+        ("neuroids.csv", "", "cannot be read as a table"),
+        ("responses.npy", "no array", "damaged"),
+    ],
+)
 def test_bad_folders_are_refused(tmp_path, file, content, message):
     np.save(tmp_path / "responses.npy", responses(20, 4))
     pd.DataFrame({"stimulus": SOUNDS}).to_csv(tmp_path / "stimuli.csv", index=False)
