@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from aud_dnn.paths import ProjectPaths
 from aud_dnn.pickles.safe_pickle import load_pickle
 from aud_dnn.remarks import Remark
 from aud_dnn.resources import COMPONENTS, TARGETS, VOXEL_TARGETS
+from aud_dnn.splits import Splits, published_splits
 from aud_dnn.stimuli import GET_DATA, Stimuli, load_stimuli, rows_in_order
 from aud_dnn.voxel_table import require_plain_columns, voxel_remarks, whole_numbers
 
@@ -31,9 +32,10 @@ class Target:
     Attributes
     ----------
     name : str
-        ``NH2015``, ``B2021`` or ``NH2015comp``.
+        ``NH2015``, ``B2021``, ``NH2015comp``, or the name of a user's own.
     responses : float64 array of shape (n_sounds, n_voxels, n_repetitions)
-        Voxel responses per scan repetition; the components of ``NH2015comp`` have one "repetition".
+        Voxel responses per scan repetition; the components of ``NH2015comp`` have one "repetition". Of a target with a time
+        axis every neuroid and time point is a "voxel". NaN for all sounds where a voxel lacks a repetition.
     ids : array of shape (n_voxels,)
         Voxel or component ids.
     metadata : DataFrame
@@ -41,6 +43,10 @@ class Target:
     stimuli : Stimuli
     remarks : tuple of Remark
         What is odd about it but no error.
+    splits : Splits
+        The published ten, if nothing else is given.
+    about : dict of str to str
+        What was measured, unit, source, licence, as far as a target's file says.
     """
 
     name: str
@@ -49,6 +55,8 @@ class Target:
     metadata: pd.DataFrame
     stimuli: Stimuli
     remarks: tuple[Remark, ...] = ()
+    splits: Splits = field(default_factory=published_splits)
+    about: dict[str, str] = field(default_factory=dict)
 
     @property
     def n_voxels(self) -> int:
