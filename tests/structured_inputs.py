@@ -224,7 +224,7 @@ def spoil_npy(path: Path, rng: random.Random) -> None:
 
 
 def spoil_pickle(path: Path, rng: random.Random) -> None:
-    from aud_dnn.pickles.safe_pickle import load_pickle
+    from aud_dnn.io.pickles.safe_pickle import load_pickle
 
     content = load_pickle(path, allow="dataset")
     path.write_bytes(_try(lambda: pickle.dumps(spoilt(content, rng), protocol=rng.choice((2, 4, 5)))))
@@ -254,7 +254,7 @@ def spoil_h5(path: Path, rng: random.Random) -> None:
     """Any HDF5 file, netCDF included; a seal behind it is made anew."""
     import h5py
 
-    from aud_dnn.files import _SEAL, seal
+    from aud_dnn.io.files import _SEAL, seal
 
     original = path.read_bytes()
     sealed = _SEAL in original[-200:]
@@ -417,19 +417,19 @@ def structured_readers(scratch: Path) -> list[StructuredReader]:
     from fake_results import fake_target, write_fake_layer, write_fake_rsa
     from test_convert import published_result
 
-    from aud_dnn.aggregate.tables import read_table
     from aud_dnn.checks.activations import check_model
     from aud_dnn.checks.installation import check_target
-    from aud_dnn.digests import MEMO_FILE, DigestMemo
     from aud_dnn.download.installation import read_record
     from aud_dnn.download.public_stimuli import read_categories
     from aud_dnn.errors import InputError
+    from aud_dnn.io.digests import MEMO_FILE, DigestMemo
+    from aud_dnn.io.sounds import inspect_sound
     from aud_dnn.paths import ProjectPaths
-    from aud_dnn.results import find_results, read_result
-    from aud_dnn.rsa.layer_dimensionality import read_published_dimensionality
-    from aud_dnn.rsa.published import read_published_rsa
-    from aud_dnn.rsa.results import read_analysis, read_part, write_part
-    from aud_dnn.sounds import inspect_sound
+    from aud_dnn.store.layer_dimensionality import read_published_dimensionality
+    from aud_dnn.store.published_rsa import read_published_rsa
+    from aud_dnn.store.regression import find_results, read_result
+    from aud_dnn.store.rsa import read_analysis, read_part, write_part
+    from aud_dnn.tables.per_model import read_table
     from aud_dnn.utils import load_stimuli, load_target, open_activations
 
     good = scratch / "good"

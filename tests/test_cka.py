@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aud_dnn import cka
-from aud_dnn.cka import centred_gram, u_centred_triangle, unbiased_cka, unit_vectors
+from aud_dnn.methods import cka
+from aud_dnn.methods.cka import centred_gram, u_centred_triangle, unbiased_cka, unit_vectors
 
 
 def hsic(first, second):

@@ -13,8 +13,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from aud_dnn import estimator
-from aud_dnn.estimator import VoxelwiseRidgeCV
+from aud_dnn.methods.ridge import estimator
+from aud_dnn.methods.ridge.estimator import VoxelwiseRidgeCV
 
 ALPHAS = np.logspace(-2, 4, 13)
 

@@ -19,9 +19,9 @@ import pytest
 import structured_inputs
 from scipy.io import savemat
 
-from aud_dnn import mat_structure
 from aud_dnn.errors import DamagedFileError, InputError
-from aud_dnn.files import (
+from aud_dnn.io import mat_structure
+from aud_dnn.io.files import (
     h5_array,
     h5_dataset,
     h5_dataset_names,
@@ -33,8 +33,8 @@ from aud_dnn.files import (
     seal,
 )
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.results import PROVENANCE_FILE, read_result
-from aud_dnn.rsa.results import read_part
+from aud_dnn.store.regression import PROVENANCE_FILE, read_result
+from aud_dnn.store.rsa import read_part
 from aud_dnn.utils import load_stimuli, open_activations
 
 REPOSITORY = Path(__file__).resolve().parents[1]

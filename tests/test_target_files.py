@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from aud_dnn.errors import InputError
 from aud_dnn.splits import given_splits, published_splits, random_splits
-from aud_dnn.target_arrays import published_order, target_from_arrays
-from aud_dnn.target_files import read_target, write_target
+from aud_dnn.targets.arrays import published_order, target_from_arrays
+from aud_dnn.targets.target_files import read_target, write_target
 
 SOUNDS = [f"sound{i}" for i in range(20)]
 
