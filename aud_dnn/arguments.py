@@ -17,6 +17,7 @@ from aud_dnn.errors import (
     FAULT,
     InputError,
     MissingDataError,
+    MissingPackageError,
     describe_memory_error,
     describe_os_error,
     is_memory_error,
@@ -31,6 +32,7 @@ from aud_dnn.terminal import (
     Terminated,
     draw_without_display,
     lost_output,
+    plain_warnings,
     received_signal,
     steady_streams,
     stop_on_signals,
@@ -39,7 +41,7 @@ from aud_dnn.terminal import (
 STATUSES = """\
 exit status
   0    done
-  1    done as far as it goes; what is wrong or missing was said
+  1    done as far as possible; the output says what is wrong or missing
   2    nothing (more) could be done: wrong input, or refused by the system (disk, permissions, memory)
   3    a fault of this program
   130  stopped with Ctrl-C (143: with SIGTERM); the same command goes on from there
@@ -244,6 +246,8 @@ def _one_line(error: BaseException) -> tuple[str, int] | None:
         number = signal.SIGINT
     if number is not None:
         return INTERRUPTED, 128 + number
+    if isinstance(error, ModuleNotFoundError) and (error.name or "aud_dnn").split(".")[0] != "aud_dnn":
+        error = MissingPackageError(error.name)
     if isinstance(error, InputError):
         return f"error: {with_root(error, _given_root())}", 2
     if is_memory_error(error):
@@ -262,6 +266,7 @@ def run_script(main: Callable[[list[str] | None], int]) -> None:
     """
     steady_streams()
     draw_without_display()
+    plain_warnings()
     with stop_on_signals():
         try:
             try:

@@ -26,7 +26,14 @@ from tqdm import tqdm
 from aud_dnn import NUMERICS_VERSION, __version__
 from aud_dnn.arguments import add_bool, run_script, script_parser
 from aud_dnn.errors import InputError, MissingDataError, describe_os_error
-from aud_dnn.io.atomic import AlreadyFinishedError, atomic_file, atomic_folder, remove_abandoned, restore_replaced
+from aud_dnn.io.atomic import (
+    AlreadyFinishedError,
+    atomic_file,
+    atomic_folder,
+    remove_abandoned,
+    remove_abandoned_below,
+    restore_replaced,
+)
 from aud_dnn.io.digests import file_digest, outdated
 from aud_dnn.store.published_rsa import ALL_VOXELS_FILE, BEST_LAYER_FILE, read_published_rsa
 from aud_dnn.store.regression import (
@@ -66,7 +73,7 @@ def convert_tree(source: Path, destination: Path, *, overwrite: bool = False) ->
     """
     source, destination = Path(source), Path(destination)
     if not source.is_dir():
-        raise MissingDataError(f"{source} is no folder. Name the published results/ "
+        raise MissingDataError(f"{source} is not a folder. Name the published results/ "
                                "(`python setup_utils/download_files.py --get_results True` brings it).")
     if source.resolve() == destination.resolve() or source.resolve() in destination.resolve().parents:
         raise InputError(f"{destination} lies in {source}. Name a folder beside it; the published files stay as they are.")
@@ -120,7 +127,7 @@ def _convert_result(folder: Path, destination: Path, overwrite: bool) -> tuple[s
                 shutil.copyfile(log, staging / log.name)
             _require_same(read_result(staging), published, predictions)
     except AlreadyFinishedError:
-        return "already there", "finished by another run meanwhile"
+        return "already there", "finished by another run in the meantime"
     except OSError as error:
         raise InputError(describe_os_error(error, "written", target)) from error
     extra = sorted(p.name for p in folder.iterdir() if p.name not in _PICKLES and not p.match("out-*.log"))
@@ -199,7 +206,7 @@ def _convert_rsa(path: Path, source: Path, destination: Path, overwrite: bool) -
 def _convert_analysis(dataset: xr.Dataset, folder: Path, target: str, roi: str, overwrite: bool) -> tuple[str, str]:
     for part in (target, roi):
         if not part.isalnum():
-            raise InputError(f"{part!r} is no name of a target or region.")
+            raise InputError(f"{part!r} is not the name of a target or region.")
     path = analysis_path(folder, target, roi)
     remove_abandoned(path)
     if path.is_file() and not overwrite:
@@ -240,6 +247,7 @@ def main(arguments: list[str] | None = None) -> int:
     args.destination.mkdir(parents=True, exist_ok=True)
     with atomic_file(args.destination / REPORT_FILE) as staging:
         staging.write_text(json.dumps([vars(outcome) for outcome in outcomes], indent=1) + "\n")
+    remove_abandoned_below(args.destination)
     return 1 if counts["not converted"] else 0
 
 

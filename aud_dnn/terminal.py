@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import importlib.util
 import io
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from aud_dnn.errors import InputError
+from aud_dnn.errors import InputError, MissingPackageError, printable
 from aud_dnn.io.memory import mind_address_space
 
 INTERRUPTED = "Stopped. Everything that was finished is on disk; run the same command again to go on."
@@ -102,8 +105,6 @@ def lost_output() -> str:
 def draw_without_display() -> None:
     """Pictures go to files, whatever backend the environment names; its configuration needs no home."""
     os.environ["MPLBACKEND"] = "agg"
-    from pathlib import Path
-
     try:
         Path.home()
     except RuntimeError:        # no HOME, and a user whom the system does not know
@@ -114,6 +115,22 @@ def draw_without_display() -> None:
 
             os.environ["MPLCONFIGDIR"] = folder = tempfile.mkdtemp(prefix="matplotlib-")
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
+def plain_warnings() -> None:
+    """Show what this project warns of as one line, each text once; warnings of libraries as Python shows them."""
+    package, shown = str(Path(__file__).parent), set()
+    others = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], filename: str, *rest: Any, **named: Any) -> None:
+        text = printable(message)
+        if not filename.startswith(package):
+            others(message, category, filename, *rest, **named)
+        elif text not in shown:
+            shown.add(text)
+            print(f"warning: {text}", file=sys.stderr)
+
+    warnings.showwarning = show
 
 
 # --- signals -----------------------------------------------------------------------------------------------------------
@@ -219,7 +236,8 @@ def stop_on_signals() -> Iterator[None]:
 def start_script() -> None:
     """The first thing that a program does, before any import that takes time; :func:`stop_on_signals` takes over later.
 
-    Nothing is half-written yet, so Ctrl-C and SIGTERM just end it; so does a hopeless limit on memory.
+    Nothing is half-written yet, so Ctrl-C and SIGTERM just end it; so do a hopeless limit on memory and a Python
+    without the packages of the project, such as that of the system in place of the environment's.
     """
     def end(number: int, frame: FrameType | None) -> NoReturn:
         with contextlib.suppress(OSError):
@@ -229,8 +247,11 @@ def start_script() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, end)
+    plain_warnings()
     try:
         mind_address_space()
+        if importlib.util.find_spec("numpy") is None:
+            raise MissingPackageError("numpy")
     except InputError as error:
         if not {"-h", "--help"} & set(sys.argv):
             print(f"error: {error}", file=sys.stderr or sys.stdout)

@@ -69,6 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
         plan_line,
         require_room,
     )
+    from aud_dnn.io.atomic import remove_abandoned_below
 
     paths = find_root(args.root)
     if args.verify:
@@ -82,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
         raise InputError("Nothing to download: every --get_... is False.")
     check_model_names(only)
     if args.from_dir and not args.from_dir.is_dir():
-        raise InputError(f"--from_dir {args.from_dir} is no folder.")
+        raise InputError(f"--from_dir {args.from_dir} is not a folder.")
     if args.dry_run:
         for source in sources:
             print(plan_line(paths, source, options))
@@ -92,6 +93,8 @@ def main(arguments: list[str] | None = None) -> int:
         require_room(paths, sources, options)
         for source in sources:
             install(paths, source, options)
+    for folder in dict.fromkeys([downloads_folder(paths), *(paths.root / source.destination for source in sources)]):
+        remove_abandoned_below(folder)
     names = {source.name for source in sources}
     return report(check_installation(paths, brought=names, models=only or None))
 

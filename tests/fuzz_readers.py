@@ -98,12 +98,12 @@ def readers() -> list[Reader]:
     import xarray as xr
     from scipy.io import savemat
 
-    from aud_dnn.checks.installation import _read_wav
     from aud_dnn.download.archives import Limits, unpack
     from aud_dnn.download.installation import read_record
     from aud_dnn.download.public_stimuli import read_categories
     from aud_dnn.io.files import h5_dataset, h5_dataset_names, mat_variables, open_h5, read_mat, read_npy, seal
     from aud_dnn.io.pickles.safe_pickle import load_pickle
+    from aud_dnn.io.sounds import read_sound
     from aud_dnn.methods.ridge.scoring import LayerScores
     from aud_dnn.paths import ProjectPaths
     from aud_dnn.store import regression as results
@@ -219,7 +219,7 @@ def readers() -> list[Reader]:
                renamed(lambda folder: read_analysis(folder, "NH2015"), "rsa_NH2015_All.nc"), checksums=True),
         Reader("json, record", (record,), renamed(lambda folder: read_record(ProjectPaths(folder), "data"),
                                                   "downloads", "data.json")),
-        Reader("wav", (made_data.made_wav(0),), _read_wav),
+        Reader("wav", (made_data.made_wav(0),), read_sound),
     ]
 
 

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import h5py
@@ -21,7 +22,7 @@ import fake_results
 import roots
 import vectors
 
-from aud_dnn.analyze import diagnostics_report, figures
+from aud_dnn.analyze import AUD_plot_main, diagnostics_report, figures
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.io.digests import DigestMemo, array_digest
 from aud_dnn.paths import ProjectPaths
@@ -272,6 +273,19 @@ def test_a_file_that_may_not_be_read_costs_only_its_model(paths, monkeypatch):
     assert list(errors) == ["metricGAN"] and "cannot be read: Permission denied" in errors["metricGAN"]
 
 
+def test_processes_make_the_same_tables(paths, monkeypatch):
+    (folder_of(paths, "Linear_1") / SCORES_FILE).write_bytes(b"nothing")
+    monkeypatch.setattr(current_tables, "_WORTH_PROCESSES", 2)
+    made, written = {}, {}
+    for jobs in (1, 2):
+        for folder in paths.results.glob("*/outputs"):
+            shutil.rmtree(folder)
+        made[jobs] = current_tables.aggregate_all(paths, ["NH2015"], jobs=jobs)
+        written[jobs] = roots.snapshot(paths.results)
+    assert made[1] == made[2] and written[1] == written[2]
+    assert [model for (model, _, randnetw), error in made[1].items() if error and not randnetw] == ["metricGAN"]
+
+
 @pytest.mark.parametrize(("target", "change", "says"), [
     ("NH2015", lambda table: table.drop(columns="subj_idx"), "subj_idx must name the participant"),
     ("NH2015", lambda table: table.assign(subj_idx=np.nan), "subj_idx must name the participant"),
@@ -286,6 +300,18 @@ def test_metadata_that_no_table_can_be_made_of_are_named(tmp_path, target, chang
     write_provenance(folder, json.loads((folder / "provenance.json").read_text()))
     error, = current_tables.aggregate_all(paths, [target]).values()
     assert error.startswith(str(folder)) and says in error and "--source_model spectemp" in error
+
+
+def test_warnings_of_tables_are_shown_once_by_the_process_that_waits(paths, monkeypatch):
+    def warn(*job: object) -> None:
+        warnings.warn("mymodel: some layers", stacklevel=1)
+        raise InputError("damaged")
+
+    monkeypatch.setattr(current_tables, "ensure_tables", warn)
+    monkeypatch.setattr(current_tables, "source_notes", lambda *_: [])
+    with pytest.warns(UserWarning, match="mymodel: some layers") as shown:
+        made = current_tables.aggregate_all(paths, ["NH2015", "B2021"])
+    assert len(shown) == 1 and len(made) > 1 and set(made.values()) == {"damaged"}
 
 
 def test_a_participant_without_a_region_costs_the_regions_only(tmp_path):
@@ -358,8 +384,19 @@ def test_the_pictures_say_it_too(mine):
     said = "Not current (other activations): mine. Fit again."
     drawn = figures.figure_5(mine, options)
     assert any(said in text.get_text() for drawing in drawn for text in drawing.figure.texts)
+    assert drawn.notes.count(said) == 1         # which scripts print
     assert said in figures.figure_4(mine, options, rows=[("mine", False)]).notes
     assert f"mine (trained) on NH2015comp: {said}" in diagnostics_report.diagnostics(mine, options).notes
+
+
+def test_the_script_prints_what_is_on_the_pictures_once(mine, tmp_path, capsys):
+    _other_activations(mine)
+    arguments = ["--root", str(mine.root), "--figures", "5", "9", "--models", "mine", "--condition", "trained",
+                 "--formats", "svg", "--out", str(tmp_path / "out"), "--jobs", "1"]
+    assert AUD_plot_main.main(arguments) == 0
+    said = capsys.readouterr().out
+    assert said.count("Not current (other activations): mine. Fit again.") == 1
+    assert said.index("9: ") < said.index("On the pictures:\n  ") < said.index("Not current")
 
 
 def test_data_that_are_not_there_any_longer_are_not_compared(mine):
@@ -377,14 +414,14 @@ def test_data_that_are_not_there_any_longer_are_not_compared(mine):
 
 
 def test_no_result_is_missing_data_with_the_command(paths):
-    with pytest.raises(MissingDataError, match=r"AUD_main.py --source_model AST --source_layer Embedding --target NH2015"):
+    with pytest.raises(MissingDataError, match=r"AUD_main.py --source_model AST --source_layer all --target NH2015"):
         model_results.load_model_results(paths, "AST", "NH2015", False)
     assert inputs.collect_scores(paths, ["AST"], "NH2015", False) is None
 
 
 def test_a_missing_layer_is_named_with_its_command(paths):
     shutil.rmtree(folder_of(paths, "LSTM_2-cell"))
-    with pytest.raises(InputError, match=r"1 of 4 layers have no result: LSTM_2-cell.*\n.*--source_layer LSTM_2-cell"):
+    with pytest.raises(InputError, match=r"1 of 4 layers have no result: LSTM_2-cell\. .*--source_layer all"):
         inputs.collect_scores(paths, ["metricGAN"], "NH2015", False)
 
 
@@ -413,8 +450,25 @@ def test_mixed_versions_are_refused_within_and_between_models(paths, change):
 def only_tables(paths: ProjectPaths, model: str) -> None:
     """As a download of published tables leaves it."""
     inputs.ensure_tables(paths, model, "NH2015", False)
+    remove_results(paths, model)
+    tables.made_from_path(paths, model, "NH2015", False).unlink()
+
+
+def remove_results(paths: ProjectPaths, model: str) -> None:
     for folder in (paths.results / model).glob("AUD-*"):
         shutil.rmtree(folder)
+
+
+def test_tables_whose_results_were_removed_say_so_and_are_refused_once_changed(paths):
+    fake_results.write_fake_data(paths)
+    inputs.ensure_tables(paths, "DCASE2020", "NH2015", False)
+    remove_results(paths, "DCASE2020")
+    data = inputs.collect_scores(paths, ["DCASE2020"], "NH2015", False)
+    assert data.notes[0] == "Not current (made from results that are gone): DCASE2020. Fit again."
+    path = tables.best_layer_path(paths, "DCASE2020", "NH2015", False)
+    path.write_text(path.read_text().replace("0.4", "0.9"))
+    with pytest.raises(InputError, match=rf"changed after they were made: {path}. Remove them.*--source_model DCASE2020"):
+        inputs.collect_scores(paths, ["DCASE2020"], "NH2015", False)
 
 
 def test_other_participants_are_refused(paths):
@@ -504,7 +558,7 @@ def test_layer_positions_follow_what_results_recorded(recorded, position, tmp_pa
     ([3, {}], LAYERS, "order of the layers is not stated"),
     ("encoder.1", LAYERS, "order of the layers is not stated"),
     ([*LAYERS[2:], *LAYERS[:2]], (*LAYERS[2:], *LAYERS[:2]), None),
-    ([*LAYERS, "head"], LAYERS, "only some layers have results; layer positions (Figure 7) are among these: 12 of 13"),
+    ([*LAYERS, "head"], LAYERS, "only some layers have results; layer positions (Figure 7) are relative to these: 12 of 13"),
     (list(LAYERS)[:11], LAYERS[:11], "not in the list of layers are left out: encoder.11"),
 ])
 def test_the_order_that_results_recorded(recorded, names, says, tmp_path, monkeypatch):

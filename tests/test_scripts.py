@@ -23,6 +23,7 @@ from aud_dnn.analyze.plotting import diagnostics
 from aud_dnn.analyze.plotting.style import Drawings, save_figure
 from aud_dnn.arguments import run_script
 from aud_dnn.errors import FAULT, InputError, MissingDataError, doing, unknown_name
+from aud_dnn.io import atomic
 from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.resources import MODELS
 from aud_dnn.splits import published_splits
@@ -145,8 +146,6 @@ def test_refusals_without_a_number(error: OSError, capsys: pytest.CaptureFixture
 
 def test_the_file_that_was_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch) -> None:
     """``fsync`` reports a used-up quota without a file name."""
-    from aud_dnn.io import atomic
-
     def full(_: object) -> None:
         raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
 
@@ -155,6 +154,16 @@ def test_the_file_that_was_written_is_named(tmp_path: Path, capsys: pytest.Captu
         staging.write_text("x")
     status, said = ended(capsys, caught.value)
     assert status == 2 and f"{tmp_path / 'scores.nc'} cannot be written: Disk quota exceeded. Your quota" in said
+
+
+def test_hdf5_that_cannot_close_a_file_is_a_refusal(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    said = "Can't decrement id ref count (file write failed: errno = 28, error message = 'No space left on device')"
+    with pytest.raises(OSError) as caught, atomic.atomic_file(tmp_path / "scores.nc"):
+        raise RuntimeError(said)
+    status, said = ended(capsys, caught.value)
+    assert status == 2 and f"{tmp_path / 'scores.nc'} cannot be written: No space left on device. Free some space" in said
+    with pytest.raises(RuntimeError, match="ours"), atomic.atomic_file(tmp_path / "scores.nc"):
+        raise RuntimeError("a fault of ours")
 
 
 def test_another_file_keeps_its_name(tmp_path: Path) -> None:
@@ -167,7 +176,8 @@ def test_a_link_to_nothing_is_called_so(tmp_path: Path) -> None:
     (tmp_path / "model").symlink_to(tmp_path / "gone")
     with pytest.raises(FileExistsError) as caught:
         (tmp_path / "model").mkdir(exist_ok=True)
-    assert f"is a link to {tmp_path / 'gone'}, which does not exist" in errors.describe_os_error(caught.value)
+    assert errors.describe_os_error(caught.value).startswith(
+        f"{tmp_path / 'model'} is a link to {tmp_path / 'gone'}, which does not exist")
 
 
 @pytest.mark.parametrize("error", [
@@ -177,6 +187,20 @@ def test_too_little_memory_is_one_line(error: BaseException, capsys: pytest.Capt
     status, said = ended(capsys, error)
     assert status == 2 and said.startswith("error: There is not enough memory") and "--jobs 1" in said
     assert said.count("\n") == 1 and ("7.45 GiB" in said) == ("GiB" in str(error))
+
+
+def test_a_warning_is_one_line_each_text_once() -> None:
+    text = """
+import sys, types, warnings
+from aud_dnn import terminal
+terminal.plain_warnings()
+for line in (1, 2):
+    warnings.warn_explicit("mymodel: some\x1b[2J", UserWarning, terminal.__file__, line)
+warnings.warn_explicit("theirs", UserWarning, "/elsewhere/library.py", 3)
+"""
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[0] == "warning: mymodel: some\\x1b[2J"
+    assert done.stderr.splitlines()[1] == "/elsewhere/library.py:3: UserWarning: theirs"
 
 
 def test_a_fault_of_ours_keeps_its_traceback(capsys: pytest.CaptureFixture) -> None:
@@ -196,7 +220,7 @@ def test_too_little_address_space_is_said_before_the_libraries(script: str, tmp_
 # --- signals ----------------------------------------------------------------------------------------------------------
 
 def started(script: str) -> list[str]:
-    where = [str(REPOSITORY / script)] if script.endswith(".py") else ["-m", script]
+    where = [str(Path(__file__).parents[1] / script)] if script.endswith(".py") else ["-m", script]
     return [sys.executable, *where, *ARGUMENTS.get(script, ())]
 
 
@@ -459,3 +483,35 @@ def test_the_own_model_of_the_readme_twice(small: Path, monkeypatch) -> None:
     for _ in range(2):
         exec(code, {"activations": activations})
     assert arguments.model_layers(ProjectPaths(small), "my_model") == ("conv1", "transformer")
+
+
+@pytest.mark.parametrize("script", ["aud_dnn/AUD_main.py", "aud_dnn/extract_activations.py", "setup_utils/check_data.py"])
+def test_a_python_without_the_packages_is_told_so(script: str) -> None:
+    """The commands of the README given to another Python than that of ``make demo``."""
+    done = subprocess.run([sys.executable, "-S", REPOSITORY / script, "--list_models"], capture_output=True, text=True,
+                          env={"PATH": os.environ["PATH"]})
+    assert done.returncode == 2 and done.stdout == ""
+    line, = done.stderr.splitlines()
+    assert re.match(r"error: numpy is not installed for this Python \(.+\)\..*pip install -e \.", line)
+
+
+def test_a_package_that_is_missing_later_is_named(capsys: pytest.CaptureFixture) -> None:
+    def main(_: list[str] | None) -> int:
+        import aud_dnn_needs_this  # noqa: F401
+
+        return 0
+
+    with pytest.raises(SystemExit) as ended:
+        run_script(main)
+    assert ended.value.code == 2 and "error: aud_dnn_needs_this is not installed" in capsys.readouterr().err
+
+
+def test_a_module_of_ours_that_is_missing_is_our_fault(capsys: pytest.CaptureFixture) -> None:
+    def main(_: list[str] | None) -> int:
+        import aud_dnn.not_there  # noqa: F401
+
+        return 0
+
+    with pytest.raises(SystemExit) as ended:
+        run_script(main)
+    assert ended.value.code == 3 and FAULT in capsys.readouterr().err

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 GET_ACTIVATIONS = "`python setup_utils/download_files.py --get_model_actv True` brings the published activations."
 SOUND_IDS_KEY = "sound_ids"
 LAYER_LIST_KEY = "layer_list"
+ASSUMED = "assumed"
+"""How the sound of each row is known where nothing says it (``Activations.sounds_from``)."""
 _PICKLE_ARRAYS = ("Pickle NumPy arrays: pickle.dump({layer: tensor.detach().float().cpu().numpy(), …}, file) for each "
                   "sound.")
 _LAYER_LISTS = (LAYER_LIST_KEY, "layer_order")
@@ -156,7 +158,7 @@ class _H5Activations(Activations):
         with open_h5(self._path) as file:
             dataset = h5_dataset(file, self._keys[layer])
             if dataset is None:     # it was there when the file was opened first
-                raise InputError(f"{self._path}: layer {layer} has vanished. Was the file replaced meanwhile?")
+                raise InputError(f"{self._path}: layer {layer} has disappeared. Was the file replaced during the run?")
             array = h5_array(dataset)
         if array.dtype.kind != "f":
             array = array.astype(np.float64)
@@ -220,8 +222,8 @@ def read_sound(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             if file.read(2) != b"PK":
                 raise
-        raise DamagedFileError(f"{path} is no pickle but a zip archive, as torch.save and np.savez write. {_PICKLE_ARRAYS}"
-                               ) from None
+        raise DamagedFileError(f"{path} is not a pickle but a zip archive, as written by torch.save and np.savez. "
+                               f"{_PICKLE_ARRAYS}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path} must be a dict from layer key to a 1-D array; found {type(content).__name__}.")
     named: dict[str, Any] = {}
@@ -329,11 +331,11 @@ def _open_h5_activations(path: Path, model: str, randnetw: bool, stimuli: Stimul
         for layer, key in keys.items():
             dataset = h5_dataset(file, key)
             if dataset is None:
-                raise InputError(f"{path}: layer {layer} is no dataset of the file. Extract these activations again.")
+                raise InputError(f"{path}: layer {layer} is not a dataset in the file. Extract these activations again.")
             if problem := layer_problem(dataset.shape, dataset.dtype, len(stimuli)):
                 raise InputError(f"{path}: layer {layer} (dataset {key!r}) {problem}")
             types[layer] = dataset.dtype
-    remarks = [Remark(_ROWS_ASSUMED.what, path.name)] if sounds_from == "assumed" else []
+    remarks = [Remark(_ROWS_ASSUMED.what, path.name)] if sounds_from == ASSUMED else []
     return _H5Activations(path, rows, model, randnetw, keys, stimuli, order, sounds_from, [*remarks, *type_remarks(types)])
 
 
@@ -362,7 +364,7 @@ def _h5_rows(file: h5py.File, path: Path, model: str, stimuli: Stimuli) -> tuple
         return rows_in_order(ids, stimuli.ids, f"{path} ({SOUND_IDS_KEY})"), "sound_ids"
     if model in MODELS and MODELS[model].storage == "h5" and h5_dataset(file, LAYER_LIST_KEY) is not None:
         return None, "published layout"
-    return None, "confirmed with --assume_stimulus_order" if rows_confirmed(path, file) else "assumed"
+    return None, "confirmed with --assume_stimulus_order" if rows_confirmed(path, file) else ASSUMED
 
 
 def names_in_h5(file: h5py.File, key: str) -> list[str] | None:
@@ -391,7 +393,7 @@ def _choose_layers(model: str, layers: Sequence[str] | None, stored: Sequence[st
         if not holds(key):
             if layer in listed:
                 raise InputError(f"{where} lacks layer {layer} of {model} (stored key {key!r}); it holds {few(stored, 8)}. "
-                                 "Get or extract these activations again, or mend the list of layers.")
+                                 "Get or extract these activations again, or correct the list of layers.")
             raise unknown_name(f"layer of {model}", layer, [*listed, *(name for name in stored if name not in listed)])
         keys[layer] = key
     if not keys:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aud_dnn.errors import InputError
+from aud_dnn.errors import InputError, describe_os_error
 from aud_dnn.io.atomic import atomic_file
 from aud_dnn.io.digests import array_digest
 from aud_dnn.io.files import h5_array, h5_dataset
@@ -42,8 +42,8 @@ def confirm_rows(path: Path, file: h5py.File, layers: Sequence[str]) -> None:
             staging.write_text(json.dumps({"rows are in stimulus order, by --assume_stimulus_order": content}, indent=1),
                                encoding="utf-8")
     except OSError as error:
-        raise InputError(f"{record} cannot be written ({error.strerror}), which keeps the statement for later steps. Make "
-                         "the folder writable, or write the dataset sound_ids into the activations.") from error
+        raise InputError(f"{describe_os_error(error, 'written', record)} It keeps the statement for later steps; you can "
+                         "also write the dataset sound_ids into the activations.") from error
 
 
 def rows_confirmed(path: Path, file: h5py.File) -> bool:

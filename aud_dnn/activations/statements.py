@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aud_dnn.arguments import add_bool
-from aud_dnn.errors import InputError
+from aud_dnn.errors import InputError, describe_os_error
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import MODELS
 
@@ -69,13 +69,13 @@ def state_layer_order(paths: ProjectPaths, model: str, file: Path) -> None:
         with atomic_file(kept) as staging:
             staging.write_text("\n".join(names) + "\n", encoding="utf-8")
     except OSError as error:
-        raise InputError(f"{kept} cannot be written ({error.strerror}), which keeps the order for later steps. Make the "
-                         "folder writable, or write layer_list into the activations.") from error
+        raise InputError(f"{describe_os_error(error, 'written', kept)} It keeps the order for later steps; you can also "
+                         "write layer_list into the activations.") from error
 
 
 def confirm_stimulus_order(paths: ProjectPaths, model: str) -> None:
     """Confirm the rows of every HDF5 file of a model that does not name its sounds; others need no word."""
-    from aud_dnn.activations.opening import h5_layers
+    from aud_dnn.activations.opening import ASSUMED, h5_layers
     from aud_dnn.activations.row_order import confirm_rows
     from aud_dnn.io.files import open_h5
     from aud_dnn.utils import activation_files, load_stimuli, open_activations
@@ -83,6 +83,6 @@ def confirm_stimulus_order(paths: ProjectPaths, model: str) -> None:
     stimuli = load_stimuli(paths)
     for randnetw in (False, True):
         files = activation_files(paths, model, randnetw=randnetw)
-        if files and open_activations(paths, model, stimuli, randnetw=randnetw).sounds_from == "assumed":
+        if files and open_activations(paths, model, stimuli, randnetw=randnetw).sounds_from == ASSUMED:
             with open_h5(files[0]) as file:
                 confirm_rows(files[0], file, h5_layers(file))

@@ -116,14 +116,14 @@ def _explained(error: BaseException) -> BaseException:
     """The error that says in one sentence what went wrong; what is no fault of the exchange comes back as it is."""
     causes = _causes(error)
     if any(isinstance(cause, _ADDRESS_ERRORS) for cause in causes) or type(error) is ValueError:    # of urllib.parse
-        return ExchangeError(f"this is no web address, or the server redirects to something that is none "
+        return ExchangeError(f"this is not a web address, or the server redirects to something that is not one "
                              f"({printable(error, 120)})", final=True)
     if isinstance(error, requests.exceptions.TooManyRedirects):
         return ExchangeError("the server redirects in a circle", final=True)
     if isinstance(error, requests.exceptions.SSLError):
         return ExchangeError(f"no encrypted connection can be made ({printable(causes[-1], 120)})", final=True)
     if any(isinstance(cause, socket.gaierror | urllib3.exceptions.NameResolutionError) for cause in causes):
-        return UnreachableError("its name cannot be looked up; is there a network here?")
+        return UnreachableError("its name cannot be looked up (is there a network here?)")
     if isinstance(error, requests.exceptions.ProxyError):
         return UnreachableError(f"the proxy does not help ({printable(causes[-1], 120)})")
     number = next((cause.errno for cause in causes if isinstance(cause, OSError) and cause.errno in _UNREACHABLE), None)

@@ -21,7 +21,6 @@ from aud_dnn.download.archives import (
     StoredFile,
     Unpacked,
     checked_name,
-    remove_stale_staging,
     unpack,
 )
 from aud_dnn.download.exchange import UnreachableError
@@ -197,7 +196,7 @@ def plan_line(paths: ProjectPaths, source: Source, options: Options) -> str:
         n_bytes = remote_size(address(source, options))
         size = f"{n_bytes / 1e6:,.1f} MB" if n_bytes else f"about {source.about_bytes / 1e6:,.0f} MB (server states none)"
     except DownloadError as error:
-        size = f"about {source.about_bytes / 1e6:,.0f} MB (not confirmed: {error})"
+        size = f"about {source.about_bytes / 1e6:,.0f} MB (not confirmed: {str(error).rstrip('.')})"
     part = downloads_folder(paths) / f"{source.file}.part"
     here = f", {part.stat().st_size / 1e6:,.1f} MB of it are here already" if part.is_file() else ""
     return f"{source.file}: {size}{here}, from {address(source, options)}"
@@ -225,7 +224,7 @@ def require_room(paths: ProjectPaths, sources: Sequence[Source], options: Option
     free = shutil.disk_usage(paths.root).free
     if need + largest > free:
         raise InputError(f"{paths.root} has {free / 1e6:,.0f} MB free; {(need + largest) / 1e6:,.0f} MB are needed (one "
-                         "archive at a time and what all unpack to). Make room, or choose another --root.")
+                         "archive at a time and what all unpack to). Free some space, or choose another --root.")
 
 
 def install(paths: ProjectPaths, source: Source, options: Options, *, progress: bool = True,
@@ -320,7 +319,6 @@ def _unpack(paths: ProjectPaths, source: Source, options: Options, archive: Path
         made = made_here.get(f"{source.destination}/{target}")
         return made is not None and file_digest(path) == made.sha256
 
-    remove_stale_staging(destination)
     done: Unpacked = unpack(archive, destination, place, Limits(source.max_members, source.max_bytes),
                             overwrite=options.overwrite, may_replace=may_replace, check=check)
     files = {f"{source.destination}/{name}": stored for name, stored in done.files.items()}

@@ -28,6 +28,7 @@ from tqdm import tqdm
 from aud_dnn.download.exchange import CHUNK, TIMEOUT, WINDOW, ExchangeError, UnreachableError, exchange
 from aud_dnn.errors import InputError, printable
 from aud_dnn.io.atomic import atomic_file, remove_abandoned
+from aud_dnn.io.progress import progress_bar
 
 ATTEMPTS = 8
 """Failures in a row, without progress, before a download gives up. Progress is a chunk, or a thousandth of the file."""
@@ -140,7 +141,7 @@ def download(url: str, target: Path, *, max_bytes: int, sha256: str | None = Non
         The server refuses, offers another file than expected, or stays out of reach; or the disk is full.
     """
     if not url.startswith(("http://", "https://")):
-        raise DownloadError(f"{url!r} is no web address; it must begin with https:// or http://.")
+        raise DownloadError(f"{url!r} is not a web address; it must begin with https:// or http://.")
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(target.with_name(target.name + ".part.json"))
     one = _Download(url, target, max_bytes, progress, timeout, window)
@@ -293,8 +294,8 @@ class _Download:
     def _receive(self, body: Iterator[bytes], copy: _ServerCopy, start: int) -> None:
         """Append the body of the answer to the part."""
         here = start
-        with self.part.open("ab") as out, tqdm(total=copy.n_bytes, initial=start, desc=self.target.name, unit="B",
-                                               unit_scale=True, unit_divisor=1000, disable=not self.progress) as bar:
+        with self.part.open("ab") as out, progress_bar(copy.n_bytes, "B", wanted=self.progress, initial=start,
+                                                       desc=self.target.name, unit_scale=True, unit_divisor=1000) as bar:
             for chunk in body:
                 if here + len(chunk) > (self.max_bytes if copy.n_bytes is None else copy.n_bytes):
                     out.close()
@@ -308,7 +309,7 @@ class _Download:
                         raise
                     missing = f"; {copy.n_bytes - here:,} more are needed" if copy.n_bytes else ""
                     raise DownloadError(f"The disk is full: {here:,} bytes of {self.target.name} are in {self.part}"
-                                        f"{missing}. Make room and run the same command again; it goes on from "
+                                        f"{missing}. Free some space and run the same command again; it goes on from "
                                         "there.") from error
                 self.digest.update(chunk)
                 here += len(chunk)

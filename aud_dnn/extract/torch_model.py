@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from aud_dnn.errors import InputError, unknown_name
-from aud_dnn.extract.randomness import RandomGenerators
+from aud_dnn.errors import InputError, is_memory_error, unknown_name
+from aud_dnn.extract.randomness import RandomGenerators, watched_entropy
 from aud_dnn.extract.taps import FINAL_RULES, Tap, follow_path
-from aud_dnn.extract.user_code import describe_error, lacks_memory, user_code
+from aud_dnn.extract.user_code import describe_error, user_code
 
 Prepare = Callable[[np.ndarray, int], torch.Tensor]
 
@@ -164,7 +164,7 @@ class TorchExtractor:
             except InputError:
                 raise
             except Exception as error:
-                if lacks_memory(error):
+                if is_memory_error(error):
                     raise InputError(self._too_little_memory(len(prepared))) from error
                 raise InputError(f"The network cannot take its input of shape {tuple(inputs.shape)}, {inputs.dtype} "
                                  f"({describe_error(error)}). Is its shape (for a description in TOML: input) right?"
@@ -214,12 +214,14 @@ class TorchExtractor:
     @contextlib.contextmanager
     def _random_numbers(self, who: str, inputs: torch.Tensor | None = None) -> Iterator[None]:
         """The same seed for every sound where random numbers are declared; elsewhere whoever draws one is refused."""
-        if self._model.stochastic:
-            with self._generators.seeded():
-                yield
-            return
         before = self._generators.states()
-        yield
+        with watched_entropy() as asked, self._generators.seeded() if self._model.stochastic else contextlib.nullcontext():
+            yield
+        if asked:
+            raise InputError(f"{who} takes random numbers from the operating system (in {', '.join(asked)}), as a generator "
+                             "that is made without a seed does, so that two runs may differ, declared or not. Seed it.")
+        if self._model.stochastic:
+            return
         if drawn := self._generators.drawn_since(before):
             where = self._drawing_module(inputs) if inputs is not None else ""
             raise InputError(f"{who} draws random numbers in evaluation mode (from {', '.join(drawn)}{where}), so that two "

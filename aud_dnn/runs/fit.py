@@ -22,8 +22,9 @@ from threadpoolctl import threadpool_limits
 
 from aud_dnn import NUMERICS_VERSION, __version__
 from aud_dnn.errors import InputError, describe_os_error
-from aud_dnn.io.atomic import AlreadyFinishedError, atomic_folder, remove_abandoned, restore_replaced
+from aud_dnn.io.atomic import AlreadyFinishedError, atomic_folder, remove_abandoned, remove_abandoned_below, restore_replaced
 from aud_dnn.io.digests import DigestMemo
+from aud_dnn.io.progress import progress_bar, tell_finished
 from aud_dnn.methods.ridge.leave_one_out import Design, SplitRidge, alpha_grid, reduce_features
 from aud_dnn.methods.ridge.scoring import LayerScores, available_cores, decompose_splits, score_responses
 from aud_dnn.paths import ProjectPaths
@@ -151,7 +152,8 @@ def fit_model(paths: ProjectPaths, options: FitOptions, *, progress: bool = True
     _check_disk_space(paths, options, to_fit, targets)
 
     outcomes = {}
-    with _progress_bar(sum(targets[target].n_voxels for target, _ in to_fit), progress and bool(to_fit)) as bar:
+    with progress_bar(sum(targets[target].n_voxels for target, _ in to_fit), "voxel", unit_scale=True,
+                      wanted=progress and bool(to_fit)) as bar:
         for layer in layers:
             started = time.perf_counter()
             decomposed = decompose_splits(layer.design, published_splits(), alpha_grid(options.alphalimit))
@@ -167,6 +169,8 @@ def fit_model(paths: ProjectPaths, options: FitOptions, *, progress: bool = True
     for work, result in kept.items():
         outcomes[work] = _outcome_on_disk(*work, result, "already there", activations.remarks)
     memo.save()
+    for folder in (paths.results / options.model, paths.model_activations(options.model)):  # statements lie in the latter
+        remove_abandoned_below(folder)
     return [outcomes[work] for work in wanted]
 
 
@@ -244,7 +248,7 @@ def _check_disk_space(paths: ProjectPaths, options: FitOptions, to_fit: dict[tup
     free = shutil.disk_usage(paths.results).free
     if needed > free:
         raise InputError(f"The results may need {needed / 1e6:.0f} MB, but {paths.results} has only {free / 1e6:.0f} MB "
-                         "free. Make room, fit fewer layers, or leave the predictions out (--save_preds False).")
+                         "free. Free some space, fit fewer layers, or leave the predictions out (--save_preds False).")
 
 
 def _unwritable(folder: Path, error: OSError) -> InputError:
@@ -271,12 +275,11 @@ def _fit_one(folder: Path, decomposed: Sequence[SplitRidge], layer: _Layer, targ
             median_r2, median_r2_c = _medians(np.median(scores.r2_test, axis=1), np.median(scores.r2_test_c, axis=1),
                                               target.has_repetitions)
             log.info("median R2 %.4f; %.1f s", median_r2, provenance["seconds"])
-        log.info("%s / %s: median R2 %.3f, %.1f s", layer.name, target.name, median_r2, provenance["seconds"],
-                 extra={"progress": True})
+        tell_finished("%s / %s: median R2 %.3f, %.1f s", layer.name, target.name, median_r2, provenance["seconds"])
         if options.save_plot:
             _save_pictures(folder, decomposed, target, scores, f"{options.model} {layer.name}")
     except AlreadyFinishedError:
-        log.warning("%s was finished by another run meanwhile; its result is kept", folder.name)
+        log.warning("%s was finished by another run in the meantime; its result is kept", folder.name)
         return _outcome_on_disk(target.name, layer.name, read_result(folder), "finished by another run")
     except InputError:
         raise
@@ -303,21 +306,25 @@ def _score_remarks(scores: LayerScores, target: Target, alphas: np.ndarray) -> I
     unit = "voxels" if target.has_repetitions else "components"
     largest, smallest, plateau = scores.warning_alphas == 1, scores.warning_alphas == 2, scores.alpha_on_plateau > 0
     above_1 = np.median(scores.r2_test_c, axis=1) > 1
-    for what, odd, is_usual in (
-        ("do not vary over the sounds (r = 0, reliability at its floor)",
-         (target.responses == target.responses[:1]).all(axis=(0, 2)), False),
+    silent = (target.responses == target.responses[:1]).all(axis=(0, 2))
+    silent_half = ((scores.y_test_std_mean == 0) | (scores.y_train_std_mean == 0)) & ~silent[:, None]
+    n_splits = np.count_nonzero(silent_half.any(axis=0))
+    for what, odd, is_usual, *more in (
+        ("do not vary over the sounds (r = 0, reliability at its floor)", silent, False),
+        ("do not vary over the training or the test sounds of some split (score 0 there)", silent_half.any(axis=1), False,
+         f"{n_splits} of {silent_half.shape[1]} splits"),
         (f"chose the largest alpha ({alphas[0]:.0e}) in some split", largest.any(axis=1),
          largest.mean() <= _MANY_LARGEST_ALPHAS),
         (f"chose the smallest alpha ({alphas[-1]:.0e}) in some split", smallest.any(axis=1),
          smallest.mean() <= _MANY_SMALLEST_ALPHAS),
-        ("have an alpha on a plateau in some split (others cannot be told apart from it)", plateau.any(axis=1),
+        ("have an alpha on a plateau in some split (other alphas give the same error)", plateau.any(axis=1),
          (plateau & ~largest).mean() <= _MANY_PLATEAUS),
         ("have a median noise-corrected R2 above 1", above_1, above_1.mean() <= _MANY_ABOVE_1),
     ):
         if odd.any():
             kind = UsualRemark if is_usual else Remark
-            yield kind(f"{unit} {what}", f"{np.count_nonzero(odd)} of {target.n_voxels}, "
-                                         f"voxel_id {few(target.ids[odd].tolist())}")
+            yield kind(f"{unit} {what}", ", ".join([f"{np.count_nonzero(odd)} of {target.n_voxels}", *more,
+                                                    f"voxel_id {few(target.ids[odd].tolist())}"]))
 
 
 def _medians(r2: np.ndarray, r2_c: np.ndarray, has_repetitions: bool) -> tuple[float, float | None]:
@@ -367,14 +374,6 @@ def _log_file(folder: Path) -> Iterator[None]:
         log.setLevel(level)
         log.removeHandler(handler)
         handler.close()
-
-
-@contextmanager
-def _progress_bar(n_voxels: int, wanted: bool) -> Iterator[Any]:
-    from tqdm import tqdm
-
-    with tqdm(total=n_voxels, unit="voxel", unit_scale=True, disable=None if wanted else True) as bar:
-        yield bar
 
 
 def outcome_table(outcomes: Sequence[Outcome]) -> str:

@@ -3,24 +3,23 @@
 Beside the tables of a model on a target stands a record (``made-from_…json``): the digest of every result that they were
 made from, layers in order, and of every table as it was written. Tables are used as they are only while all of these hold;
 a table that was changed by hand is made again, too. Times of files decide nothing. Tables without results, as a download
-brings them, have nothing to be compared with and are used as they are.
+brings them, have nothing to be compared with and are used as they are; where the record tells that the results were here
+once, figures say so, and tables that were changed since are refused.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from aud_dnn import NUMERICS_VERSION
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.io.atomic import atomic_file, remove_abandoned
 from aud_dnn.io.digests import DigestMemo, combined_digest
+from aud_dnn.io.processes import map_in_processes
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import MODELS
 from aud_dnn.store.files import read_provenance
@@ -45,6 +44,8 @@ from aud_dnn.tables.per_model import (
     write_model_tables,
 )
 from aud_dnn.utils import activation_files, few, load_stimuli, open_activations
+
+_WORTH_PROCESSES = 8    # sets of results; fewer are aggregated before other processes have started
 
 
 def _result_digest(paths: ProjectPaths, folder: Path) -> str:
@@ -79,14 +80,19 @@ def ensure_tables(paths: ProjectPaths, model: str, target: str, randnetw: bool, 
     Tables without result folders are used as they are: that is what a download of published tables brings.
     """
     randnetw = randnetw and has_condition(model, True)
+    memo, record_path = digest_memo(paths), made_from_path(paths, model, target, randnetw)
     try:
         folders = layer_folders(paths, model, target, randnetw)    # an incomplete set is refused in any case
-    except MissingDataError:
+    except MissingDataError as error:
         needed = (best_layer_path(paths, model, target, randnetw), across_layers_path(paths, model, target, randnetw))
-        if not refresh and any(path.is_file() for path in needed):
-            return
-        raise
-    memo, record_path = digest_memo(paths), made_from_path(paths, model, target, randnetw)
+        if refresh or not any(path.is_file() for path in needed):
+            raise
+        edited = [path for name, digest in _read_record(record_path).get("tables", {}).items()
+                  if (path := record_path.parent / Path(name).name).is_file() and _file_digest(memo, path) != digest]
+        if edited:
+            raise InputError(f"Tables were changed after they were made: {few([str(path) for path in edited])}. Remove "
+                             f"them; the results that they were made from are gone. {error}") from error
+        return
     every = model_table_paths(paths, model, target, randnetw, len(folders), Labels(True, True))
     if any(record_path.parent.glob(".*")):
         for path in (*every, record_path):
@@ -137,7 +143,10 @@ def _model_changes(paths: ProjectPaths, sources: Sources, model: str, target: st
     """Each kind of change once."""
     try:
         folders = layer_folders(paths, model, target, randnetw)
-    except InputError:      # only tables
+    except MissingDataError:
+        ours = _read_record(made_from_path(paths, model, target, randnetw))
+        return ["made from results that are gone"] if ours else []
+    except InputError:      # an incomplete set, which is refused
         return []
     provenances = {layer: read_provenance(folder) for layer, folder in folders.items()
                    if (folder / PROVENANCE_FILE).is_file()}
@@ -160,29 +169,16 @@ def _model_changes(paths: ProjectPaths, sources: Sources, model: str, target: st
 
 # --- everything at once ---------------------------------------------------------------------------------------------------
 
-@contextlib.contextmanager
-def process_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes for tables and figures.
-
-    Raises
-    ------
-    InputError
-        One of them was ended from outside.
-    """
-    try:
-        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-            yield pool
-    except BrokenProcessPool as error:
-        raise InputError(f"A process that made tables or figures was ended from outside, most likely for lack of memory. "
-                         f"Run the same command with --jobs 1 (now {jobs}); what was finished is kept.") from error
-
-
-def _ensure(job: tuple[ProjectPaths, str, str, bool]) -> str | None:
-    try:
-        ensure_tables(*job)
-    except InputError as error:
-        return str(error)
-    return None
+def _ensure(job: tuple[ProjectPaths, str, str, bool]) -> tuple[str | None, list[tuple]]:
+    """The error, and the warnings, which the process that waits shows: several meet the same ones."""
+    found = None
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            ensure_tables(*job)
+        except InputError as error:
+            found = str(error)
+    return found, [(str(each.message), each.category, each.filename, each.lineno) for each in caught]
 
 
 def aggregate_all(paths: ProjectPaths, targets: Sequence[str], *, jobs: int = 1
@@ -208,11 +204,10 @@ def aggregate_all(paths: ProjectPaths, targets: Sequence[str], *, jobs: int = 1
     work = [(paths, *job) for job in found]
     n_layers = {model: len(entry.layers) for model, entry in MODELS.items()}
     work.sort(key=lambda job: (targets.index(job[2]), -n_layers.get(job[1], 0)))    # most layers first: halvings drawn once
-    if jobs <= 1 or len(work) < 8:
-        made = {job[1:]: _ensure(job) for job in work}
-    else:
-        with process_pool(jobs) as pool:
-            made = {job[1:]: error for job, error in zip(work, pool.map(_ensure, work, chunksize=4))}
+    outcomes = list(map_in_processes(_ensure, work, jobs if len(work) >= _WORTH_PROCESSES else 1))
+    for warning in dict.fromkeys(warning for _, warned in outcomes for warning in warned):
+        warnings.warn_explicit(*warning)
+    made = {job[1:]: error for job, (error, _) in zip(work, outcomes)}
     for model, target, randnetw in made:        # digests of the data once, here, for all figures that look at them
         source_notes(paths, [model], target, randnetw)
     return made
