@@ -24,7 +24,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from aud_dnn.errors import doing
+from aud_dnn.errors import doing, os_error_number
 
 STAGING_MARK = ".partial-"
 _REPLACED_MARK = ".replaced-"
@@ -153,6 +153,11 @@ def _writing(path: Path) -> Iterator[Path]:
         # wait: who tidies up may be looking at it just now
         with doing("written", path), lock_file(_beside(path, _LOCK_MARK, token), wait=True):
             yield staging
+    except RuntimeError as error:       # how HDF5 says what it was told when it closed a file
+        if (code := os_error_number(error)) is None:
+            raise
+        with doing("written", path):
+            raise OSError(code, os.strerror(code), str(path)) from error
     except OSError as error:
         if error.filename is None and error.errno in _DISK:
             error.filename = str(path)

@@ -153,25 +153,36 @@ def doing(what: str, path: Path) -> Iterator[None]:
         raise
 
 
-def describe_os_error(error: OSError, what: str | None = None, path: Path | None = None) -> str:
+def os_error_number(error: Exception) -> int | None:
+    """What the system refused, as a number of :mod:`errno`; None if it was not the system or does not say.
+
+    The HDF5 library has the number in its text only, and raises RuntimeError where it notices a full disk when it closes a
+    file.
+    """
+    code = error.errno if isinstance(error, OSError) else None
+    if code is None and isinstance(error, (OSError, RuntimeError)) and (found := re.search(r"errno = (\d+)", str(error))):
+        code = int(found[1])
+    return code
+
+
+def describe_os_error(error: OSError | RuntimeError, what: str | None = None, path: Path | None = None) -> str:
     """One line on what the system refused, on which file, and what to do about it; never with a traceback.
 
     Parameters
     ----------
-    error : OSError
-        With or without a number and a file name; libraries leave out either.
+    error : OSError or RuntimeError
+        With or without a number and a file name; libraries leave out either (:func:`os_error_number`).
     what, path
         As in :func:`doing`, where that was not around.
     """
     known_what, known_path = getattr(error, "doing", (None, None))
     what, path = what or known_what, path or known_path
-    if path is None and error.filename is not None and not isinstance(error.filename, int):
-        path = Path(os.fsdecode(error.filename))
+    name = getattr(error, "filename", None)
+    if path is None and name is not None and not isinstance(name, int):
+        path = Path(os.fsdecode(name))
     if path is not None and path.name.startswith("."):      # files being written have hidden names
         path = path.parent
-    code = error.errno
-    if code is None and (found := re.search(r"errno = (\d+)", str(error))):     # the HDF5 library writes it into its text
-        code = int(found[1])
+    code = os_error_number(error)
     if code == errno.ENOMEM:
         return describe_memory_error(error)
     reason = os.strerror(code) if code is not None else " ".join(str(error).split()) or type(error).__name__

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aud_dnn.errors import DamagedFileError, InputError
+from aud_dnn.errors import DamagedFileError, InputError, describe_os_error
 from aud_dnn.regression import LayerScores
 from aud_dnn.resources import COMPONENTS
 
@@ -64,9 +64,10 @@ class Check:
     def damaged(self, error: BaseException) -> InputError:
         if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT, errno.EINVAL):
             locked = error.errno in (errno.EAGAIN, errno.EWOULDBLOCK, getattr(errno, "ENOLCK", None))
-            advice = ("It is open for writing in another program, or lies on a file system without locks (then set "
-                      "HDF5_USE_FILE_LOCKING=FALSE)." if locked else "Mend that and run the same command again.")
-            return InputError(f"{self.path} cannot be read: {os.strerror(error.errno)}. {advice}")
+            return InputError(
+                f"{self.path} cannot be read: {os.strerror(error.errno)}. It is open for writing in another program, or "
+                "lies on a file system without locks (then set HDF5_USE_FILE_LOCKING=FALSE)." if locked
+                else describe_os_error(error, "read", self.path))
         return DamagedFileError(f"{self.path} cannot be read ({type(error).__name__}: {str(error)[:300]}). {self.remedy}")
 
     @contextmanager

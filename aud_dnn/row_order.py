@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from aud_dnn.atomic import atomic_file
 from aud_dnn.digests import array_digest
-from aud_dnn.errors import InputError
+from aud_dnn.errors import InputError, describe_os_error
 from aud_dnn.files import h5_array, h5_dataset
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def confirm_rows(path: Path, file: h5py.File, layers: Sequence[str]) -> None:
             staging.write_text(json.dumps({"rows are in stimulus order, by --assume_stimulus_order": content}, indent=1),
                                encoding="utf-8")
     except OSError as error:
-        raise InputError(f"{record} cannot be written ({error.strerror}), which keeps the statement for later steps. Make "
-                         "the folder writable, or write the dataset sound_ids into the activations.") from error
+        raise InputError(f"{describe_os_error(error, 'written', record)} It keeps the statement for later steps; you can "
+                         "also write the dataset sound_ids into the activations.") from error
 
 
 def rows_confirmed(path: Path, file: h5py.File) -> bool:

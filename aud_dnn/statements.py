@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aud_dnn.arguments import add_bool
-from aud_dnn.errors import InputError
+from aud_dnn.errors import InputError, describe_os_error
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import MODELS
 
@@ -69,8 +69,8 @@ def state_layer_order(paths: ProjectPaths, model: str, file: Path) -> None:
         with atomic_file(kept) as staging:
             staging.write_text("\n".join(names) + "\n", encoding="utf-8")
     except OSError as error:
-        raise InputError(f"{kept} cannot be written ({error.strerror}), which keeps the order for later steps. Make the "
-                         "folder writable, or write layer_list into the activations.") from error
+        raise InputError(f"{describe_os_error(error, 'written', kept)} It keeps the order for later steps; you can also "
+                         "write layer_list into the activations.") from error
 
 
 def confirm_stimulus_order(paths: ProjectPaths, model: str) -> None:

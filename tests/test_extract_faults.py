@@ -188,7 +188,7 @@ def test_a_disk_that_fills(root, format, n_bytes, monkeypatch):
     monkeypatch.setattr("aud_dnn.extract.store.ActivationStore._check_disk", lambda *_: None)
     try:
         with small_disk(root.activations, n_bytes):
-            with pytest.raises(InputError, match=r"cannot be written: No space left.*finished are kept"):
+            with pytest.raises(InputError, match=r"cannot be written: No space left.*Free some space.*was finished is kept"):
                 extract(Spectrum(width=400), "mine", root, format=format, progress=False)
             with pytest.raises(InputError):
                 values(root, "mine")  # nothing half-written passes for a result

@@ -271,6 +271,18 @@ def test_a_file_that_may_not_be_read_costs_only_its_model(paths, monkeypatch):
     assert list(errors) == ["metricGAN"] and "cannot be read: Permission denied" in errors["metricGAN"]
 
 
+def test_processes_make_the_same_tables(paths, monkeypatch):
+    (folder_of(paths, "Linear_1") / SCORES_FILE).write_bytes(b"nothing")
+    alone = current_tables.aggregate_all(paths, ["NH2015"])
+    written = roots.snapshot(paths.results)
+    for folder in paths.results.glob("*/outputs"):
+        shutil.rmtree(folder)
+    monkeypatch.setattr(current_tables, "_WORTH_PROCESSES", 2)
+    assert current_tables.aggregate_all(paths, ["NH2015"], jobs=2) == alone
+    assert roots.snapshot(paths.results) == written
+    assert [model for (model, _, randnetw), error in alone.items() if error and not randnetw] == ["metricGAN"]
+
+
 @pytest.mark.parametrize(("target", "change", "says"), [
     ("NH2015", lambda table: table.drop(columns="subj_idx"), "subj_idx must name the participant"),
     ("NH2015", lambda table: table.assign(subj_idx=np.nan), "subj_idx must name the participant"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -22,7 +21,6 @@ import fake_results
 
 from aud_dnn import stats
 from aud_dnn.aggregate import across_models
-from aud_dnn.aggregate.current_tables import process_pool
 from aud_dnn.aggregate.figure_inputs import collect_components, collect_regions, collect_scores
 from aud_dnn.aggregate.tables import has_every_hemisphere, read_participant_frame, read_table, region_path
 from aud_dnn.analyze import AUD_plot_main, CONSISTENCY_plot_main, DIM_plot_main, figures, supplement
@@ -533,15 +531,6 @@ def test_further_scripts_that_draw_nothing_say_so(script, tmp_path, capsys):
     fake_results.write_fake_model(root, "spectemp", ["NH2015"])
     assert script.main(["--root", str(root.root), "--target", "NH2015", "--formats", "svg"]) == 1
     assert "error: Nothing was drawn" in capsys.readouterr().err
-
-
-def _end_from_outside(_):
-    os._exit(9)
-
-
-def test_a_worker_that_is_ended_from_outside_is_named():
-    with pytest.raises(InputError, match=r"lack of memory.*--jobs 1 \(now 2\)"), process_pool(2) as pool:
-        list(pool.map(_end_from_outside, range(2)))
 
 
 # --- RSA panels -----------------------------------------------------------------------------------------------------------

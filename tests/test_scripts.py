@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import roots
 
-from aud_dnn import AUD_main, arguments, errors, paths
+from aud_dnn import AUD_main, arguments, atomic, errors, paths
 from aud_dnn.analyze.plotting import diagnostics
 from aud_dnn.analyze.plotting.style import Drawings, save_figure
 from aud_dnn.arguments import run_script
@@ -145,8 +145,6 @@ def test_refusals_without_a_number(error: OSError, capsys: pytest.CaptureFixture
 
 def test_the_file_that_was_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch) -> None:
     """``fsync`` reports a used-up quota without a file name."""
-    from aud_dnn import atomic
-
     def full(_: object) -> None:
         raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
 
@@ -155,6 +153,16 @@ def test_the_file_that_was_written_is_named(tmp_path: Path, capsys: pytest.Captu
         staging.write_text("x")
     status, said = ended(capsys, caught.value)
     assert status == 2 and f"{tmp_path / 'scores.nc'} cannot be written: Disk quota exceeded. Your quota" in said
+
+
+def test_hdf5_that_cannot_close_a_file_is_a_refusal(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    said = "Can't decrement id ref count (file write failed: errno = 28, error message = 'No space left on device')"
+    with pytest.raises(OSError) as caught, atomic.atomic_file(tmp_path / "scores.nc"):
+        raise RuntimeError(said)
+    status, said = ended(capsys, caught.value)
+    assert status == 2 and f"{tmp_path / 'scores.nc'} cannot be written: No space left on device. Free some space" in said
+    with pytest.raises(RuntimeError, match="ours"), atomic.atomic_file(tmp_path / "scores.nc"):
+        raise RuntimeError("a fault of ours")
 
 
 def test_another_file_keeps_its_name(tmp_path: Path) -> None:

@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from aud_dnn import NUMERICS_VERSION
@@ -32,6 +29,7 @@ from aud_dnn.atomic import atomic_file, remove_abandoned
 from aud_dnn.digests import DigestMemo, combined_digest
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths
+from aud_dnn.processes import map_in_processes
 from aud_dnn.resources import MODELS
 from aud_dnn.result_files import read_provenance
 from aud_dnn.result_schema import (
@@ -45,6 +43,8 @@ from aud_dnn.result_schema import (
 from aud_dnn.results import find_results, fit_again
 from aud_dnn.sources import NUMERICS, Sources, describe_changes, is_published
 from aud_dnn.utils import activation_files, few, load_stimuli, open_activations
+
+_WORTH_PROCESSES = 8    # sets of results; fewer are aggregated before other processes have started
 
 
 def _result_digest(paths: ProjectPaths, folder: Path) -> str:
@@ -160,23 +160,6 @@ def _model_changes(paths: ProjectPaths, sources: Sources, model: str, target: st
 
 # --- everything at once ---------------------------------------------------------------------------------------------------
 
-@contextlib.contextmanager
-def process_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes for tables and figures.
-
-    Raises
-    ------
-    InputError
-        One of them was ended from outside.
-    """
-    try:
-        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-            yield pool
-    except BrokenProcessPool as error:
-        raise InputError(f"A process that made tables or figures was ended from outside, most likely for lack of memory. "
-                         f"Run the same command with --jobs 1 (now {jobs}); what was finished is kept.") from error
-
-
 def _ensure(job: tuple[ProjectPaths, str, str, bool]) -> str | None:
     try:
         ensure_tables(*job)
@@ -208,11 +191,8 @@ def aggregate_all(paths: ProjectPaths, targets: Sequence[str], *, jobs: int = 1
     work = [(paths, *job) for job in found]
     n_layers = {model: len(entry.layers) for model, entry in MODELS.items()}
     work.sort(key=lambda job: (targets.index(job[2]), -n_layers.get(job[1], 0)))    # most layers first: halvings drawn once
-    if jobs <= 1 or len(work) < 8:
-        made = {job[1:]: _ensure(job) for job in work}
-    else:
-        with process_pool(jobs) as pool:
-            made = {job[1:]: error for job, error in zip(work, pool.map(_ensure, work, chunksize=4))}
+    outcomes = map_in_processes(_ensure, work, jobs if len(work) >= _WORTH_PROCESSES else 1)
+    made = {job[1:]: error for job, error in zip(work, outcomes)}
     for model, target, randnetw in made:        # digests of the data once, here, for all figures that look at them
         source_notes(paths, [model], target, randnetw)
     return made

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from aud_dnn.errors import is_memory_error
 from aud_dnn.extract.torch_model import TorchModel
-from aud_dnn.extract.user_code import describe_error, lacks_memory
+from aud_dnn.extract.user_code import describe_error
 
 _MOST_PARTS = 4
 
@@ -40,7 +41,7 @@ def module_table(model: TorchModel) -> str:
             whole = shape_of(network(inputs) if model.forward is None else model.forward(network, inputs))
         rows.append(("(the network)", type(network).__name__, whole, "1"))
     except Exception as error:
-        if lacks_memory(error):
+        if is_memory_error(error):
             raise
         problem = f"\nIt could not be run to the end ({describe_error(error)}); --taps FILE.toml can say what it takes."
     finally:

@@ -13,7 +13,6 @@ import hashlib
 import io
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ import h5py
 import numpy as np
 
 from aud_dnn.atomic import STAGING_MARK, LockedError, atomic_file, lock_file, remove_abandoned
-from aud_dnn.errors import InputError, unknown_name
+from aud_dnn.errors import InputError, describe_os_error, os_error_number, unknown_name
 from aud_dnn.extract.provenance import differing_settings, fingerprint, make_provenance
 from aud_dnn.pickles.safe_pickle import load_pickle
 from aud_dnn.pickles.writing import write_pickle
@@ -37,13 +36,10 @@ def _writing(folder: Path) -> Iterator[None]:
     """A disk that is full, read-only or gone becomes an error that says so."""
     try:
         yield
-    except (OSError, RuntimeError) as error:  # HDF5 notices a full disk when it closes a file: a RuntimeError
-        number = re.search(r"errno = (\d+)", str(error))
-        code = getattr(error, "errno", None) or (int(number[1]) if number else None)
-        if code is None:
+    except (OSError, RuntimeError) as error:
+        if os_error_number(error) is None:
             raise
-        raise InputError(f"{folder} cannot be written: {os.strerror(code)}. Make room or mend the permissions, and run the "
-                         "same command again; the sounds that were finished are kept.") from error
+        raise InputError(describe_os_error(error, "written", folder)) from error
 
 
 @contextlib.contextmanager

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from aud_dnn.errors import InputError, unknown_name
+from aud_dnn.errors import InputError, is_memory_error, unknown_name
 from aud_dnn.extract.randomness import RandomGenerators
 from aud_dnn.extract.taps import FINAL_RULES, Tap, follow_path
-from aud_dnn.extract.user_code import describe_error, lacks_memory, user_code
+from aud_dnn.extract.user_code import describe_error, user_code
 
 Prepare = Callable[[np.ndarray, int], torch.Tensor]
 
@@ -164,7 +164,7 @@ class TorchExtractor:
             except InputError:
                 raise
             except Exception as error:
-                if lacks_memory(error):
+                if is_memory_error(error):
                     raise InputError(self._too_little_memory(len(prepared))) from error
                 raise InputError(f"The network cannot take its input of shape {tuple(inputs.shape)}, {inputs.dtype} "
                                  f"({describe_error(error)}). Is its shape (for a description in TOML: input) right?"

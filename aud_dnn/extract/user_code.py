@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import aud_dnn
-from aud_dnn.errors import InputError
+from aud_dnn.errors import InputError, is_memory_error
 
 _OURS = str(Path(aud_dnn.__file__).parent)
 _LIBRARIES = ("site-packages", "dist-packages", sysconfig.get_paths()["stdlib"])
@@ -38,7 +38,7 @@ def user_code(what: str, remedy: str = "") -> Iterator[None]:
         raise InputError(f"{what} ended the program (sys.exit). Put what a script does when it is run under `if __name__ == "
                          '"__main__":`, so that its functions can be imported.') from error
     except Exception as error:
-        if lacks_memory(error):
+        if is_memory_error(error):
             raise
         raise InputError(f"{what} failed ({describe_error(error)}). {remedy}".rstrip()) from error
 
@@ -46,12 +46,6 @@ def user_code(what: str, remedy: str = "") -> Iterator[None]:
 def of_a_library(file: str) -> bool:
     """Whether a file of Python code belongs to an installed library or to Python itself."""
     return any(place in file for place in _LIBRARIES)
-
-
-def lacks_memory(error: BaseException) -> bool:
-    """Whether memory was too small, on the processor or the GPU."""
-    return (isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-            or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error)))
 
 
 def describe_error(error: BaseException) -> str:
