@@ -303,9 +303,13 @@ def _score_remarks(scores: LayerScores, target: Target, alphas: np.ndarray) -> I
     unit = "voxels" if target.has_repetitions else "components"
     largest, smallest, plateau = scores.warning_alphas == 1, scores.warning_alphas == 2, scores.alpha_on_plateau > 0
     above_1 = np.median(scores.r2_test_c, axis=1) > 1
-    for what, odd, is_usual in (
-        ("do not vary over the sounds (r = 0, reliability at its floor)",
-         (target.responses == target.responses[:1]).all(axis=(0, 2)), False),
+    silent = (target.responses == target.responses[:1]).all(axis=(0, 2))
+    silent_half = ((scores.y_test_std_mean == 0) | (scores.y_train_std_mean == 0)) & ~silent[:, None]
+    n_splits = np.count_nonzero(silent_half.any(axis=0))
+    for what, odd, is_usual, *more in (
+        ("do not vary over the sounds (r = 0, reliability at its floor)", silent, False),
+        ("do not vary over the training or the test sounds of some split (score 0 there)", silent_half.any(axis=1), False,
+         f"{n_splits} of {silent_half.shape[1]} splits"),
         (f"chose the largest alpha ({alphas[0]:.0e}) in some split", largest.any(axis=1),
          largest.mean() <= _MANY_LARGEST_ALPHAS),
         (f"chose the smallest alpha ({alphas[-1]:.0e}) in some split", smallest.any(axis=1),
@@ -316,8 +320,8 @@ def _score_remarks(scores: LayerScores, target: Target, alphas: np.ndarray) -> I
     ):
         if odd.any():
             kind = UsualRemark if is_usual else Remark
-            yield kind(f"{unit} {what}", f"{np.count_nonzero(odd)} of {target.n_voxels}, "
-                                         f"voxel_id {few(target.ids[odd].tolist())}")
+            yield kind(f"{unit} {what}", ", ".join([f"{np.count_nonzero(odd)} of {target.n_voxels}", *more,
+                                                    f"voxel_id {few(target.ids[odd].tolist())}"]))
 
 
 def _medians(r2: np.ndarray, r2_c: np.ndarray, has_repetitions: bool) -> tuple[float, float | None]:

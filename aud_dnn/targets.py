@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 N_REPETITIONS = 3
+_LARGEST_RESPONSE = 1e30
 
 
 @dataclass(frozen=True)
@@ -187,3 +188,9 @@ def _check_responses(folder: Path, responses: np.ndarray, ids: np.ndarray) -> No
         what = "voxel(s) hold NaN or inf, voxel_id" if has_repetitions else "component(s) hold NaN or inf, number"
         raise InputError(f"{path}: {np.count_nonzero(~finite)} {what} {few(ids[~finite].tolist())}. "
                          f"Remove them from arrays and metadata, or get the data again. {GET_DATA}")
+    huge = (np.abs(responses) > _LARGEST_RESPONSE).any(axis=(0, 2))
+    if huge.any():
+        what = "voxel(s) respond, voxel_id" if has_repetitions else "component(s) respond, number"
+        raise InputError(f"{path}: {np.count_nonzero(huge)} {what} {few(ids[huge].tolist())}, with more than "
+                         f"{_LARGEST_RESPONSE:.0e}; predictions are stored as 32-bit numbers, which end soon after. Divide "
+                         f"their responses by a constant (scores do not depend on it), or get the data again. {GET_DATA}")

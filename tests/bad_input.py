@@ -314,6 +314,7 @@ META, ARRAY, STIMULI = "voxel_features_meta.npy", "voxel_features_array.npy", "n
 TARGETS = [
     _nh2015("voxel with NaN", _voxel(np.nan), ARRAY, "1 voxel(s) hold NaN or inf, voxel_id", "get the data again"),
     _nh2015("voxel with inf", _voxel(np.inf), ARRAY, "1 voxel(s) hold NaN or inf, voxel_id"),
+    _nh2015("voxel beyond 32 bits", _voxel(-1e31), ARRAY, "1 voxel(s) respond, voxel_id", "more than 1e+30", "Divide"),
     _nh2015("metadata in another order", _table(NEURAL, lambda table: table.iloc[::-1]),
             "df_roi_meta.pkl", "row 0", GET_DATA),
     _nh2015("metadata with a row less", _table(NEURAL, lambda table: table.iloc[:-1]),
@@ -356,6 +357,8 @@ TARGETS = [
                f"B2021/{ARRAY}", "voxel_id 5"),
     _components("component with NaN", lambda c: c["R"].__setitem__((3, 2), np.nan),
                 "component(s) hold NaN or inf, number 2"),
+    _components("component beyond 32 bits", lambda c: c["R"].__setitem__((3, 2), 1e31),
+                "component(s) respond, number 2, with more than 1e+30"),
     _components("components with a missing sound", lambda c: c.update(R=c["R"][:-1], stim_names=c["stim_names"][:, :-1]),
                 "1 of 165 sounds are missing", "stim"),
     _components("components with a repeated sound", lambda c: c["stim_names"].__setitem__((0, 1), c["stim_names"][0, 0]),

@@ -31,6 +31,7 @@ from aud_dnn.paths import ProjectPaths
 from aud_dnn.regression import LayerScores
 from aud_dnn.resources import COMPONENTS, MODELS, ROIS
 from aud_dnn.results import read_result, read_table, result_folder
+from aud_dnn.splits import published_splits
 from aud_dnn.utils import Target
 
 REPOSITORY = Path(AUD_main.__file__).parents[1]
@@ -622,9 +623,17 @@ def test_kill_at_any_moment_leaves_whole_results_or_none(overwrite: bool, small:
 # --- odd, but no errors -----------------------------------------------------------------------------------------------
 
 def test_oddities_are_reported_and_stored(small: Path, capsys: pytest.CaptureFixture) -> None:
-    kept = np.flatnonzero(np.load(small / bad_input.NEURAL / "voxel_features_meta.npy")["n_reps"] == 3)[[4, 9]]
-    roots.change_npy(small / bad_input.NEURAL / "voxel_features_array.npy", lambda array: array[:, kept].fill(0)
-                     or array.__setitem__((slice(None), kept), 0.25))
+    meta = np.load(small / bad_input.NEURAL / "voxel_features_meta.npy")
+    kept = np.flatnonzero(meta["n_reps"] == 3)
+    half_silent, kept = kept[[20, 21, 22]], kept[[4, 9]]
+
+    def silence(array: np.ndarray) -> None:
+        array[:, kept] = 0.25
+        for voxel, half in zip(half_silent, (published_splits().test[0], published_splits().test[3],
+                                             published_splits().train[3])):
+            array[half, voxel] = 0.5
+
+    roots.change_npy(small / bad_input.NEURAL / "voxel_features_array.npy", silence)
     with h5py.File(roots.own(small / bad_input.WORD), "r+") as file:
         file["relu1"][:] = 2.5                                          # a layer that does not vary
         file["relu2"][:, :7] = 0.1                                      # units that do not vary
@@ -633,14 +642,15 @@ def test_oddities_are_reported_and_stored(small: Path, capsys: pytest.CaptureFix
     assert main(["--root", str(small), "--source_layer", "relu1", "relu2"]) == 0
     out = capsys.readouterr().out
     flat, odd = (read_result(folder_of(small, "Kell2018word", layer, "NH2015")) for layer in ("relu1", "relu2"))
-    ids = ", ".join(str(voxel) for voxel in np.load(small / bad_input.NEURAL / "voxel_features_meta.npy")["voxel_id"][kept])
+    ids, half_ids = (", ".join(map(str, meta["voxel_id"][voxels])) for voxels in (kept, half_silent))
     first, second = (name.decode().removesuffix(".wav") for name in sounds)
     for words in (f"2 of 400, voxel_id {ids}", "layer does not vary over the sounds", f"1 in relu2: {first} = {second}",
                   "chose the largest alpha (1e+49) in some split: in 1 result(s), e.g. relu1"):
         assert words in out, words
     usual = ("7 of 300 units of relu2", "on a plateau", "noise-corrected R2 above 1")
     assert not any(words in out for words in usual)
-    for words in (*usual, f"{first} = {second}", f"voxel_id {ids}"):
+    for words in (*usual, f"{first} = {second}", f"voxel_id {ids}",
+                  f"test sounds of some split (score 0 there): 3 of 400, 2 of 10 splits, voxel_id {half_ids}"):
         assert words in " ".join(odd.provenance["remarks"])
         assert words in next(odd.folder.glob("out-*.log")).read_text(encoding="utf-8")
     assert (flat.scores["r2_test"] == 0).all() and (flat.scores["warning_constant_mean"] == 1).all()
@@ -663,6 +673,7 @@ def test_what_sound_fits_have_too_is_a_remark_but_no_warning(field: str, code: f
     target = Target("NH2015", responses, np.arange(100), pd.DataFrame({"voxel_id": np.arange(100)}), None)
     for share, kind in ((0, None), (usual, fitting.UsualRemark), (many, fitting.Remark)):
         scores = LayerScores.empty(100, 10)
+        scores.y_test_std_mean[:] = scores.y_train_std_mean[:] = 1
         getattr(scores, field)[:round(100 * share)] = code
         remarks = list(fitting._score_remarks(scores, target, np.array([1e49, 1e-50])))
         assert [type(remark) for remark in remarks] == ([] if kind is None else [kind])
