@@ -25,7 +25,7 @@ if __name__ == "__main__":
     start_script()
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from aud_dnn.arguments import (
@@ -109,35 +109,45 @@ def main(argv: list[str] | None = None) -> int:
     print(f"Aggregated {len(made) - len(errors)} sets of results; the tables are in {paths.results}/<model>/outputs/.",
           flush=True)
     work = [(paths, name, arguments) for name in chosen if name != "aggregate"]
-    errors += _report(map_in_processes(make, work, arguments.jobs), paths, arguments.models)
+    errors += _report(map_in_processes(make, work, arguments.jobs), paths, arguments)
     remove_abandoned_below(paths.results)
     for error in dict.fromkeys(errors):
         print(f"error: {with_root(error, arguments.root)}", file=sys.stderr)
     return 1 if errors else 0
 
 
-def _report(outcomes: Iterable[tuple[list[str], list[str], int]], paths: ProjectPaths, own_models: Sequence[str]
-            ) -> list[str]:
-    """Print what there is to say about each figure as it comes; all their errors, and whether nothing was drawn at all."""
+def _report(outcomes: Iterable[tuple[list[str], list[str], list[str], int]], paths: ProjectPaths,
+            arguments: argparse.Namespace) -> list[str]:
+    """Print what there is to say about each figure as it comes, what is written on several of them once, at the end.
+
+    Returns
+    -------
+    list of str
+        The errors of all of them, and whether nothing was drawn at all.
+    """
     from aud_dnn.aggregate.figure_inputs import nothing_drawn
 
     errors, figures, pictures = [], 0, 0
-    for lines, wrong, drawn in outcomes:
+    on_pictures: dict[str, None] = {}
+    for lines, noted, wrong, drawn in outcomes:
         print("\n".join(lines), flush=True)
+        on_pictures |= dict.fromkeys(noted)
         errors += wrong
         figures, pictures = figures + 1, pictures + drawn
+    if on_pictures:
+        print("\n  ".join(["On the pictures:", *(with_root(note, arguments.root) for note in on_pictures)]), flush=True)
     if figures and not pictures and not errors:
-        errors.append(nothing_drawn(paths, own_models))
+        errors.append(nothing_drawn(paths, arguments.models))
     return errors
 
 
-def _make(job: tuple[ProjectPaths, str, argparse.Namespace]) -> tuple[list[str], list[str], int]:
+def _make(job: tuple[ProjectPaths, str, argparse.Namespace]) -> tuple[list[str], list[str], list[str], int]:
     """Draw and save one figure, or one of the extras, and its tests.
 
     Returns
     -------
-    lines, errors : list of str
-        What there is to say about it, and what was wrong.
+    lines, notes, errors : list of str
+        What there is to say about it, what is written on its pictures besides, and what was wrong.
     n_files : int
         Pictures and their tables.
     """
@@ -156,8 +166,10 @@ def _make(job: tuple[ProjectPaths, str, argparse.Namespace]) -> tuple[list[str],
     drawings, pages = _draw(paths, name, options, folder, arguments)
     panels = RSA_PANELS[name](paths, options) if name in RSA_PANELS else Drawings()
     written = [*pages, *drawings.save(folder, arguments.formats), *panels.save(folder, arguments.formats)]
+    said = dict.fromkeys([*drawings.notes, *panels.notes])
+    noted = [note for note in (*drawings.notes_on_pictures(), *panels.notes_on_pictures()) if note not in said]
     lines = [f"{name}: {len(drawings) + len(panels)} drawing(s), {len(written)} files in {folder}",
-             *(f"  {note}" for note in dict.fromkeys([*drawings.notes, *panels.notes]))]
+             *(f"  {note}" for note in said)]
     found = Drawings()
     with found.attempt():
         tables = {} if not arguments.stats else supplement.supplement_statistics(paths, options) if name == "supplement" \
@@ -167,7 +179,7 @@ def _make(job: tuple[ProjectPaths, str, argparse.Namespace]) -> tuple[list[str],
     errors = [*drawings.errors, *panels.errors, *found.errors]
     if errors:
         lines.append("  Not everything could be drawn; see the errors at the end.")
-    return [with_root(line, arguments.root) for line in lines], errors, len(written)
+    return [with_root(line, arguments.root) for line in lines], noted, errors, len(written)
 
 
 def _draw(paths: ProjectPaths, name: str, options: FigureOptions, folder: Path, arguments: argparse.Namespace

@@ -189,9 +189,17 @@ def category_styles(palette: str = "paper") -> dict[str, PointStyle]:
             for place, name in enumerate(SOUND_CATEGORIES)}
 
 
-def new_figure(width: float, height: float, layout: str | None = None) -> Figure:
+class NotedFigure(Figure):
+    """A figure that knows the notes written on it (:func:`mark_incomplete`), so that scripts can say them, too."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.notes: list[str] = []
+
+
+def new_figure(width: float, height: float, layout: str | None = None) -> NotedFigure:
     """A figure outside pyplot: nothing stays open, nothing pops up, no backend is asked for."""
-    return Figure(figsize=(width, height), layout=layout)
+    return NotedFigure(figsize=(width, height), layout=layout)
 
 
 def identity_line(ax: Axes, **style) -> None:
@@ -233,13 +241,14 @@ def format_p(p: float, *, floor: float = 1e-300) -> str:
     return f"p={p:.2g}" if p >= 0.001 else f"p={p:.1e}"
 
 
-def mark_incomplete(figure: Figure, missing: Sequence[str], what: str = "results", *, notes: Sequence[str] = (),
+def mark_incomplete(figure: NotedFigure, missing: Sequence[str], what: str = "results", *, notes: Sequence[str] = (),
                     y: float | None = None) -> None:
     """Say below the figure which models it leaves out, and what else must be known; nothing where there is nothing to say.
 
     Parameters
     ----------
-    figure : Figure
+    figure : NotedFigure
+        Remembers the notes.
     missing : sequence of str
         Models without results.
     what : str
@@ -250,6 +259,7 @@ def mark_incomplete(figure: Figure, missing: Sequence[str], what: str = "results
         Upper edge of the text in figure coordinates; just below everything drawn so far if not given.
     """
     lines = list(notes)
+    figure.notes += lines
     if missing:
         lines.append(f"Incomplete: no {what} of {', '.join(display_name(model) for model in missing)}")
     width = max(40, int(11 * figure.get_figwidth()))
@@ -282,7 +292,7 @@ def file_stem(name: str) -> str:
 class Drawing:
     """One figure, the file name it is saved under, and the numbers it shows. Shown as a picture in notebooks."""
 
-    figure: Figure
+    figure: NotedFigure
     stem: str
     table: pd.DataFrame | None = None
     formats: tuple[str, ...] = ("svg", "png")
@@ -331,6 +341,10 @@ class Drawings(list[Drawing]):
         self.notes += [note for note in other.notes if note not in self.notes]
         self.errors += [error for error in other.errors if error not in self.errors]
 
+    def notes_on_pictures(self) -> list[str]:
+        """What is written on the pictures about the results behind them, each once."""
+        return list(dict.fromkeys(note for drawing in self for note in drawing.figure.notes))
+
     def save(self, folder: Path, formats: Sequence[str] | None = None) -> list[Path]:
         """Write all of them below ``folder``."""
         return [path for drawing in self for path in drawing.save(folder, formats)]
@@ -338,7 +352,7 @@ class Drawings(list[Drawing]):
     def report(self, folder: Path, formats: Sequence[str] | None = None) -> str:
         """Write all of them below ``folder`` and say how many there were and what was left out."""
         lines = [f"{len(self)} drawing(s), {len(self.save(folder, formats))} files in {folder}"]
-        return "\n  ".join([*lines, *self.notes])
+        return "\n  ".join([*lines, *dict.fromkeys([*self.notes, *self.notes_on_pictures()])])
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
