@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 GET_ACTIVATIONS = "`python setup_utils/download_files.py --get_model_actv True` brings the published activations."
 SOUND_IDS_KEY = "sound_ids"
 LAYER_LIST_KEY = "layer_list"
+ASSUMED = "assumed"
+"""How the sound of each row is known where nothing says it (``Activations.sounds_from``)."""
 _PICKLE_ARRAYS = ("Pickle NumPy arrays: pickle.dump({layer: tensor.detach().float().cpu().numpy(), …}, file) for each "
                   "sound.")
 _LAYER_LISTS = (LAYER_LIST_KEY, "layer_order")
@@ -326,7 +328,7 @@ def _open_h5_activations(path: Path, model: str, randnetw: bool, stimuli: Stimul
             if problem := layer_problem(dataset.shape, dataset.dtype, len(stimuli)):
                 raise InputError(f"{path}: layer {layer} (dataset {key!r}) {problem}")
             types[layer] = dataset.dtype
-    remarks = [Remark(_ROWS_ASSUMED.what, path.name)] if sounds_from == "assumed" else []
+    remarks = [Remark(_ROWS_ASSUMED.what, path.name)] if sounds_from == ASSUMED else []
     return _H5Activations(path, rows, model, randnetw, keys, stimuli, order, sounds_from, [*remarks, *type_remarks(types)])
 
 
@@ -355,7 +357,7 @@ def _h5_rows(file: h5py.File, path: Path, model: str, stimuli: Stimuli) -> tuple
         return rows_in_order(ids, stimuli.ids, f"{path} ({SOUND_IDS_KEY})"), "sound_ids"
     if model in MODELS and MODELS[model].storage == "h5" and h5_dataset(file, LAYER_LIST_KEY) is not None:
         return None, "published layout"
-    return None, "confirmed with --assume_stimulus_order" if rows_confirmed(path, file) else "assumed"
+    return None, "confirmed with --assume_stimulus_order" if rows_confirmed(path, file) else ASSUMED
 
 
 def names_in_h5(file: h5py.File, key: str) -> list[str] | None:

@@ -75,7 +75,7 @@ def state_layer_order(paths: ProjectPaths, model: str, file: Path) -> None:
 
 def confirm_stimulus_order(paths: ProjectPaths, model: str) -> None:
     """Confirm the rows of every HDF5 file of a model that does not name its sounds; others need no word."""
-    from aud_dnn.activations import h5_layers
+    from aud_dnn.activations import ASSUMED, h5_layers
     from aud_dnn.files import open_h5
     from aud_dnn.row_order import confirm_rows
     from aud_dnn.utils import activation_files, load_stimuli, open_activations
@@ -83,6 +83,6 @@ def confirm_stimulus_order(paths: ProjectPaths, model: str) -> None:
     stimuli = load_stimuli(paths)
     for randnetw in (False, True):
         files = activation_files(paths, model, randnetw=randnetw)
-        if files and open_activations(paths, model, stimuli, randnetw=randnetw).sounds_from == "assumed":
+        if files and open_activations(paths, model, stimuli, randnetw=randnetw).sounds_from == ASSUMED:
             with open_h5(files[0]) as file:
                 confirm_rows(files[0], file, h5_layers(file))

@@ -10,15 +10,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fake_results
 import h5py
 import made_data
 import numpy as np
 import pytest
+import roots
 
+from aud_dnn.activations import open_activations
+from aud_dnn.aggregate.own_models import notes_on_activations
 from aud_dnn.checks.activations import check_model, inspect_layer
 from aud_dnn.checks.findings import Finding, report
 from aud_dnn.checks.installation import check_installation, check_sounds
 from aud_dnn.paths import ProjectPaths
+from aud_dnn.rsa.results import write_part
+from aud_dnn.statements import confirm_stimulus_order
 from aud_dnn.utils import load_stimuli
 
 SCRIPT = Path(__file__).resolve().parents[1] / "setup_utils" / "check_data.py"
@@ -216,9 +222,9 @@ def test_a_model_of_ones_own(root):
 
 SOUND_DEFECTS = {
     "missing": (lambda folder: (folder / f"{IDS[0]}.wav").unlink(), "1 sounds are missing"),
-    "cut": (lambda folder: (folder / f"{IDS[0]}.wav").write_bytes(made_data.made_wav(0)[:-50]), "breaks off"),
-    "garbage": (lambda folder: (folder / f"{IDS[0]}.wav").write_bytes(b"garbage"), "no readable wav"),
-    "empty": (lambda folder: (folder / f"{IDS[0]}.wav").write_bytes(b""), "no readable wav"),
+    "cut": (lambda folder: (folder / f"{IDS[0]}.wav").write_bytes(made_data.made_wav(0)[:-50]), "is cut off: it holds"),
+    "garbage": (lambda folder: (folder / f"{IDS[0]}.wav").write_bytes(b"garbage"), "cannot be read as a wav"),
+    "empty": (lambda folder: (folder / f"{IDS[0]}.wav").write_bytes(b""), "cannot be read as a wav"),
     "twice": (lambda folder: (folder / f"{IDS[0]}.wav").write_bytes(made_data.made_wav(1)), "the same sound under 2 names"),
     "silent": (lambda folder: (folder / f"{IDS[0]}.wav").write_bytes(
         made_data.made_wav(1)[:44] + bytes(800)), "is silent"),
@@ -270,6 +276,61 @@ def test_results_are_looked_at(root):
     (root / "results/Kell2018word" / folder.name.replace("relu2", "relu4")).mkdir()
     status, shown = look(root)
     assert status == 1 and "ds.pkl" in shown and "1 result not whole" in shown
+
+
+def test_results_on_assumed_rows_are_told_from_those_confirmed_since(tmp_path):
+    paths = ProjectPaths(tmp_path)
+    fake_results.write_fake_data(paths)
+    features = np.random.default_rng(0).random((165, 3))
+    roots.write_h5(tmp_path / "model-actv/mine/natsound_activations.h5", {"conv1": features})
+    target = fake_results.fake_target("NH2015comp")
+    activations = open_activations(paths, "mine", fake_results.fake_stimuli())
+    folder = fake_results.write_fake_layer(
+        paths, "mine", "conv1", fake_results.fake_scores("mine", target, 0, 1, randnetw=False), target, randnetw=False,
+        provenance={**fake_results.fake_provenance(target), "activations": activations.provenance})
+    _, shown = look(tmp_path)
+    assert "note: 1 result fitted while the order of sounds was assumed; it still is: conv1 / NH2015comp" in shown
+    assert "does not name its sounds" in " ".join(notes_on_activations(paths, ["mine"], False))
+    confirm_stimulus_order(paths, "mine")
+    _, shown = look(tmp_path)
+    assert "provenance.json keeps saying so, figures go by what holds now (confirmed with --assume_stimulus_order)" in shown
+    assert notes_on_activations(paths, ["mine"], False) == []
+    (folder / "ds.nc").write_bytes((folder / "ds.nc").read_bytes() + b"x")
+    assert "ds.nc" in look(tmp_path)[1].partition("PROBLEM: ")[2].splitlines()[0]
+
+
+def test_changed_predictions_are_found(root):
+    fake_results.write_fake_model(ProjectPaths(root), "spectemp", ["NH2015comp"])
+    folder = next((root / "results/spectemp").glob("*NH2015comp*"))
+    (folder / "y_preds.nc").write_bytes(b"other")
+    status, shown = look(root)
+    assert status == 1 and "y_preds.nc" in shown
+
+
+def test_parts_of_the_rsa_are_looked_at(root):
+    parts = ProjectPaths(root).rsa_results / "parts"
+    key = {"model": "my_model", "condition": "trained"}
+    write_part(parts / "models/my_model_trained.npz", {"rdms": np.ones(3)}, key)
+    write_part(parts / "NH2015/All/my_model_trained.npz", {"best": np.ones(3)}, {**key, "target": "NH2015", "roi": "All"})
+    write_part(parts / "NH2015/All/neural.npz", {"rdms": np.ones(3)}, {"target": "NH2015", "roi": "All"})
+    write_part(parts / "NH2015/Primary/neural.npz", {"rdms": np.ones(3)},
+               {"target": "NH2015", "roi": "Primary", "numerics_version": 0})
+    status, shown = look(root)
+    assert status == 0 and "RSA: parts" in shown and "4 parts" in shown
+    assert "1 part of another version of the numerics" in shown
+    shutil.copy(parts / "models/my_model_trained.npz", parts / "models/other_trained.npz")
+    with (parts / "NH2015/All/neural.npz").open("r+b") as file:
+        file.seek(200)
+        file.write(b"x")
+    status, shown = look(root)
+    assert status == 1 and "holds the results of my_model, trained, not of other, trained" in shown
+    assert "NH2015/All/neural.npz" in shown and "3 parts" in shown
+
+
+def test_names_cannot_command_the_terminal(capsys):
+    report([Finding("a\x1b[2J", "b\x1b[2J", ("bad \x1b]0;x\x07",), ("worse \x1b[31m",))])
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown and "\x07" not in shown and r"bad \x1b]0;x\x07" in shown
 
 
 def test_other_files(root):

@@ -23,7 +23,7 @@ import vectors
 
 from aud_dnn.aggregate import current_tables, model_results, own_models, tables
 from aud_dnn.aggregate import figure_inputs as inputs
-from aud_dnn.analyze import diagnostics_report, figures
+from aud_dnn.analyze import AUD_plot_main, diagnostics_report, figures
 from aud_dnn.digests import DigestMemo, array_digest
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths
@@ -273,14 +273,15 @@ def test_a_file_that_may_not_be_read_costs_only_its_model(paths, monkeypatch):
 
 def test_processes_make_the_same_tables(paths, monkeypatch):
     (folder_of(paths, "Linear_1") / SCORES_FILE).write_bytes(b"nothing")
-    alone = current_tables.aggregate_all(paths, ["NH2015"])
-    written = roots.snapshot(paths.results)
-    for folder in paths.results.glob("*/outputs"):
-        shutil.rmtree(folder)
     monkeypatch.setattr(current_tables, "_WORTH_PROCESSES", 2)
-    assert current_tables.aggregate_all(paths, ["NH2015"], jobs=2) == alone
-    assert roots.snapshot(paths.results) == written
-    assert [model for (model, _, randnetw), error in alone.items() if error and not randnetw] == ["metricGAN"]
+    made, written = {}, {}
+    for jobs in (1, 2):
+        for folder in paths.results.glob("*/outputs"):
+            shutil.rmtree(folder)
+        made[jobs] = current_tables.aggregate_all(paths, ["NH2015"], jobs=jobs)
+        written[jobs] = roots.snapshot(paths.results)
+    assert made[1] == made[2] and written[1] == written[2]
+    assert [model for (model, _, randnetw), error in made[1].items() if error and not randnetw] == ["metricGAN"]
 
 
 @pytest.mark.parametrize(("target", "change", "says"), [
@@ -371,6 +372,16 @@ def test_the_pictures_say_it_too(mine):
     assert any(said in text.get_text() for drawing in drawn for text in drawing.figure.texts)
     assert said in figures.figure_4(mine, options, rows=[("mine", False)]).notes
     assert f"mine (trained) on NH2015comp: {said}" in diagnostics_report.diagnostics(mine, options).notes
+
+
+def test_the_script_prints_what_is_on_the_pictures_once(mine, tmp_path, capsys):
+    _other_activations(mine)
+    arguments = ["--root", str(mine.root), "--figures", "5", "9", "--models", "mine", "--condition", "trained",
+                 "--formats", "svg", "--out", str(tmp_path / "out"), "--jobs", "1"]
+    assert AUD_plot_main.main(arguments) == 0
+    said = capsys.readouterr().out
+    assert said.count("Not current (other activations): mine. Fit again.") == 1
+    assert said.index("9: ") < said.index("On the pictures:\n  ") < said.index("Not current")
 
 
 def test_data_that_are_not_there_any_longer_are_not_compared(mine):

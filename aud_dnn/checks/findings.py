@@ -12,6 +12,7 @@ from typing import TextIO
 
 import numpy as np
 
+from aud_dnn.errors import printable
 from aud_dnn.utils import few
 
 _OF_A_KIND = 3      # so many sentences of a kind are shown in full
@@ -75,14 +76,14 @@ def report(findings: Iterable[Finding], stream: TextIO | None = None) -> int:
     for finding in findings:
         state = "PROBLEM" if finding.problems else "note" if finding.notes else "-" if "here" in finding.what else "ok"
         where = finding.where if len(finding.where) <= 44 else finding.where[:43] + "…"
-        print(f"{where:44} {finding.what:60} {state}", file=out, flush=True)
+        print(printable(f"{where:44} {finding.what:60} {state}"), file=out, flush=True)
         for kind, sentences in (("PROBLEM", finding.problems), ("note", finding.notes)):
             for sentence in counted(sentences):
                 if sentence in said:
                     sentence = f"{sentence[:60]}… as for {said[sentence]}"
                 elif len(sentence) > 100:
                     said[sentence] = finding.where
-                print(f"    {kind}: {sentence}", file=out)
+                print(f"    {kind}: {printable(sentence)}", file=out)
         n_findings += 1
         n_problems += len(finding.problems)
         n_notes += len(finding.notes)

@@ -6,21 +6,21 @@ same features). Files are opened by the same functions that the analyses use, an
 
 from __future__ import annotations
 
-import hashlib
-import wave
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from aud_dnn.activations import ASSUMED
 from aud_dnn.checks.activations import check_model
 from aud_dnn.checks.findings import Finding, count, first, repeated_rows
 from aud_dnn.errors import InputError
 from aud_dnn.files import h5_dataset_names, mat_variables, open_h5, read_npy
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import MODELS, TARGETS
-from aud_dnn.utils import Stimuli, load_stimuli, load_target, models_on_disk
+from aud_dnn.sounds import inspect_sound
+from aud_dnn.utils import Stimuli, load_stimuli, load_target, models_on_disk, open_activations
 
 PUBLISHED_VOXELS = {"NH2015": (7694, 8), "B2021": (26792, 20)}
 """Voxels and participants of the published data."""
@@ -40,19 +40,17 @@ def check_sounds(paths: ProjectPaths, ids: Sequence[str], *, required: bool = Fa
     if not files and not required:
         return Finding("stimuli", "no sounds here")
     problems, notes, unusual = [], [], []
-    same: dict[bytes, list[str]] = defaultdict(list)
+    same: dict[str, list[str]] = defaultdict(list)
     for sound, path in files.items():
         try:
-            channels, rate, samples = _read_wav(path)
+            found = inspect_sound(sound, path)
         except InputError as error:
             problems.append(str(error))
             continue
-        same[hashlib.sha256(samples).digest()].append(sound)
-        if channels != 1:
-            problems.append(f"{path.name} has {channels} channels; one is expected")
-        if not any(samples):
-            problems.append(f"{path.name} is silent")
-        if rate != _SOUND_RATE or len(samples) != 2 * _SOUND_SAMPLES:
+        same[found.digest].append(sound)
+        if found.n_channels != 1:
+            problems.append(f"{path.name} has {found.n_channels} channels; one is expected")
+        if (found.rate, found.n_samples) != (_SOUND_RATE, _SOUND_SAMPLES):
             unusual.append(sound)
     missing, extra = [sound for sound in ids if sound not in files], sorted(set(files) - set(ids))
     if missing:
@@ -60,24 +58,9 @@ def check_sounds(paths: ProjectPaths, ids: Sequence[str], *, required: bool = Fa
     if extra:
         notes.append(f"{len(extra)} sounds are not among the stimuli: {first(extra)}")
     if unusual:
-        notes.append(f"{len(unusual)} sounds are not 2 s of 16-bit samples at 44.1 kHz: {first(unusual)}")
+        notes.append(f"{len(unusual)} sounds are not 2 s at 44.1 kHz: {first(unusual)}")
     problems += [f"the same sound under {len(twice)} names: {first(twice)}" for twice in same.values() if len(twice) > 1]
     return Finding("stimuli", f"{len(files)} sounds", tuple(problems), tuple(notes))
-
-
-def _read_wav(path: Path) -> tuple[int, int, bytes]:
-    """Channels, samples per second, raw samples."""
-    try:
-        with wave.open(str(path)) as sound:
-            samples = sound.readframes(sound.getnframes())
-            stated = sound.getnframes() * sound.getsampwidth() * sound.getnchannels()
-            if not samples or len(samples) != stated:
-                raise InputError(f"{path.name} breaks off: {len(samples):,} of {stated:,} bytes of sound are there")
-            return sound.getnchannels(), sound.getframerate(), samples
-    except (wave.Error, EOFError, OSError, ValueError, RuntimeError, MemoryError, OverflowError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path.name} is no readable wav file ({error or type(error).__name__})") from error
 
 
 def check_target(paths: ProjectPaths, name: str, stimuli: Stimuli, *, required: bool = False) -> Finding:
@@ -204,7 +187,7 @@ def _check_models(paths: ProjectPaths, stimuli: Stimuli, models: Collection[str]
 
 
 def check_results(paths: ProjectPaths, *, required: bool = False) -> Iterator[Finding]:
-    """The tables and scores of every regression result, ours or published, one finding per model; the RSA files."""
+    """Every file of every regression result, ours or published, one finding per model; the files of the RSA."""
     from aud_dnn.results import find_results, parse_folder, read_result
 
     folder = paths.results
@@ -213,20 +196,38 @@ def check_results(paths: ProjectPaths, *, required: bool = False) -> Iterator[Fi
         yield Finding("results", "not here", (f"{folder} holds no results",) if required else ())
     for model in models:
         problems, good, whole = [], 0, set()
-        for _, result in find_results(paths, model.name):
-            whole.add(result.name)
+        assumed: dict[bool, list[str]] = defaultdict(list)
+        for key, place in find_results(paths, model.name):
+            whole.add(place.name)
             try:
-                scores = read_result(result).scores["r2_test"]
-                if not np.isfinite(scores).all():
-                    problems.append(f"{result.name}: r2_test is not finite everywhere")
+                result = read_result(place)
+                if not np.isfinite(result.values("r2_test")).all():
+                    problems.append(f"{place.name}: r2_test is not finite everywhere")
+                result.files.require_predictions_unchanged()
                 good += 1
+                if (result.provenance or {}).get("activations", {}).get("sounds_from") == ASSUMED:
+                    assumed[key.randnetw].append(f"{key.layer} / {key.target}")
             except InputError as error:
                 problems.append(str(error))
         half = [p.name for p in model.iterdir() if p.is_dir() and parse_folder(p) is not None and p.name not in whole]
         notes = [f"{count(len(half), 'result')} not whole: {first(half)}"] if half else []
+        notes += [_on_assumed_rows(paths, model.name, randnetw, names) for randnetw, names in assumed.items()]
         if whole or half:
             yield Finding(f"results: {model.name}", count(good, "result"), tuple(problems), tuple(notes))
     yield from _check_rsa(folder)
+    yield from _check_rsa_parts(paths.rsa_results)
+
+
+def _on_assumed_rows(paths: ProjectPaths, model: str, randnetw: bool, names: Sequence[str]) -> str:
+    """About results that were fitted when nothing said which sound each row of the activations is of."""
+    found = f"{count(len(names), 'result')}{' (permuted)' if randnetw else ''} fitted while the order of sounds was assumed"
+    try:
+        now = open_activations(paths, model, load_stimuli(paths), randnetw=randnetw).sounds_from
+    except InputError:
+        now = "not known, for the activations cannot be read"
+    verdict = f"it still is: {first(names)}" if now == ASSUMED else \
+        f"provenance.json keeps saying so, figures go by what holds now ({now}): {first(names)}"
+    return f"{found}; {verdict}"
 
 
 def _check_rsa(folder: Path) -> Iterator[Finding]:
@@ -244,3 +245,21 @@ def _check_rsa(folder: Path) -> Iterator[Finding]:
             yield Finding(f"RSA: {path.name}", what)
         except InputError as error:
             yield Finding(f"RSA: {path.name}", "cannot be read", (str(error),))
+
+
+def _check_rsa_parts(folder: Path) -> Iterator[Finding]:
+    """What the RSA keeps of single models and regions: sealed, and of whom their place says."""
+    from aud_dnn.rsa.results import find_parts, read_part
+
+    problems, good, older = [], 0, []
+    for path, key in find_parts(folder):
+        try:
+            if read_part(path, **key) is None:
+                older.append(path.name)
+            good += 1
+        except InputError as error:
+            problems.append(str(error))
+    notes = [f"{count(len(older), 'part')} of another version of the numerics, which the RSA makes again: {first(older)}"] \
+        if older else []
+    if good or problems:
+        yield Finding("RSA: parts", count(good, "part"), tuple(problems), tuple(notes))

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,17 @@ def score_part_path(folder: Path, target: str, roi: str, model: str, condition: 
 
 def model_part_path(folder: Path, model: str, condition: str) -> Path:
     return folder / "parts" / "models" / f"{model}_{condition}.npz"
+
+
+def find_parts(folder: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Every part, and whose it must be by where it lies (the key of :func:`read_part`)."""
+    for path in sorted(folder.glob("parts/*/*.npz")):
+        if path.parent.name == "models" and not path.name.startswith("."):
+            yield path, dict(zip(("model", "condition"), path.stem.rsplit("_", 1)))
+    for path in sorted(folder.glob("parts/*/*/*.npz")):
+        if not path.name.startswith(".") and not path.parent.name.startswith("."):
+            of_model = {} if path.stem == "neural" else dict(zip(("model", "condition"), path.stem.rsplit("_", 1)))
+            yield path, {**of_model, "target": path.parent.parent.name, "roi": path.parent.name}
 
 
 def analysis_path(folder: Path, target: str, roi: str) -> Path:
@@ -351,7 +362,7 @@ def matching_model_part(folder: Path, dataset: xr.Dataset, model: str, condition
 
 
 __all__ = ["ALL_VOXELS", "CONDITIONS", "DIMENSIONALITY_VARIANTS", "ROI_CHOICES", "SCRIPT", "Part", "analysis_path",
-           "assemble", "assembly_digest", "canonical_models", "condition_name", "matching_model_part", "model_arrays",
-           "model_part_path", "neural_arrays", "neural_part_path", "published_score", "read_analysis", "read_model_part",
-           "read_neural_part", "read_part", "read_score_part", "score_arrays", "score_part_path", "write_analysis",
-           "write_part"]
+           "assemble", "assembly_digest", "canonical_models", "condition_name", "find_parts", "matching_model_part",
+           "model_arrays", "model_part_path", "neural_arrays", "neural_part_path", "published_score", "read_analysis",
+           "read_model_part", "read_neural_part", "read_part", "read_score_part", "score_arrays", "score_part_path",
+           "write_analysis", "write_part"]
