@@ -86,15 +86,11 @@ def atomic_file(path: Path) -> Iterator[Path]:
         Also of a full disk, a quota or a broken device, whoever noticed it: ``filename`` is then ``path``.
     """
     path = Path(path)
-    with _writing(path) as staging:
-        staging.mkdir()
-        try:
-            file = staging / path.name
-            yield file
-            _sync(file)
-            file.replace(path)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+    with scratch_folder(path) as staging:
+        file = staging / path.name
+        yield file
+        _sync(file)
+        file.replace(path)
 
 
 @contextlib.contextmanager
@@ -112,32 +108,42 @@ def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         As for :func:`atomic_file`.
     """
     path = Path(path)
-    with _writing(path) as staging:
+    with scratch_folder(path) as staging:
+        yield staging
+        for file in staging.rglob("*"):
+            if file.is_file():
+                _sync(file)
+        replaced = None
+        if overwrite:
+            aside = path.with_name(staging.name.replace(_hidden(path, STAGING_MARK), _hidden(path, _REPLACED_MARK)))
+            with contextlib.suppress(FileNotFoundError):        # nothing there, or another run has just moved it
+                path.rename(aside)
+                replaced = aside
+        try:
+            staging.rename(path)
+        except OSError as error:
+            if path.exists():
+                if replaced is not None:
+                    shutil.rmtree(replaced, ignore_errors=True)
+                raise AlreadyFinishedError(f"{path} was finished by another run in the meantime; "
+                                           "its result is kept, this one is dropped.") from error
+            if replaced is not None:
+                replaced.rename(path)
+            raise
+        if replaced is not None:
+            shutil.rmtree(replaced, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty hidden folder beside ``path``, for what is to become that or to move there; it goes at the end.
+
+    What dead runs left of the same name is removed first. Errors as for :func:`atomic_file`.
+    """
+    with _writing(Path(path)) as staging:
         staging.mkdir()
         try:
             yield staging
-            for file in staging.rglob("*"):
-                if file.is_file():
-                    _sync(file)
-            replaced = None
-            if overwrite:
-                aside = path.with_name(staging.name.replace(_hidden(path, STAGING_MARK), _hidden(path, _REPLACED_MARK)))
-                with contextlib.suppress(FileNotFoundError):        # nothing there, or another run has just moved it
-                    path.rename(aside)
-                    replaced = aside
-            try:
-                staging.rename(path)
-            except OSError as error:
-                if path.exists():
-                    if replaced is not None:
-                        shutil.rmtree(replaced, ignore_errors=True)
-                    raise AlreadyFinishedError(f"{path} was finished by another run in the meantime; "
-                                               "its result is kept, this one is dropped.") from error
-                if replaced is not None:
-                    replaced.rename(path)
-                raise
-            if replaced is not None:
-                shutil.rmtree(replaced, ignore_errors=True)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 

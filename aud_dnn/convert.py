@@ -25,7 +25,14 @@ from tqdm import tqdm
 
 from aud_dnn import NUMERICS_VERSION, __version__
 from aud_dnn.arguments import add_bool, run_script, script_parser
-from aud_dnn.atomic import AlreadyFinishedError, atomic_file, atomic_folder, remove_abandoned, restore_replaced
+from aud_dnn.atomic import (
+    AlreadyFinishedError,
+    atomic_file,
+    atomic_folder,
+    remove_abandoned,
+    remove_abandoned_below,
+    restore_replaced,
+)
 from aud_dnn.digests import file_digest, outdated
 from aud_dnn.errors import InputError, MissingDataError, describe_os_error
 from aud_dnn.results import (
@@ -240,6 +247,7 @@ def main(arguments: list[str] | None = None) -> int:
     args.destination.mkdir(parents=True, exist_ok=True)
     with atomic_file(args.destination / REPORT_FILE) as staging:
         staging.write_text(json.dumps([vars(outcome) for outcome in outcomes], indent=1) + "\n")
+    remove_abandoned_below(args.destination)
     return 1 if counts["not converted"] else 0
 
 

@@ -21,10 +21,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from aud_dnn import NUMERICS_VERSION, __version__
-from aud_dnn.atomic import AlreadyFinishedError, atomic_folder, remove_abandoned, restore_replaced
+from aud_dnn.atomic import AlreadyFinishedError, atomic_folder, remove_abandoned, remove_abandoned_below, restore_replaced
 from aud_dnn.digests import DigestMemo
 from aud_dnn.errors import InputError, describe_os_error
 from aud_dnn.paths import ProjectPaths
+from aud_dnn.progress import progress_bar, tell_finished
 from aud_dnn.regression import LayerScores, available_cores, decompose_splits, score_responses
 from aud_dnn.result_schema import PREDICTIONS_FILE, PUBLISHED_PREDICTIONS, PUBLISHED_SCORES
 from aud_dnn.results import RegressionResult, is_complete, parse_folder, read_result, result_folder, write_result
@@ -151,7 +152,8 @@ def fit_model(paths: ProjectPaths, options: FitOptions, *, progress: bool = True
     _check_disk_space(paths, options, to_fit, targets)
 
     outcomes = {}
-    with _progress_bar(sum(targets[target].n_voxels for target, _ in to_fit), progress and bool(to_fit)) as bar:
+    with progress_bar(sum(targets[target].n_voxels for target, _ in to_fit), "voxel", unit_scale=True,
+                      wanted=progress and bool(to_fit)) as bar:
         for layer in layers:
             started = time.perf_counter()
             decomposed = decompose_splits(layer.design, published_splits(), alpha_grid(options.alphalimit))
@@ -167,6 +169,8 @@ def fit_model(paths: ProjectPaths, options: FitOptions, *, progress: bool = True
     for work, result in kept.items():
         outcomes[work] = _outcome_on_disk(*work, result, "already there", activations.remarks)
     memo.save()
+    for folder in (paths.results / options.model, paths.model_activations(options.model)):  # statements lie in the latter
+        remove_abandoned_below(folder)
     return [outcomes[work] for work in wanted]
 
 
@@ -271,8 +275,7 @@ def _fit_one(folder: Path, decomposed: Sequence[SplitRidge], layer: _Layer, targ
             median_r2, median_r2_c = _medians(np.median(scores.r2_test, axis=1), np.median(scores.r2_test_c, axis=1),
                                               target.has_repetitions)
             log.info("median R2 %.4f; %.1f s", median_r2, provenance["seconds"])
-        log.info("%s / %s: median R2 %.3f, %.1f s", layer.name, target.name, median_r2, provenance["seconds"],
-                 extra={"progress": True})
+        tell_finished("%s / %s: median R2 %.3f, %.1f s", layer.name, target.name, median_r2, provenance["seconds"])
         if options.save_plot:
             _save_pictures(folder, decomposed, target, scores, f"{options.model} {layer.name}")
     except AlreadyFinishedError:
@@ -371,14 +374,6 @@ def _log_file(folder: Path) -> Iterator[None]:
         log.setLevel(level)
         log.removeHandler(handler)
         handler.close()
-
-
-@contextmanager
-def _progress_bar(n_voxels: int, wanted: bool) -> Iterator[Any]:
-    from tqdm import tqdm
-
-    with tqdm(total=n_voxels, unit="voxel", unit_scale=True, disable=None if wanted else True) as bar:
-        yield bar
 
 
 def outcome_table(outcomes: Sequence[Outcome]) -> str:

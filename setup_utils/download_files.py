@@ -58,6 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
 
     # heavy imports only once the command line is understood: --help answers at once
+    from aud_dnn.atomic import remove_abandoned_below
     from aud_dnn.checks.findings import report
     from aud_dnn.checks.installation import check_installation
     from aud_dnn.download.installation import (
@@ -92,6 +93,8 @@ def main(arguments: list[str] | None = None) -> int:
         require_room(paths, sources, options)
         for source in sources:
             install(paths, source, options)
+    for folder in dict.fromkeys([downloads_folder(paths), *(paths.root / source.destination for source in sources)]):
+        remove_abandoned_below(folder)
     names = {source.name for source in sources}
     return report(check_installation(paths, brought=names, models=only or None))
 

@@ -23,7 +23,7 @@ import pandas as pd
 import pytest
 import roots
 
-from aud_dnn import AUD_main, digests, fitting, results, sources
+from aud_dnn import AUD_main, atomic, digests, fitting, results, sources
 from aud_dnn.AUD_main import build_parser, main
 from aud_dnn.demo import DemoTruth
 from aud_dnn.errors import DamagedFileError, InputError
@@ -618,6 +618,19 @@ def test_kill_at_any_moment_leaves_whole_results_or_none(overwrite: bool, small:
     for folder in folders:
         assert read_result(folder).scores.identical(expected[folder][0])
     assert sorted(folders) == sorted(folders[0].parent.iterdir())       # no leftovers
+
+
+def test_a_run_with_nothing_to_do_tidies_up(small: Path) -> None:
+    arguments = ["--root", str(small), "--source_layer", "relu2", *COMPONENTS_ONLY]
+    assert main(arguments) == 0
+    asked = folder_of(small, "Kell2018word", "relu2", "NH2015comp")
+    not_asked = folder_of(small, "Kell2018word", "relu1", "NH2015")
+    for path in (asked, not_asked, (small / bad_input.WORD).with_name("order.txt")):
+        hidden = atomic._beside(path, atomic.STAGING_MARK, f"{atomic._host()}-dead")
+        hidden.mkdir()
+        (hidden / "half").write_bytes(b"x")
+    assert main(arguments) == 0
+    assert list(asked.parent.iterdir()) == [asked] and not list(small.rglob(".*partial*"))
 
 
 # --- odd, but no errors -----------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from aud_dnn import atomic
 from aud_dnn.digests import file_digest
 from aud_dnn.download import archives, streams
 from aud_dnn.download.archives import ArchiveError, Limits, checked_name, unpack
@@ -380,12 +381,16 @@ def test_a_refusal_by_the_caller_moves_nothing(inside):
     nothing_happened(inside)
 
 
-def test_stale_staging_of_a_killed_run_is_removed(tmp_path):
-    stale = tmp_path / ".unpack.partial-1-abc"
-    stale.mkdir()
+def test_staging_of_a_killed_run_is_removed_and_that_of_a_live_one_is_not(tmp_path):
+    path = good_tar(tmp_path / "x.tar")
+    inside = tmp_path / "inside"
+    stale = atomic._beside(inside / archives._UNPACKING, atomic.STAGING_MARK, f"{atomic._host()}-dead")
+    stale.mkdir(parents=True)
     (stale / "half").write_bytes(b"x")
-    archives.remove_stale_staging(tmp_path)
-    assert not stale.exists()
+    with atomic.scratch_folder(inside / archives._UNPACKING) as live:
+        unpack(path, inside, keep, LIMITS)
+        assert live.is_dir() and not stale.exists()
+    assert not list(inside.rglob(".*"))
 
 
 @pytest.mark.parametrize("name", ["a/b.npy", "model_actv/AST/stim5_alarm_clock_activations.pkl", "./data/x", "é/ü"])

@@ -340,7 +340,7 @@ def test_a_whole_tree_is_tidied(tmp_path: Path) -> None:
     write(tmp_path / "results" / "two", "earlier")
     aside = as_left_by(tmp_path / "results" / "two", atomic._REPLACED_MARK)
     (tmp_path / "results" / "two").rename(aside)
-    others = [tmp_path / "results" / name for name in (".unpack.partial-12-ab", ".notes")]
+    others = [tmp_path / "results" / name for name in (".partial-12-ab", ".notes")]
     for other in others:
         other.mkdir()
     with another_run(WRITES_A_FILE, tmp_path / "results" / "live.txt"):

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from misbehaving_server import MisbehavingServer
 
+from aud_dnn import atomic
 from aud_dnn.download import installation
 from aud_dnn.download.installation import exclusive
 from aud_dnn.download.manifest import SOURCES
@@ -84,6 +85,17 @@ def test_other_counts_are_reported_and_fail(fetch, tmp_path, capsys):
     assert "PROBLEM: the published data have 7,694 voxels of 8 participants" in shown
     assert tree(tmp_path / "root") == made_data.data_files()
     no_leftovers(tmp_path / "root", "data")
+
+
+def test_a_run_with_nothing_to_do_tidies_up(fetch, tmp_path):
+    fetch()
+    root = tmp_path / "root"
+    for path in (root / "downloads/data.json", root / "data/.unpack"):
+        hidden = atomic._beside(path, atomic.STAGING_MARK, f"{atomic._host()}-dead")
+        hidden.mkdir()
+        (hidden / "half").write_bytes(b"x")
+    fetch()
+    no_leftovers(root, "data")
 
 
 def test_flags_and_defaults_are_the_published_ones(main, capsys):

@@ -447,9 +447,10 @@ def test_the_script_imports_nothing_heavy_before_main():
 
 def test_script_writes_results_tables_and_legacy_pickles(paths, capsys):
     arguments = ["--root", str(paths.root), "--target", "NH2015", "--roi", "All", "Primary", "--models", "Kell2018word",
-                 "spectemp", "AST", "--figures", "False", "--legacy_pickles", "True", "--jobs", "1", "--progress", "False"]
+                 "spectemp", "AST", "--figures", "False", "--legacy_pickles", "True", "--jobs", "1"]
     assert main(arguments) == 0
-    printed = capsys.readouterr().out
+    printed, logged = capsys.readouterr()
+    assert "\r" not in logged and logged.splitlines()[-1].endswith(", 6 of 6 results")       # stderr is no terminal
     assert "computed: 6 results" in printed and "missing (no activations on disk, left out): AST" in printed
     folder: Path = paths.rsa_results
     assert {path.name for path in folder.glob("*.nc")} == {"rsa_NH2015_All.nc", "rsa_NH2015_Primary.nc"}

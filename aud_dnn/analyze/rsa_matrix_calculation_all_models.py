@@ -30,6 +30,7 @@ from aud_dnn.arguments import (
     run_script,
     script_parser,
     show_listing,
+    show_log,
     with_root,
 )
 from aud_dnn.resources import MODELS, ROIS, VOXEL_TARGETS
@@ -71,10 +72,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def _draw(run: RSARun, folder: Path, args: argparse.Namespace) -> int:
     """Draw and save what the run allows; how many figures that was."""
-    from tqdm.auto import tqdm
-
     from aud_dnn.analyze.plotting.rsa_figures import rsa_figures, save_model_pages
     from aud_dnn.processes import usable_cores
+    from aud_dnn.progress import with_progress
     from aud_dnn.rsa.results import ALL_VOXELS, CONDITIONS, condition_name
 
     conditions = [condition for condition in CONDITIONS if condition in map(condition_name, args.randnetw)]
@@ -82,13 +82,13 @@ def _draw(run: RSARun, folder: Path, args: argparse.Namespace) -> int:
     own_models = [model for model in args.models or () if model not in MODELS]
     drawings = rsa_figures(run.datasets, own_models=own_models, conditions=conditions, statistics=args.statistics,
                            palette=args.palette, participants=args.participants)
-    for drawing in tqdm(drawings, desc="figures", disable=not args.progress):
+    for drawing in with_progress(drawings, "figure", "figures", wanted=args.progress):
         drawing.save(folder)
         count += 1
     computed = list(dict.fromkeys(unit[:2] for unit in run.report.computed))
     for target in dict.fromkeys(target for target, roi in run.datasets if roi == ALL_VOXELS and args.model_pages):
         pages = save_model_pages(folder, target, computed, palette=args.palette, jobs=args.jobs or usable_cores())
-        count += sum(tqdm(pages, desc=f"model pages, {target}", total=len(computed), disable=not args.progress))
+        count += sum(with_progress(pages, "model", f"model pages, {target}", total=len(computed), wanted=args.progress))
     return count
 
 
@@ -105,6 +105,7 @@ def main(argv: list[str] | None = None) -> int:
     from aud_dnn.rsa.run import run_rsa
     from aud_dnn.rsa.tables import all_tables, model_parts, write_tables
 
+    show_log(verbose=False)
     paths = find_root(args.root)
     folder = paths.rsa_results
     keep_statements(paths, args.models or list(MODELS), args.layer_order, assume_stimulus_order=args.assume_stimulus_order)

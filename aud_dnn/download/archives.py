@@ -11,21 +11,20 @@ import errno
 import hashlib
 import os
 import re
-import shutil
 import tarfile
-import uuid
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from aud_dnn.atomic import STAGING_MARK
+from aud_dnn.atomic import scratch_folder
 from aud_dnn.digests import file_digest
 from aud_dnn.download.streams import CHUNK, LARGEST_HEADER, ArchiveError, Guarded, Gunzip
 from aud_dnn.errors import InputError
 
 _HEADER_ROOM = 4096  # bytes of headers and padding that one member may cost
 _LONGEST_PATH, _DEEPEST = 1024, 32  # systems allow 4096 bytes with the folders above; the published need 6 folders
+_UNPACKING = ".unpack"  # the name beside which the staging folder lies; nothing gets it
 _GZIP_MAGIC = b"\x1f\x8b"
 _JUNK_NAMES = re.compile(r"^(\._.*|\.DS_Store|__MACOSX)$")  # what macOS adds to archives
 
@@ -254,13 +253,6 @@ def _extract(archive: Path, limits: Limits, targets: dict[int, str], staging: Pa
     return files
 
 
-def remove_stale_staging(destination: Path) -> None:
-    """Remove what a killed run left in ``destination``. Call it only while no other process unpacks there."""
-    if destination.is_dir():
-        for staging in destination.glob(f".unpack{STAGING_MARK}*"):
-            shutil.rmtree(staging, ignore_errors=True)
-
-
 def unpack(archive: Path, destination: Path, place: Callable[[PurePosixPath], PurePosixPath | None], limits: Limits, *,
            overwrite: bool = False, may_replace: Callable[[str, Path], bool] | None = None,
            check: Callable[[dict[str, StoredFile]], None] | None = None) -> Unpacked:
@@ -300,24 +292,21 @@ def unpack(archive: Path, destination: Path, place: Callable[[PurePosixPath], Pu
     targets, left_out = _plan(archive, members, place)
     _refuse_links(destination, list(targets.values()))
     made_here = [folder for folder in (destination, *destination.parents) if not folder.exists()]
-    staging = destination / f".unpack{STAGING_MARK}{os.getpid()}-{uuid.uuid4().hex[:8]}"
     try:
-        staging.mkdir(parents=True)
-        try:
+        with scratch_folder(destination / _UNPACKING) as staging:
             files = _extract(archive, limits, targets, staging)
             if check:
                 check(files)
             if hasattr(os, "sync"):
                 os.sync()  # the contents reach the disk before the names do
             return _move(files, staging, destination, tuple(left_out), overwrite, may_replace)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                need = sum(member.size for member in members if member.offset_data in targets)
-                raise InputError(f"The disk is full: unpacking {archive.name} into {destination} needs {need:,} bytes. "
-                                 "Nothing was changed. Make room and run again.") from error
-            raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            need = sum(member.size for member in members if member.offset_data in targets)
+            raise InputError(f"The disk is full: unpacking {archive.name} into {destination} needs {need:,} bytes. "
+                             "Nothing was changed. Make room and run again.") from error
+        raise
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
         for folder in made_here:  # leave no empty folder behind when nothing was unpacked
             with contextlib.suppress(OSError):
                 folder.rmdir()

@@ -23,7 +23,6 @@ from aud_dnn.download.archives import (
     StoredFile,
     Unpacked,
     checked_name,
-    remove_stale_staging,
     unpack,
 )
 from aud_dnn.download.exchange import UnreachableError
@@ -320,7 +319,6 @@ def _unpack(paths: ProjectPaths, source: Source, options: Options, archive: Path
         made = made_here.get(f"{source.destination}/{target}")
         return made is not None and file_digest(path) == made.sha256
 
-    remove_stale_staging(destination)
     done: Unpacked = unpack(archive, destination, place, Limits(source.max_members, source.max_bytes),
                             overwrite=options.overwrite, may_replace=may_replace, check=check)
     files = {f"{source.destination}/{name}": stored for name, stored in done.files.items()}

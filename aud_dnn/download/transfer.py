@@ -28,6 +28,7 @@ from tqdm import tqdm
 from aud_dnn.atomic import atomic_file, remove_abandoned
 from aud_dnn.download.exchange import CHUNK, TIMEOUT, WINDOW, ExchangeError, UnreachableError, exchange
 from aud_dnn.errors import InputError, printable
+from aud_dnn.progress import progress_bar
 
 ATTEMPTS = 8
 """Failures in a row, without progress, before a download gives up. Progress is a chunk, or a thousandth of the file."""
@@ -293,8 +294,8 @@ class _Download:
     def _receive(self, body: Iterator[bytes], copy: _ServerCopy, start: int) -> None:
         """Append the body of the answer to the part."""
         here = start
-        with self.part.open("ab") as out, tqdm(total=copy.n_bytes, initial=start, desc=self.target.name, unit="B",
-                                               unit_scale=True, unit_divisor=1000, disable=not self.progress) as bar:
+        with self.part.open("ab") as out, progress_bar(copy.n_bytes, "B", wanted=self.progress, initial=start,
+                                                       desc=self.target.name, unit_scale=True, unit_divisor=1000) as bar:
             for chunk in body:
                 if here + len(chunk) > (self.max_bytes if copy.n_bytes is None else copy.n_bytes):
                     out.close()

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from tqdm import tqdm
 
 from aud_dnn.errors import InputError
 from aud_dnn.extract.provenance import make_settings
 from aud_dnn.extract.store import ActivationStore, check_layer_names, exclusive
 from aud_dnn.paths import ProjectPaths
+from aud_dnn.progress import progress_bar, tell_finished
 from aud_dnn.sounds import check_sounds, find_sounds, fit_duration, read_sound
 from aud_dnn.utils import load_stimuli
 
@@ -159,8 +159,7 @@ def extract(extractor: Extractor, name: str, paths: ProjectPaths, *, sounds: Pat
         if done := [sound for sound in files if sound not in missing]:
             store.compare(done[0], extractor.run([_prepare(extractor, files[done[0]])])[0], overwrite)
             missing = store.missing()
-        with tqdm(total=len(files), initial=len(files) - len(missing), unit="sound", desc=name,
-                  disable=None if progress else True) as bar:
+        with progress_bar(len(files), "sound", wanted=progress, initial=len(files) - len(missing), desc=name) as bar:
             for start in range(0, len(missing), batch):
                 ids = missing[start:start + batch]
                 prepared = [_prepare(extractor, files[sound]) for sound in ids]
@@ -173,8 +172,7 @@ def extract(extractor: Extractor, name: str, paths: ProjectPaths, *, sounds: Pat
                 bar.update(len(ids))
                 run_now = start + len(ids)
                 if run_now // _SOUNDS_PER_LINE > start // _SOUNDS_PER_LINE:
-                    log.info("%s: %d of %d sounds", name, len(files) - len(missing) + run_now, len(files),
-                             extra={"progress": True})
+                    tell_finished("%s: %d of %d sounds", name, len(files) - len(missing) + run_now, len(files))
         later = store.finish()
         for remark in later:
             tell(remark)

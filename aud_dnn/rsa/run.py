@@ -21,12 +21,12 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 from threadpoolctl import threadpool_limits
-from tqdm.auto import tqdm
 
 from aud_dnn.atomic import remove_abandoned_below
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError, unknown_name
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.processes import SharedArrays, usable_cores
+from aud_dnn.progress import progress_bar, tell_finished
 from aud_dnn.resources import BASELINE_MODEL, MODELS, SOUND_CATEGORIES, VOXEL_TARGETS
 from aud_dnn.rsa.analysis import Vectors, category_order, neural_side
 from aud_dnn.rsa.origins import ACTIVATIONS, Origins, neural_digests, same_origin
@@ -371,7 +371,8 @@ def _compute(plan: _Plan, shared: Shared, to_do: Sequence[Unit], *, jobs: int | 
     if jobs > 1:
         shared = dataclasses.replace(shared, arrays=SharedArrays(shared.arrays))
     remarks: dict[tuple[str, str], Remarks] = {}
-    with tqdm(total=len(to_do), desc="RSA", unit="result", disable=not progress) as bar:
+    n_done = 0
+    with progress_bar(len(to_do), "result", wanted=progress, desc="RSA") as bar:
         for task, outcome in score_all(shared, tasks, jobs):
             if isinstance(outcome, InputError):
                 plan.report.failed[task] = str(outcome)
@@ -382,6 +383,9 @@ def _compute(plan: _Plan, shared: Shared, to_do: Sequence[Unit], *, jobs: int | 
                 plan.report.computed += [Unit(*task, *pair) for pair in tasks[task]]
             bar.set_postfix_str(f"{task[0]} ({task[1]})", refresh=False)
             bar.update(len(tasks[task]))
+            n_done += len(tasks[task])
+            if progress:
+                tell_finished("RSA: %s (%s), %d of %d results", *task, n_done, len(to_do))
     plan.report.notes += notes_on({task: remarks[task] for task in tasks if task in remarks})
 
 
