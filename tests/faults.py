@@ -275,3 +275,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     sys.exit(main())
+
+
+@contextlib.contextmanager
+def within(seconds: float, megabytes: float | None = None) -> Iterator[None]:
+    """The block takes at most this much processor time and, where the system says so (POSIX), more memory."""
+    try:
+        import resource
+    except ImportError:
+        resource = None
+    peak = (lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024) if resource else (lambda: 0.0)
+    begun, before = time.process_time(), peak()
+    yield
+    assert time.process_time() - begun < seconds
+    assert megabytes is None or peak() - before < megabytes

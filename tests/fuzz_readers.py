@@ -99,7 +99,6 @@ def readers() -> list[Reader]:
     from scipy.io import savemat
 
     from aud_dnn import results
-    from aud_dnn.checks.installation import _read_wav
     from aud_dnn.download.archives import Limits, unpack
     from aud_dnn.download.installation import read_record
     from aud_dnn.download.public_stimuli import read_categories
@@ -108,6 +107,7 @@ def readers() -> list[Reader]:
     from aud_dnn.pickles.safe_pickle import load_pickle
     from aud_dnn.regression import LayerScores
     from aud_dnn.rsa.results import read_analysis, read_part, write_analysis, write_part
+    from aud_dnn.sounds import read_sound
 
     rng = np.random.default_rng(0)
     data = made_data.data_files(6, 8, sounds=False)
@@ -219,7 +219,7 @@ def readers() -> list[Reader]:
                renamed(lambda folder: read_analysis(folder, "NH2015"), "rsa_NH2015_All.nc"), checksums=True),
         Reader("json, record", (record,), renamed(lambda folder: read_record(ProjectPaths(folder), "data"),
                                                   "downloads", "data.json")),
-        Reader("wav", (made_data.made_wav(0),), _read_wav),
+        Reader("wav", (made_data.made_wav(0),), read_sound),
     ]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import resource
 import struct
 import time
 import zipfile
@@ -17,6 +16,7 @@ import made_data
 import numpy as np
 import pytest
 import structured_inputs
+from faults import within
 from scipy.io import savemat
 
 from aud_dnn import mat_structure
@@ -80,7 +80,7 @@ def test_the_structured_run_notices_what_it_looks_for(tmp_path, monkeypatch, cap
         ("good", lambda folder: 1), ("refusing", lambda folder: read_npy(folder / "x")), ("failing", lambda folder: 1 / 0),
         ("slow", spend), ("large", lambda folder: held.append(np.ones(40_000_000))))]
     monkeypatch.setattr(structured_inputs, "structured_readers", lambda scratch: made)
-    monkeypatch.setattr(resource, "setrlimit", lambda *limits: None)
+    monkeypatch.setattr(pytest.importorskip("resource"), "setrlimit", lambda *limits: None)
     fuzz_readers.structured_worker(0, 0, 5, 1)
     outcomes = [line.split(" ")[2] for line in capsys.readouterr().out.splitlines() if line.startswith("done")]
     assert outcomes == ["opened", "refused", "FAILED", "FAILED", "FAILED"]
@@ -302,12 +302,9 @@ H5_BOMBS = [_many_zeros, _chunk_larger_than_the_data, _chunk_that_holds_more, _p
 def test_hdf5_files_that_become_large_are_refused_first(tmp_path, make):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         make(file)
-    begun, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(InputError, match=r"x\.h5"), open_h5(tmp_path / "x.h5") as file:
+    with within(2, 60), pytest.raises(InputError, match=r"x\.h5"), open_h5(tmp_path / "x.h5") as file:
         for name in h5_dataset_names(file):
             h5_array(h5_dataset(file, name))
-    assert time.process_time() - begun < 2
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60 << 10
 
 
 def test_the_largest_published_layer_and_text_pass_however_they_are_packed(tmp_path):
@@ -337,11 +334,8 @@ def test_matlab_files_that_become_large_are_refused_first(tmp_path, name, value,
     monkeypatch.setattr(mat_structure, "_LARGEST_UNPACKED", 24 << 20)
     monkeypatch.setattr(mat_structure, "_MOST_CELLS", 1000)
     savemat(tmp_path / "x.mat", {"R": np.ones(2)} | {name: value()}, do_compression=True)
-    begun, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(InputError, match=r"x\.mat"):
+    with within(2, 60), pytest.raises(InputError, match=r"x\.mat"):
         read_mat(tmp_path / "x.mat", ("R",))
-    assert time.process_time() - begun < 2
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60 << 10
 
 
 def test_a_flipped_bit_anywhere_in_a_result_of_ours_is_noticed(tmp_path):

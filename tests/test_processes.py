@@ -148,9 +148,10 @@ def wait_for(condition: Callable[[], bool], seconds: float = 15) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_workers_end_with_their_parent_and_leave_nothing(tmp_path, number):
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGINT"])
+def test_workers_end_with_their_parent_and_leave_nothing(tmp_path, name):
     """A plain script without a main guard; Ctrl-C reaches the whole process group, as from a terminal."""
+    number = signal.Signals[name]
     script = tmp_path / "script.py"
     script.write_text(PROGRAM.format(tests=str(Path(__file__).parent)))
     temporary = tmp_path / "tmp"
