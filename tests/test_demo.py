@@ -10,6 +10,7 @@ import sys
 import wave
 from pathlib import Path
 
+import fake_results
 import h5py
 import numpy as np
 import pandas as pd
@@ -19,13 +20,15 @@ from scipy.stats import rankdata
 from sklearn.linear_model import RidgeCV
 
 from aud_dnn.demo import __main__ as command
-from aud_dnn.demo import make_demo, making, read_truth
+from aud_dnn.demo import make_demo, making, read_truth, report
 from aud_dnn.demo.model import NOVELTY, copy_state, draw_cascade, draw_read_outs, read_out, repeat_with_noise, whiten
 from aud_dnn.demo.sounds import PARAMETERS, SAMPLING_RATE, SOUNDS_PER_CATEGORY, draw_sounds, synthesise
 from aud_dnn.demo.truth import LAYERS, NETWORK, TRUTH_FILE
 from aud_dnn.demo.voxels import RELIABILITY_NEAR_NOISELESS, RELIABILITY_RANGE, VoxelPlan, describe_voxels, plain_table
 from aud_dnn.errors import InputError
+from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import COMPONENTS, MODELS, ROIS, SOUND_CATEGORIES
+from aud_dnn.rsa.results import read_analysis
 from aud_dnn.splits import published_splits
 
 ALPHAS = np.logspace(-3, 6, 19)
@@ -559,3 +562,16 @@ def test_command_line_reports_a_refusal_without_a_traceback(tmp_path):
     run = subprocess.run([sys.executable, "-m", "aud_dnn.demo", "--root", str(tmp_path)], capture_output=True, text=True,
                          cwd=Path(command.__file__).parents[2], timeout=120)
     assert run.returncode == 2 and run.stderr.startswith("error: ") and "Traceback" not in run.stderr
+
+
+def test_the_report_takes_rsa_scores_from_the_sealed_file(tmp_path: Path) -> None:
+    paths = ProjectPaths(tmp_path)
+    fake_results.write_fake_rsa(paths, {NETWORK: LAYERS, "spectemp": ("avgpool",)}, ("NH2015",))
+    summary = report.rsa_summary(paths)
+    stored = read_analysis(paths.rsa_results, "NH2015").sel(condition="trained", model=NETWORK)
+    assert summary.index.tolist() == [NETWORK, "spectemp", "(noise ceiling)"] and summary["(noise ceiling)"] == 0.7
+    assert summary[NETWORK] == pytest.approx(stored["best_layer_rsa_median_across_splits"].mean().item())
+    path = paths.rsa_results / "rsa_NH2015_All.nc"
+    path.write_bytes(path.read_bytes()[:-100] + bytes(100))
+    with pytest.raises(InputError, match=r"rsa_NH2015_All\.nc"):
+        report.rsa_summary(paths)

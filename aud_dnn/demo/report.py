@@ -14,10 +14,11 @@ import pandas as pd
 from aud_dnn.arguments import run_script, script_parser
 from aud_dnn.demo import read_truth
 from aud_dnn.demo.truth import NETWORK
-from aud_dnn.files import require_file
 from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.resources import BASELINE_MODEL, MODELS, ROIS, TARGETS, VOXEL_TARGETS
 from aud_dnn.results import is_complete, read_table, result_folder
+from aud_dnn.rsa.results import read_analysis
+from aud_dnn.rsa.summaries import summarize_scores
 
 FIGURE = "demo_overview"
 EXTRACTED = {"spectemp_sounds": ("avgpool",), "smallnet": ("filters", "patterns", "combinations")}
@@ -111,10 +112,9 @@ def plot_overview(paths: ProjectPaths) -> Path:
 
 
 def rsa_summary(paths: ProjectPaths) -> pd.Series:
-    """RSA score of the trained models and the noise ceiling (NH2015, all voxels), from the csv beside the figure."""
-    plotted = pd.read_csv(require_file(paths.rsa_results / f"{RSA_FIGURE}.csv", "Run the RSA script on the demo first."),
-                          index_col="model")
-    return pd.concat([plotted["score"], pd.Series({"(noise ceiling)": plotted["ceiling_mean"].iloc[0]})])
+    """RSA score of the trained models and the noise ceiling (NH2015, all voxels)."""
+    summary = summarize_scores(read_analysis(paths.rsa_results, "NH2015"), "trained")
+    return pd.concat([summary.table["score"], pd.Series({"(noise ceiling)": summary.ceiling[0]})])
 
 
 def main(argv: list[str] | None = None) -> int:
