@@ -259,13 +259,14 @@ def test_nan_where_none_may_be_is_an_error_and_costs_only_its_model(tmp_path):
 
 def test_the_script_saves_pages_and_overviews(made, tmp_path, capsys):
     arguments = ["--root", str(made[0].root), "--figures", "diagnostics", "--target", "NH2015", "--condition", "trained",
-                 "--out", str(tmp_path)]
+                 "--out", str(tmp_path), "--formats", "png"]
     assert AUD_plot_main.main([*arguments, "--layer_pages", "metricGAN", "--layer_statistic", "perc"]) == 0
     names = {path.name for path in (tmp_path / "PLOTS_across-models").iterdir()}
     for stem in (*(f"diagnostics_metricGAN_{layer}_NH2015" for layer in LAYERS), "diagnostics_metricGAN_NH2015comp",
                  "across-layers_perc_metricGAN_NH2015"):
         assert {f"{stem}.png", f"{stem}.csv"} <= names
     assert f"{len(names)} files" in capsys.readouterr().out
+    assert (made[0].results / "metricGAN" / "outputs" / f"stats_{LAYERS[0]}_NH2015.csv").is_file()
     assert AUD_plot_main.main([*arguments, "--out", str(tmp_path / "few")]) == 0
     assert not list((tmp_path / "few").rglob(f"*{LAYERS[0]}*"))
 

@@ -158,8 +158,8 @@ def hidden_lock(root):
 
 
 @pytest.mark.parametrize("format", FORMATS)
-@pytest.mark.parametrize("error", [errno.ENOSPC, pytest.param(errno.EIO, marks=pytest.mark.slow)])
-def test_every_file_operation_fails_once(root, format, error):
+@pytest.mark.parametrize(("error", "step"), [(errno.ENOSPC, 3), pytest.param(errno.EIO, 1, marks=pytest.mark.slow)])
+def test_every_file_operation_fails_once(root, format, error, step):
     """The first, the second, … of the operations of a run fails; the next run makes good what is missing."""
     extract(Spectrum(), "reference", root, format=format, progress=False)
     below = root.activations
@@ -167,7 +167,7 @@ def test_every_file_operation_fails_once(root, format, error):
         extract(Spectrum(), "counted", root, format=format, progress=False)
     assert counted.count > 2 * len(IDS)
     failed = 0
-    for nth in range(1, counted.count + 1):
+    for nth in range(1, counted.count + 1, step):
         name = f"nth{nth}"
         try:
             with NthOperationFails(nth, below, error):
@@ -175,11 +175,11 @@ def test_every_file_operation_fails_once(root, format, error):
         except InputError as raised:
             failed += 1
             assert os.strerror(error) in str(raised)
-            assert "finished are kept" in str(raised)
+            assert "what was finished is kept" in str(raised)
         extract(Spectrum(), name, root, format=format, progress=False)
         same(values(root, name), values(root, "reference"))
         assert not hidden(root, name)
-    assert failed > 2 * len(IDS)
+    assert failed > 2 * len(IDS) / step
 
 
 @pytest.mark.parametrize("format", FORMATS)
