@@ -127,7 +127,8 @@ class DigestMemo:
             return
         try:
             with atomic_file(self._path) as staging:        # other runs may have learned something meanwhile
-                staging.write_text(json.dumps({**_read_memo(self._path), **self._fresh}), encoding="utf-8")
+                known = {**_read_memo(self._path), **self._fresh}
+                staging.write_text(json.dumps({"sha256": _memo_digest(known), "known": known}), encoding="utf-8")
         except OSError:
             return
         self._fresh = {}
@@ -143,14 +144,22 @@ def _signature(files: Iterable[Path]) -> tuple[str, int]:
     return parts[0] if len(parts) == 1 else combined_digest(parts), newest
 
 
+def _memo_digest(known: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
 def _read_memo(path: Path) -> dict[str, dict[str, str]]:
+    """What earlier runs learned. A memo that is not as it was written would make good results look damaged: it is lost."""
     try:
         if path.stat().st_size > _LARGEST_MEMO:
             return {}
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        known = content["known"]
+        if content["sha256"] != _memo_digest(known):
+            return {}
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, IndexError):
         return {}
-    if not isinstance(content, dict):
+    if not isinstance(known, dict):
         return {}
-    return {key: entry for key, entry in content.items()
+    return {key: entry for key, entry in known.items()
             if isinstance(entry, dict) and all(isinstance(value, str) for value in entry.values())}

@@ -515,8 +515,8 @@ def structured_readers(scratch: Path) -> list[StructuredReader]:
         StructuredReader("csv table", _spoil_text_file(
             "t.csv", "source_model,median,randnetw\n" + "".join(f"m{i},0.{i},False\n" for i in range(9)), spoil_csv),
             lambda folder: read_table(folder / "t.csv", "source_model", ("median",))),
-        StructuredReader("memo", _spoil_text_file(MEMO_FILE, json.dumps({"ab": {"files": "1 2 3 4", "content": "cd"}}),
-                                                  spoil_json), lambda folder: _use_memo(DigestMemo(folder), folder)),
+        StructuredReader("memo", _spoil_text_file(MEMO_FILE, json.dumps({"sha256": "ef", "known": {"ab": {
+            "files": "1 2 3 4", "content": "cd"}}}), spoil_json), lambda folder: _use_memo(DigestMemo(folder), folder)),
         StructuredReader("wav", _spoil_wav_file, lambda folder: inspect_sound("x", folder / "x.wav")),
     ]
     published_rsa = _published_samples(scratch)

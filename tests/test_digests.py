@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -102,6 +103,23 @@ def test_two_runs_keep_what_each_learned(settled, later, tmp_path):
 def test_a_damaged_memo_costs_only_time(content, settled, tmp_path):
     (tmp_path / digests.MEMO_FILE).write_bytes(content)
     assert DigestMemo(tmp_path).file(settled) == file_digest(settled)
+
+
+@pytest.mark.parametrize("known", [[1], {"a": 1}, {"a": {"files": 3}}])
+def test_neither_does_a_memo_of_another_form(known, settled, tmp_path):
+    (tmp_path / digests.MEMO_FILE).write_text(json.dumps({"sha256": digests._memo_digest(known), "known": known}))
+    assert DigestMemo(tmp_path).file(settled) == file_digest(settled)
+
+
+def test_a_digest_changed_in_the_memo_is_not_believed(settled, later, tmp_path):
+    memo = DigestMemo(tmp_path)
+    digest = memo.file(settled)
+    memo.save()
+    kept = tmp_path / digests.MEMO_FILE
+    content = kept.read_text()
+    assert digest in content
+    kept.write_text(content.replace(digest, digest[::-1]))
+    assert DigestMemo(tmp_path).file(settled) == digest
 
 
 def test_a_folder_that_cannot_be_written_is_no_error(settled, later, tmp_path):

@@ -357,6 +357,7 @@ def test_the_pictures_say_it_too(mine):
     said = "Not current (other activations): mine. Fit again."
     drawn = figures.figure_5(mine, options)
     assert any(said in text.get_text() for drawing in drawn for text in drawing.figure.texts)
+    assert drawn.notes.count(said) == 1         # which scripts print
     assert said in figures.figure_4(mine, options, rows=[("mine", False)]).notes
     assert f"mine (trained) on NH2015comp: {said}" in diagnostics_report.diagnostics(mine, options).notes
 

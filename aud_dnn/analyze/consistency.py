@@ -113,8 +113,9 @@ def _add(drawings: Drawings, table: pd.DataFrame, columns: tuple[str, str], stem
                                 **{"size": (7, 7), **look})
     if drawing is not None:
         drawings.append(drawing)
-    elif (note := f"Not drawn: {what} (fewer than two points with both values).") not in drawings.notes:
-        drawings.notes.append(note)
+        drawings.note(notes)
+    else:
+        drawings.note([f"Not drawn: {what} (fewer than two points with both values)."])
 
 
 def _add_data_sets(drawings: Drawings, paths: ProjectPaths, table: pd.DataFrame, method: str, randnetw: bool, stem: str,

@@ -124,6 +124,7 @@ def dimensionality_figures(paths: ProjectPaths, options: FigureOptions | None = 
         if item.table.empty:
             drawings.notes.append(f"Not drawn: {item.name()} (no layer has results).")
             continue
+        drawings.note(item.notes)
         for condition in conditions if "scatters" in analyses else ():
             _add(drawings, [_scatter(item, condition, name, options.palette) for name in limits],
                  f"{item.name(condition)} (fewer than two layers with results and dimensionality)")

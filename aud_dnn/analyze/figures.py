@@ -135,7 +135,7 @@ def _sets(paths: ProjectPaths, collect: Collect, models: Sequence[str], options:
     collect : function
         One of those of :mod:`aud_dnn.aggregate.figure_inputs`.
     found : Drawings, optional
-        Takes what is missing as a note, and bad results as an error; without it they are passed over or raised.
+        Takes what is missing or doubtful as a note, and bad results as an error; without it they are passed over or raised.
     baseline_alone : bool
         The trained baseline without any other model is something, too.
     """
@@ -148,6 +148,8 @@ def _sets(paths: ProjectPaths, collect: Collect, models: Sequence[str], options:
                 if found is not None:
                     found.notes.append(_none_of(models, target, randnetw))
             else:
+                if found is not None:       # on the terminal, too, not on the picture alone
+                    found.note(data.notes)
                 yield data if isinstance(data, ComponentScores) else replace(data, statistics=options.statistics)
 
 
@@ -200,6 +202,7 @@ def seed_figures(paths: ProjectPaths, options: FigureOptions, pairs: Sequence[tu
                                             suffix=suffix)
             if drawing:
                 drawings.append(_say_which(drawing, data))
+                drawings.note(data.notes)
             else:
                 drawings.notes.append(f"Seeds not compared on {target} ({condition_name(randnetw)}): no model has results "
                                       "of both seeds.")
@@ -253,7 +256,7 @@ def figure_4(paths: ProjectPaths, options: FigureOptions | None = None,
             except MissingDataError as error:
                 drawings.notes.append(f"Not drawn: {error}")
                 continue
-            drawings.notes += [note for note in data.notes if note not in drawings.notes]
+            drawings.note(data.notes)
             rng = np.random.RandomState(0)
             for column, component in enumerate(COMPONENTS):
                 chosen = np.array([0])

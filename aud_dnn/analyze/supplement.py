@@ -43,11 +43,13 @@ def layer_figures(paths: ProjectPaths, options: FigureOptions | None = None) -> 
                 missing.append(display_name(model))
                 continue
             stem = across_layers_path(paths, model, target, False).stem
+            changes = _source_notes(paths, model, target, options.conditions)
+            drawings.note(changes)
             absent = [condition_name(randnetw) for randnetw in options.conditions if condition_name(randnetw) not in curves]
             drawings.append(across_layers(curves, model=model, target=target, value=VALUE[target], stem=stem,
                                           palette=options.palette,
                                           notes=[*(f"Incomplete: no {condition} results" for condition in absent),
-                                                 *_source_notes(paths, model, target, options.conditions)]))
+                                                 *changes]))
             if "trained" in curves:
                 drawings += _region_figures(paths, model, target, options.palette)
         if missing:

@@ -325,10 +325,14 @@ class Drawings(list[Drawing]):
             traceback.print_exc()
             self.errors.append(f"A picture could not be drawn ({type(error).__name__}: {error}). {FAULT}")
 
+    def note(self, notes: Iterable[str]) -> None:
+        """Take over notes, each once."""
+        self.notes += [note for note in dict.fromkeys(notes) if note not in self.notes]
+
     def add(self, other: Drawings) -> None:
         """Take over the drawings, notes and errors of another part of the figure."""
         self += other
-        self.notes += [note for note in other.notes if note not in self.notes]
+        self.note(other.notes)
         self.errors += [error for error in other.errors if error not in self.errors]
 
     def save(self, folder: Path, formats: Sequence[str] | None = None) -> list[Path]:
