@@ -413,8 +413,25 @@ def test_mixed_versions_are_refused_within_and_between_models(paths, change):
 def only_tables(paths: ProjectPaths, model: str) -> None:
     """As a download of published tables leaves it."""
     inputs.ensure_tables(paths, model, "NH2015", False)
+    remove_results(paths, model)
+    tables.made_from_path(paths, model, "NH2015", False).unlink()
+
+
+def remove_results(paths: ProjectPaths, model: str) -> None:
     for folder in (paths.results / model).glob("AUD-*"):
         shutil.rmtree(folder)
+
+
+def test_tables_whose_results_were_removed_say_so_and_are_refused_once_changed(paths):
+    fake_results.write_fake_data(paths)
+    inputs.ensure_tables(paths, "DCASE2020", "NH2015", False)
+    remove_results(paths, "DCASE2020")
+    data = inputs.collect_scores(paths, ["DCASE2020"], "NH2015", False)
+    assert data.notes[0] == "Not current (made from results that are gone): DCASE2020. Fit again."
+    path = tables.best_layer_path(paths, "DCASE2020", "NH2015", False)
+    path.write_text(path.read_text().replace("0.4", "0.9"))
+    with pytest.raises(InputError, match=rf"changed after they were made: {path}. Remove them.*--source_model DCASE2020"):
+        inputs.collect_scores(paths, ["DCASE2020"], "NH2015", False)
 
 
 def test_other_participants_are_refused(paths):

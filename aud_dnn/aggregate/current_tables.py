@@ -3,7 +3,8 @@
 Beside the tables of a model on a target stands a record (``made-from_…json``): the digest of every result that they were
 made from, layers in order, and of every table as it was written. Tables are used as they are only while all of these hold;
 a table that was changed by hand is made again, too. Times of files decide nothing. Tables without results, as a download
-brings them, have nothing to be compared with and are used as they are.
+brings them, have nothing to be compared with and are used as they are; where the record tells that the results were here
+once, figures say so, and tables that were changed since are refused.
 """
 
 from __future__ import annotations
@@ -79,14 +80,19 @@ def ensure_tables(paths: ProjectPaths, model: str, target: str, randnetw: bool, 
     Tables without result folders are used as they are: that is what a download of published tables brings.
     """
     randnetw = randnetw and has_condition(model, True)
+    memo, record_path = digest_memo(paths), made_from_path(paths, model, target, randnetw)
     try:
         folders = layer_folders(paths, model, target, randnetw)    # an incomplete set is refused in any case
-    except MissingDataError:
+    except MissingDataError as error:
         needed = (best_layer_path(paths, model, target, randnetw), across_layers_path(paths, model, target, randnetw))
-        if not refresh and any(path.is_file() for path in needed):
-            return
-        raise
-    memo, record_path = digest_memo(paths), made_from_path(paths, model, target, randnetw)
+        if refresh or not any(path.is_file() for path in needed):
+            raise
+        edited = [path for name, digest in _read_record(record_path).get("tables", {}).items()
+                  if (path := record_path.parent / Path(name).name).is_file() and _file_digest(memo, path) != digest]
+        if edited:
+            raise InputError(f"Tables were changed after they were made: {few([str(path) for path in edited])}. Remove them; "
+                             f"the results that they were made from are gone. {error}") from error
+        return
     every = model_table_paths(paths, model, target, randnetw, len(folders), Labels(True, True))
     if any(record_path.parent.glob(".*")):
         for path in (*every, record_path):
@@ -137,7 +143,10 @@ def _model_changes(paths: ProjectPaths, sources: Sources, model: str, target: st
     """Each kind of change once."""
     try:
         folders = layer_folders(paths, model, target, randnetw)
-    except InputError:      # only tables
+    except MissingDataError:
+        ours = _read_record(made_from_path(paths, model, target, randnetw))
+        return ["made from results that are gone"] if ours else []
+    except InputError:      # an incomplete set, which is refused
         return []
     provenances = {layer: read_provenance(folder) for layer, folder in folders.items()
                    if (folder / PROVENANCE_FILE).is_file()}
