@@ -1,8 +1,12 @@
 """Whoever draws random numbers in evaluation mode is found by the generator that moves, not by values that may differ."""
 
+import os
 import random
+import secrets
 import sys
+import tempfile
 import types
+import uuid
 
 import numpy as np
 import pytest
@@ -153,13 +157,33 @@ def test_declared_random_numbers_are_the_same_for_every_sound_and_disturb_nobody
     assert model.details["random_numbers"] == "seed 0 for every sound"
 
 
-def test_a_generator_made_anew_in_every_pass_is_found_by_the_values():
+def test_a_generator_of_unknown_kind_is_found_by_the_values():
     class Noisy(LayerDrop):
         def forward(self, x):
-            return self.last(x + np.random.default_rng().random())
+            return self.last(x + random.Random().random())
 
     with pytest.raises(InputError, match="other values the second time, and no known random generator"):
         extractor(Noisy(0, None)).dry_run()
+
+
+@pytest.mark.parametrize("stochastic", [False, True])
+@pytest.mark.parametrize("draw", [lambda: np.random.default_rng().random(), lambda: np.random.RandomState().rand(),
+                                  random.SystemRandom().random, lambda: secrets.randbelow(100) / 100,
+                                  lambda: os.urandom(1)[0] / 256])
+def test_numbers_that_no_seed_governs_are_always_refused(draw, stochastic):
+    with pytest.raises(InputError, match=r"from the operating system \(in .*test_extract_randomness\).*Seed it"):
+        extractor(LayerDrop(1e-9, draw), stochastic=stochastic).dry_run()
+
+
+def test_names_from_the_operating_system_and_generators_with_a_seed_are_no_random_numbers():
+    class Named(LayerDrop):
+        def forward(self, x):
+            with tempfile.NamedTemporaryFile(suffix=str(uuid.uuid4())):
+                return self.last(x + np.random.default_rng(3).random())
+
+    before = os.urandom, random._urandom
+    extractor(Named(0, None)).dry_run()
+    assert (os.urandom, random._urandom) == before
 
 
 def test_a_network_that_draws_for_one_sound_only_stops_the_extraction_at_that_sound(tmp_path):

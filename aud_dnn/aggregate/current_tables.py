@@ -90,8 +90,8 @@ def ensure_tables(paths: ProjectPaths, model: str, target: str, randnetw: bool, 
         edited = [path for name, digest in _read_record(record_path).get("tables", {}).items()
                   if (path := record_path.parent / Path(name).name).is_file() and _file_digest(memo, path) != digest]
         if edited:
-            raise InputError(f"Tables were changed after they were made: {few([str(path) for path in edited])}. Remove them; "
-                             f"the results that they were made from are gone. {error}") from error
+            raise InputError(f"Tables were changed after they were made: {few([str(path) for path in edited])}. Remove "
+                             f"them; the results that they were made from are gone. {error}") from error
         return
     every = model_table_paths(paths, model, target, randnetw, len(folders), Labels(True, True))
     if any(record_path.parent.glob(".*")):

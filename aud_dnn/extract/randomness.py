@@ -3,12 +3,14 @@
 A network that skips a layer now and then gives the same values most of the time, so that running a sound twice finds it by
 chance only. The state of a random generator moves with every number that is drawn; so the states are compared, of the
 generators that everybody shares (PyTorch on every device, NumPy, ``random``) and of those that the model holds itself.
+A generator made anew without a seed asks the operating system for one; so that is watched, too (:func:`watched_entropy`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import random
 import sys
 import types
@@ -71,6 +73,36 @@ class RandomGenerators:
         shared["NumPy (np.random)"] = _access(np.random.mtrand._rand)
         shared["Python (random)"] = _access(random)
         return {**shared, **{name: _access(generator) for name, generator in self._held.items()}}
+
+
+_PASS_ON = ("random", "secrets", "numpy")                                     # who asks on behalf of somebody
+_ASK_FOR_NAMES = ("uuid", "tempfile", "multiprocessing", "joblib")           # no values come of that
+
+
+@contextlib.contextmanager
+def watched_entropy() -> Iterator[list[str]]:
+    """Fills a list with the names of the modules that ask the operating system for random bytes within the block: through
+    ``os.urandom``, ``secrets`` and ``SystemRandom``, or for the seed of a new NumPy generator.
+    """
+    asked: list[str] = []
+    urandom = os.urandom
+
+    def watched(size: int) -> bytes:
+        names, frame = [], sys._getframe(1)
+        while frame is not None:
+            names.append(frame.f_globals.get("__name__", ""))
+            frame = frame.f_back
+        who = next((name for name in names if name.split(".")[0] not in _PASS_ON), "")
+        if who.split(".")[0] not in _ASK_FOR_NAMES and "importlib._bootstrap" not in names and who not in asked:
+            asked.append(who)
+        return urandom(size)
+
+    kept, os.urandom = random._urandom, watched
+    random._urandom = watched
+    try:
+        yield asked
+    finally:
+        os.urandom, random._urandom = urandom, kept
 
 
 def _access(generator: Any) -> tuple[Callable, Callable, Callable]:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from aud_dnn.errors import InputError, unknown_name
-from aud_dnn.extract.randomness import RandomGenerators
+from aud_dnn.extract.randomness import RandomGenerators, watched_entropy
 from aud_dnn.extract.taps import FINAL_RULES, Tap, follow_path
 from aud_dnn.extract.user_code import describe_error, lacks_memory, user_code
 
@@ -214,12 +214,14 @@ class TorchExtractor:
     @contextlib.contextmanager
     def _random_numbers(self, who: str, inputs: torch.Tensor | None = None) -> Iterator[None]:
         """The same seed for every sound where random numbers are declared; elsewhere whoever draws one is refused."""
-        if self._model.stochastic:
-            with self._generators.seeded():
-                yield
-            return
         before = self._generators.states()
-        yield
+        with watched_entropy() as asked, self._generators.seeded() if self._model.stochastic else contextlib.nullcontext():
+            yield
+        if asked:
+            raise InputError(f"{who} takes random numbers from the operating system (in {', '.join(asked)}), as a generator "
+                             "that is made without a seed does, so that two runs may differ, declared or not. Seed it.")
+        if self._model.stochastic:
+            return
         if drawn := self._generators.drawn_since(before):
             where = self._drawing_module(inputs) if inputs is not None else ""
             raise InputError(f"{who} draws random numbers in evaluation mode (from {', '.join(drawn)}{where}), so that two "
