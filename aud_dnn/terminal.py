@@ -11,6 +11,7 @@ import io
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any, NoReturn
@@ -216,6 +217,20 @@ def stop_on_signals() -> Iterator[None]:
                 signal.signal(number, handler)
 
 
+def plain_warnings() -> None:
+    """Show our own warnings (``UserWarning``) as notes, each once, without a line of code; others as Python does."""
+    show, said = warnings.showwarning, set()
+
+    def plain(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        if category is not UserWarning:
+            show(message, category, *where)
+        elif str(message) not in said:
+            said.add(str(message))
+            print(f"note: {message}", file=sys.stderr or sys.stdout)
+
+    warnings.showwarning = plain
+
+
 def start_script() -> None:
     """The first thing that a program does, before any import that takes time; :func:`stop_on_signals` takes over later.
 
@@ -229,6 +244,7 @@ def start_script() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, end)
+    plain_warnings()
     try:
         mind_address_space()
     except InputError as error:

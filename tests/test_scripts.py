@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.resources import MODELS
 from aud_dnn.results import is_complete, read_result, result_folder
 from aud_dnn.splits import published_splits
+from aud_dnn.terminal import plain_warnings
 
 REPOSITORY = Path(AUD_main.__file__).parents[1]
 SCRIPTS = ("aud_dnn/AUD_main.py", "aud_dnn/extract_activations.py", "aud_dnn/analyze/AUD_plot_main.py",
@@ -459,3 +461,16 @@ def test_the_own_model_of_the_readme_twice(small: Path, monkeypatch) -> None:
     for _ in range(2):
         exec(code, {"activations": activations})
     assert arguments.model_layers(ProjectPaths(small), "my_model") == ("conv1", "transformer")
+
+
+def test_warnings_of_ours_are_said_once_without_code(capsys, monkeypatch):
+    def show(message, category, filename, lineno, *_):
+        print(f"{filename}:{lineno}: {category.__name__}: {message}", file=sys.stderr)
+
+    monkeypatch.setattr(warnings, "showwarning", show)      # pytest has one of its own
+    plain_warnings()
+    for _ in range(2):
+        warnings.showwarning(UserWarning("mine: guessed"), UserWarning, "here.py", 1)
+    warnings.showwarning(RuntimeWarning("mean of nothing"), RuntimeWarning, "here.py", 1)
+    error = capsys.readouterr().err
+    assert error.count("note: mine: guessed\n") == 1 and "here.py:1: RuntimeWarning: mean of nothing" in error
