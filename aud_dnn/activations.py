@@ -149,7 +149,7 @@ class _H5Activations(Activations):
         with open_h5(self._path) as file:
             dataset = h5_dataset(file, self._keys[layer])
             if dataset is None:     # it was there when the file was opened first
-                raise InputError(f"{self._path}: layer {layer} has vanished. Was the file replaced meanwhile?")
+                raise InputError(f"{self._path}: layer {layer} has disappeared. Was the file replaced during the run?")
             array = h5_array(dataset)
         if array.dtype.kind != "f":
             array = array.astype(np.float64)
@@ -213,8 +213,8 @@ def read_sound(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             if file.read(2) != b"PK":
                 raise
-        raise DamagedFileError(f"{path} is no pickle but a zip archive, as torch.save and np.savez write. {_PICKLE_ARRAYS}"
-                               ) from None
+        raise DamagedFileError(f"{path} is not a pickle but a zip archive, as written by torch.save and np.savez. "
+                               f"{_PICKLE_ARRAYS}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path} must be a dict from layer key to a 1-D array; found {type(content).__name__}.")
     named: dict[str, Any] = {}
@@ -322,7 +322,7 @@ def _open_h5_activations(path: Path, model: str, randnetw: bool, stimuli: Stimul
         for layer, key in keys.items():
             dataset = h5_dataset(file, key)
             if dataset is None:
-                raise InputError(f"{path}: layer {layer} is no dataset of the file. Extract these activations again.")
+                raise InputError(f"{path}: layer {layer} is not a dataset in the file. Extract these activations again.")
             if problem := layer_problem(dataset.shape, dataset.dtype, len(stimuli)):
                 raise InputError(f"{path}: layer {layer} (dataset {key!r}) {problem}")
             types[layer] = dataset.dtype
@@ -384,7 +384,7 @@ def _choose_layers(model: str, layers: Sequence[str] | None, stored: Sequence[st
         if not holds(key):
             if layer in listed:
                 raise InputError(f"{where} lacks layer {layer} of {model} (stored key {key!r}); it holds {few(stored, 8)}. "
-                                 "Get or extract these activations again, or mend the list of layers.")
+                                 "Get or extract these activations again, or correct the list of layers.")
             raise unknown_name(f"layer of {model}", layer, [*listed, *(name for name in stored if name not in listed)])
         keys[layer] = key
     if not keys:

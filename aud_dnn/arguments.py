@@ -30,6 +30,7 @@ from aud_dnn.terminal import (
     Terminated,
     draw_without_display,
     lost_output,
+    plain_warnings,
     received_signal,
     steady_streams,
     stop_on_signals,
@@ -38,7 +39,7 @@ from aud_dnn.terminal import (
 STATUSES = """\
 exit status
   0    done
-  1    done as far as it goes; what is wrong or missing was said
+  1    done as far as possible; the output says what is wrong or missing
   2    nothing (more) could be done: wrong input, or refused by the system (disk, permissions, memory)
   3    a fault of this program
   130  stopped with Ctrl-C (143: with SIGTERM); the same command goes on from there
@@ -261,6 +262,7 @@ def run_script(main: Callable[[list[str] | None], int]) -> None:
     """
     steady_streams()
     draw_without_display()
+    plain_warnings()
     with stop_on_signals():
         try:
             try:

@@ -66,7 +66,7 @@ def convert_tree(source: Path, destination: Path, *, overwrite: bool = False) ->
     """
     source, destination = Path(source), Path(destination)
     if not source.is_dir():
-        raise MissingDataError(f"{source} is no folder. Name the published results/ "
+        raise MissingDataError(f"{source} is not a folder. Name the published results/ "
                                "(`python setup_utils/download_files.py --get_results True` brings it).")
     if source.resolve() == destination.resolve() or source.resolve() in destination.resolve().parents:
         raise InputError(f"{destination} lies in {source}. Name a folder beside it; the published files stay as they are.")
@@ -120,7 +120,7 @@ def _convert_result(folder: Path, destination: Path, overwrite: bool) -> tuple[s
                 shutil.copyfile(log, staging / log.name)
             _require_same(read_result(staging), published, predictions)
     except AlreadyFinishedError:
-        return "already there", "finished by another run meanwhile"
+        return "already there", "finished by another run in the meantime"
     except OSError as error:
         raise InputError(describe_os_error(error, "written", target)) from error
     extra = sorted(p.name for p in folder.iterdir() if p.name not in _PICKLES and not p.match("out-*.log"))
@@ -199,7 +199,7 @@ def _convert_rsa(path: Path, source: Path, destination: Path, overwrite: bool) -
 def _convert_analysis(dataset: xr.Dataset, folder: Path, target: str, roi: str, overwrite: bool) -> tuple[str, str]:
     for part in (target, roi):
         if not part.isalnum():
-            raise InputError(f"{part!r} is no name of a target or region.")
+            raise InputError(f"{part!r} is not the name of a target or region.")
     path = analysis_path(folder, target, roi)
     remove_abandoned(path)
     if path.is_file() and not overwrite:

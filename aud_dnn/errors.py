@@ -182,6 +182,8 @@ def describe_os_error(error: OSError, what: str | None = None, path: Path | None
         if code in (errno.EEXIST, errno.ENOENT) else None
     if gone is not None:
         reason, advice = dangling(gone), f"Bring that back, or make the link point elsewhere, {_AGAIN}"
+    if gone == path:
+        return f"{reason}. {advice}"
     return f"{path} cannot be {what}: {reason}. {advice}" if what else f"{path}: {reason}. {advice}"
 
 

@@ -53,9 +53,9 @@ def system_refusal(path: Path, error: BaseException) -> InputError | None:
         return None
     text = str(error)
     if error.errno in _LOCKED or "already open for" in text or "h5clear" in text:
-        return InputError(f"{path} is open for writing in another program, or was when that program ended. Close it there, "
-                          f"or wait. Where nothing has (as some network file systems say wrongly), {_UNLOCKED}; after "
-                          "a program that died, `h5clear -s` clears the mark.")
+        return InputError(f"{path} is open for writing in another program, or was when that program was killed. Close it "
+                          f"there, or wait. If no program has it open (some network file systems report locks wrongly), "
+                          f"{_UNLOCKED}; after a program that was killed, `h5clear -s` clears the mark.")
     if error.errno in _NO_LOCKS and "lock" in text:
         return InputError(f"{path} lies on a file system without locks, which HDF5 wants. The file is not damaged: "
                           f"{_UNLOCKED} and run the same command again.")
@@ -68,7 +68,7 @@ def _damaged(path: Path, what: str, error: Exception | None = None) -> InputErro
     if error is not None and (refusal := system_refusal(path, error)) is not None:
         return refusal
     detail = f" ({type(error).__name__}: {error})" if error is not None else ""
-    return DamagedFileError(f"{path} is damaged or not a {what} file{detail}. Get it again, or make it anew.")
+    return DamagedFileError(f"{path} is damaged, or is not in {what} format{detail}. Get it again, or make it anew.")
 
 
 def read_npy(path: Path) -> np.ndarray:

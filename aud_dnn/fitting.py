@@ -244,7 +244,7 @@ def _check_disk_space(paths: ProjectPaths, options: FitOptions, to_fit: dict[tup
     free = shutil.disk_usage(paths.results).free
     if needed > free:
         raise InputError(f"The results may need {needed / 1e6:.0f} MB, but {paths.results} has only {free / 1e6:.0f} MB "
-                         "free. Make room, fit fewer layers, or leave the predictions out (--save_preds False).")
+                         "free. Free some space, fit fewer layers, or leave the predictions out (--save_preds False).")
 
 
 def _unwritable(folder: Path, error: OSError) -> InputError:
@@ -276,7 +276,7 @@ def _fit_one(folder: Path, decomposed: Sequence[SplitRidge], layer: _Layer, targ
         if options.save_plot:
             _save_pictures(folder, decomposed, target, scores, f"{options.model} {layer.name}")
     except AlreadyFinishedError:
-        log.warning("%s was finished by another run meanwhile; its result is kept", folder.name)
+        log.warning("%s was finished by another run in the meantime; its result is kept", folder.name)
         return _outcome_on_disk(target.name, layer.name, read_result(folder), "finished by another run")
     except InputError:
         raise
@@ -310,7 +310,7 @@ def _score_remarks(scores: LayerScores, target: Target, alphas: np.ndarray) -> I
          largest.mean() <= _MANY_LARGEST_ALPHAS),
         (f"chose the smallest alpha ({alphas[-1]:.0e}) in some split", smallest.any(axis=1),
          smallest.mean() <= _MANY_SMALLEST_ALPHAS),
-        ("have an alpha on a plateau in some split (others cannot be told apart from it)", plateau.any(axis=1),
+        ("have an alpha on a plateau in some split (other alphas give the same error)", plateau.any(axis=1),
          (plateau & ~largest).mean() <= _MANY_PLATEAUS),
         ("have a median noise-corrected R2 above 1", above_1, above_1.mean() <= _MANY_ABOVE_1),
     ):

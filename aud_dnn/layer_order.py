@@ -120,13 +120,13 @@ def read_layer_order(path: Path) -> tuple[str, ...]:
     """
     try:
         if path.stat().st_size > _LARGEST_FILE:
-            raise InputError(f"{path} is no list of layers: {path.stat().st_size:,} bytes. Write one layer per line.")
+            raise InputError(f"{path} is not a list of layers: {path.stat().st_size:,} bytes. Write one layer per line.")
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}. Give --layer_order a text file with one layer per line."
                          ) from error
     except ValueError as error:
-        raise InputError(f"{path} is no text in UTF-8 ({error}). Write one layer per line.") from error
+        raise InputError(f"{path} is not text in UTF-8 ({error}). Write one layer per line.") from error
     names = [line for line in lines if line and not line.startswith("#")]
     if not names:
         raise InputError(f"{path} names no layer. Write one layer per line, in the order of the network.")

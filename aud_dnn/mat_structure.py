@@ -73,10 +73,10 @@ def mat_variable_names(data: bytes, wanted: Collection[str] = ()) -> list[str]:
         The file is damaged, or a wanted variable is of a kind that is not known here.
     """
     if len(data) < 128 or data[126:128] not in (b"IM", b"MI"):
-        raise ValueError("this is no MATLAB 5 file")
+        raise ValueError("this is not a MATLAB 5 file")
     order = "<" if data[126:128] == b"IM" else ">"
     if struct.unpack_from(order + "H", data, 124)[0] >> 8 != 1:
-        raise ValueError("this is no MATLAB 5 file")
+        raise ValueError("this is not a MATLAB 5 file")
     walk, names, left = _Walk(memoryview(data)[128:], order), [], _LARGEST_UNPACKED
     while walk.left():
         kind, content = walk.take()

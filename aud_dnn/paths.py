@@ -112,8 +112,8 @@ def find_root(root: str | os.PathLike | None = None) -> ProjectPaths:
         chosen = next((folder for folder in (here, *here.parents) if is_root(folder)), None) or _checkout()
         if chosen is None:
             raise MissingDataError(
-                f"Where are the data? {here} is no folder with model-actv/ beside data/ or results/, and lies in none. Name "
-                f'it with --root DIR (in Python: find_root("DIR")), set {ROOT_VARIABLE}, or change to it (cd).')
+                f"Where are the data? {here} is not, and is not inside, a folder with model-actv/ beside data/ or results/. "
+                f'Name it with --root DIR (in Python: find_root("DIR")), set {ROOT_VARIABLE}, or change to it (cd).')
     return _usable(ProjectPaths(chosen.resolve()))
 
 

@@ -27,6 +27,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from aud_dnn.errors import InputError
+from aud_dnn.terminal import plain_warnings
 
 _LENGTH = struct.Struct("<Q")
 _GRACE_S = 2.0          # what a worker may take to leave what it is writing
@@ -193,6 +194,7 @@ def serve() -> None:
     """Answer requests on stdin until it is closed: the whole life of a worker process."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.excepthook = _say_nothing_of_interrupts
+    plain_warnings()
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)       # what a library prints must not come between the answers
     inbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
@@ -311,8 +313,8 @@ class SharedArrays(Sequence):
         except OSError as error:
             folder = os.environ.get("TMPDIR", "/tmp")
             raise InputError(f"The temporary folder ({folder}) cannot hold {size / 1e6:.0f} MB that the processes share "
-                             f"({error.strerror or error}). Make room, point TMPDIR to a larger disk, or use --jobs 1, "
-                             "which needs none.") from error
+                             f"({error.strerror or error}). Free some space, point TMPDIR to a larger disk, or use "
+                             "--jobs 1, which needs none.") from error
         self._arrays = self._mapped(self._file)
 
     @property

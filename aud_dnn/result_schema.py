@@ -65,7 +65,7 @@ class Check:
         if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT, errno.EINVAL):
             locked = error.errno in (errno.EAGAIN, errno.EWOULDBLOCK, getattr(errno, "ENOLCK", None))
             advice = ("It is open for writing in another program, or lies on a file system without locks (then set "
-                      "HDF5_USE_FILE_LOCKING=FALSE)." if locked else "Mend that and run the same command again.")
+                      "HDF5_USE_FILE_LOCKING=FALSE)." if locked else "Fix that and run the same command again.")
             return InputError(f"{self.path} cannot be read: {os.strerror(error.errno)}. {advice}")
         return DamagedFileError(f"{self.path} cannot be read ({type(error).__name__}: {str(error)[:300]}). {self.remedy}")
 

@@ -11,11 +11,13 @@ import io
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from aud_dnn.errors import InputError
+from aud_dnn.errors import InputError, printable
 from aud_dnn.memory import mind_address_space
 
 INTERRUPTED = "Stopped. Everything that was finished is on disk; run the same command again to go on."
@@ -102,8 +104,6 @@ def lost_output() -> str:
 def draw_without_display() -> None:
     """Pictures go to files, whatever backend the environment names; its configuration needs no home."""
     os.environ["MPLBACKEND"] = "agg"
-    from pathlib import Path
-
     try:
         Path.home()
     except RuntimeError:        # no HOME, and a user whom the system does not know
@@ -114,6 +114,22 @@ def draw_without_display() -> None:
 
             os.environ["MPLCONFIGDIR"] = folder = tempfile.mkdtemp(prefix="matplotlib-")
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
+def plain_warnings() -> None:
+    """Show what this project warns of as one line, each text once; warnings of libraries as Python shows them."""
+    package, shown = str(Path(__file__).parent), set()
+    others = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], filename: str, *rest: Any, **named: Any) -> None:
+        text = printable(message)
+        if not filename.startswith(package):
+            others(message, category, filename, *rest, **named)
+        elif text not in shown:
+            shown.add(text)
+            print(f"warning: {text}", file=sys.stderr)
+
+    warnings.showwarning = show
 
 
 # --- signals -----------------------------------------------------------------------------------------------------------

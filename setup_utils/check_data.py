@@ -26,7 +26,7 @@ from aud_dnn.statements import add_layer_order, add_stimulus_order, keep_stateme
 def main(arguments: list[str] | None = None) -> int:
     parser = script_parser(__doc__)
     add_root(parser)
-    parser.add_argument("--models", default="", metavar="MODEL,MODEL",
+    parser.add_argument("--models", nargs="+", default=[], metavar="MODEL",
                         help="look at the activations of these models only (default: everything)")
     add_layer_order(parser)
     add_stimulus_order(parser)
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     from aud_dnn.checks.findings import report
     from aud_dnn.checks.installation import check_installation
 
-    models = [name.strip() for name in args.models.split(",") if name.strip()]
+    models = [name.strip() for word in args.models for name in word.split(",") if name.strip()]
     paths = find_root(args.root)
     keep_statements(paths, models, args.layer_order, assume_stimulus_order=args.assume_stimulus_order)
     return report(check_installation(paths, models=models or None))

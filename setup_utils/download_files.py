@@ -82,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
         raise InputError("Nothing to download: every --get_... is False.")
     check_model_names(only)
     if args.from_dir and not args.from_dir.is_dir():
-        raise InputError(f"--from_dir {args.from_dir} is no folder.")
+        raise InputError(f"--from_dir {args.from_dir} is not a folder.")
     if args.dry_run:
         for source in sources:
             print(plan_line(paths, source, options))

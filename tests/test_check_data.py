@@ -64,6 +64,13 @@ def test_the_script(whole, tmp_path):
     assert main(["--root", str(whole), "--models", "NoSuchModel"]) == 1
 
 
+@pytest.mark.parametrize("words", [("spectemp", "DCASE2020"), ("spectemp,DCASE2020",)], ids=["apart", "commas"])
+def test_several_models(whole, words, capsys):
+    runpy.run_path(str(SCRIPT))["main"](["--root", str(whole), "--models", *words])
+    shown = capsys.readouterr().out
+    assert "spectemp" in shown and "DCASE2020" in shown and "Kell2018word" not in shown
+
+
 def change_h5(root: Path, change, model="Kell2018word", suffix=""):
     with h5py.File(root / f"model-actv/{model}/natsound_activations{suffix}.h5", "a") as file:
         change(file)

@@ -176,7 +176,7 @@ def test_source_and_destination(tmp_path):
     published_result(tmp_path / "results")
     with pytest.raises(InputError, match="lies in"):
         convert_all(tmp_path / "results", tmp_path / "results/open")
-    with pytest.raises(MissingDataError, match="is no folder"):
+    with pytest.raises(MissingDataError, match="is not a folder"):
         convert_all(tmp_path / "nowhere", tmp_path / "open")
     (tmp_path / "empty").mkdir()
     with pytest.raises(MissingDataError, match="no published results"):

@@ -383,7 +383,7 @@ def test_no_result_is_missing_data_with_the_command(paths):
 
 def test_a_missing_layer_is_named_with_its_command(paths):
     shutil.rmtree(folder_of(paths, "LSTM_2-cell"))
-    with pytest.raises(InputError, match=r"1 of 4 layers have no result: LSTM_2-cell.*\n.*--source_layer LSTM_2-cell"):
+    with pytest.raises(InputError, match=r"1 of 4 layers have no result: LSTM_2-cell\. .*--source_layer all"):
         inputs.collect_scores(paths, ["metricGAN"], "NH2015", False)
 
 

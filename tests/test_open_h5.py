@@ -68,7 +68,7 @@ def test_what_the_system_refuses_is_not_called_damaged(code, text, says, when, h
 @pytest.mark.parametrize("spoil", [lambda data: data[:1000], lambda data: b"x" * 3000, lambda data: b""])
 def test_damaged_files_are_called_damaged(spoil, h5: Path) -> None:
     h5.write_bytes(spoil(h5.read_bytes()))
-    with pytest.raises(DamagedFileError, match=r"some\.h5 is damaged or not a HDF5 file"):
+    with pytest.raises(DamagedFileError, match=r"some\.h5 is damaged, or is not in HDF5 format"):
         read(h5)
 
 

@@ -167,7 +167,8 @@ def test_a_link_to_nothing_is_called_so(tmp_path: Path) -> None:
     (tmp_path / "model").symlink_to(tmp_path / "gone")
     with pytest.raises(FileExistsError) as caught:
         (tmp_path / "model").mkdir(exist_ok=True)
-    assert f"is a link to {tmp_path / 'gone'}, which does not exist" in errors.describe_os_error(caught.value)
+    assert errors.describe_os_error(caught.value).startswith(
+        f"{tmp_path / 'model'} is a link to {tmp_path / 'gone'}, which does not exist")
 
 
 @pytest.mark.parametrize("error", [
@@ -177,6 +178,20 @@ def test_too_little_memory_is_one_line(error: BaseException, capsys: pytest.Capt
     status, said = ended(capsys, error)
     assert status == 2 and said.startswith("error: There is not enough memory") and "--jobs 1" in said
     assert said.count("\n") == 1 and ("7.45 GiB" in said) == ("GiB" in str(error))
+
+
+def test_a_warning_is_one_line_each_text_once() -> None:
+    text = """
+import sys, types, warnings
+from aud_dnn import terminal
+terminal.plain_warnings()
+for line in (1, 2):
+    warnings.warn_explicit("mymodel: some\x1b[2J", UserWarning, terminal.__file__, line)
+warnings.warn_explicit("theirs", UserWarning, "/elsewhere/library.py", 3)
+"""
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[0] == "warning: mymodel: some\\x1b[2J"
+    assert done.stderr.splitlines()[1] == "/elsewhere/library.py:3: UserWarning: theirs"
 
 
 def test_a_fault_of_ours_keeps_its_traceback(capsys: pytest.CaptureFixture) -> None:

@@ -291,7 +291,7 @@ def test_a_file_replaced_meanwhile_is_noticed(empty: ProjectPaths, stimuli: Stim
     path = roots.write_h5(empty.root / "model-actv/net/natsound_activations.h5", {"a": features()})
     activations = open_activations(empty, "net", stimuli)
     roots.write_h5(path, {"b": features()})
-    with pytest.raises(InputError, match="vanished"):
+    with pytest.raises(InputError, match="disappeared"):
         activations.read("a")
 
 

@@ -44,6 +44,7 @@ from aud_dnn.result_schema import (
 )
 from aud_dnn.results import find_results, fit_again
 from aud_dnn.sources import NUMERICS, Sources, describe_changes, is_published
+from aud_dnn.terminal import plain_warnings
 from aud_dnn.utils import activation_files, few, load_stimuli, open_activations
 
 
@@ -170,7 +171,7 @@ def process_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
         One of them was ended from outside.
     """
     try:
-        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=plain_warnings) as pool:
             yield pool
     except BrokenProcessPool as error:
         raise InputError(f"A process that made tables or figures was ended from outside, most likely for lack of memory. "

@@ -75,14 +75,13 @@ def layer_folders(paths: ProjectPaths, model: str, target: str, randnetw: bool) 
     if others and (missing or not found):
         raise InputError(f"{condition}: there are results of ALPHALIMIT-{others[0]}, but figures use "
                          f"ALPHALIMIT-{ALPHALIMIT}. Fit with --alphalimit {ALPHALIMIT}: "
-                         f"{fit_command(model, 'all' if not found else missing[0], target, randnetw)}")
+                         f"{fit_command(model, 'all', target, randnetw)}")
     if not found or len(missing) == len(layers):
         raise MissingDataError(f"There are no results of {condition} in {paths.results / model}. Fit it: "
-                               f"{fit_command(model, layers[0] if layers else '<layer>', target, randnetw)}")
+                               f"{fit_command(model, 'all', target, randnetw)}")
     if missing:
-        commands = "\n  ".join(fit_command(model, layer, target, randnetw) for layer in missing)
         raise InputError(f"{condition}: {len(missing)} of {len(layers)} layers have no result: {', '.join(missing)}. "
-                         f"Make them:\n  {commands}")
+                         f"Make them (what is there stays): {fit_command(model, 'all', target, randnetw)}")
     return {layer: found[layer] for layer in layers}
 
 
@@ -169,5 +168,5 @@ def _check_metadata(metadata: pd.DataFrame, target: str, folder: Path) -> None:
     column = metadata.get("subj_idx")
     if column is None or column.isna().any() or not (
             pd.api.types.is_numeric_dtype(column) or all(isinstance(value, str) for value in column)):
-        raise InputError(f"{folder}: the metadata column subj_idx must name the participant of every voxel. Mend "
+        raise InputError(f"{folder}: the metadata column subj_idx must name the participant of every voxel. Correct "
                          f"df_roi_meta.pkl. {fit_again(folder)}")

@@ -240,7 +240,7 @@ def read_flat_vertices(path: Path) -> dict[str, FlatVertices]:
         else:
             record = read_mat(path, (hemi,))[hemi].ravel()[:1] if hemi in names else np.empty(0)
             if not len(record) or not {"vras", "vnums"} <= set(record.dtype.names or ()):
-                raise InputError(f"{path} holds no vertex positions that are understood ({' and '.join(fields)}); it holds: "
+                raise InputError(f"{path} holds no vertex positions in a known form ({' and '.join(fields)}); it holds: "
                                  f"{', '.join(sorted(names))}. Maps can be drawn on the voxel grid instead.")
             position, index = record[0]["vras"], record[0]["vnums"]
         position, index = np.asarray(position, dtype=float), np.asarray(index).ravel().astype(np.int64)

@@ -77,7 +77,7 @@ def _read_wav(path: Path) -> tuple[int, int, bytes]:
     except (wave.Error, EOFError, OSError, ValueError, RuntimeError, MemoryError, OverflowError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path.name} is no readable wav file ({error or type(error).__name__})") from error
+        raise InputError(f"{path.name} cannot be read as a wav file ({error or type(error).__name__})") from error
 
 
 def check_target(paths: ProjectPaths, name: str, stimuli: Stimuli, *, required: bool = False) -> Finding:

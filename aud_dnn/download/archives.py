@@ -314,7 +314,7 @@ def unpack(archive: Path, destination: Path, place: Callable[[PurePosixPath], Pu
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 need = sum(member.size for member in members if member.offset_data in targets)
                 raise InputError(f"The disk is full: unpacking {archive.name} into {destination} needs {need:,} bytes. "
-                                 "Nothing was changed. Make room and run again.") from error
+                                 "Nothing was changed. Free some space and run again.") from error
             raise
     finally:
         shutil.rmtree(staging, ignore_errors=True)

@@ -116,7 +116,7 @@ def _explained(error: BaseException) -> BaseException:
     """The error that says in one sentence what went wrong; what is no fault of the exchange comes back as it is."""
     causes = _causes(error)
     if any(isinstance(cause, _ADDRESS_ERRORS) for cause in causes) or type(error) is ValueError:    # of urllib.parse
-        return ExchangeError(f"this is no web address, or the server redirects to something that is none "
+        return ExchangeError(f"this is not a web address, or the server redirects to something that is not one "
                              f"({printable(error, 120)})", final=True)
     if isinstance(error, requests.exceptions.TooManyRedirects):
         return ExchangeError("the server redirects in a circle", final=True)

@@ -197,7 +197,7 @@ def plan_line(paths: ProjectPaths, source: Source, options: Options) -> str:
         n_bytes = remote_size(address(source, options))
         size = f"{n_bytes / 1e6:,.1f} MB" if n_bytes else f"about {source.about_bytes / 1e6:,.0f} MB (server states none)"
     except DownloadError as error:
-        size = f"about {source.about_bytes / 1e6:,.0f} MB (not confirmed: {error})"
+        size = f"about {source.about_bytes / 1e6:,.0f} MB (not confirmed: {str(error).rstrip('.')})"
     part = downloads_folder(paths) / f"{source.file}.part"
     here = f", {part.stat().st_size / 1e6:,.1f} MB of it are here already" if part.is_file() else ""
     return f"{source.file}: {size}{here}, from {address(source, options)}"
@@ -225,7 +225,7 @@ def require_room(paths: ProjectPaths, sources: Sequence[Source], options: Option
     free = shutil.disk_usage(paths.root).free
     if need + largest > free:
         raise InputError(f"{paths.root} has {free / 1e6:,.0f} MB free; {(need + largest) / 1e6:,.0f} MB are needed (one "
-                         "archive at a time and what all unpack to). Make room, or choose another --root.")
+                         "archive at a time and what all unpack to). Free some space, or choose another --root.")
 
 
 def install(paths: ProjectPaths, source: Source, options: Options, *, progress: bool = True,

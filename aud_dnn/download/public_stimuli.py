@@ -36,7 +36,7 @@ def read_categories(path: Path) -> dict[str, str]:
         with path.open(newline="", encoding="utf-8") as stream:
             rows = [row for row in csv.reader(stream) if row]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} is no table of sound ids and categories ({error}). Download it again.") from error
+        raise InputError(f"{path} is not a table of sound ids and categories ({error}). Download it again.") from error
     categories = {}
     for row in rows:
         if len(row) != 2 or not re.fullmatch(r"stim\d{1,6}_[\w.-]+", row[0]) or row[1] not in _CATEGORY_NUMBERS:

@@ -140,7 +140,7 @@ def download(url: str, target: Path, *, max_bytes: int, sha256: str | None = Non
         The server refuses, offers another file than expected, or stays out of reach; or the disk is full.
     """
     if not url.startswith(("http://", "https://")):
-        raise DownloadError(f"{url!r} is no web address; it must begin with https:// or http://.")
+        raise DownloadError(f"{url!r} is not a web address; it must begin with https:// or http://.")
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(target.with_name(target.name + ".part.json"))
     one = _Download(url, target, max_bytes, progress, timeout, window)
@@ -308,7 +308,7 @@ class _Download:
                         raise
                     missing = f"; {copy.n_bytes - here:,} more are needed" if copy.n_bytes else ""
                     raise DownloadError(f"The disk is full: {here:,} bytes of {self.target.name} are in {self.part}"
-                                        f"{missing}. Make room and run the same command again; it goes on from "
+                                        f"{missing}. Free some space and run the same command again; it goes on from "
                                         "there.") from error
                 self.digest.update(chunk)
                 here += len(chunk)

@@ -17,6 +17,7 @@ from aud_dnn.digests import file_digest
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.extract.state_dicts import find_state_dict, fit_names
 from aud_dnn.extract.torch_files import holds_objects, read_torch_file
+from aud_dnn.pickles.machine import DamageError
 
 _STATE_ENTRIES = ("model", "state_dict", "model_state_dict")
 
@@ -85,8 +86,8 @@ def read_tensors(path: Path, *, trust: bool = False, entries: tuple[str, ...] = 
         raise
     except Exception as error:  # damaged files make the readers fail in many ways
         first = (str(error).splitlines() or [""])[0]
-        raise InputError(f"{path} cannot be read as a checkpoint ({type(error).__name__}: {first}). Is the download "
-                         "complete?") from error
+        reason = f"it {first}" if isinstance(error, DamageError) else f"{type(error).__name__}: {first}"
+        raise InputError(f"{path} cannot be read as a checkpoint ({reason}). Is the download complete?") from error
     advice = "Save network.state_dict() with torch.save."
     if not trust and holds_objects(content):
         advice = ("What else it holds are objects that are not read, for safety. If the weights sit inside them and you "

@@ -57,7 +57,7 @@ def read_description(path: Path) -> tuple[list[Tap], dict[str, Any]]:
     except InputError:
         raise
     except (ValueError, RecursionError) as error:   # also texts that are not UTF-8, numbers of thousands of digits
-        raise InputError(f"{path} is no valid TOML: {str(error)[:200]}.") from error
+        raise InputError(f"{path} is not valid TOML: {str(error)[:200]}.") from error
     _check_options(content, _OPTIONS, str(path), required=("sample_rate", "tap"))
     taps = []
     for number, entry in enumerate(content.pop("tap"), 1):

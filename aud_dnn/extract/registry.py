@@ -88,7 +88,7 @@ def build_extractor(model: str, *, randnetw: bool = False, checkpoint: Path | No
         raise InputError(f"The weights of {model} are not public, only its activations: `python setup_utils/"
                          "download_files.py --get_model_actv True` brings them.")
     if pooling != "power":
-        raise InputError(f"--pooling belongs to {BASELINE_MODEL}; the pooling of {model} is said in its taps.")
+        raise InputError(f"--pooling belongs to {BASELINE_MODEL}; the taps of {model} state its pooling.")
     if floor != "none" and model not in IN_HOUSE:
         raise InputError(f"--envelope_floor belongs to the cochleagram of {BASELINE_MODEL} and the in-house networks; "
                          f"{model} has none. Leave it out.")

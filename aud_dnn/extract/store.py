@@ -23,7 +23,7 @@ import h5py
 import numpy as np
 
 from aud_dnn.atomic import STAGING_MARK, LockedError, atomic_file, lock_file, remove_abandoned
-from aud_dnn.errors import InputError, unknown_name
+from aud_dnn.errors import InputError, describe_os_error, unknown_name
 from aud_dnn.extract.provenance import differing_settings, fingerprint, make_provenance
 from aud_dnn.pickles.safe_pickle import load_pickle
 from aud_dnn.pickles.writing import write_pickle
@@ -42,8 +42,7 @@ def _writing(folder: Path) -> Iterator[None]:
         code = getattr(error, "errno", None) or (int(number[1]) if number else None)
         if code is None:
             raise
-        raise InputError(f"{folder} cannot be written: {os.strerror(code)}. Make room or mend the permissions, and run the "
-                         "same command again; the sounds that were finished are kept.") from error
+        raise InputError(describe_os_error(OSError(code, os.strerror(code)), "written", folder)) from error
 
 
 @contextlib.contextmanager
@@ -255,7 +254,7 @@ class ActivationStore:
         free = shutil.disk_usage(self._staging).free
         if needed > free:
             raise InputError(f"These activations need {needed / 1e6:.0f} MB while they are made, but {self.folder} has only "
-                             f"{free / 1e6:.0f} MB free. Make room, or name another --root.")
+                             f"{free / 1e6:.0f} MB free. Free some space, or name another --root.")
 
     def _rows(self) -> Iterator[tuple[str, list[np.ndarray]]]:
         borders = np.cumsum(self._lengths)[:-1]

@@ -262,7 +262,7 @@ def _legacy(data: bytes | mmap.mmap, budget: Budget, embedded: bool = False) -> 
         storages |= machine.storages
     magic, _, system, content, keys = parts
     if magic != TORCH_MAGIC or type(keys) is not list or not all(type(key) is str for key in keys):
-        raise DamageError("is no file of torch.save")
+        raise DamageError("was not written by torch.save")
     if type(system) is dict and system.get("little_endian") is False:
         raise RefusalError("was written by a big-endian computer")
     for key in keys:
