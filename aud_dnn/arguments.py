@@ -17,6 +17,7 @@ from aud_dnn.errors import (
     FAULT,
     InputError,
     MissingDataError,
+    MissingPackageError,
     describe_memory_error,
     describe_os_error,
     is_memory_error,
@@ -244,6 +245,8 @@ def _one_line(error: BaseException) -> tuple[str, int] | None:
         number = signal.SIGINT
     if number is not None:
         return INTERRUPTED, 128 + number
+    if isinstance(error, ModuleNotFoundError) and (error.name or "aud_dnn").split(".")[0] != "aud_dnn":
+        error = MissingPackageError(error.name)
     if isinstance(error, InputError):
         return f"error: {with_root(error, _given_root())}", 2
     if is_memory_error(error):

@@ -7,6 +7,7 @@ import difflib
 import errno
 import os
 import re
+import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -97,6 +98,16 @@ def unknown_name(kind: str, name: str, known: Iterable[str], remedy: str = "") -
         more = f", … ({len(names)} in all{flag})"
     listing = ", ".join(shown) if names else "none"
     return InputError(f"Unknown {kind}: {name!r}.{hint} Known: {listing}{more}. {remedy}".rstrip())
+
+
+class MissingPackageError(InputError):
+    """A package that the project needs is not installed for the Python that runs."""
+
+    def __init__(self, name: str | None) -> None:
+        ready = Path(__file__).resolve().parents[1] / ".venv" / "bin" / "python"       # of make demo
+        instead = f"Use {ready}, or install" if ready.exists() and str(ready) != sys.executable else "Install"
+        super().__init__(f"{name} is not installed for this Python ({sys.executable}). {instead} what the project needs: "
+                         "`pip install -e .` in the checkout.")
 
 
 class DamagedFileError(InputError):

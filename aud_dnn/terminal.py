@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import importlib.util
 import io
 import os
 import signal
@@ -17,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from aud_dnn.errors import InputError, printable
+from aud_dnn.errors import InputError, MissingPackageError, printable
 from aud_dnn.memory import mind_address_space
 
 INTERRUPTED = "Stopped. Everything that was finished is on disk; run the same command again to go on."
@@ -235,7 +236,8 @@ def stop_on_signals() -> Iterator[None]:
 def start_script() -> None:
     """The first thing that a program does, before any import that takes time; :func:`stop_on_signals` takes over later.
 
-    Nothing is half-written yet, so Ctrl-C and SIGTERM just end it; so does a hopeless limit on memory.
+    Nothing is half-written yet, so Ctrl-C and SIGTERM just end it; so do a hopeless limit on memory and a Python
+    without the packages of the project, such as that of the system in place of the environment's.
     """
     def end(number: int, frame: FrameType | None) -> NoReturn:
         with contextlib.suppress(OSError):
@@ -247,6 +249,8 @@ def start_script() -> None:
             signal.signal(number, end)
     try:
         mind_address_space()
+        if importlib.util.find_spec("numpy") is None:
+            raise MissingPackageError("numpy")
     except InputError as error:
         if not {"-h", "--help"} & set(sys.argv):
             print(f"error: {error}", file=sys.stderr or sys.stdout)

@@ -185,9 +185,9 @@ def test_the_order_is_said_once_and_holds_for_both_conditions_and_formats(paths:
 @pytest.mark.parametrize(("content", "says"), [
     (b"encoder.0\nencoder.1\nencoder.0\n", r"names encoder\.0 more than once"),
     (b"# nothing\n\n", r"names no layer"),
-    (b"\xff\xfe\x00", r"no text in UTF-8"),
+    (b"\xff\xfe\x00", r"not text in UTF-8"),
     (b"encoder.0\nencoder.12\n", r"lacks layer encoder\.12"),
-    (b"x" * 2_000_000, r"no list of layers: 2,000,000 bytes"),
+    (b"x" * 2_000_000, r"not a list of layers: 2,000,000 bytes"),
     (None, r"cannot be read: No such file"),
 ])
 def test_a_list_of_layers_that_is_wrong_is_not_kept(content, says, paths: ProjectPaths, tmp_path: Path) -> None:
@@ -370,7 +370,7 @@ def test_archives_in_place_of_pickles_are_named(paths: ProjectPaths, stimuli: St
     folder = roots.write_pickles(paths.root / "model-actv/net", stimuli.ids, {"a": features()})
     with (folder / f"{stimuli.ids[0]}_activations.pkl").open("wb") as file:
         np.savez(file, a=np.zeros(3))
-    with pytest.raises(InputError, match=r"no pickle but a zip archive, as torch\.save.*\.numpy\(\)"):
+    with pytest.raises(InputError, match=r"not a pickle but a zip archive, as written by torch\.save.*\.numpy\(\)"):
         open_activations(paths, "net", stimuli)
 
 

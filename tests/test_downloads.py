@@ -348,7 +348,7 @@ def test_nobody_listens(get, server, tmp_path):
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data.tar"])
 def test_only_web_addresses(tmp_path, url):
-    with pytest.raises(DownloadError, match="no web address"):
+    with pytest.raises(DownloadError, match="not a web address"):
         download(url, tmp_path / "x", max_bytes=10)
 
 

@@ -376,7 +376,7 @@ def test_data_that_are_not_there_any_longer_are_not_compared(mine):
 
 
 def test_no_result_is_missing_data_with_the_command(paths):
-    with pytest.raises(MissingDataError, match=r"AUD_main.py --source_model AST --source_layer Embedding --target NH2015"):
+    with pytest.raises(MissingDataError, match=r"AUD_main.py --source_model AST --source_layer all --target NH2015"):
         model_results.load_model_results(paths, "AST", "NH2015", False)
     assert inputs.collect_scores(paths, ["AST"], "NH2015", False) is None
 

@@ -211,7 +211,7 @@ def test_too_little_address_space_is_said_before_the_libraries(script: str, tmp_
 # --- signals ----------------------------------------------------------------------------------------------------------
 
 def started(script: str) -> list[str]:
-    where = [str(REPOSITORY / script)] if script.endswith(".py") else ["-m", script]
+    where = [str(Path(__file__).parents[1] / script)] if script.endswith(".py") else ["-m", script]
     return [sys.executable, *where, *ARGUMENTS.get(script, ())]
 
 
@@ -474,3 +474,35 @@ def test_the_own_model_of_the_readme_twice(small: Path, monkeypatch) -> None:
     for _ in range(2):
         exec(code, {"activations": activations})
     assert arguments.model_layers(ProjectPaths(small), "my_model") == ("conv1", "transformer")
+
+
+@pytest.mark.parametrize("script", ["aud_dnn/AUD_main.py", "aud_dnn/extract_activations.py", "setup_utils/check_data.py"])
+def test_a_python_without_the_packages_is_told_so(script: str) -> None:
+    """The commands of the README given to another Python than that of ``make demo``."""
+    done = subprocess.run([sys.executable, "-S", REPOSITORY / script, "--list_models"], capture_output=True, text=True,
+                          env={"PATH": os.environ["PATH"]})
+    assert done.returncode == 2 and done.stdout == ""
+    line, = done.stderr.splitlines()
+    assert re.match(r"error: numpy is not installed for this Python \(.+\)\..*pip install -e \.", line)
+
+
+def test_a_package_that_is_missing_later_is_named(capsys: pytest.CaptureFixture) -> None:
+    def main(_: list[str] | None) -> int:
+        import aud_dnn_needs_this  # noqa: F401
+
+        return 0
+
+    with pytest.raises(SystemExit) as ended:
+        run_script(main)
+    assert ended.value.code == 2 and "error: aud_dnn_needs_this is not installed" in capsys.readouterr().err
+
+
+def test_a_module_of_ours_that_is_missing_is_our_fault(capsys: pytest.CaptureFixture) -> None:
+    def main(_: list[str] | None) -> int:
+        import aud_dnn.not_there  # noqa: F401
+
+        return 0
+
+    with pytest.raises(SystemExit) as ended:
+        run_script(main)
+    assert ended.value.code == 3 and FAULT in capsys.readouterr().err
