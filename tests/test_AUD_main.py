@@ -530,7 +530,7 @@ def test_too_little_room_is_said_before_any_fit(with_results: Path, tmp_path: Pa
     before = roots.snapshot(root / "results")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: types.SimpleNamespace(free=100_000))
     monkeypatch.setattr(fitting, "decompose_splits", None)
-    with pytest.raises(InputError, match=r"MB.*0 MB free.*Make room.*--save_preds False"):
+    with pytest.raises(InputError, match=r"MB.*0 MB free.*Free some space.*--save_preds False"):
         main(["--root", str(root), "--overwrite"])
     assert roots.snapshot(root / "results") == before
 

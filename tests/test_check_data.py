@@ -224,8 +224,8 @@ def test_a_model_of_ones_own(root):
 SOUND_DEFECTS = {
     "missing": (lambda folder: (folder / f"{IDS[0]}.wav").unlink(), "1 sounds are missing"),
     "cut": (lambda folder: (folder / f"{IDS[0]}.wav").write_bytes(made_data.made_wav(0)[:-50]), "breaks off"),
-    "garbage": (lambda folder: (folder / f"{IDS[0]}.wav").write_bytes(b"garbage"), "no readable wav"),
-    "empty": (lambda folder: (folder / f"{IDS[0]}.wav").write_bytes(b""), "no readable wav"),
+    "garbage": (lambda folder: (folder / f"{IDS[0]}.wav").write_bytes(b"garbage"), "cannot be read as a wav file"),
+    "empty": (lambda folder: (folder / f"{IDS[0]}.wav").write_bytes(b""), "cannot be read as a wav file"),
     "twice": (lambda folder: (folder / f"{IDS[0]}.wav").write_bytes(made_data.made_wav(1)), "the same sound under 2 names"),
     "silent": (lambda folder: (folder / f"{IDS[0]}.wav").write_bytes(
         made_data.made_wav(1)[:44] + bytes(800)), "is silent"),

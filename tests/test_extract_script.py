@@ -294,7 +294,7 @@ def test_the_dry_run_prints_a_table_and_writes_nothing(root, described, capsys):
     ('pooling = "rms"', 'pooling = "median"', "Unknown pooling"),
     ('name = "early"\n', "", "name missing"),
     ('name = "early"', 'name = "stored/late"', "unique"),
-    ("[[tap]]", "[tap", "no valid TOML")])
+    ("[[tap]]", "[tap", "not valid TOML")])
 def test_mistakes_in_a_description_are_named(root, described, old, new, message):
     path = root / "taps.toml"
     path.write_text(TAPS.replace(old, new))
