@@ -175,7 +175,7 @@ def test_every_file_operation_fails_once(root, format, error):
         except InputError as raised:
             failed += 1
             assert os.strerror(error) in str(raised)
-            assert "finished are kept" in str(raised)
+            assert "finished is kept" in str(raised)
         extract(Spectrum(), name, root, format=format, progress=False)
         same(values(root, name), values(root, "reference"))
         assert not hidden(root, name)
@@ -188,7 +188,7 @@ def test_a_disk_that_fills(root, format, n_bytes, monkeypatch):
     monkeypatch.setattr("aud_dnn.extract.store.ActivationStore._check_disk", lambda *_: None)
     try:
         with small_disk(root.activations, n_bytes):
-            with pytest.raises(InputError, match=r"cannot be written: No space left.*finished are kept"):
+            with pytest.raises(InputError, match=r"cannot be written: No space left.*finished is kept"):
                 extract(Spectrum(width=400), "mine", root, format=format, progress=False)
             with pytest.raises(InputError):
                 values(root, "mine")  # nothing half-written passes for a result

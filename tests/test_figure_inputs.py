@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import warnings
 import subprocess
 import sys
 from pathlib import Path
@@ -285,6 +286,18 @@ def test_metadata_that_no_table_can_be_made_of_are_named(tmp_path, target, chang
     write_provenance(folder, json.loads((folder / "provenance.json").read_text()))
     error, = current_tables.aggregate_all(paths, [target]).values()
     assert error.startswith(str(folder)) and says in error and "--source_model spectemp" in error
+
+
+def test_warnings_of_tables_are_shown_once_by_the_process_that_waits(paths, monkeypatch):
+    def warn(*job: object) -> None:
+        warnings.warn("mymodel: some layers", stacklevel=1)
+        raise InputError("damaged")
+
+    monkeypatch.setattr(current_tables, "ensure_tables", warn)
+    monkeypatch.setattr(current_tables, "source_notes", lambda *_: [])
+    with pytest.warns(UserWarning, match="mymodel: some layers") as shown:
+        made = current_tables.aggregate_all(paths, ["NH2015", "B2021"])
+    assert len(shown) == 1 and len(made) > 1 and set(made.values()) == {"damaged"}
 
 
 def test_a_participant_without_a_region_costs_the_regions_only(tmp_path):

@@ -178,12 +178,16 @@ def process_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
                          f"Run the same command with --jobs 1 (now {jobs}); what was finished is kept.") from error
 
 
-def _ensure(job: tuple[ProjectPaths, str, str, bool]) -> str | None:
-    try:
-        ensure_tables(*job)
-    except InputError as error:
-        return str(error)
-    return None
+def _ensure(job: tuple[ProjectPaths, str, str, bool]) -> tuple[str | None, list[tuple]]:
+    """The error, and the warnings, which the process that waits shows: several meet the same ones."""
+    found = None
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            ensure_tables(*job)
+        except InputError as error:
+            found = str(error)
+    return found, [(str(each.message), each.category, each.filename, each.lineno) for each in caught]
 
 
 def aggregate_all(paths: ProjectPaths, targets: Sequence[str], *, jobs: int = 1
@@ -210,10 +214,13 @@ def aggregate_all(paths: ProjectPaths, targets: Sequence[str], *, jobs: int = 1
     n_layers = {model: len(entry.layers) for model, entry in MODELS.items()}
     work.sort(key=lambda job: (targets.index(job[2]), -n_layers.get(job[1], 0)))    # most layers first: halvings drawn once
     if jobs <= 1 or len(work) < 8:
-        made = {job[1:]: _ensure(job) for job in work}
+        outcomes = [_ensure(job) for job in work]
     else:
         with process_pool(jobs) as pool:
-            made = {job[1:]: error for job, error in zip(work, pool.map(_ensure, work, chunksize=4))}
+            outcomes = list(pool.map(_ensure, work, chunksize=4))
+    for warning in dict.fromkeys(warning for _, warned in outcomes for warning in warned):
+        warnings.warn_explicit(*warning)
+    made = {job[1:]: error for job, (error, _) in zip(work, outcomes)}
     for model, target, randnetw in made:        # digests of the data once, here, for all figures that look at them
         source_notes(paths, [model], target, randnetw)
     return made

@@ -67,8 +67,11 @@ def _panels(paths: ProjectPaths, options: FigureOptions, models: Sequence[str], 
                     yield _Panel(datasets, target, condition, present)
                 else:
                     names = ", ".join(display_name(model) for model in models[:4])
-                    drawings.notes.append(f"RSA panel not drawn: no model of this figure has {condition} RSA results on "
-                                          f"{target} ({names}, …).")
+                    ready = [model for model in models if model not in absent
+                             and activation_files(paths, model, randnetw=condition != CONDITIONS[0])]
+                    drawings.notes.append(f"RSA panel not drawn: no model of this figure has {condition} RSA results "
+                                          f"{'by region ' if len(rois) > 1 else ''}on {target} ({names}, …)."
+                                          + (f" Make some: {SCRIPT} --models {' '.join(ready)}" if ready else ""))
 
 
 def _advice(paths: ProjectPaths, models: Sequence[str], condition: str, target: str) -> Iterator[str]:
