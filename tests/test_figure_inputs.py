@@ -7,9 +7,9 @@ import json
 import os
 import re
 import shutil
-import warnings
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import h5py
@@ -516,7 +516,7 @@ def test_layer_positions_follow_what_results_recorded(recorded, position, tmp_pa
     ([3, {}], LAYERS, "order of the layers is not stated"),
     ("encoder.1", LAYERS, "order of the layers is not stated"),
     ([*LAYERS[2:], *LAYERS[:2]], (*LAYERS[2:], *LAYERS[:2]), None),
-    ([*LAYERS, "head"], LAYERS, "only some layers have results; layer positions (Figure 7) are among these: 12 of 13"),
+    ([*LAYERS, "head"], LAYERS, "only some layers have results; layer positions (Figure 7) are relative to these: 12 of 13"),
     (list(LAYERS)[:11], LAYERS[:11], "not in the list of layers are left out: encoder.11"),
 ])
 def test_the_order_that_results_recorded(recorded, names, says, tmp_path, monkeypatch):

@@ -44,7 +44,7 @@ def own_layer_order(paths: ProjectPaths, model: str, randnetw: bool, found: Iter
         return observed(sorted(found), None)
     remarks = []
     if absent := [name for name in names if name not in found]:
-        remarks.append(Remark("only some layers have results; layer positions (Figure 7) are among these",
+        remarks.append(Remark("only some layers have results; layer positions (Figure 7) are relative to these",
                               f"{len(names) - len(absent)} of {len(names)}, without {few(absent)}"))
     if placeless := sorted(found - set(names)):
         remarks.append(Remark("results of layers that are not in the list of layers are left out", few(placeless)))
