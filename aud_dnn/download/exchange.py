@@ -123,7 +123,7 @@ def _explained(error: BaseException) -> BaseException:
     if isinstance(error, requests.exceptions.SSLError):
         return ExchangeError(f"no encrypted connection can be made ({printable(causes[-1], 120)})", final=True)
     if any(isinstance(cause, socket.gaierror | urllib3.exceptions.NameResolutionError) for cause in causes):
-        return UnreachableError("its name cannot be looked up; is there a network here?")
+        return UnreachableError("its name cannot be looked up (is there a network here?)")
     if isinstance(error, requests.exceptions.ProxyError):
         return UnreachableError(f"the proxy does not help ({printable(causes[-1], 120)})")
     number = next((cause.errno for cause in causes if isinstance(cause, OSError) and cause.errno in _UNREACHABLE), None)
