@@ -179,3 +179,11 @@ def test_containers_that_hold_each_other_many_times_are_looked_through_once(tmp_
     with pytest.raises(InputError):
         read_tensors(tmp_path / "c.pt")
     assert time.process_time() - begun < 3
+
+
+def test_a_network_that_was_saved_whole_is_named_by_its_class(tmp_path):
+    from aud_dnn.extract.example import build_network
+
+    torch.save(build_network(), tmp_path / "whole.pt")
+    with pytest.raises(InputError, match=r"an object of the class aud_dnn.*\.SmallNetwork\).*trust_checkpoint"):
+        read_tensors(tmp_path / "whole.pt")

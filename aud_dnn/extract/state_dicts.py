@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from aud_dnn.errors import InputError, unknown_name
+from aud_dnn.pickles.machine import Call
 
 _DEEPEST = 3                # entries within entries that are looked at
 _MOST_NAMED = 8
@@ -105,6 +106,8 @@ def _described(content: Any) -> str:
         return f"a dict with {', '.join(names[:_MOST_NAMED])}{', …' if len(names) > _MOST_NAMED else ''}"
     if isinstance(content, (tuple, list)) and content:
         return f"a {type(content).__name__} of {', '.join(type(value).__name__ for value in content[:_MOST_NAMED])}"
+    if isinstance(content, Call):
+        return f"an object of the class {content.asked}"
     return f"an empty {type(content).__name__}" if isinstance(content, (Mapping, tuple, list)) else type(content).__name__
 
 
