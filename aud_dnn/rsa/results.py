@@ -27,15 +27,15 @@ import xarray as xr
 from aud_dnn import NUMERICS_VERSION, __version__
 from aud_dnn.atomic import atomic_file
 from aud_dnn.digests import combined_digest, file_digest
-from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
-from aud_dnn.files import require_seal, seal, write_netcdf
+from aud_dnn.errors import DamagedFileError, MissingDataError
+from aud_dnn.files import read_npz, require_seal, seal, write_netcdf
 from aud_dnn.resources import BASELINE_MODEL, MODELS, ROIS
 from aud_dnn.rsa.analysis import DIMENSIONALITY_VARIANTS, ModelSide, NeuralSide, RSAScores
+from aud_dnn.rsa.schema import CONDITIONS, Variable, read_checked
 from aud_dnn.rsa.similarity import BestLayer
 
 ALL_VOXELS = "All"
 ROI_CHOICES = (ALL_VOXELS, *ROIS)
-CONDITIONS = ("trained", "permuted")
 
 SCRIPT = "python aud_dnn/analyze/rsa_matrix_calculation_all_models.py"
 """The command that makes everything here."""
@@ -121,8 +121,7 @@ def read_part(path: Path, **key: str) -> Part | None:
     except DamagedFileError as error:
         raise DamagedFileError(f"{error} {remedy}") from error
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_npz(path)
         about = json.loads(str(arrays.pop(_ABOUT)))
         current = about["numerics_version"] == NUMERICS_VERSION
         inside = {name: about.get(name) for name in key}
@@ -188,6 +187,26 @@ _SCORE_VARIABLES: dict[str, tuple[str, tuple[str, ...], str]] = {
     "best_layer_position": ("best_layer_position", ("participant",),
                             "argmax of all_data_rsa_for_best_layer / (number of layers - 1); undefined for one layer"),
 }
+
+
+_STORED: dict[str, Variable] = {
+    **{name: Variable(("condition", "model", *dims), "count" if name == "best_layer_idx" else "number")
+       for name, (_, dims, _) in _SCORE_VARIABLES.items()},
+    "model_layers": Variable(("condition", "model", "layer"), "text"),
+    "available": Variable(("condition", "model"), "flag"),
+    "activations_sha256": Variable(("condition", "model"), "text"),
+    "all_data_corr_mat_fmri": Variable(("participant", "pair")),
+    "leave_one_out_neural_r_cv_test_splits": Variable(("participant", "split")),
+    "leave_one_out_neural_spearman_cv_test_splits": Variable(("participant", "split")),
+    "leave_one_out_neural_r_all_sounds": Variable(("participant",)),
+    "leave_one_out_neural_spearman_all_sounds": Variable(("participant",)),
+    "n_voxels": Variable(("participant",), "count"),
+    "effective_dimensionality": Variable(("variant",)),
+    "train_sounds": Variable(("split", "sound"), "flag"),
+    "category": Variable(("sound",), "text"),
+    **{name: Variable((name,), "count" if name in ("split", "layer") else "text")
+       for name in ("condition", "model", "participant", "split", "layer", "sound", "variant")}}
+"""Everything that :func:`assemble` puts into a file."""
 
 
 def score_arrays(scores: RSAScores) -> dict[str, np.ndarray]:
@@ -319,11 +338,7 @@ def read_analysis(folder: Path, target: str, roi: str = ALL_VOXELS) -> xr.Datase
         require_seal(path)
     except DamagedFileError as error:
         raise DamagedFileError(f"{error} {remedy}") from error
-    try:
-        dataset = xr.load_dataset(path, engine="h5netcdf")
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise InputError(f"{path} is damaged or not an RSA result ({type(error).__name__}: {error}). "
-                         f"Delete it. {remedy}") from error
+    dataset = read_checked(path, _STORED, f"Delete it. {remedy}")
     inside = dataset.attrs.get("target"), dataset.attrs.get("roi")
     if inside != (target, roi):
         raise DamagedFileError(f"{path} holds the RSA of {' '.join(map(str, inside))}, not of {target} {roi}: it was copied "
