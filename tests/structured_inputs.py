@@ -421,6 +421,29 @@ def _good_activations(root: Path) -> None:
         (folder / f"{sound}_activations.pkl").write_bytes(pickle.dumps(content, protocol=4))
 
 
+def _good_parts() -> dict[Path, tuple[dict[str, np.ndarray], dict[str, Any]]]:
+    """Arrays and description of the three kinds of RSA parts, by the place of their file."""
+    from fake_results import rsa_part
+
+    from aud_dnn.rsa.results import model_part_path, neural_part_path, score_part_path
+
+    rng, here = np.random.default_rng(0), Path()
+    named = {"model": "m", "condition": "trained", "made_from": {"activations": "0" * 64}}
+    neural = {"participants": np.array(["a", "b"]), "rdms": rng.random((2, 6)), "n_voxels": np.array([3, 4]),
+              "ceiling_pearson": rng.random((2, 10)), "ceiling_spearman": rng.random((2, 10)),
+              "ceiling_pearson_all_sounds": rng.random(2), "ceiling_spearman_all_sounds": rng.random(2),
+              "effective_dimensionality": rng.random(3), "sounds": np.array(["s", "t", "u", "v"]),
+              "categories": np.array(["x", "x", "y", "y"]), "train": rng.random((10, 4)) > 0.5}
+    scores = rsa_part(("l1", "l2", "l3"), rng.random((2, 3)), rng.random((2, 10, 3))).arrays
+    side = {"layers": np.array(["l1", "l2", "l3"]), "rdms": rng.random((3, 6)), "concatenated_rdm": rng.random(6),
+            "n_units": np.array([3, 4, 5]), "n_constant_units": np.zeros(3, int),
+            "n_constant_units_train": np.zeros((3, 10), int), "effective_dimensionality": rng.random((3, 3))}
+    place = {"target": "NH2015", "roi": "All"}
+    return {neural_part_path(here, "NH2015", "All"): (neural, place),
+            score_part_path(here, "NH2015", "All", "m", "trained"): (scores, named | place),
+            model_part_path(here, "m", "trained"): (side, named)}
+
+
 def structured_readers(scratch: Path) -> list[StructuredReader]:
     """Every reader, with its good files made once below ``scratch``."""
     import made_data
@@ -438,7 +461,7 @@ def structured_readers(scratch: Path) -> list[StructuredReader]:
     from aud_dnn.results import find_results, read_result
     from aud_dnn.rsa.layer_dimensionality import read_published_dimensionality
     from aud_dnn.rsa.published import read_published_rsa
-    from aud_dnn.rsa.results import read_analysis, read_part, write_part
+    from aud_dnn.rsa.results import assemble, read_analysis, read_model_part, read_neural_part, read_score_part, write_part
     from aud_dnn.sounds import inspect_sound
     from aud_dnn.utils import load_stimuli, load_target, open_activations
 
@@ -487,19 +510,29 @@ def structured_readers(scratch: Path) -> list[StructuredReader]:
     names = [str(path.relative_to(published)) for path in published_result(published / "results").iterdir()
              if path.suffix == ".pkl"]
 
-    part = good / "part" / "p.npz"
-    part.parent.mkdir()
-    arrays = {"rdms": np.random.default_rng(0).random((3, 9)), "layers": np.array(["a", "b"])}
-    write_part(part, arrays, {"seed": 1})
-
     def spoil_part(folder: Path, rng: random.Random) -> None:
-        def make() -> bytes:
-            changed = spoilt({"arrays": arrays, "about": {"seed": 1, "x": "y"}}, rng)
-            write_part(folder / "p.npz", changed["arrays"], changed["about"])
-            return b"x"
-        if not _try(make):
-            shutil.copy(part, folder / "p.npz")
+        """One of the three kinds of parts spoilt, all sealed."""
+        chosen = rng.choice(list(parts))
+        for path, (arrays, about) in parts.items():
+            def make(path=path, arrays=arrays, about=about) -> bytes:
+                changed = {"arrays": arrays, "about": about}
+                if path == chosen:
+                    changed = spoilt(changed, rng)
+                write_part(folder / path, changed["arrays"], changed["about"])
+                return b"x"
+            if not _try(make):
+                write_part(folder / path, arrays, about)
 
+    def read_parts(folder: Path) -> object:
+        neural, side = read_neural_part(folder, "NH2015", "All"), read_model_part(folder, "m", "trained")
+        scores = read_score_part(folder, "NH2015", "All", "m", "trained")
+        if neural is None or scores is None:
+            return None
+        kept = neural.arrays
+        return side, assemble("NH2015", "All", neural, {("m", "trained"): scores}, sounds=kept["sounds"].tolist(),
+                              categories=kept["categories"].tolist(), train=kept["train"]).sizes
+
+    parts = _good_parts()
     readers = [
         *(StructuredReader(f"target {name}", spoil_one_of(data, [f"data/neural/{folder}" for folder in files]), target(name))
           for name, files in (
@@ -514,7 +547,7 @@ def structured_readers(scratch: Path) -> list[StructuredReader]:
             f"model-actv/pickled/{made_data.NAMES[row]}_activations.pkl" for row in (0, 7)]), activations("pickled")),
         StructuredReader("result, ours", spoil_one_of(results, own_files), read_results),
         StructuredReader("result, published", spoil_one_of(published, names), read_results),
-        StructuredReader("RSA part", spoil_part, lambda folder: read_part(folder / "p.npz")),
+        StructuredReader("RSA parts", spoil_part, read_parts),
         StructuredReader("record", _spoil_text_file("downloads/data.json", json.dumps(
             {"origin": "o", "n_bytes": 3, "sha256": "0" * 64, "date": "2026-01-01", "only": ["AST"],
              "files": {"data/x": {"n_bytes": 3, "sha256": "1" * 64}}, "made_here": {}}), spoil_json),
@@ -595,14 +628,13 @@ def _published_samples(scratch: Path) -> Path | None:
 
 
 def _smaller(data: bytes) -> bytes:
-    """The same nesting with two entries at each level above the records, and matrices of 9 sounds: quick to read."""
+    """The same nesting with two entries at each level above the records, and matrices of 90 sounds: quick to read."""
     def cut(value: Any) -> Any:
-        if isinstance(value, np.ndarray) and value.ndim == 2:
-            return value[:9, :9].copy()
         if not isinstance(value, dict):
-            return value
+            return value[:90, :90].copy() if isinstance(value, np.ndarray) and value.ndim == 2 else value
         is_record = any(isinstance(item, np.ndarray) for item in value.values())
-        return {key: cut(item) for place, (key, item) in enumerate(value.items()) if place < 2 or is_record}
+        kept = list(value) if is_record else list(value)[:2]
+        return {key: value[key] if isinstance(value[key], dict) and is_record else cut(value[key]) for key in kept}
 
     return pickle.dumps(cut(_unpickled(data)), protocol=4)
 

@@ -261,6 +261,23 @@ def _chunk_that_holds_more(file):
     dataset.id.write_direct_chunk((0, 0), _packed((bytes(1 << 20), 200)))
 
 
+def _lzf_chunk_that_holds_more(file):
+    """The filter tries again with a little more memory, each time from the start: 8 s for these 300 kB."""
+    dataset = file.create_dataset("x", (1 << 17,), "f8", chunks=(1 << 17,), compression="lzf")
+    dataset.id.write_direct_chunk((0,), b"\0\0" + b"\xe0\xff\0" * 100_000)
+
+
+def _lzf_into_another_buffer(file):
+    plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plan.set_chunk((165, 100))
+    plan.set_filter(h5py.h5z.FILTER_LZF, h5py.h5z.FLAG_MANDATORY, (4, 261, 1))
+    h5py.h5d.create(file.id, b"x", h5py.h5t.NATIVE_DOUBLE, h5py.h5s.create_simple((165, 100)), plan)
+
+
+def _lists(file):
+    file.create_dataset("x", (3,), h5py.vlen_dtype(np.int32))
+
+
 def _packed_twice(file):
     plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     plan.set_chunk((165, 100))
@@ -290,8 +307,8 @@ def _many_groups(file):
         file.create_group(str(number))
 
 
-H5_BOMBS = [_many_zeros, _chunk_larger_than_the_data, _chunk_that_holds_more, _packed_twice, _tiny_chunks,
-            _one_text_many_times, _deep_groups, _many_groups]
+H5_BOMBS = [_many_zeros, _chunk_larger_than_the_data, _chunk_that_holds_more, _lzf_chunk_that_holds_more,
+            _lzf_into_another_buffer, _lists, _packed_twice, _tiny_chunks, _one_text_many_times, _deep_groups, _many_groups]
 
 
 @pytest.mark.parametrize("make", H5_BOMBS)

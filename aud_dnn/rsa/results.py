@@ -27,11 +27,11 @@ import xarray as xr
 from aud_dnn import NUMERICS_VERSION, __version__
 from aud_dnn.atomic import atomic_file
 from aud_dnn.digests import combined_digest, file_digest
-from aud_dnn.errors import DamagedFileError, MissingDataError
+from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
 from aud_dnn.files import read_npz, require_seal, seal, write_netcdf
 from aud_dnn.resources import BASELINE_MODEL, MODELS, ROIS
 from aud_dnn.rsa.analysis import DIMENSIONALITY_VARIANTS, ModelSide, NeuralSide, RSAScores
-from aud_dnn.rsa.schema import CONDITIONS, Variable, read_checked
+from aud_dnn.rsa.schema import CONDITIONS, Variable, read_checked, wrong_in_part
 from aud_dnn.rsa.similarity import BestLayer
 
 ALL_VOXELS = "All"
@@ -99,12 +99,14 @@ def write_part(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str,
         seal(staging)
 
 
-def read_part(path: Path, **key: str) -> Part | None:
+def read_part(path: Path, wanted: Mapping[str, Variable] | None = None, **key: str) -> Part | None:
     """A part written by :func:`write_part`; None if there is none, or if another version of the numerics made it.
 
     Parameters
     ----------
     path : Path
+    wanted : mapping from str to Variable, optional
+        The arrays that it must hold.
     **key : str
         Whose it must be: ``model``, ``condition``, ``target``, ``roi``, as far as it has them.
 
@@ -125,6 +127,10 @@ def read_part(path: Path, **key: str) -> Part | None:
         about = json.loads(str(arrays.pop(_ABOUT)))
         current = about["numerics_version"] == NUMERICS_VERSION
         inside = {name: about.get(name) for name in key}
+        if not all(isinstance(value, str) for value in dict(about.get("made_from", {})).values()):
+            raise ValueError("made_from must hold digests")
+        if current and (wrong := wrong_in_part(arrays, wanted or {})) is not None:
+            raise ValueError(wrong)
     except Exception as error:       # NumPy's header parser and zipfile raise many kinds on garbage
         raise DamagedFileError(f"{path} is damaged ({type(error).__name__}: {error}). {remedy}") from error
     if inside != key:
@@ -139,18 +145,18 @@ def _named(key: Mapping[str, Any]) -> str:
 
 def read_neural_part(folder: Path, target: str, roi: str) -> Part | None:
     """:func:`read_part` of the participants' side."""
-    return read_part(neural_part_path(folder, target, roi), target=target, roi=roi)
+    return read_part(neural_part_path(folder, target, roi), _NEURAL_PART, target=target, roi=roi)
 
 
 def read_score_part(folder: Path, target: str, roi: str, model: str, condition: str) -> Part | None:
     """:func:`read_part` of the scores of one model."""
-    return read_part(score_part_path(folder, target, roi, model, condition), model=model, condition=condition,
+    return read_part(score_part_path(folder, target, roi, model, condition), _SCORE_PART, model=model, condition=condition,
                      target=target, roi=roi)
 
 
 def read_model_part(folder: Path, model: str, condition: str) -> Part | None:
     """:func:`read_part` of the model's own side."""
-    return read_part(model_part_path(folder, model, condition), model=model, condition=condition)
+    return read_part(model_part_path(folder, model, condition), _MODEL_PART, model=model, condition=condition)
 
 
 def neural_arrays(side: NeuralSide, participants: Sequence[str]) -> dict[str, np.ndarray]:
@@ -209,6 +215,23 @@ _STORED: dict[str, Variable] = {
 """Everything that :func:`assemble` puts into a file."""
 
 
+_NEURAL_PART: dict[str, Variable] = {
+    "participants": Variable(("participant",), "label"), "rdms": Variable(("participant", "pair")),
+    "n_voxels": Variable(("participant",), "count"), "ceiling_pearson": Variable(("participant", "split")),
+    "ceiling_spearman": Variable(("participant", "split")), "ceiling_pearson_all_sounds": Variable(("participant",)),
+    "ceiling_spearman_all_sounds": Variable(("participant",)), "effective_dimensionality": Variable(("variant",)),
+    "sounds": Variable(("sound",), "label"), "categories": Variable(("sound",), "label"),
+    "train": Variable(("split", "sound"), "flag")}
+_SCORE_PART: dict[str, Variable] = {
+    "layers": Variable(("layer",), "label"),
+    **{key: Variable(dims, "count" if key == "best_index" else "number") for key, dims, _ in _SCORE_VARIABLES.values()}}
+_MODEL_PART: dict[str, Variable] = {
+    "layers": Variable(("layer",), "label"), "rdms": Variable(("layer", "pair")), "concatenated_rdm": Variable(("pair",)),
+    "n_units": Variable(("layer",), "count"), "n_constant_units": Variable(("layer",), "count"),
+    "n_constant_units_train": Variable(("layer", "split"), "count"),
+    "effective_dimensionality": Variable(("layer", "variant"))}
+
+
 def score_arrays(scores: RSAScores) -> dict[str, np.ndarray]:
     """All scores by the name that parts give them; the first axis of each is the participant."""
     best: BestLayer = scores.best
@@ -259,8 +282,11 @@ def assemble(target: str, roi: str, neural: Part, parts: Mapping[tuple[str, str]
                          dtype=np.int64 if integer else np.float64)
         for (model, condition), part in parts.items():
             given = part.arrays[key]
-            place = values[CONDITIONS.index(condition), models.index(model)]
-            place[..., :given.shape[-1]] = given
+            place = values[CONDITIONS.index(condition), models.index(model)][..., :given.shape[-1]]
+            if place.shape != given.shape:
+                raise InputError(f"The RSA of {model} ({condition}, {target}, {roi}) has the shape {given.shape} in {key}, "
+                                 f"not {place.shape}: it is about other participants or splits. Run {SCRIPT} --overwrite.")
+            place[...] = given
         variables[name] = (("condition", "model", *dims), values, {"long_name": meaning})
     names = np.full((len(CONDITIONS), len(models), n_layers), "", dtype=object)
     available = np.zeros((len(CONDITIONS), len(models)), dtype=bool)

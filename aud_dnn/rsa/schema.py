@@ -17,12 +17,12 @@ from aud_dnn.rsa.analysis import DIMENSIONALITY_VARIANTS
 CONDITIONS = ("trained", "permuted")
 
 _LONGEST_NAME = 10_000
-_KINDS = {"number": "f", "count": "iu", "flag": "iub", "text": "O"}
+_KINDS = {"number": "f", "count": "iu", "flag": "iub", "text": "O", "label": "U"}
 
 
 @dataclass(frozen=True)
 class Variable:
-    """Dimensions, and which kind of values: number, count, flag or text."""
+    """Dimensions, and which kind of values: number, count, flag, text (of any length), or label (NumPy's text)."""
 
     dims: tuple[str, ...]
     kind: str = "number"
@@ -47,7 +47,8 @@ def read_variables(path: Path, wanted: Mapping[str, Variable]) -> xr.Dataset:
     sizes: dict[str, int] = {}
     variables: dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, str]]] = {}
     with open_h5(path) as file:
-        attributes = {name: value[0] if isinstance(value, np.ndarray) and value.shape == (1,) else value     # as netCDF has it
+        # netCDF has numbers as arrays of one
+        attributes = {name: value[0] if isinstance(value, np.ndarray) and value.shape == (1,) else value
                       for name, value in file.attrs.items() if not name.startswith("_")}
         for name, value in attributes.items():
             require(isinstance(value, str | np.integer), f"the attribute {name!r} must be a text or a whole number")
@@ -58,7 +59,8 @@ def read_variables(path: Path, wanted: Mapping[str, Variable]) -> xr.Dataset:
                     and all(sizes.setdefault(dim, length) == length for dim, length in zip(variable.dims, stored.shape)),
                     f"{name} must have the dimensions {', '.join(variable.dims)}, as long as those of other variables; "
                     f"it has the shape {stored.shape}")
-            require(stored.dtype.kind in _KINDS[variable.kind], f"{name} must hold a {variable.kind} each, not {stored.dtype}")
+            require(stored.dtype.kind in _KINDS[variable.kind], f"{name} must hold a {variable.kind} each, not "
+                                                               f"{stored.dtype}")
             meaning = stored.attrs.get("long_name")
             variables[name] = (variable.dims, _decoded(h5_array(stored), variable.kind, name, require),
                                {"long_name": meaning} if isinstance(meaning, str) else {})
@@ -93,6 +95,22 @@ def _require_consistent(values: Mapping[str, np.ndarray], require: Any) -> None:
     index = values["best_layer_idx"]
     require(bool(((index >= -1) & (index < np.maximum(n_layers, 1)[..., None, None])).all()),
             "best_layer_idx must be the place of a layer")
+
+
+def wrong_in_part(arrays: Mapping[str, np.ndarray], wanted: Mapping[str, Variable]) -> str | None:
+    """What is wrong with the arrays of a part; None if they are what they must be."""
+    sizes = {"variant": len(DIMENSIONALITY_VARIANTS)}
+    for name, variable in wanted.items():
+        array = arrays.get(name)
+        if array is None:
+            return f"it lacks {name}"
+        if array.dtype.kind not in _KINDS[variable.kind]:
+            return f"{name} must hold a {variable.kind} each, not {array.dtype}"
+        if array.ndim != len(variable.dims) or not all(sizes.setdefault(dim, length) == length
+                                                       for dim, length in zip(variable.dims, array.shape)):
+            return (f"{name} must have the dimensions {', '.join(variable.dims)}, as long as those of other arrays; it has "
+                    f"the shape {array.shape}")
+    return None
 
 
 def read_checked(path: Path, wanted: Mapping[str, Variable], remedy: str) -> xr.Dataset:
