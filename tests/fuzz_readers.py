@@ -46,6 +46,7 @@ TIME_LIMIT = 10.0
 MEMORY_LIMIT = 6 << 30
 GROWTH_LIMIT_MB = 600
 STRUCTURED_SECONDS, STRUCTURED_MB = 5.0, 1000
+_FORGET = "/proc/self/clear_refs"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -283,7 +284,7 @@ def case(reader: Reader, seed: int, number: int) -> bytes:
 def _watch(folder: Path) -> list[str]:
     """Write down everything that a reader does beyond reading: programs, connections, files opened for writing elsewhere."""
     deeds: list[str] = []
-    allowed = (str(folder), "/dev/null")
+    allowed = (str(folder), "/dev/null", _FORGET)
     watched = {"os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "socket.connect", "ctypes.dlopen",
                "os.putenv", "os.symlink", "os.link", "shutil.rmtree", "os.remove", "os.rename", "os.mkdir", "os.rmdir"}
 
@@ -390,7 +391,7 @@ class _Meter:
     """Processor time, and memory at its highest, of one input; however much the inputs before it took."""
 
     def __init__(self) -> None:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")     # forget the highest
+        Path(_FORGET).write_text("5", encoding="ascii")     # the highest so far
         self._resident, self._begun = self._status("VmRSS"), time.process_time()
 
     @staticmethod
@@ -475,9 +476,10 @@ class Tally:
         return Tally(self.outcomes + other.outcomes, max(self.seconds, other.seconds), max(self.memory, other.memory))
 
 
-def run(count: int, seed: int, processes: int = 1, show: bool = False, structured: bool = False
+def run(count: int, seed: int, processes: int = 1, show: bool = False, structured: bool = False, seconds: float = float("inf")
         ) -> tuple[dict[str, Tally], list[str]]:
-    """Run ``count`` cases; a tally per reader, and one sentence for each failure."""
+    """Run ``count`` cases, or as many as this time allows; a tally per reader, and one sentence for each failure."""
+    end = time.monotonic() + seconds
     names = [] if structured else [reader.name for reader in readers()]
     tallies = {name: Tally() for name in names}
     flag, limit = ("--structured-worker", 6 * STRUCTURED_SECONDS) if structured else ("--worker", TIME_LIMIT)
@@ -529,9 +531,9 @@ def run(count: int, seed: int, processes: int = 1, show: bool = False, structure
                 job["since"] = time.monotonic()
                 job["number"] = int(number) if word == "start" else None
                 if word == "done":
-                    outcome, seconds, grown, detail = rest.split(" ", 3)
+                    outcome, took, grown, detail = rest.split(" ", 3)
                     name = names[int(number) % len(names)]
-                    tallies[name] += Tally(Counter([outcome]), float(seconds), float(grown))
+                    tallies[name] += Tally(Counter([outcome]), float(took), float(grown))
                     n_done += 1
                     if outcome == "FAILED":
                         if show:
@@ -543,6 +545,8 @@ def run(count: int, seed: int, processes: int = 1, show: bool = False, structure
         for handle, job in list(running.items()):
             if job["number"] is not None and time.monotonic() - job["since"] > limit:
                 finish(handle, f"took longer than {limit} s")
+            elif time.monotonic() > end:
+                finish(handle, None)
     return tallies, failures
 
 
@@ -550,6 +554,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop then, with the table of what was tried")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--structured", action="store_true", help="well-formed files with one wrong thing")
     parser.add_argument("--worker", nargs=4, type=int, help=argparse.SUPPRESS)
@@ -569,7 +574,8 @@ def main(arguments: list[str] | None = None) -> int:
             shutil.copy("case.bin", Path(folder) / "file")
             print(reader.name, reader.read(Path(folder) / "file"))
         return 0
-    tallies, failures = run(args.count, args.seed, args.processes, show=True, structured=args.structured)
+    tallies, failures = run(args.count, args.seed, args.processes, show=True, structured=args.structured,
+                            seconds=60 * args.minutes)
     columns = ("refused", "read", "FAILED") if args.structured else ("refused", "same", "other", "FAILED")
     print(f"{'reader':60}{'inputs':>9}" + "".join(f"{column:>9}" for column in (*columns, "slowest", "memory")))
     for name, tally in [*tallies.items(), ("all", sum(tallies.values(), Tally()))]:

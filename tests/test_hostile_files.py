@@ -268,10 +268,13 @@ def _lzf_chunk_that_holds_more(file):
 
 
 def _lzf_into_another_buffer(file):
-    plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    plan.set_chunk((165, 100))
-    plan.set_filter(h5py.h5z.FILTER_LZF, h5py.h5z.FLAG_MANDATORY, (4, 261, 1))
-    h5py.h5d.create(file.id, b"x", h5py.h5t.NATIVE_DOUBLE, h5py.h5s.create_simple((165, 100)), plan)
+    file.create_dataset("x", data=np.ones((165, 100)), chunks=(165, 100), compression="lzf")
+    path = Path(file.filename)
+    file.close()
+    content = path.read_bytes()
+    stated = struct.pack("<I", 165 * 100 * 8)
+    assert content.count(struct.pack("<II", 4, 261) + stated) == 1
+    path.write_bytes(content.replace(struct.pack("<II", 4, 261) + stated, struct.pack("<III", 4, 261, 1)))
 
 
 def _lists(file):
