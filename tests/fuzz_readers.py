@@ -344,7 +344,7 @@ def worker(seed: int, start: int, stop: int, step: int) -> None:
 
     warnings.simplefilter("ignore")
     all_readers = readers()
-    with _scratch() as scratch:
+    with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "inside"
         expected = {}
         for reader in all_readers:
@@ -416,7 +416,7 @@ def structured_worker(seed: int, start: int, stop: int, step: int) -> None:
     from aud_dnn.errors import InputError
 
     warnings.simplefilter("ignore")
-    with _scratch() as scratch:
+    with tempfile.TemporaryDirectory() as scratch:
         every = structured_readers(Path(scratch) / "made")
         print("readers " + json.dumps([reader.name for reader in every]), flush=True)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
@@ -442,12 +442,6 @@ def structured_worker(seed: int, start: int, stop: int, step: int) -> None:
                 outcome, detail = "FAILED", f"took {seconds:.1f} s and {grown:.0f} MB. {detail}"
             shutil.rmtree(folder)
             print(f"done {number} {outcome} {seconds:.3f} {grown:.1f} {detail!r}", flush=True)
-
-
-def _scratch() -> tempfile.TemporaryDirectory:
-    """A folder in memory where there is one: on disk, making and removing the files takes longer than reading them."""
-    memory = Path("/dev/shm")
-    return tempfile.TemporaryDirectory(prefix="fuzz-", dir=memory if os.access(memory, os.W_OK) else None)
 
 
 def _judge(reader: Reader, value: object, content: bytes, expected: set[bytes]) -> str:
@@ -476,8 +470,8 @@ class Tally:
         return Tally(self.outcomes + other.outcomes, max(self.seconds, other.seconds), max(self.memory, other.memory))
 
 
-def run(count: int, seed: int, processes: int = 1, show: bool = False, structured: bool = False, seconds: float = float("inf")
-        ) -> tuple[dict[str, Tally], list[str]]:
+def run(count: int, seed: int, processes: int = 1, show: bool = False, structured: bool = False,
+        seconds: float = float("inf")) -> tuple[dict[str, Tally], list[str]]:
     """Run ``count`` cases, or as many as this time allows; a tally per reader, and one sentence for each failure."""
     end = time.monotonic() + seconds
     names = [] if structured else [reader.name for reader in readers()]
@@ -487,19 +481,25 @@ def run(count: int, seed: int, processes: int = 1, show: bool = False, structure
     pending = [(first, processes) for first in range(processes)]
     running: dict[int, dict] = {}
     complaints = tempfile.TemporaryFile()  # noqa: SIM115
+    # in memory where there is such a folder: on disk, making and removing the files takes longer than reading them
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
     def begin(start: int) -> None:
+        scratch = tempfile.mkdtemp(prefix="fuzz-", dir=memory)
         arguments = [sys.executable, __file__, flag, str(seed), str(start), str(count), str(processes)]
         process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=complaints,
-                                   env=os.environ | {"OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"})
+                                   env=os.environ | {"TMPDIR": scratch, "OMP_NUM_THREADS": "1",
+                                                     "ARROW_DEFAULT_MEMORY_POOL": "system"})
         os.set_blocking(process.stdout.fileno(), False)
-        running[process.stdout.fileno()] = {"process": process, "text": b"", "number": None, "since": time.monotonic()}
+        running[process.stdout.fileno()] = {"process": process, "scratch": scratch, "text": b"", "number": None,
+                                              "since": time.monotonic()}
 
     def finish(handle: int, what: str | None) -> None:
         job = running.pop(handle)
         job["process"].kill()
         job["process"].wait()
         job["process"].stdout.close()
+        shutil.rmtree(job["scratch"], ignore_errors=True)
         if job["number"] is not None and what:
             tallies[names[job["number"] % len(names)]].outcomes["FAILED"] += 1
             failures.append(f"case {job['number']} ({names[job['number'] % len(names)]}): {what}")
