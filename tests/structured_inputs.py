@@ -421,7 +421,7 @@ def _good_activations(root: Path) -> None:
         (folder / f"{sound}_activations.pkl").write_bytes(pickle.dumps(content, protocol=4))
 
 
-def _good_parts() -> dict[Path, tuple[dict[str, np.ndarray], dict[str, Any]]]:
+def good_parts() -> dict[Path, tuple[dict[str, np.ndarray], dict[str, Any]]]:
     """Arrays and description of the three kinds of RSA parts, by the place of their file."""
     from fake_results import rsa_part
 
@@ -532,7 +532,7 @@ def structured_readers(scratch: Path) -> list[StructuredReader]:
         return side, assemble("NH2015", "All", neural, {("m", "trained"): scores}, sounds=kept["sounds"].tolist(),
                               categories=kept["categories"].tolist(), train=kept["train"]).sizes
 
-    parts = _good_parts()
+    parts = good_parts()
     readers = [
         *(StructuredReader(f"target {name}", spoil_one_of(data, [f"data/neural/{folder}" for folder in files]), target(name))
           for name, files in (
