@@ -407,6 +407,21 @@ def test_one_place_decides_what_may_be_unpickled():
     assert re.search(_UNSAFE, "pickle.loads") and re.search(_UNSAFE, "pd.read_pickle")
 
 
+def test_one_place_reads_hdf5():
+    """Values are asked for by ``h5_array``, which looks first at what they become; xarray opens no file by itself."""
+    found = []
+    for path in [*REPOSITORY.glob("aud_dnn/**/*.py"), *REPOSITORY.glob("setup_utils/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            whole = isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple) and not node.slice.elts \
+                and isinstance(node.ctx, ast.Load)
+            call = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if (whole or re.search(r"(open|load)_(mf)?dataset$|open_dataarray$|^np\.load$", call)
+                    or (call == "h5py.File" and not any(ast.unparse(argument) == "'w'" for argument in node.args))):
+                found.append((path.name, call or "[()]"))
+    assert set(found) == {("files.py", "h5py.File"), ("h5_structure.py", "[()]"), ("result_files.py", "h5py.File"),
+                          ("store.py", "h5py.File")}       # the last reads an attribute alone
+
+
 def test_a_wav_file_that_promises_gigabytes(readers, tmp_path):
     raw = bytearray(readers["wav"].good[0])
     raw[40:44] = struct.pack("<I", 2**31)
