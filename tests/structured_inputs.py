@@ -628,10 +628,10 @@ def _published_samples(scratch: Path) -> Path | None:
 
 
 def _smaller(data: bytes) -> bytes:
-    """The same nesting with two entries at each level above the records, and matrices of 90 sounds: quick to read."""
+    """The same nesting with two entries at each level above the records, and matrices of 12 sounds: quick to read."""
     def cut(value: Any) -> Any:
         if not isinstance(value, dict):
-            return value[:90, :90].copy() if isinstance(value, np.ndarray) and value.ndim == 2 else value
+            return value[:12, :12].copy() if isinstance(value, np.ndarray) and value.ndim == 2 else value
         is_record = any(isinstance(item, np.ndarray) for item in value.values())
         kept = list(value) if is_record else list(value)[:2]
         return {key: value[key] if isinstance(value[key], dict) and is_record else cut(value[key]) for key in kept}

@@ -202,6 +202,8 @@ _STORED: dict[str, Variable] = {
     "available": Variable(("condition", "model"), "flag"),
     "activations_sha256": Variable(("condition", "model"), "text"),
     "all_data_corr_mat_fmri": Variable(("participant", "pair")),
+    # of the published pickles alone
+    "all_data_corr_mat_fmri_square": Variable(("participant", "sound", "other_sound"), optional=True),
     "leave_one_out_neural_r_cv_test_splits": Variable(("participant", "split")),
     "leave_one_out_neural_spearman_cv_test_splits": Variable(("participant", "split")),
     "leave_one_out_neural_r_all_sounds": Variable(("participant",)),
@@ -212,7 +214,7 @@ _STORED: dict[str, Variable] = {
     "category": Variable(("sound",), "text"),
     **{name: Variable((name,), "count" if name in ("split", "layer") else "text")
        for name in ("condition", "model", "participant", "split", "layer", "sound", "variant")}}
-"""Everything that :func:`assemble` puts into a file."""
+"""Everything that a file may hold: what :func:`assemble` makes, and what the published pickles have beside it."""
 
 
 _NEURAL_PART: dict[str, Variable] = {

@@ -26,6 +26,7 @@ class Variable:
 
     dims: tuple[str, ...]
     kind: str = "number"
+    optional: bool = False
 
 
 def read_variables(path: Path, wanted: Mapping[str, Variable]) -> xr.Dataset:
@@ -54,6 +55,8 @@ def read_variables(path: Path, wanted: Mapping[str, Variable]) -> xr.Dataset:
             require(isinstance(value, str | np.integer), f"the attribute {name!r} must be a text or a whole number")
         for name, variable in wanted.items():
             stored = h5_dataset(file, name)
+            if stored is None and variable.optional:
+                continue
             require(stored is not None, f"it lacks {name}")
             require(stored.shape is not None and stored.ndim == len(variable.dims)
                     and all(sizes.setdefault(dim, length) == length for dim, length in zip(variable.dims, stored.shape)),
