@@ -21,6 +21,7 @@ if __name__ == "__main__":
 
 import argparse
 
+from aud_dnn.activations.statements import add_layer_order, add_stimulus_order, keep_statements
 from aud_dnn.arguments import (
     add_bool,
     add_listing,
@@ -33,8 +34,7 @@ from aud_dnn.arguments import (
 )
 from aud_dnn.errors import InputError, unknown_name
 from aud_dnn.paths import ProjectPaths, find_root
-from aud_dnn.resources import TARGETS
-from aud_dnn.statements import add_layer_order, add_stimulus_order, keep_statements
+from aud_dnn.targets.facts import TARGETS
 
 PUBLISHED_LAYER = "relu2"
 
@@ -99,7 +99,7 @@ def main(argv: list[str] | None = None) -> int:
     show_log(verbose=arguments.verbose)
 
     # heavy imports only once the command line is understood: --help answers at once
-    from aud_dnn.fitting import FitOptions, fit_model, outcome_table
+    from aud_dnn.runs.fit import FitOptions, fit_model, outcome_table
 
     options = FitOptions(arguments.source_model, layers, targets, randnetw=arguments.randnetw,
                          alphalimit=arguments.alphalimit, save_plot=arguments.save_plot, save_preds=arguments.save_preds,

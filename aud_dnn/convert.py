@@ -2,7 +2,7 @@
 
 Every number is kept: after a result was written it is read back and compared with the pickles, bit by bit, before it gets
 its name. Results that are there already are left alone, so the same command goes on after a stop. The pickles are opened
-by :mod:`aud_dnn.pickles.safe_pickle` and never changed.
+by :mod:`aud_dnn.io.pickles.safe_pickle` and never changed.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from tqdm import tqdm
 
 from aud_dnn import NUMERICS_VERSION, __version__
 from aud_dnn.arguments import add_bool, run_script, script_parser
-from aud_dnn.atomic import AlreadyFinishedError, atomic_file, atomic_folder, remove_abandoned, restore_replaced
-from aud_dnn.digests import file_digest, outdated
 from aud_dnn.errors import InputError, MissingDataError, describe_os_error
-from aud_dnn.results import (
+from aud_dnn.io.atomic import AlreadyFinishedError, atomic_file, atomic_folder, remove_abandoned, restore_replaced
+from aud_dnn.io.digests import file_digest, outdated
+from aud_dnn.store.published_rsa import ALL_VOXELS_FILE, BEST_LAYER_FILE, read_published_rsa
+from aud_dnn.store.regression import (
     RegressionResult,
     is_complete,
     parse_folder,
@@ -36,8 +37,7 @@ from aud_dnn.results import (
     write_converted,
     write_provenance,
 )
-from aud_dnn.rsa.published import ALL_VOXELS_FILE, BEST_LAYER_FILE, read_published_rsa
-from aud_dnn.rsa.results import analysis_path, read_analysis, write_analysis
+from aud_dnn.store.rsa import analysis_path, read_analysis, write_analysis
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,7 @@ if __name__ == "__main__":
     start_script()
 
 from aud_dnn.arguments import STATUSES, add_bool, add_root, run_script, show_log, with_underscores
-from aud_dnn.cochleagram import ENVELOPE_FLOORS
+from aud_dnn.extract.cochleagram import ENVELOPE_FLOORS
 from aud_dnn.extract.registry import (
     AVAILABLE_MODELS,
     FROM_LIBRARIES,
@@ -27,10 +27,10 @@ from aud_dnn.extract.registry import (
     list_modules,
 )
 from aud_dnn.extract.run import check_request, extract
+from aud_dnn.extract.spectemp import POOLINGS
 from aud_dnn.extract.store import FORMATS
 from aud_dnn.paths import find_root
 from aud_dnn.resources import BASELINE_MODEL
-from aud_dnn.spectemp import POOLINGS
 
 _DESCRIPTION = """\
 Run a model on a folder of sounds and write its activations to model-actv/<model>/, where AUD_main.py reads them.

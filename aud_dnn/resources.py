@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-TARGETS = ("NH2015", "B2021", "NH2015comp")
-VOXEL_TARGETS = ("NH2015", "B2021")
 COMPONENTS = ("lowfreq", "highfreq", "envsounds", "pitch", "speech", "music")
 ROIS = ("Primary", "Lateral", "Posterior", "Anterior")
 

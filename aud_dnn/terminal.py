@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from aud_dnn.errors import InputError
-from aud_dnn.memory import mind_address_space
+from aud_dnn.io.memory import mind_address_space
 
 INTERRUPTED = "Stopped. Everything that was finished is on disk; run the same command again to go on."
 _PLAIN = {"–": "-", "—": "-", "−": "-", "…": "...", "×": "x", "²": "2", "α": "alpha", "▲": "^", "±": "+-", "’": "'",

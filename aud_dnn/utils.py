@@ -2,10 +2,10 @@
 
 Rows are sounds, always in stimulus order (the order of ``neural_stim_meta.npy``), matched by sound id. The formats are those
 published with Tuckute et al. (2023); see ``docs/data.md``. Scripts and analyses take these names from here; the rooms behind
-are :mod:`aud_dnn.stimuli`, :mod:`aud_dnn.targets` and :mod:`aud_dnn.activations`.
+are :mod:`aud_dnn.targets.stimuli`, :mod:`aud_dnn.targets.loading` and :mod:`aud_dnn.activations.opening`.
 """
 
-from aud_dnn.activations import (
+from aud_dnn.activations.opening import (
     GET_ACTIVATIONS,
     LAYER_LIST_KEY,
     SOUND_IDS_KEY,
@@ -16,8 +16,8 @@ from aud_dnn.activations import (
 )
 from aud_dnn.errors import few
 from aud_dnn.remarks import Remark
-from aud_dnn.stimuli import GET_DATA, Stimuli, load_stimuli, rows_in_order
-from aud_dnn.targets import N_REPETITIONS, Target, load_target
+from aud_dnn.targets.loading import N_REPETITIONS, Target, load_target
+from aud_dnn.targets.stimuli import GET_DATA, Stimuli, load_stimuli, rows_in_order
 
 __all__ = [
     "GET_ACTIVATIONS", "GET_DATA", "LAYER_LIST_KEY", "N_REPETITIONS", "SOUND_IDS_KEY", "Activations", "Remark", "Stimuli",

@@ -49,7 +49,7 @@ def ours(extractor: Extractor, sounds: list[np.ndarray]) -> list:
 
 
 def plain_baseline(extractor: Extractor, sounds: list[np.ndarray]) -> list:
-    from aud_dnn.spectemp import (
+    from aud_dnn.extract.spectemp import (
         SPECTRAL_RATES,
         TEMPORAL_RATES,
         filter_labels,

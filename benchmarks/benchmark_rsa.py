@@ -20,11 +20,11 @@ import scipy
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
-from aud_dnn.dimensionality import raw_and_centered_dimensionality
+from aud_dnn.methods.dimensionality import raw_and_centered_dimensionality
+from aud_dnn.methods.rsa.analysis import Vectors, model_side, neural_side, score_model
 from aud_dnn.resources import ROIS
-from aud_dnn.rsa.analysis import Vectors, model_side, neural_side, score_model
-from aud_dnn.rsa.results import ROI_CHOICES
 from aud_dnn.splits import N_SOUNDS, published_splits
+from aud_dnn.store.rsa import ROI_CHOICES
 
 SHAPES = {"NH2015": (7694, 8), "B2021": (26792, 20)}
 

@@ -18,9 +18,9 @@ if __name__ == "__main__":
 
     start_script()
 
+from aud_dnn.activations.statements import add_layer_order, add_stimulus_order, keep_statements
 from aud_dnn.arguments import add_listing, add_root, run_script, script_parser, show_listing
 from aud_dnn.paths import find_root
-from aud_dnn.statements import add_layer_order, add_stimulus_order, keep_statements
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -28,11 +28,11 @@ sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve
 import made_data  # noqa: E402
 import numpy as np  # noqa: E402
 
-from aud_dnn import fitting  # noqa: E402
-from aud_dnn.atomic import restore_replaced  # noqa: E402
-from aud_dnn.fitting import FitOptions, Outcome, fit_model  # noqa: E402
+from aud_dnn.io.atomic import restore_replaced  # noqa: E402
 from aud_dnn.paths import ProjectPaths  # noqa: E402
-from aud_dnn.results import is_complete, parse_folder, read_result  # noqa: E402
+from aud_dnn.runs import fit as fitting  # noqa: E402
+from aud_dnn.runs.fit import FitOptions, Outcome, fit_model  # noqa: E402
+from aud_dnn.store.regression import is_complete, parse_folder, read_result  # noqa: E402
 
 LAYERS = ("relu0", "relu1", "relu2")
 

@@ -99,16 +99,16 @@ def readers() -> list[Reader]:
     import xarray as xr
     from scipy.io import savemat
 
-    from aud_dnn import results
     from aud_dnn.checks.installation import _read_wav
     from aud_dnn.download.archives import Limits, unpack
     from aud_dnn.download.installation import read_record
     from aud_dnn.download.public_stimuli import read_categories
-    from aud_dnn.files import h5_dataset, h5_dataset_names, mat_variables, open_h5, read_mat, read_npy, seal
+    from aud_dnn.io.files import h5_dataset, h5_dataset_names, mat_variables, open_h5, read_mat, read_npy, seal
+    from aud_dnn.io.pickles.safe_pickle import load_pickle
+    from aud_dnn.methods.ridge.scoring import LayerScores
     from aud_dnn.paths import ProjectPaths
-    from aud_dnn.pickles.safe_pickle import load_pickle
-    from aud_dnn.regression import LayerScores
-    from aud_dnn.rsa.results import read_analysis, read_part, write_part
+    from aud_dnn.store import regression as results
+    from aud_dnn.store.rsa import read_analysis, read_part, write_part
 
     rng = np.random.default_rng(0)
     data = made_data.data_files(6, 8, sounds=False)

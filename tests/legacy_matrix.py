@@ -20,7 +20,7 @@ from pathlib import Path
 from legacy_open import checksum
 
 from aud_dnn.demo import make_demo
-from aud_dnn.pickles.safe_pickle import load_pickle
+from aud_dnn.io.pickles.safe_pickle import load_pickle
 
 ENVIRONMENTS = {
     "3.6": ("numpy==1.19.1", "pandas==1.1.4", "scipy==1.4.1", "xarray==0.12.0", "scikit-learn==0.24.1"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from aud_dnn.digests import MEMO_FILE
+from aud_dnn.io.digests import MEMO_FILE
 
 
 def borrow(source: Path, root: Path, *, without: tuple[str, ...] = ()) -> Path:

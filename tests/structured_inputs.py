@@ -228,7 +228,7 @@ def spoil_npy(path: Path, rng: random.Random) -> None:
 @functools.cache
 def _unpickled(data: bytes) -> Any:
     """The good content; :func:`spoilt` changes nothing in it."""
-    from aud_dnn.pickles.safe_pickle import load_pickle
+    from aud_dnn.io.pickles.safe_pickle import load_pickle
 
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "x.pkl").write_bytes(data)
@@ -264,7 +264,7 @@ def spoil_h5(path: Path, rng: random.Random) -> None:
     """Any HDF5 file, netCDF included; a seal behind it is made anew."""
     import h5py
 
-    from aud_dnn.files import _SEAL, seal
+    from aud_dnn.io.files import _SEAL, seal
 
     original = path.read_bytes()
     sealed = _SEAL in original[-200:]
@@ -425,7 +425,7 @@ def good_parts() -> dict[Path, tuple[dict[str, np.ndarray], dict[str, Any]]]:
     """Arrays and description of the three kinds of RSA parts, by the place of their file."""
     from fake_results import rsa_part
 
-    from aud_dnn.rsa.results import model_part_path, neural_part_path, score_part_path
+    from aud_dnn.store.rsa import model_part_path, neural_part_path, score_part_path
 
     rng, here = np.random.default_rng(0), Path()
     named = {"model": "m", "condition": "trained", "made_from": {"activations": "0" * 64}}
@@ -450,19 +450,19 @@ def structured_readers(scratch: Path) -> list[StructuredReader]:
     from fake_results import fake_target, write_fake_layer, write_fake_rsa
     from test_convert import published_result
 
-    from aud_dnn.aggregate.tables import read_table
     from aud_dnn.checks.activations import check_model
     from aud_dnn.checks.installation import check_target
-    from aud_dnn.digests import MEMO_FILE, DigestMemo
     from aud_dnn.download.installation import read_record
     from aud_dnn.download.public_stimuli import read_categories
     from aud_dnn.errors import InputError
+    from aud_dnn.io.digests import MEMO_FILE, DigestMemo
+    from aud_dnn.io.sounds import inspect_sound
     from aud_dnn.paths import ProjectPaths
-    from aud_dnn.results import find_results, read_result
-    from aud_dnn.rsa.layer_dimensionality import read_published_dimensionality
-    from aud_dnn.rsa.published import read_published_rsa
-    from aud_dnn.rsa.results import assemble, read_analysis, read_model_part, read_neural_part, read_score_part, write_part
-    from aud_dnn.sounds import inspect_sound
+    from aud_dnn.store.layer_dimensionality import read_published_dimensionality
+    from aud_dnn.store.published_rsa import read_published_rsa
+    from aud_dnn.store.regression import find_results, read_result
+    from aud_dnn.store.rsa import assemble, read_analysis, read_model_part, read_neural_part, read_score_part, write_part
+    from aud_dnn.tables.per_model import read_table
     from aud_dnn.utils import load_stimuli, load_target, open_activations
 
     good = scratch / "good"

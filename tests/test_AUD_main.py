@@ -23,14 +23,18 @@ import pandas as pd
 import pytest
 import roots
 
-from aud_dnn import AUD_main, digests, fitting, results, sources
+from aud_dnn import AUD_main
 from aud_dnn.AUD_main import build_parser, main
 from aud_dnn.demo import DemoTruth
 from aud_dnn.errors import DamagedFileError, InputError
+from aud_dnn.io import digests
+from aud_dnn.methods.ridge.scoring import LayerScores
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.regression import LayerScores
 from aud_dnn.resources import COMPONENTS, MODELS, ROIS
-from aud_dnn.results import read_result, read_table, result_folder
+from aud_dnn.runs import fit as fitting
+from aud_dnn.store import regression as results
+from aud_dnn.store import sources
+from aud_dnn.store.regression import read_result, read_table, result_folder
 from aud_dnn.utils import Target
 
 REPOSITORY = Path(AUD_main.__file__).parents[1]

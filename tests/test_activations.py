@@ -13,15 +13,15 @@ import pytest
 import roots
 
 from aud_dnn import AUD_main
+from aud_dnn.activations.layer_order import is_alphabetical, natural_key, read_layer_order
+from aud_dnn.activations.statements import confirm_stimulus_order, keep_statements, state_layer_order
 from aud_dnn.checks.findings import report
 from aud_dnn.checks.installation import check_installation
 from aud_dnn.errors import InputError
-from aud_dnn.layer_order import is_alphabetical, natural_key, read_layer_order
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.result_files import read_provenance
-from aud_dnn.results import result_folder
-from aud_dnn.rsa.run import run_rsa
-from aud_dnn.statements import confirm_stimulus_order, keep_statements, state_layer_order
+from aud_dnn.runs.rsa import run_rsa
+from aud_dnn.store.files import read_provenance
+from aud_dnn.store.regression import result_folder
 from aud_dnn.utils import Stimuli, activation_files, load_stimuli, open_activations
 
 ENCODERS = [f"encoder.{number}" for number in range(12)]

@@ -14,9 +14,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import vectors
 
 from aud_dnn import stats
-from aud_dnn.aggregate import halvings
-from aud_dnn.aggregate import scores as aggregate
 from aud_dnn.resources import MODELS
+from aud_dnn.tables import halvings
+from aud_dnn.tables import scores as aggregate
 
 # the published numbers are printed to 16 or 17 digits; the order of summation may move the last one
 EXACT = {"rtol": 4e-16, "atol": 0}

@@ -12,10 +12,10 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from aud_dnn.digests import file_digest
 from aud_dnn.download import archives, streams
 from aud_dnn.download.archives import ArchiveError, Limits, checked_name, unpack
 from aud_dnn.errors import InputError
+from aud_dnn.io.digests import file_digest
 
 LIMITS = Limits(n_members=200, n_bytes=1_000_000)
 CONTENT = {"data/neural/a.npy": b"a" * 5000, "data/neural/sub/b.npy": b"b" * 12, "data/stimuli/c.wav": b"",

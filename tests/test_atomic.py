@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from aud_dnn import atomic
-from aud_dnn.atomic import (
+from aud_dnn.io import atomic
+from aud_dnn.io.atomic import (
     AlreadyFinishedError,
     atomic_file,
     atomic_folder,
@@ -40,7 +40,7 @@ def as_left_by(path: Path, mark: str, host: str | None = None, word: str = "0123
 @contextlib.contextmanager
 def another_run(program: str, *arguments: object) -> Iterator[subprocess.Popen]:
     """A process that has printed its first line and now waits; killed at the end."""
-    program = f"import sys, time; from pathlib import Path; from aud_dnn.atomic import *\n{program}"
+    program = f"import sys, time; from pathlib import Path; from aud_dnn.io.atomic import *\n{program}"
     process = subprocess.Popen([sys.executable, "-c", program, *map(str, arguments)], stdout=subprocess.PIPE, text=True,
                                env={**os.environ, "PYTHONPATH": str(Path(atomic.__file__).parents[1])})
     try:

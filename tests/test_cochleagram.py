@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from aud_dnn import cochleagram as front_end
-from aud_dnn.cochleagram import (
+from aud_dnn.errors import InputError
+from aud_dnn.extract import cochleagram as front_end
+from aud_dnn.extract.cochleagram import (
     band_centres,
     cochleagram,
     downsampling_kernel,
@@ -13,8 +14,7 @@ from aud_dnn.cochleagram import (
     normalise_level,
     prepare_waveform,
 )
-from aud_dnn.errors import InputError
-from aud_dnn.spectemp import spectrotemporal_features
+from aud_dnn.extract.spectemp import spectrotemporal_features
 
 TIME = np.arange(40000) / 20000
 

@@ -18,12 +18,12 @@ from aud_dnn import convert
 from aud_dnn.convert import main
 from aud_dnn.download.archives import Limits, unpack
 from aud_dnn.errors import InputError, MissingDataError
-from aud_dnn.pickles.safe_pickle import load_pickle
-from aud_dnn.result_schema import PROVENANCE_FILE, SUMMARIES
-from aud_dnn.results import identifier, read_result
-from aud_dnn.rsa.published import read_published_rsa, write_published_rsa
-from aud_dnn.rsa.results import read_analysis
+from aud_dnn.io.pickles.safe_pickle import load_pickle
 from aud_dnn.splits import published_splits
+from aud_dnn.store.published_rsa import read_published_rsa, write_published_rsa
+from aud_dnn.store.regression import identifier, read_result
+from aud_dnn.store.rsa import read_analysis
+from aud_dnn.store.schema import PROVENANCE_FILE, SUMMARIES
 
 SCORES = ("r_prior_zero", "r_test", "r2_test", "r2_test_c", "r2_train", "alphas", "y_pred_test_std_mean",
           "y_pred_train_std_mean", "y_test_std_mean", "y_train_std_mean", "warning_constant_mean",

@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).parent))
 import fake_results
 
-from aud_dnn.aggregate import alpha_logs, fit_diagnostics
 from aud_dnn.analyze import AUD_plot_main, diagnostics_report
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.errors import InputError
+from aud_dnn.methods.ridge.scoring import LayerScores
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.regression import LayerScores
 from aud_dnn.resources import MODELS
-from aud_dnn.results import result_folder, write_result
 from aud_dnn.splits import published_splits
+from aud_dnn.store.regression import result_folder, write_result
+from aud_dnn.tables import alpha_logs, fit_diagnostics
 
 TRAINED = FigureOptions(targets=("NH2015",), conditions=(False,))
 LAYERS = MODELS["metricGAN"].layer_names

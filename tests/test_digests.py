@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aud_dnn import digests
-from aud_dnn.digests import DigestMemo, array_digest, combined_digest, file_digest, outdated, table_digest
+from aud_dnn.io import digests
+from aud_dnn.io.digests import DigestMemo, array_digest, combined_digest, file_digest, outdated, table_digest
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aud_dnn.dimensionality import effective_dimensionality, participation_ratio, raw_and_centered_dimensionality
-from aud_dnn.rsa.similarity import UNITS_AT_ONCE, rdm_triangles
+from aud_dnn.methods.dimensionality import effective_dimensionality, participation_ratio, raw_and_centered_dimensionality
+from aud_dnn.methods.rsa.similarity import UNITS_AT_ONCE, rdm_triangles
 
 VARIANTS = [{}, {"center_units": True}, {"standardize_units": True}]
 

@@ -18,15 +18,16 @@ from scipy.stats import pearsonr
 sys.path.insert(0, str(Path(__file__).parent))
 import fake_results
 
-from aud_dnn.aggregate import model_results
-from aud_dnn.analyze import DIM_plot_main, layer_scores
+from aud_dnn.analyze import DIM_plot_main
 from aud_dnn.analyze import dimensionality_figures as dimensionality
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.errors import InputError, UnsafePickleError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import MODELS
-from aud_dnn.rsa.layer_dimensionality import layer_dimensionality, published_path, read_published_dimensionality
-from aud_dnn.rsa.results import model_part_path, read_analysis, read_part, write_part
+from aud_dnn.store.layer_dimensionality import layer_dimensionality, published_path, read_published_dimensionality
+from aud_dnn.store.rsa import model_part_path, read_analysis, read_part, write_part
+from aud_dnn.tables import every_layer as layer_scores
+from aud_dnn.tables import model_results
 
 LAYERS = {model: MODELS[model].layer_names for model in ("ResNet50word", "ZeroSpeech2020", "metricGAN", "spectemp")}
 LAYERS["mine"] = ("conv1", "conv2", "conv3")

@@ -8,10 +8,10 @@ import scipy.signal
 
 torch = pytest.importorskip("torch")
 
-from aud_dnn.cochleagram import cochleagram, downsampling_kernel, filter_bank, prepare_waveform  # noqa: E402
 from aud_dnn.errors import InputError  # noqa: E402
 from aud_dnn.extract import front_ends, registry  # noqa: E402
 from aud_dnn.extract.cochdnn import Cochleagram  # noqa: E402
+from aud_dnn.extract.cochleagram import cochleagram, downsampling_kernel, filter_bank, prepare_waveform  # noqa: E402
 from aud_dnn.extract.external import EXTERNAL_MODELS, build_external  # noqa: E402
 from aud_dnn.extract.in_house import (  # noqa: E402
     IN_HOUSE_MODELS,

@@ -11,7 +11,6 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
-from aud_dnn.digests import file_digest  # noqa: E402
 from aud_dnn.errors import InputError, MissingDataError  # noqa: E402
 from aud_dnn.extract.checkpoints import load_weights, read_checkpoint, read_tensors  # noqa: E402
 from aud_dnn.extract.permute import (  # noqa: E402
@@ -21,6 +20,7 @@ from aud_dnn.extract.permute import (  # noqa: E402
     published_indices,
     read_index_file,
 )
+from aud_dnn.io.digests import file_digest  # noqa: E402
 
 
 class Network(nn.Module):

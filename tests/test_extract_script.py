@@ -12,9 +12,9 @@ import pytest
 import scipy.io.wavfile
 
 from aud_dnn import extract_activations
-from aud_dnn.cochleagram import cochleagram, prepare_waveform
 from aud_dnn.errors import InputError, MissingDataError
-from aud_dnn.spectemp import spectrotemporal_features
+from aud_dnn.extract.cochleagram import cochleagram, prepare_waveform
+from aud_dnn.extract.spectemp import spectrotemporal_features
 from aud_dnn.utils import Stimuli, open_activations
 
 REPOSITORY = Path(__file__).resolve().parents[1]

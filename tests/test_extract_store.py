@@ -145,7 +145,7 @@ def test_a_record_of_a_run_that_is_none_is_as_good_as_none(root, content):
 
 def test_what_a_killed_overwrite_left_beside_a_whole_result_is_removed(root):
     done = extract(MeanAndSpread(), "mine", root)
-    killed = ("import os, sys\nfrom pathlib import Path\nfrom aud_dnn.atomic import atomic_file\n"
+    killed = ("import os, sys\nfrom pathlib import Path\nfrom aud_dnn.io.atomic import atomic_file\n"
               "with atomic_file(Path(sys.argv[1])) as staging:\n    staging.write_bytes(b'half')\n    os._exit(9)")
     subprocess.run([sys.executable, "-c", killed, str(done.path)], cwd=REPOSITORY)
     assert len(list(done.path.parent.iterdir())) > 1

@@ -21,15 +21,16 @@ import fake_results
 import roots
 import vectors
 
-from aud_dnn.aggregate import current_tables, model_results, own_models, tables
-from aud_dnn.aggregate import figure_inputs as inputs
 from aud_dnn.analyze import diagnostics_report, figures
-from aud_dnn.digests import DigestMemo, array_digest
 from aud_dnn.errors import InputError, MissingDataError
+from aud_dnn.io.digests import DigestMemo, array_digest
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import MODELS
-from aud_dnn.result_schema import SCORES_FILE
-from aud_dnn.results import parse_folder, result_folder, write_provenance
+from aud_dnn.store.regression import parse_folder, result_folder, write_provenance
+from aud_dnn.store.schema import SCORES_FILE
+from aud_dnn.tables import current_tables, model_results, own_models
+from aud_dnn.tables import figure_inputs as inputs
+from aud_dnn.tables import per_model as tables
 from aud_dnn.utils import Target
 
 
@@ -203,7 +204,7 @@ def test_tables_of_results_that_were_here_before_do_not_stay(paths):
 def test_what_a_killed_run_left_beside_current_tables_is_removed(paths):
     inputs.ensure_tables(paths, "metricGAN", "NH2015", False)
     folder = paths.results / "metricGAN" / "outputs"
-    killed = (f"import os, signal; from pathlib import Path; from aud_dnn.atomic import atomic_file\n"
+    killed = (f"import os, signal; from pathlib import Path; from aud_dnn.io.atomic import atomic_file\n"
               f"with atomic_file(Path({str(tables.best_layer_path(paths, 'metricGAN', 'NH2015', False))!r})) as path:\n"
               f"    path.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)")
     subprocess.run([sys.executable, "-c", killed], cwd=Path(inputs.__file__).parents[2], check=False)

@@ -21,10 +21,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 import fake_results
 
 from aud_dnn import stats
-from aud_dnn.aggregate import across_models
-from aud_dnn.aggregate.current_tables import process_pool
-from aud_dnn.aggregate.figure_inputs import collect_components, collect_regions, collect_scores
-from aud_dnn.aggregate.tables import has_every_hemisphere, read_participant_frame, read_table, region_path
 from aud_dnn.analyze import AUD_plot_main, CONSISTENCY_plot_main, DIM_plot_main, figures, supplement
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.plotting import bars, responses, scatters, style
@@ -32,7 +28,11 @@ from aud_dnn.arguments import run_script, with_root
 from aud_dnn.errors import InputError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import FIGURE_2_MODELS, FIGURE_7_MODELS, FIGURE_8_MODELS, MODELS, PERFORMANCE_ORDER
-from aud_dnn.results import result_folder, write_provenance
+from aud_dnn.store.regression import result_folder, write_provenance
+from aud_dnn.tables import across_models
+from aud_dnn.tables.current_tables import process_pool
+from aud_dnn.tables.figure_inputs import collect_components, collect_regions, collect_scores
+from aud_dnn.tables.per_model import has_every_hemisphere, read_participant_frame, read_table, region_path
 
 TRAINED = FigureOptions(targets=("NH2015",), conditions=(False,))
 FITTED = ("ZeroSpeech2020", "DCASE2020", "metricGAN", "spectemp")
@@ -52,7 +52,7 @@ def paths(tmp_path_factory) -> ProjectPaths:
 @pytest.fixture(autouse=True)
 def own_layer_order(monkeypatch):
     """The user's model has no activation files here."""
-    from aud_dnn.aggregate import model_results
+    from aud_dnn.tables import model_results
 
     monkeypatch.setattr(model_results, "_own_layer_order", lambda paths, model, randnetw, found: sorted(found))
 

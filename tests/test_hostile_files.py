@@ -19,9 +19,9 @@ import pytest
 import structured_inputs
 from scipy.io import savemat
 
-from aud_dnn import mat_structure
 from aud_dnn.errors import DamagedFileError, InputError
-from aud_dnn.files import (
+from aud_dnn.io import mat_structure
+from aud_dnn.io.files import (
     h5_array,
     h5_dataset,
     h5_dataset_names,
@@ -33,8 +33,8 @@ from aud_dnn.files import (
     seal,
 )
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.results import PROVENANCE_FILE, read_result
-from aud_dnn.rsa.results import read_part
+from aud_dnn.store.regression import PROVENANCE_FILE, read_result
+from aud_dnn.store.rsa import read_part
 from aud_dnn.utils import load_stimuli, open_activations
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -417,9 +417,10 @@ def test_one_place_reads_hdf5():
             call = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
             if (whole or re.search(r"(open|load)_(mf)?dataset$|open_dataarray$|^np\.load$", call)
                     or (call == "h5py.File" and not any(ast.unparse(argument) == "'w'" for argument in node.args))):
-                found.append((path.name, call or "[()]"))
-    assert set(found) == {("files.py", "h5py.File"), ("h5_structure.py", "[()]"), ("result_files.py", "h5py.File"),
-                          ("store.py", "h5py.File")}       # the last reads an attribute alone
+                found.append((f"{path.parent.name}/{path.name}", call or "[()]"))
+    assert set(found) == {("io/files.py", "h5py.File"), ("io/h5_structure.py", "[()]"), ("store/files.py", "h5py.File"),
+                          ("extract/store.py", "h5py.File"),              # an attribute alone
+                          ("targets/target_files.py", "xr.load_dataset")}     # of a file that was looked at before
 
 
 def test_a_wav_file_that_promises_gigabytes(readers, tmp_path):

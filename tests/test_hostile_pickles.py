@@ -39,7 +39,7 @@ from pickle_programs import (
 )
 
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError, UnsafePickleError
-from aud_dnn.pickles.safe_pickle import load_pickle
+from aud_dnn.io.pickles.safe_pickle import load_pickle
 
 PROTOCOLS = (2, 3, 4, 5)
 

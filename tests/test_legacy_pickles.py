@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aud_dnn.errors import InputError
-from aud_dnn.pickles.safe_pickle import load_pickle
-from aud_dnn.pickles.writing import GLOBALS, write_pickle
-from aud_dnn.results import _as_published, _published_dataset
-from aud_dnn.rsa.published import ALL_VOXELS_FILE, read_published_rsa, write_published_rsa
+from aud_dnn.io.pickles.safe_pickle import load_pickle
+from aud_dnn.io.pickles.writing import GLOBALS, write_pickle
+from aud_dnn.store.published_rsa import ALL_VOXELS_FILE, read_published_rsa, write_published_rsa
+from aud_dnn.store.regression import _as_published, _published_dataset
 
 # What NumPy 1.19 to 2, pandas 1.1 to 3 and xarray 0.12 to 2026 have under these names; seen by opening (make test-matrix).
 OLD_NAMES = {"numpy.core.multiarray _reconstruct", "numpy.core.multiarray scalar", "numpy ndarray", "numpy dtype",

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from aud_dnn.noise_correction import (
+from aud_dnn.methods.ridge.noise_correction import (
     PREDICTION_FLOOR,
     RESPONSE_FLOOR,
     floored_reliability,

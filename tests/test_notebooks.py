@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from aud_dnn import AUD_main
-from aud_dnn.aggregate.figure_inputs import collect_components, collect_regions, collect_scores
 from aud_dnn.analyze import CONSISTENCY_plot_main, DIM_plot_main, figures
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import MODELS
-from aud_dnn.rsa.run import run_rsa
+from aud_dnn.runs.rsa import run_rsa
+from aud_dnn.tables.figure_inputs import collect_components, collect_regions, collect_scores
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("generate_Figure*.ipynb"))
@@ -56,7 +56,7 @@ def test_trained_is_above_permuted_and_above_the_baseline(fitted):
 
 
 def test_ceilings_are_above_scores(fitted):
-    from aud_dnn.rsa.results import published_score, read_analysis
+    from aud_dnn.store.rsa import published_score, read_analysis
 
     dataset = read_analysis(fitted.rsa_results, "NH2015")
     ceiling = dataset["leave_one_out_neural_r_cv_test_splits"].median("split").mean("participant")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
-from aud_dnn.files import open_h5, read_mat, read_npy
+from aud_dnn.io.files import open_h5, read_mat, read_npy
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from aud_dnn.errors import InputError, MissingDataError
-from aud_dnn.memory import available_memory
-from aud_dnn.processes import SharedArrays, WorkerEndedError, map_in_processes, run_in_processes
+from aud_dnn.io.memory import available_memory
+from aud_dnn.io.processes import SharedArrays, WorkerEndedError, map_in_processes, run_in_processes
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 posix = pytest.mark.skipif(os.name != "posix", reason="signals")
@@ -119,7 +119,7 @@ from functools import partial
 import numpy as np
 sys.path.insert(0, {tests!r})
 import test_processes
-from aud_dnn.processes import SharedArrays, run_in_processes
+from aud_dnn.io.processes import SharedArrays, run_in_processes
 
 arrays = SharedArrays([np.arange(4.0)])
 for _ in run_in_processes(partial(test_processes.announce, arrays), range(2), 2, share=arrays.descriptors):
@@ -171,7 +171,7 @@ def test_workers_end_with_their_parent_and_leave_nothing(tmp_path, number):
 @pytest.mark.parametrize("source", ["file", "-c", "stdin"])
 def test_no_main_guard_is_needed(tmp_path, source):
     program = (f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-               "from aud_dnn.processes import map_in_processes\nfrom test_processes import double\n"
+               "from aud_dnn.io.processes import map_in_processes\nfrom test_processes import double\n"
                "print(list(map_in_processes(double, [1, 2, 3], 2)))\n")
     (tmp_path / "script.py").write_text(program)
     command = {"file": [str(tmp_path / "script.py")], "-c": ["-c", program], "stdin": ["-"]}[source]

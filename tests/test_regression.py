@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 from scipy.stats import ConstantInputWarning, pearsonr
 from sklearn.linear_model import RidgeCV
 
-from aud_dnn import regression
-from aud_dnn.noise_correction import noise_corrected_r2
-from aud_dnn.paths import ProjectPaths
-from aud_dnn.regression import (
+from aud_dnn.methods.ridge import scoring as regression
+from aud_dnn.methods.ridge.leave_one_out import SplitRidge, alpha_grid, reduce_features
+from aud_dnn.methods.ridge.noise_correction import noise_corrected_r2
+from aud_dnn.methods.ridge.scoring import (
     LayerScores,
     decompose_splits,
     predict_mean_responses,
     score_responses,
 )
-from aud_dnn.ridge import SplitRidge, alpha_grid, reduce_features
+from aud_dnn.paths import ProjectPaths
 from aud_dnn.splits import Splits, published_splits
 from aud_dnn.utils import load_stimuli, load_target, open_activations
 
@@ -354,7 +354,7 @@ def test_scores_equal_the_published_programs(run: dict[str, str] | None, golden_
 
 @pytest.mark.parametrize("layer", ["relu2", "avgpool"])
 def test_leave_one_out_curve_equals_the_published_programs(layer: str, golden_expected: Path, golden_root: Path) -> None:
-    from aud_dnn.ridge import decompose, leave_one_out_mse, project
+    from aud_dnn.methods.ridge.leave_one_out import decompose, leave_one_out_mse, project
 
     curve = np.load(golden_expected / f"loo_curve__NH2015__Kell2018word__{layer}.npz")
     paths = ProjectPaths(golden_root)

@@ -28,13 +28,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 import fake_results
 import test_convert
 
-from aud_dnn import result_files
 from aud_dnn.analyze import AUD_plot_main
 from aud_dnn.AUD_main import main
 from aud_dnn.errors import DamagedFileError, InputError
+from aud_dnn.io.pickles.safe_pickle import load_pickle
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.pickles.safe_pickle import load_pickle
-from aud_dnn.results import find_results, parse_folder, read_result, result_folder, write_provenance
+from aud_dnn.store import files as result_files
+from aud_dnn.store.regression import find_results, parse_folder, read_result, result_folder, write_provenance
 
 
 @pytest.fixture(scope="module")

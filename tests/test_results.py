@@ -15,14 +15,14 @@ import pytest
 import roots
 import xarray as xr
 
-from aud_dnn import results
 from aud_dnn.AUD_main import main
-from aud_dnn.digests import file_digest
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
+from aud_dnn.io.digests import file_digest
+from aud_dnn.methods.ridge.scoring import LayerScores, TestPredictions
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.regression import LayerScores, TestPredictions
-from aud_dnn.results import find_results, identifier, parse_folder, read_result, result_folder, write_result
 from aud_dnn.splits import published_splits
+from aud_dnn.store import regression as results
+from aud_dnn.store.regression import find_results, identifier, parse_folder, read_result, result_folder, write_result
 from aud_dnn.utils import Stimuli, Target
 
 SPLITS = published_splits()

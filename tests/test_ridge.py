@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from sklearn.linear_model import Ridge, RidgeCV
 
-from aud_dnn import alphas as choosing
-from aud_dnn import ridge
-from aud_dnn.alphas import AlphaChoice, select_alphas
-from aud_dnn.ridge import alpha_grid, decompose, leave_one_out_mse, project, reduce_features
+from aud_dnn.methods.ridge import choosing_alpha as choosing
+from aud_dnn.methods.ridge import leave_one_out as ridge
+from aud_dnn.methods.ridge.choosing_alpha import AlphaChoice, select_alphas
+from aud_dnn.methods.ridge.leave_one_out import alpha_grid, decompose, leave_one_out_mse, project, reduce_features
 
 
 def split_masks(n_sounds: int, n_train: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

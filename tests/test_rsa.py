@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from aud_dnn.rsa import similarity as rsa
+from aud_dnn.methods.rsa import similarity as rsa
 from aud_dnn.splits import published_splits
 
 N_SOUNDS = 14

@@ -13,16 +13,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aud_dnn import digests
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.rsa_panels import figure_2_rsa
 from aud_dnn.errors import DamagedFileError, MissingDataError
+from aud_dnn.io import digests
 from aud_dnn.paths import ProjectPaths, find_root
-from aud_dnn.rsa import origins as rsa_origins
-from aud_dnn.rsa.layer_dimensionality import layer_dimensionality
-from aud_dnn.rsa.origins import Origins
-from aud_dnn.rsa.published import ALL_VOXELS_FILE, read_rsa, write_published_rsa
-from aud_dnn.rsa.results import (
+from aud_dnn.runs import rsa_origins
+from aud_dnn.runs.rsa import RSARun, run_rsa
+from aud_dnn.runs.rsa_origins import Origins
+from aud_dnn.store.layer_dimensionality import layer_dimensionality
+from aud_dnn.store.published_rsa import ALL_VOXELS_FILE, read_rsa, write_published_rsa
+from aud_dnn.store.rsa import (
     analysis_path,
     model_part_path,
     neural_part_path,
@@ -30,8 +31,7 @@ from aud_dnn.rsa.results import (
     read_score_part,
     score_part_path,
 )
-from aud_dnn.rsa.run import RSARun, run_rsa
-from aud_dnn.rsa.tables import all_tables, model_parts, write_tables
+from aud_dnn.tables.rsa import all_tables, model_parts, write_tables
 
 KELL = ("NH2015", "All", "Kell2018word", "trained")
 

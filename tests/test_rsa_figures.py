@@ -17,6 +17,7 @@ from aud_dnn.analyze.plotting.bars import GROUPED_CENTERS
 from aud_dnn.analyze.plotting.rdms import NEURAL_LIMITS, best_layer_rdm, model_page, neural_rdms, region_matrix
 from aud_dnn.analyze.plotting.rsa_figures import rsa_figures
 from aud_dnn.analyze.plotting.rsa_scores import clean_speech_bars, position_scatter, rsa_bars, seed_scatter
+from aud_dnn.methods.rsa.similarity import square_matrix
 from aud_dnn.resources import (
     BASELINE_MODEL,
     FIGURE_2_MODELS,
@@ -27,11 +28,10 @@ from aud_dnn.resources import (
     SEED_PAIRS,
     SOUND_CATEGORIES,
 )
-from aud_dnn.rsa.results import CONDITIONS, ROI_CHOICES, Part, assemble
-from aud_dnn.rsa.similarity import square_matrix
-from aud_dnn.rsa.summaries import performance_order, summarize_scores
-from aud_dnn.rsa.tables import position_table, position_test_table, region_table
 from aud_dnn.splits import published_splits
+from aud_dnn.store.rsa import CONDITIONS, ROI_CHOICES, Part, assemble
+from aud_dnn.tables.rsa import position_table, position_test_table, region_table
+from aud_dnn.tables.rsa_summaries import performance_order, summarize_scores
 
 N_PARTICIPANTS, N_SPLITS, N_SOUNDS = 6, 10, 22
 N_PAIRS = N_SOUNDS * (N_SOUNDS - 1) // 2
@@ -242,7 +242,7 @@ def test_panels_of_a_figure_come_from_files_with_own_models_and_the_chosen_stati
     from aud_dnn.analyze.figures import FigureOptions
     from aud_dnn.analyze.rsa_panels import RSA_PANELS
     from aud_dnn.paths import ProjectPaths
-    from aud_dnn.rsa.results import analysis_path, write_analysis
+    from aud_dnn.store.rsa import analysis_path, write_analysis
 
     paths = ProjectPaths(tmp_path)
     for (target, roi), dataset in datasets.items():

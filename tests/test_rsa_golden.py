@@ -16,20 +16,20 @@ import pytest
 
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.rsa_panels import RSA_PANELS
+from aud_dnn.methods.rsa.analysis import category_order
+from aud_dnn.methods.rsa.similarity import rdm_triangles, region_similarity
 from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.resources import ROIS, SOUND_CATEGORIES
-from aud_dnn.rsa.analysis import category_order
-from aud_dnn.rsa.published import (
+from aud_dnn.runs.rsa import RSARun, run_rsa
+from aud_dnn.stats import bootstrap_published
+from aud_dnn.store.published_rsa import (
     ALL_VOXELS_FILE,
     BEST_LAYER_FILE,
     read_published_rsa,
     write_published_rsa,
 )
-from aud_dnn.rsa.results import model_part_path, read_analysis, read_part
-from aud_dnn.rsa.run import RSARun, run_rsa
-from aud_dnn.rsa.similarity import rdm_triangles, region_similarity
-from aud_dnn.rsa.tables import ceiling_table, model_table, neural_dimensionality_table
-from aud_dnn.stats import bootstrap_published
+from aud_dnn.store.rsa import model_part_path, read_analysis, read_part
+from aud_dnn.tables.rsa import ceiling_table, model_table, neural_dimensionality_table
 from aud_dnn.utils import load_stimuli, load_target
 
 

@@ -16,15 +16,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aud_dnn import atomic
 from aud_dnn.analyze.rsa_matrix_calculation_all_models import main
 from aud_dnn.errors import InputError, MissingDataError
+from aud_dnn.io import atomic
 from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.resources import MODELS, ROIS
-from aud_dnn.rsa import run as rsa_run
-from aud_dnn.rsa import workers as rsa_workers
-from aud_dnn.rsa.published import ALL_VOXELS_FILE, BEST_LAYER_FILE, read_published_rsa
-from aud_dnn.rsa.results import (
+from aud_dnn.runs import rsa as rsa_run
+from aud_dnn.runs import rsa_workers
+from aud_dnn.runs.rsa import run_rsa
+from aud_dnn.store.published_rsa import ALL_VOXELS_FILE, BEST_LAYER_FILE, read_published_rsa
+from aud_dnn.store.rsa import (
     analysis_path,
     model_part_path,
     neural_part_path,
@@ -33,8 +34,7 @@ from aud_dnn.rsa.results import (
     score_part_path,
     write_analysis,
 )
-from aud_dnn.rsa.run import run_rsa
-from aud_dnn.rsa.tables import all_tables, comparison_table, model_errors, position_test_table
+from aud_dnn.tables.rsa import all_tables, comparison_table, model_errors, position_test_table
 
 
 @pytest.fixture(scope="module")
@@ -411,7 +411,7 @@ def test_processes_are_as_many_as_memory_has_room_for(paths, monkeypatch):
 
 def test_a_plain_script_without_a_main_guard_may_use_workers(paths, tmp_path):
     (tmp_path / "script.py").write_text(
-        "from aud_dnn.paths import find_root\nfrom aud_dnn.rsa.run import run_rsa\n"
+        "from aud_dnn.paths import find_root\nfrom aud_dnn.runs.rsa import run_rsa\n"
         f"run = run_rsa(find_root({str(paths.root)!r}), targets=['NH2015'], rois=['All'], conditions=['trained'],\n"
         "              models=['spectemp', 'Kell2018word'], jobs=2, progress=False)\nprint(len(run.report.computed))\n")
     done = subprocess.run([sys.executable, str(tmp_path / "script.py")], capture_output=True, text=True, timeout=120,

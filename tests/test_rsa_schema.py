@@ -9,9 +9,9 @@ import pytest
 from structured_inputs import good_parts
 
 from aud_dnn.errors import DamagedFileError, InputError
-from aud_dnn.files import seal
+from aud_dnn.io.files import seal
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.rsa.results import (
+from aud_dnn.store.rsa import (
     Part,
     analysis_path,
     assemble,

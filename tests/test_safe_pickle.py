@@ -16,7 +16,7 @@ import pytest
 import xarray as xr
 
 from aud_dnn.errors import UnsafePickleError
-from aud_dnn.pickles.safe_pickle import load_pickle
+from aud_dnn.io.pickles.safe_pickle import load_pickle
 
 PROTOCOLS = (2, 3, 4, 5)
 PUBLISHED = "published_pickles/results"

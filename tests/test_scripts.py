@@ -25,8 +25,8 @@ from aud_dnn.arguments import run_script
 from aud_dnn.errors import FAULT, InputError, MissingDataError, doing, unknown_name
 from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.resources import MODELS
-from aud_dnn.results import is_complete, read_result, result_folder
 from aud_dnn.splits import published_splits
+from aud_dnn.store.regression import is_complete, read_result, result_folder
 
 REPOSITORY = Path(AUD_main.__file__).parents[1]
 SCRIPTS = ("aud_dnn/AUD_main.py", "aud_dnn/extract_activations.py", "aud_dnn/analyze/AUD_plot_main.py",
@@ -145,7 +145,7 @@ def test_refusals_without_a_number(error: OSError, capsys: pytest.CaptureFixture
 
 def test_the_file_that_was_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch) -> None:
     """``fsync`` reports a used-up quota without a file name."""
-    from aud_dnn import atomic
+    from aud_dnn.io import atomic
 
     def full(_: object) -> None:
         raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))

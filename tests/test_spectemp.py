@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from aud_dnn.cochleagram import cochleagram, normalise_level
 from aud_dnn.errors import InputError
-from aud_dnn.spectemp import (
+from aud_dnn.extract.cochleagram import cochleagram, normalise_level
+from aud_dnn.extract.spectemp import (
     N_FEATURES,
     SPECTRAL_RATES,
     TEMPORAL_RATES,

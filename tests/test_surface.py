@@ -15,13 +15,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 import fake_results
 import vectors
 
-from aud_dnn.aggregate import surface
 from aud_dnn.analyze import surface_maps
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.plotting import style
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import MODELS
+from aud_dnn.tables import surface
 
 
 def test_median_by_coordinate_checks_hemisphere_and_sharing():

@@ -28,6 +28,7 @@ import argparse
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from aud_dnn.activations.statements import add_layer_order, keep_statements
 from aud_dnn.arguments import (
     add_bool,
     add_listing,
@@ -38,7 +39,6 @@ from aud_dnn.arguments import (
     show_listing,
     with_root,
 )
-from aud_dnn.statements import add_layer_order, keep_statements
 
 if TYPE_CHECKING:
     from aud_dnn.analyze.figures import FigureOptions
@@ -94,10 +94,10 @@ def main(argv: list[str] | None = None) -> int:
         return 0
 
     # heavy imports only once the command line is understood: --help answers at once
-    from aud_dnn.aggregate.current_tables import aggregate_all
     from aud_dnn.analyze.AUD_plot_main import _make as make  # workers cannot import what is called __main__
-    from aud_dnn.atomic import remove_abandoned_below
-    from aud_dnn.processes import map_in_processes
+    from aud_dnn.io.atomic import remove_abandoned_below
+    from aud_dnn.io.processes import map_in_processes
+    from aud_dnn.tables.current_tables import aggregate_all
 
     paths = find_drawable_root(arguments.root, arguments.models)
     keep_statements(paths, arguments.models, arguments.layer_order)
@@ -119,7 +119,7 @@ def main(argv: list[str] | None = None) -> int:
 def _report(outcomes: Iterable[tuple[list[str], list[str], int]], paths: ProjectPaths, own_models: Sequence[str]
             ) -> list[str]:
     """Print what there is to say about each figure as it comes; all their errors, and whether nothing was drawn at all."""
-    from aud_dnn.aggregate.figure_inputs import nothing_drawn
+    from aud_dnn.tables.figure_inputs import nothing_drawn
 
     errors, figures, pictures = [], 0, 0
     for lines, wrong, drawn in outcomes:
@@ -141,10 +141,10 @@ def _make(job: tuple[ProjectPaths, str, argparse.Namespace]) -> tuple[list[str],
     n_files : int
         Pictures and their tables.
     """
-    from aud_dnn.aggregate.tables import write_table
     from aud_dnn.analyze import figures, supplement
     from aud_dnn.analyze.plotting.style import Drawings
     from aud_dnn.analyze.rsa_panels import RSA_PANELS
+    from aud_dnn.tables.per_model import write_table
 
     paths, name, arguments = job
     options = figures.FigureOptions(

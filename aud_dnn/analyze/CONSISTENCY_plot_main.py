@@ -57,11 +57,11 @@ def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     if show_listing(arguments):
         return 0
-    from aud_dnn.aggregate.figure_inputs import nothing_drawn
-    from aud_dnn.aggregate.tables import write_table
     from aud_dnn.analyze import consistency
     from aud_dnn.analyze.figures import FigureOptions
     from aud_dnn.analyze.plotting.style import Drawings
+    from aud_dnn.tables.figure_inputs import nothing_drawn
+    from aud_dnn.tables.per_model import write_table
 
     paths = find_drawable_root(arguments.root, arguments.models)
     options, methods = FigureOptions.from_arguments(arguments), arguments.methods

@@ -12,8 +12,6 @@ from functools import cache
 import pandas as pd
 
 from aud_dnn import stats
-from aud_dnn.aggregate.tables import VALUE, has_condition
-from aud_dnn.analyze import layer_scores as scores
 from aud_dnn.analyze.figures import FigureOptions, seed_figures
 from aud_dnn.analyze.plotting.rsa_scores import seed_scatter
 from aud_dnn.analyze.plotting.scatters import Limits, value_scatter
@@ -26,10 +24,12 @@ from aud_dnn.resources import (
     FIGURE_7_MODELS,
     ROIS,
     SEED_PAIRS,
-    VOXEL_TARGETS,
 )
-from aud_dnn.rsa.origins import Origins
-from aud_dnn.rsa.results import condition_name, published_score
+from aud_dnn.runs.rsa_origins import Origins
+from aud_dnn.store.rsa import condition_name, published_score
+from aud_dnn.tables import every_layer as scores
+from aud_dnn.tables.per_model import VALUE, has_condition
+from aud_dnn.targets.facts import VOXEL_TARGETS
 
 LABELS = {"regression": "Median noise-corrected $R^2$", "RSA": "RSA (Spearman R)"}
 _LOW, _HIGH, _NARROW_HIGH, _STEP = -0.015, 1, 0.8, 0.2

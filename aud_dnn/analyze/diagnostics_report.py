@@ -10,26 +10,26 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from aud_dnn.aggregate.alpha_logs import AlphaLog, log_alpha_statistics, parse_alpha_log
-from aud_dnn.aggregate.current_tables import source_notes
-from aud_dnn.aggregate.fit_diagnostics import (
-    alpha_statistics,
-    fit_statistics,
-    functional_overlap,
-    known_statistics,
-    voxel_diagnostics,
-)
-from aud_dnn.aggregate.model_results import ALPHALIMIT, digest_memo, layer_folders
-from aud_dnn.aggregate.tables import COMPONENT_TARGET, SPLIT_VALUE, has_condition, numbers_of, outputs_folder, write_table
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.plotting.diagnostics_report import fit_overview, layer_page, statistic_lines
 from aud_dnn.analyze.plotting.style import Drawing, Drawings, display_name
 from aud_dnn.errors import InputError, MissingDataError, unknown_name
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import ALL_SEED1_MODELS, BASELINE_MODEL, MODELS
-from aud_dnn.results import RegressionResult, parse_folder, read_result
-from aud_dnn.rsa.results import condition_name
 from aud_dnn.splits import published_splits
+from aud_dnn.store.regression import RegressionResult, parse_folder, read_result
+from aud_dnn.store.rsa import condition_name
+from aud_dnn.tables.alpha_logs import AlphaLog, log_alpha_statistics, parse_alpha_log
+from aud_dnn.tables.current_tables import source_notes
+from aud_dnn.tables.fit_diagnostics import (
+    alpha_statistics,
+    fit_statistics,
+    functional_overlap,
+    known_statistics,
+    voxel_diagnostics,
+)
+from aud_dnn.tables.model_results import ALPHALIMIT, digest_memo, layer_folders
+from aud_dnn.tables.per_model import COMPONENT_TARGET, SPLIT_VALUE, has_condition, numbers_of, outputs_folder, write_table
 from aud_dnn.utils import few, load_target
 
 FUNCTIONAL_REGIONS = ("tonotopic", "pitch", "music", "speech")

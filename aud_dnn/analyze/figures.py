@@ -16,24 +16,6 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from aud_dnn.aggregate.across_models import (
-    STATISTICS,
-    AcrossModels,
-    ComponentScores,
-    RegionPositions,
-    component_comparisons,
-    participant_comparisons,
-    region_comparison,
-)
-from aud_dnn.aggregate.figure_inputs import (
-    collect_components,
-    collect_regions,
-    collect_scores,
-    predicted_responses,
-)
-from aud_dnn.aggregate.model_results import layer_folders
-from aud_dnn.aggregate.scores import most_frequent_layer
-from aud_dnn.aggregate.tables import COMPONENT_TARGET, CV_NAME, VALUE, has_condition
 from aud_dnn.analyze.plotting.bars import BarLayout, component_bars, gapped_layout, grouped_layout, model_bars
 from aud_dnn.analyze.plotting.lines import components_across_models
 from aud_dnn.analyze.plotting.responses import category_correlations, response_scatter
@@ -57,10 +39,28 @@ from aud_dnn.resources import (
     FIGURE_9_MODELS,
     PERFORMANCE_ORDER,
     SEED_PAIRS,
-    VOXEL_TARGETS,
 )
-from aud_dnn.rsa.results import condition_name
 from aud_dnn.stats import add_adjusted, wilcoxon_signed_rank
+from aud_dnn.store.rsa import condition_name
+from aud_dnn.tables.across_models import (
+    STATISTICS,
+    AcrossModels,
+    ComponentScores,
+    RegionPositions,
+    component_comparisons,
+    participant_comparisons,
+    region_comparison,
+)
+from aud_dnn.tables.figure_inputs import (
+    collect_components,
+    collect_regions,
+    collect_scores,
+    predicted_responses,
+)
+from aud_dnn.tables.model_results import layer_folders
+from aud_dnn.tables.per_model import COMPONENT_TARGET, CV_NAME, VALUE, has_condition
+from aud_dnn.tables.scores import most_frequent_layer
+from aud_dnn.targets.facts import VOXEL_TARGETS
 from aud_dnn.utils import load_target
 
 OTHER_REGIONS = ("Anterior", "Lateral", "Posterior")
@@ -133,7 +133,7 @@ def _sets(paths: ProjectPaths, collect: Collect, models: Sequence[str], options:
     Parameters
     ----------
     collect : function
-        One of those of :mod:`aud_dnn.aggregate.figure_inputs`.
+        One of those of :mod:`aud_dnn.tables.figure_inputs`.
     found : Drawings, optional
         Takes what is missing as a note, and bad results as an error; without it they are passed over or raised.
     baseline_alone : bool

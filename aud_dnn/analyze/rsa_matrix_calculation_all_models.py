@@ -22,6 +22,7 @@ if __name__ == "__main__":
 
     start_script()
 
+from aud_dnn.activations.statements import add_layer_order, add_stimulus_order, keep_statements
 from aud_dnn.arguments import (
     add_bool,
     add_listing,
@@ -32,11 +33,11 @@ from aud_dnn.arguments import (
     show_listing,
     with_root,
 )
-from aud_dnn.resources import MODELS, ROIS, VOXEL_TARGETS
-from aud_dnn.statements import add_layer_order, add_stimulus_order, keep_statements
+from aud_dnn.resources import MODELS, ROIS
+from aud_dnn.targets.facts import VOXEL_TARGETS
 
 if TYPE_CHECKING:
-    from aud_dnn.rsa.run import RSARun
+    from aud_dnn.runs.rsa import RSARun
 
 _ALL_ROIS = ("All", *ROIS)
 
@@ -74,8 +75,8 @@ def _draw(run: RSARun, folder: Path, args: argparse.Namespace) -> int:
     from tqdm.auto import tqdm
 
     from aud_dnn.analyze.plotting.rsa_figures import rsa_figures, save_model_pages
-    from aud_dnn.processes import usable_cores
-    from aud_dnn.rsa.results import ALL_VOXELS, CONDITIONS, condition_name
+    from aud_dnn.io.processes import usable_cores
+    from aud_dnn.store.rsa import ALL_VOXELS, CONDITIONS, condition_name
 
     conditions = [condition for condition in CONDITIONS if condition in map(condition_name, args.randnetw)]
     count = 0
@@ -100,10 +101,10 @@ def main(argv: list[str] | None = None) -> int:
     # heavy imports only once the command line is understood: --help answers at once, and Ctrl-C is heard
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")      # what the RSA uses; every other thread would claim memory
     from aud_dnn.paths import find_root
-    from aud_dnn.rsa.published import write_published_rsa
-    from aud_dnn.rsa.results import condition_name
-    from aud_dnn.rsa.run import run_rsa
-    from aud_dnn.rsa.tables import all_tables, model_parts, write_tables
+    from aud_dnn.runs.rsa import run_rsa
+    from aud_dnn.store.published_rsa import write_published_rsa
+    from aud_dnn.store.rsa import condition_name
+    from aud_dnn.tables.rsa import all_tables, model_parts, write_tables
 
     paths = find_root(args.root)
     folder = paths.rsa_results

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import xarray as xr
 
-from aud_dnn.aggregate.own_models import notes_on_activations
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.plotting.rsa_figures import models_with_results
 from aud_dnn.analyze.plotting.rsa_scores import clean_speech_bars, position_scatter, rsa_bars, seed_scatter
@@ -21,11 +20,12 @@ from aud_dnn.resources import (
     FIGURE_8_MODELS,
     ROIS,
     SEED_PAIRS,
-    VOXEL_TARGETS,
 )
-from aud_dnn.rsa.origins import Origins
-from aud_dnn.rsa.published import read_rsa
-from aud_dnn.rsa.results import ALL_VOXELS, CONDITIONS, SCRIPT, condition_name
+from aud_dnn.runs.rsa_origins import Origins
+from aud_dnn.store.published_rsa import read_rsa
+from aud_dnn.store.rsa import ALL_VOXELS, CONDITIONS, SCRIPT, condition_name
+from aud_dnn.tables.own_models import notes_on_activations
+from aud_dnn.targets.facts import VOXEL_TARGETS
 from aud_dnn.utils import activation_files
 
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from aud_dnn.activation_layouts import layer_problem, vector_problem
-from aud_dnn.activations import h5_layers, names_in_h5, read_sound
+from aud_dnn.activations.layer_order import LAYER_ORDER_FILE, in_creation_order
+from aud_dnn.activations.layouts import layer_problem, vector_problem
+from aud_dnn.activations.opening import h5_layers, names_in_h5, read_sound
+from aud_dnn.activations.row_order import CONFIRMATION_FILE
 from aud_dnn.checks.findings import Finding, count, first, repeated_rows
 from aud_dnn.errors import InputError
-from aud_dnn.files import h5_array, h5_dataset, open_h5
-from aud_dnn.layer_order import LAYER_ORDER_FILE, in_creation_order
+from aud_dnn.io.files import h5_array, h5_dataset, open_h5
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import BASELINE_MODEL, MODELS, h5_key, pickle_key
-from aud_dnn.row_order import CONFIRMATION_FILE
 from aud_dnn.utils import LAYER_LIST_KEY, SOUND_IDS_KEY, Stimuli, models_on_disk, open_activations, rows_in_order
 
 

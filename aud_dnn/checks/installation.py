@@ -17,9 +17,10 @@ import numpy as np
 from aud_dnn.checks.activations import check_model
 from aud_dnn.checks.findings import Finding, count, first, repeated_rows
 from aud_dnn.errors import InputError
-from aud_dnn.files import h5_dataset_names, mat_variables, open_h5, read_npy
+from aud_dnn.io.files import h5_dataset_names, mat_variables, open_h5, read_npy
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import MODELS, TARGETS
+from aud_dnn.resources import MODELS
+from aud_dnn.targets.facts import TARGETS
 from aud_dnn.utils import Stimuli, load_stimuli, load_target, models_on_disk
 
 PUBLISHED_VOXELS = {"NH2015": (7694, 8), "B2021": (26792, 20)}
@@ -205,7 +206,7 @@ def _check_models(paths: ProjectPaths, stimuli: Stimuli, models: Collection[str]
 
 def check_results(paths: ProjectPaths, *, required: bool = False) -> Iterator[Finding]:
     """The tables and scores of every regression result, ours or published, one finding per model; the RSA files."""
-    from aud_dnn.results import find_results, parse_folder, read_result
+    from aud_dnn.store.regression import find_results, parse_folder, read_result
 
     folder = paths.results
     models = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")) if folder.is_dir() else []
@@ -230,8 +231,8 @@ def check_results(paths: ProjectPaths, *, required: bool = False) -> Iterator[Fi
 
 
 def _check_rsa(folder: Path) -> Iterator[Finding]:
-    from aud_dnn.rsa.published import ALL_VOXELS_FILE, BEST_LAYER_FILE, read_published_rsa
-    from aud_dnn.rsa.results import read_analysis
+    from aud_dnn.store.published_rsa import ALL_VOXELS_FILE, BEST_LAYER_FILE, read_published_rsa
+    from aud_dnn.store.rsa import read_analysis
 
     for path in sorted(folder.glob("*/*")) if folder.is_dir() else []:
         try:

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from scipy.io import savemat
 
-from aud_dnn.atomic import AlreadyFinishedError, atomic_folder, restore_replaced
 from aud_dnn.demo.model import NOVELTY, Cascade, component_profile, copy_state, draw_cascade, draw_units, whiten
 from aud_dnn.demo.sounds import PARAMETERS, SAMPLING_RATE, SoundSet, draw_sounds, synthesise
 from aud_dnn.demo.truth import (
@@ -36,8 +35,9 @@ from aud_dnn.demo.voxels import (
     plan_voxels,
 )
 from aud_dnn.errors import InputError
+from aud_dnn.io.atomic import AlreadyFinishedError, atomic_folder, restore_replaced
+from aud_dnn.io.pickles.writing import write_pickle
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.pickles.writing import write_pickle
 from aud_dnn.resources import COMPONENTS, MODELS
 
 OWN_MODEL = "mymodel"

@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from aud_dnn.atomic import STAGING_MARK
-from aud_dnn.digests import file_digest
 from aud_dnn.download.streams import CHUNK, LARGEST_HEADER, ArchiveError, Guarded, Gunzip
 from aud_dnn.errors import InputError
+from aud_dnn.io.atomic import STAGING_MARK
+from aud_dnn.io.digests import file_digest
 
 _HEADER_ROOM = 4096  # bytes of headers and padding that one member may cost
 _LONGEST_PATH, _DEEPEST = 1024, 32  # systems allow 4096 bytes with the folders above; the published need 6 folders

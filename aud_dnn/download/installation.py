@@ -15,8 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from aud_dnn.atomic import LockedError, atomic_file, lock_file, remove_abandoned
-from aud_dnn.digests import file_digest
 from aud_dnn.download.archives import (
     ArchiveError,
     Limits,
@@ -31,6 +29,8 @@ from aud_dnn.download.manifest import Source
 from aud_dnn.download.public_stimuli import write_stimulus_tables
 from aud_dnn.download.transfer import DownloadError, download, remote_size
 from aud_dnn.errors import InputError, MissingDataError, printable, unknown_name
+from aud_dnn.io.atomic import LockedError, atomic_file, lock_file, remove_abandoned
+from aud_dnn.io.digests import file_digest
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import MODELS
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from aud_dnn.atomic import atomic_file
 from aud_dnn.errors import InputError
+from aud_dnn.io.atomic import atomic_file
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.splits import N_SOUNDS
 

@@ -25,9 +25,9 @@ from pathlib import Path
 import requests
 from tqdm import tqdm
 
-from aud_dnn.atomic import atomic_file, remove_abandoned
 from aud_dnn.download.exchange import CHUNK, TIMEOUT, WINDOW, ExchangeError, UnreachableError, exchange
 from aud_dnn.errors import InputError, printable
+from aud_dnn.io.atomic import atomic_file, remove_abandoned
 
 ATTEMPTS = 8
 """Failures in a row, without progress, before a download gives up. Progress is a chunk, or a thousandth of the file."""

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from aud_dnn.cochleagram import DURATION, N_CHANNELS, SAMPLE_RATE, cochleagram, envelope_floor, prepare_waveform
 from aud_dnn.errors import unknown_name
-from aud_dnn.spectemp import N_FEATURES, POOLINGS, pool_power, spectrotemporal_features
+from aud_dnn.extract.cochleagram import DURATION, N_CHANNELS, SAMPLE_RATE, cochleagram, envelope_floor, prepare_waveform
+from aud_dnn.extract.spectemp import N_FEATURES, POOLINGS, pool_power, spectrotemporal_features
 
 
 class SpectroTemporalExtractor:
@@ -20,7 +20,7 @@ class SpectroTemporalExtractor:
     pooling : {"power", "rms", "log"}
         What ``avgpool`` holds; ``power`` is the model of the paper.
     floor : {"none", "published"}
-        See :func:`aud_dnn.cochleagram.cochleagram`.
+        See :func:`aud_dnn.extract.cochleagram.cochleagram`.
     """
 
     layers = ("input_after_preproc", "filtered_signal", "spectempfilter_power", "avgpool")

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from aud_dnn.cochleagram import (
+from aud_dnn.extract.cochleagram import (
     COMPRESSION_EXPONENT,
     COMPRESSION_OFFSET,
     N_FRAMES,
@@ -27,7 +27,7 @@ TASK_CLASSES = OrderedDict([("signal/word_int", 794), ("signal/speaker_int", 433
 
 
 class Cochleagram(nn.Module):
-    """:func:`aud_dnn.cochleagram.cochleagram` for a batch: (n_sounds, 40000) -> (n_sounds, 1, 211, 390), float32."""
+    """:func:`aud_dnn.extract.cochleagram.cochleagram` for a batch: (n_sounds, 40000) -> (n_sounds, 1, 211, 390), float32."""
 
     def __init__(self, floor: str = "none") -> None:
         super().__init__()

@@ -22,13 +22,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from aud_dnn.digests import file_digest
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.extract.checkpoints import load_weights, read_tensors
 from aud_dnn.extract.front_ends import metricgan_spectrogram
 from aud_dnn.extract.resampling import halve_rate, published_16k
 from aud_dnn.extract.taps import Tap
 from aud_dnn.extract.torch_model import TorchModel
+from aud_dnn.io.digests import file_digest
 from aud_dnn.resources import pickle_key
 
 _SEQUENCE = ("batch", "time", "feature")

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from aud_dnn.cochleagram import SAMPLE_RATE, downsampling_kernel, filter_bank, prepare_waveform
 from aud_dnn.errors import InputError
 from aud_dnn.extract.checkpoints import load_weights, read_checkpoint
 from aud_dnn.extract.cochdnn import TASK_CLASSES, CochCNN9, Cochleagram, CochResNet50
+from aud_dnn.extract.cochleagram import SAMPLE_RATE, downsampling_kernel, filter_bank, prepare_waveform
 from aud_dnn.extract.taps import Tap
 from aud_dnn.extract.torch_model import TorchModel
 
@@ -126,7 +126,7 @@ def build_in_house(model: str, checkpoint: Path | None, *, trust: bool = False, 
         Initialise at random (``seed``) instead of reading a checkpoint; for trials. Untrained networks always are.
     seed : int
     floor : {"none", "published"}
-        See :func:`aud_dnn.cochleagram.cochleagram`.
+        See :func:`aud_dnn.extract.cochleagram.cochleagram`.
     """
     if model in UNTRAINED and checkpoint is not None:
         raise InputError(f"{model} is untrained and takes no --checkpoint.")

@@ -21,7 +21,7 @@ from aud_dnn.extract.resampling import RESAMPLERS, resample
 from aud_dnn.extract.taps import Tap
 from aud_dnn.extract.torch_model import TorchModel
 from aud_dnn.extract.user_code import user_code
-from aud_dnn.sounds import DURATION_POLICIES
+from aud_dnn.io.sounds import DURATION_POLICIES
 
 _LARGEST_DESCRIPTION = 1 << 18      # bytes; some thousand taps
 _MOST_DOTS, _LONGEST_TEXT, _LARGEST_NUMBER = 16, 1000, 1e12

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from aud_dnn.errors import InputError
-from aud_dnn.files import read_npz
+from aud_dnn.io.files import read_npz
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import aud_dnn
-from aud_dnn.sounds import Sound
+from aud_dnn.io.sounds import Sound
 
 _LIBRARIES = ("numpy", "scipy", "h5py", "torch", "transformers", "speechbrain", "soxr", "safetensors")
 

@@ -67,7 +67,7 @@ def build_extractor(model: str, *, randnetw: bool = False, checkpoint: Path | No
     entry : str, optional
         Entry of the checkpoint that holds the weights, where it has several.
     floor : {"none", "published"}
-        Of the cochleagram (:func:`aud_dnn.cochleagram.cochleagram`): of the baseline and the in-house networks.
+        Of the cochleagram (:func:`aud_dnn.extract.cochleagram.cochleagram`): of the baseline and the in-house networks.
 
     Raises
     ------
@@ -170,8 +170,8 @@ def _build(model: str, checkpoint: Path | None, taps: Path | None, trust: bool, 
 
 def _permute(model: str, built: TorchModel, seed: int | None, index_files: Sequence[Path]) -> dict[str, Any]:
     """Permute the network in place; what the provenance says about it."""
-    from aud_dnn.digests import file_digest
     from aud_dnn.extract.permute import in_house_seed, permute_network, read_index_file
+    from aud_dnn.io.digests import file_digest
 
     in_house = model in IN_HOUSE
     network = built.network.network if in_house else built.network  # the cochleagram has nothing to permute

@@ -14,8 +14,8 @@ from tqdm import tqdm
 from aud_dnn.errors import InputError
 from aud_dnn.extract.provenance import make_settings
 from aud_dnn.extract.store import ActivationStore, check_layer_names, exclusive
+from aud_dnn.io.sounds import check_sounds, find_sounds, fit_duration, read_sound
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.sounds import check_sounds, find_sounds, fit_duration, read_sound
 from aud_dnn.utils import load_stimuli
 
 log = logging.getLogger("aud_dnn")
@@ -34,7 +34,7 @@ class Extractor(Protocol):
         In Hz, the rate that the model works at.
     duration : float or None
         In seconds; None takes every length. ``policy`` says what happens to other lengths
-        (:func:`aud_dnn.sounds.fit_duration`).
+        (:func:`aud_dnn.io.sounds.fit_duration`).
     max_batch : int or None
         Most sounds that may share a forward pass; None for any number.
     details : dict
@@ -81,7 +81,7 @@ def stimulus_files(paths: ProjectPaths, sounds: Path | None = None) -> dict[str,
     """Sound ids and files in stimulus order.
 
     The ids and the order come from ``neural_stim_meta.npy`` where the root has it, else from the file names
-    (:func:`aud_dnn.sounds.sort_ids`).
+    (:func:`aud_dnn.io.sounds.sort_ids`).
     """
     wanted = None
     if (paths.neural("NH2015") / "neural_stim_meta.npy").is_file():

@@ -22,12 +22,12 @@ from typing import Any
 import h5py
 import numpy as np
 
-from aud_dnn.atomic import STAGING_MARK, LockedError, atomic_file, lock_file, remove_abandoned
 from aud_dnn.errors import InputError, unknown_name
 from aud_dnn.extract.provenance import differing_settings, fingerprint, make_provenance
-from aud_dnn.files import h5_array, h5_dataset, open_h5, read_npy
-from aud_dnn.pickles.safe_pickle import load_pickle
-from aud_dnn.pickles.writing import write_pickle
+from aud_dnn.io.atomic import STAGING_MARK, LockedError, atomic_file, lock_file, remove_abandoned
+from aud_dnn.io.files import h5_array, h5_dataset, open_h5, read_npy
+from aud_dnn.io.pickles.safe_pickle import load_pickle
+from aud_dnn.io.pickles.writing import write_pickle
 
 FORMATS = ("h5", "pickle")
 _RUN_FILE = "run.json"

@@ -38,7 +38,7 @@ class TorchModel:
     forward : callable
         ``forward(network, inputs)``; calling the network if not given.
     duration, policy : float or None, str
-        See :func:`aud_dnn.sounds.fit_duration`.
+        See :func:`aud_dnn.io.sounds.fit_duration`.
     max_batch : int or None
         1 for networks whose padding or statistics depend on the batch; None for any number.
     details : dict

@@ -10,8 +10,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from aud_dnn.aggregate.across_models import AcrossModels, ComponentScores
-from aud_dnn.aggregate.tables import CV_NAME
 from aud_dnn.analyze.plotting.style import (
     Drawing,
     baseline_band,
@@ -25,6 +23,8 @@ from aud_dnn.analyze.plotting.style import (
     value_label,
 )
 from aud_dnn.resources import BASELINE_MODEL, COMPONENTS, FIGURE_8_MODELS, FIGURE_9_MODELS
+from aud_dnn.tables.across_models import AcrossModels, ComponentScores
+from aud_dnn.tables.per_model import CV_NAME
 
 BAR_WIDTH, BAR_SPACING = 0.3, 0.5
 GROUPED_CENTERS = dict(zip(FIGURE_8_MODELS, (0, 0.35, 1.05, 1.40, 2.10, 2.45, 3.15, 3.50)))

@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from aud_dnn.analyze.plotting.style import new_figure, paper_style, save_figure
-from aud_dnn.regression import LayerScores, predict_mean_responses
-from aud_dnn.ridge import SplitRidge
+from aud_dnn.methods.ridge.leave_one_out import SplitRidge
+from aud_dnn.methods.ridge.scoring import LayerScores, predict_mean_responses
 from aud_dnn.splits import Splits
 from aud_dnn.utils import Target
 

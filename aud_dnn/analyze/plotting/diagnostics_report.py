@@ -9,8 +9,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from aud_dnn.aggregate.fit_diagnostics import N_SINGLE_FITS
-from aud_dnn.aggregate.tables import COMPONENT_TARGET
 from aud_dnn.analyze.plotting.style import (
     Drawing,
     display_name,
@@ -21,6 +19,8 @@ from aud_dnn.analyze.plotting.style import (
     roi_color,
 )
 from aud_dnn.resources import COMPONENTS
+from aud_dnn.tables.fit_diagnostics import N_SINGLE_FITS
+from aud_dnn.tables.per_model import COMPONENT_TARGET
 
 N_BINS = 500
 _ACTUAL_AND_PREDICTED = {"paper": ("blue", "red"), "colorblind": ("#0072b2", "#d55e00")}
@@ -70,7 +70,7 @@ def layer_page(table: pd.DataFrame, *, model: str, layer: str, target: str, rand
     Parameters
     ----------
     table : DataFrame
-        One row per voxel or component, columns of :func:`aud_dnn.aggregate.fit_diagnostics.voxel_diagnostics`.
+        One row per voxel or component, columns of :func:`aud_dnn.tables.fit_diagnostics.voxel_diagnostics`.
     model, layer, target, stem : str
     randnetw : bool
     reliability : str, optional
@@ -122,8 +122,8 @@ def fit_overview(table: pd.DataFrame, *, model: str, target: str, randnetw: bool
     Parameters
     ----------
     table : DataFrame
-        One row per layer, columns of :func:`aud_dnn.aggregate.fit_diagnostics.fit_statistics` and
-        :func:`aud_dnn.aggregate.fit_diagnostics.alpha_statistics`. Panels without a column are left out.
+        One row per layer, columns of :func:`aud_dnn.tables.fit_diagnostics.fit_statistics` and
+        :func:`aud_dnn.tables.fit_diagnostics.alpha_statistics`. Panels without a column are left out.
     notes : sequence of str
         What to say below the picture.
     """

@@ -9,8 +9,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from aud_dnn.aggregate.across_models import ComponentScores
-from aud_dnn.aggregate.tables import CV_NAME
 from aud_dnn.analyze.plotting.style import (
     Drawing,
     component_name,
@@ -24,6 +22,8 @@ from aud_dnn.analyze.plotting.style import (
     value_label,
 )
 from aud_dnn.resources import BASELINE_MODEL, COMPONENTS
+from aud_dnn.tables.across_models import ComponentScores
+from aud_dnn.tables.per_model import CV_NAME
 
 ALL_VOXELS_COLOR_KEY = "none"
 

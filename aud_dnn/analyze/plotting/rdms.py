@@ -13,10 +13,10 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
 
 from aud_dnn.analyze.plotting.style import Drawing, category_styles, display_name, layer_legend, new_figure, paper_style
+from aud_dnn.methods.rsa.similarity import square_matrix
 from aud_dnn.resources import ROIS, SOUND_CATEGORIES
-from aud_dnn.rsa.results import ALL_VOXELS, Part
-from aud_dnn.rsa.similarity import square_matrix
-from aud_dnn.rsa.tables import region_table
+from aud_dnn.store.rsa import ALL_VOXELS, Part
+from aud_dnn.tables.rsa import region_table
 
 FORMATS = ("pdf", "svg")
 STRIP_WIDTH = 6

@@ -10,7 +10,7 @@ import xarray as xr
 from aud_dnn.analyze.plotting.rdms import best_layer_rdm, model_page, neural_rdms, region_matrix
 from aud_dnn.analyze.plotting.rsa_scores import clean_speech_bars, position_scatter, rsa_bars, seed_scatter
 from aud_dnn.analyze.plotting.style import Drawing
-from aud_dnn.processes import map_in_processes
+from aud_dnn.io.processes import map_in_processes
 from aud_dnn.resources import (
     BASELINE_MODEL,
     CLEAN_SEED_PAIRS,
@@ -20,7 +20,7 @@ from aud_dnn.resources import (
     ROIS,
     SEED_PAIRS,
 )
-from aud_dnn.rsa.results import ALL_VOXELS, CONDITIONS, matching_model_part, read_analysis
+from aud_dnn.store.rsa import ALL_VOXELS, CONDITIONS, matching_model_part, read_analysis
 
 Datasets = Mapping[tuple[str, str], xr.Dataset]
 

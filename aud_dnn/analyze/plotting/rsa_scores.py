@@ -28,9 +28,9 @@ from aud_dnn.analyze.plotting.style import (
     paper_style,
 )
 from aud_dnn.resources import BASELINE_MODEL, FIGURE_7_MODELS, FIGURE_8_MODELS
-from aud_dnn.rsa.summaries import check_statistics, performance_order, summarize_scores
-from aud_dnn.rsa.tables import comparison_table, position_table, position_test_table
 from aud_dnn.stats import pearson
+from aud_dnn.tables.rsa import comparison_table, position_table, position_test_table
+from aud_dnn.tables.rsa_summaries import check_statistics, performance_order, summarize_scores
 
 FORMATS = ("pdf", "svg")
 SCORE_LABEL = "Spearman R Human vs. Model RSA"
@@ -72,7 +72,7 @@ def rsa_bars(dataset: xr.Dataset, condition: str, models: Sequence[str], *, pref
         From left to right. By default the trained models by descending score, for the permuted models, too.
     layout : BarLayout, optional
     statistics : {"published", "recommended"}
-        Which error bars and ceiling (:func:`aud_dnn.rsa.summaries.summarize_scores`).
+        Which error bars and ceiling (:func:`aud_dnn.tables.rsa_summaries.summarize_scores`).
     palette : {"paper", "colorblind"}
     participants : bool
         Draw every participant as a point.

@@ -12,8 +12,6 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MultipleLocator
 
 from aud_dnn import stats
-from aud_dnn.aggregate.across_models import AcrossModels, ComponentScores, RegionPositions
-from aud_dnn.aggregate.tables import CV_NAME
 from aud_dnn.analyze.plotting.style import (
     Drawing,
     PointStyle,
@@ -28,6 +26,8 @@ from aud_dnn.analyze.plotting.style import (
     value_label,
 )
 from aud_dnn.resources import COMPONENTS, MODELS
+from aud_dnn.tables.across_models import AcrossModels, ComponentScores, RegionPositions
+from aud_dnn.tables.per_model import CV_NAME
 
 _OVER_POINTS = {"zorder": 3, "bbox": {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1}}
 """Keeps text legible where a point lies beneath it."""

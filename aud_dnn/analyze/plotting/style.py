@@ -25,8 +25,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 import aud_dnn
-from aud_dnn.atomic import atomic_file
 from aud_dnn.errors import FAULT, InputError
+from aud_dnn.io.atomic import atomic_file
 from aud_dnn.resources import COMPONENT_COLORS, COMPONENT_DISPLAY_NAMES, MODELS, ROI_COLORS, SOUND_CATEGORIES, VALUE_LABELS
 
 PALETTES = ("paper", "colorblind")

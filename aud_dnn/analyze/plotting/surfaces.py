@@ -11,8 +11,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from aud_dnn.aggregate.surface import HEMISPHERES, FlatVertices, project_to_vertices, value_grid
 from aud_dnn.analyze.plotting.style import Drawing, display_name, mark_incomplete, new_figure, paper_style
+from aud_dnn.tables.surface import HEMISPHERES, FlatVertices, project_to_vertices, value_grid
 
 HEMISPHERE_NAMES = {"lh": "left", "rh": "right"}
 _MESH = "fsaverage5"    # comes with nilearn; its vertices are the first 10,242 of fsaverage
@@ -122,7 +122,7 @@ def surface_map(table: pd.DataFrame, column: str, vertices: Mapping[str, FlatVer
     Parameters
     ----------
     vertices : mapping of hemisphere to FlatVertices
-        Of :func:`aud_dnn.aggregate.surface.read_flat_vertices`.
+        Of :func:`aud_dnn.tables.surface.read_flat_vertices`.
     """
     from nilearn.datasets import fetch_surf_fsaverage
     from nilearn.plotting import plot_surf

@@ -1,0 +1,1 @@
+"""What predicts: the activations of models, in every format that they come in."""

@@ -1,0 +1,79 @@
+"""Rows of an HDF5 file that does not name its sounds: a user may confirm, once, that they are in stimulus order.
+
+The confirmation (``--assume_stimulus_order True`` of the scripts) lies beside the activations, in
+``stimulus_order.json``. It holds the digest of one dataset of the file that it speaks of, so it ends when the file is
+replaced by another.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aud_dnn.errors import InputError
+from aud_dnn.io.atomic import atomic_file
+from aud_dnn.io.digests import array_digest
+from aud_dnn.io.files import h5_array, h5_dataset
+
+if TYPE_CHECKING:
+    import h5py
+
+CONFIRMATION_FILE = "stimulus_order.json"
+_LARGEST_FILE = 1 << 16         # bytes
+
+
+def confirm_rows(path: Path, file: h5py.File, layers: Sequence[str]) -> None:
+    """Keep the statement that the rows of this very file are in stimulus order.
+
+    Raises
+    ------
+    InputError
+        No layer tells the sounds apart; or the folder cannot be written.
+    """
+    pinned = _pin(file, layers)
+    if pinned is None:
+        raise InputError(f"{path} holds no layer that varies over the sounds, so there is no order to confirm.")
+    record = path.with_name(CONFIRMATION_FILE)
+    content = {**_read(record), path.name: {"dataset": pinned[0], "sha256": pinned[1]}}
+    try:
+        with atomic_file(record) as staging:
+            staging.write_text(json.dumps({"rows are in stimulus order, by --assume_stimulus_order": content}, indent=1),
+                               encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{record} cannot be written ({error.strerror}), which keeps the statement for later steps. Make "
+                         "the folder writable, or write the dataset sound_ids into the activations.") from error
+
+
+def rows_confirmed(path: Path, file: h5py.File) -> bool:
+    """Whether somebody has confirmed the rows of this very file."""
+    entry = _read(path.with_name(CONFIRMATION_FILE)).get(path.name)
+    if not isinstance(entry, dict) or not isinstance(entry.get("dataset"), str):
+        return False
+    dataset = h5_dataset(file, entry["dataset"])
+    return dataset is not None and _may_pin(dataset) and array_digest(h5_array(dataset)) == entry.get("sha256")
+
+
+def _may_pin(dataset: h5py.Dataset) -> bool:
+    return dataset.ndim == 2 and dataset.dtype.kind in "fiu" and dataset.size > 0
+
+
+def _pin(file: h5py.File, layers: Sequence[str]) -> tuple[str, str] | None:
+    """The smallest layer whose rows tell the sounds apart, and its digest: no other order of rows has it."""
+    datasets = {name: dataset for name in layers if (dataset := h5_dataset(file, name)) is not None and _may_pin(dataset)}
+    for name in sorted(datasets, key=lambda name: datasets[name].size):
+        array = h5_array(datasets[name])
+        if (array != array[:1]).any():
+            return name, array_digest(array)
+    return None
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            return {}
+        (content,) = json.loads(path.read_text(encoding="utf-8")).values()
+        return content if isinstance(content, dict) else {}
+    except (OSError, ValueError, AttributeError, RecursionError):     # lost or damaged: not confirmed
+        return {}

@@ -1,0 +1,1 @@
+"""Formulas: arrays in, arrays out. Nothing here opens a file."""

@@ -1,0 +1,1 @@
+"""From data on disk to results on disk: what is asked, what is there and current, compute the rest."""

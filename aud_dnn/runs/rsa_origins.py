@@ -1,0 +1,193 @@
+"""What the RSA is made from, and whether what was made is current (the rule of :mod:`aud_dnn.io.digests`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import xarray as xr
+
+from aud_dnn.errors import InputError, MissingDataError
+from aud_dnn.io.digests import DigestMemo, array_digest, combined_digest, outdated, table_digest
+from aud_dnn.paths import ProjectPaths
+from aud_dnn.resources import BASELINE_MODEL
+from aud_dnn.store.rsa import CONDITIONS, SCRIPT
+from aud_dnn.utils import Stimuli, Target, activation_files, few, load_stimuli, load_target, open_activations
+
+METADATA_COLUMNS = ("subj_idx", "roi_label_general")
+"""What the RSA needs of ``df_roi_meta``."""
+
+ACTIVATIONS = "activations"
+
+
+def activations_digest(layers: Iterable[tuple[str, np.ndarray]]) -> str:
+    """One digest of all layers, their names and their order."""
+    return combined_digest(f"{name} {array_digest(array)}" for name, array in layers)
+
+
+def neural_digests(target: Target) -> dict[str, str]:
+    """Digests of what the participants' side is made from: responses, metadata, and which sound is where.
+
+    Raises
+    ------
+    InputError
+        The metadata lack a column that the RSA needs.
+    """
+    for column in METADATA_COLUMNS:
+        if column not in target.metadata.columns:
+            raise InputError(f"df_roi_meta.pkl of {target.name} has no column {column}, which RSA needs.")
+    return {"responses": array_digest(target.responses), "metadata": table_digest(target.metadata[list(METADATA_COLUMNS)]),
+            "stimuli": _stimuli_digest(target.stimuli)}
+
+
+def _stimuli_digest(stimuli: Stimuli) -> str:
+    return combined_digest([*stimuli.ids, *stimuli.categories])
+
+
+class Origins:
+    """Digests of the data that are there now. What is untouched since an earlier run is not read again.
+
+    Parameters
+    ----------
+    paths : ProjectPaths
+    """
+
+    def __init__(self, paths: ProjectPaths) -> None:
+        self._paths = paths
+        self._memo = DigestMemo(paths.results)
+        self._neural: dict[str, dict[str, str] | None] = {}
+        self._activations: dict[tuple[str, str], str | None] = {}
+        self._stimuli: Stimuli | None = None
+
+    def neural(self, target: str) -> dict[str, str] | None:
+        """:func:`neural_digests` of a target; None if its data are not there.
+
+        Raises
+        ------
+        InputError
+            The data are damaged.
+        """
+        if target not in self._neural:
+            try:
+                self._neural[target] = self._neural_now(target)
+            except MissingDataError:
+                self._neural[target] = None
+        return self._neural[target]
+
+    def _neural_now(self, target: str) -> dict[str, str]:
+        stimuli = self.stimuli()
+        folder = self._paths.neural(target)
+        files = {self._paths.neural("NH2015") / "neural_stim_meta.npy",
+                 *(path for path in folder.glob("[!.]*") if path.is_file())}
+        made: dict[str, str] = {}
+
+        def digest(name: str) -> str:
+            if not made:
+                made.update(neural_digests(load_target(self._paths, target, stimuli)))
+            return made[name]
+
+        return {**{name: self._memo.of(sorted(files), f"rsa {name}", lambda name=name: digest(name))
+                   for name in ("responses", "metadata")}, "stimuli": _stimuli_digest(stimuli)}
+
+    def activations(self, model: str, condition: str) -> str | None:
+        """:func:`activations_digest` of a model; None if its activations are not there.
+
+        Raises
+        ------
+        InputError
+            They are damaged.
+        """
+        key = model, condition
+        if key not in self._activations:
+            files = activation_files(self._paths, model, randnetw=condition == CONDITIONS[1])
+            try:
+                stimuli = self.stimuli()
+            except MissingDataError:
+                files = []
+            if not files:
+                self._activations[key] = None
+                return None
+            opened = open_activations(self._paths, model, stimuli, randnetw=condition == CONDITIONS[1])
+            layers = combined_digest([_stimuli_digest(stimuli), *opened.layers])
+            self._activations[key] = self._memo.of(files, f"rsa layers {layers}",
+                                                   lambda: activations_digest(opened.items()))
+        return self._activations[key]
+
+    def stimuli(self) -> Stimuli:
+        """The stimuli, read once."""
+        if self._stimuli is None:
+            self._stimuli = load_stimuli(self._paths)
+        return self._stimuli
+
+    def stimuli_digest(self) -> str | None:
+        """Digest of which sound is where; None if the stimuli are not there."""
+        try:
+            return _stimuli_digest(self.stimuli())
+        except MissingDataError:
+            return None
+
+    def learn(self, *, target: str | None = None, neural: dict[str, str] | None = None,
+              model: tuple[str, str] | None = None, activations: str | None = None) -> None:
+        """Take over digests of data that were just read for another purpose."""
+        if target is not None:
+            self._neural[target] = neural
+        if model is not None:
+            self._activations[model] = activations
+
+    def save(self) -> None:
+        """Keep what was learned for later runs."""
+        self._memo.save()
+
+    def changes(self, dataset: xr.Dataset, models: Sequence[str] | None = None) -> list[str]:
+        """Notes on data that have changed since a dataset was made from them; empty if it is current, as far as one can see.
+
+        What is not there any longer cannot be compared; published files do not say what they came from.
+
+        Parameters
+        ----------
+        dataset : Dataset
+            From :func:`aud_dnn.store.rsa.read_analysis`.
+        models : sequence of str, optional
+            Look at the activations of these only.
+        """
+        if "read_from" in dataset.attrs:
+            return []
+        target, roi = dataset.attrs["target"], dataset.attrs["roi"]
+        again = f"Make it again: {SCRIPT} --target {target} --roi {roi}"
+        if "assembled_from" not in dataset.attrs:
+            return [f"The RSA of {target} ({roi}) does not say what it was made from: an earlier version made it. {again}"]
+        notes = []
+        try:
+            now = self.neural(target) or {}
+            changed = outdated({name: dataset.attrs.get(f"{name}_sha256") for name in now}, now)
+        except InputError as error:
+            return [f"The RSA of {target}, {roi}, cannot be compared with its data: {error}"]
+        if changed:
+            notes.append(f"The {' and '.join(changed)} of {target} have changed since its RSA ({roi}) was made. {again}")
+        for condition in CONDITIONS:
+            stale = [model for model in (dataset["model"].values.tolist() if models is None else models)
+                     if self._has_changed(dataset, model, condition)]
+            if stale:
+                notes.append(f"The activations of {few(stale)} ({condition}) have changed since their RSA on {target} "
+                             f"({roi}) was made. {again} --models {' '.join(stale)}")
+        self.save()
+        return notes
+
+    def _has_changed(self, dataset: xr.Dataset, model: str, condition: str) -> bool:
+        if model not in dataset["model"].values or (model, condition) == (BASELINE_MODEL, CONDITIONS[1]):
+            return False
+        one = dataset.sel(model=model, condition=condition)
+        if not bool(one["available"]):
+            return False
+        try:
+            now = self.activations(model, condition)
+        except InputError:
+            return True
+        return now is not None and now != str(one["activations_sha256"].item())
+
+
+def same_origin(recorded: dict[str, str], now: dict[str, str | None]) -> list[str]:
+    """:func:`aud_dnn.io.digests.outdated`, leaving out what is not there any longer (None)."""
+    return outdated(recorded, {name: digest for name, digest in now.items() if digest is not None})
+
+

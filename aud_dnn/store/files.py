@@ -1,0 +1,344 @@
+"""The files of one result of ours: netCDF-4, Parquet, JSON. Checked before anything of them is believed.
+
+:func:`open_files` is the one way in, also to the authors' pickles. Checked are, in this order: sizes; checksums (ours);
+names, shapes and types of everything inside; which model, layer, target, condition and grid of alphas the content says it
+is. Values are read, and memory is asked for, only when they are wanted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
+from aud_dnn.io.digests import DigestMemo, file_digest
+from aud_dnn.io.files import h5_array, h5_dataset
+from aud_dnn.store.published import PublishedFiles
+from aud_dnn.store.schema import (
+    ALWAYS_STORED,
+    MASKS,
+    N_SOUNDS,
+    N_SPLITS,
+    N_TEST,
+    NAMED,
+    PREDICTIONS_FILE,
+    PROVENANCE_FILE,
+    SCORES_FILE,
+    SUMMARIES,
+    TABLE_FILE,
+    Check,
+    ResultKey,
+    check_ids,
+    check_masks,
+    check_rows,
+    check_table,
+    full_predictions,
+    is_on_grid,
+    named_values,
+    require_same,
+    rescale,
+)
+
+if TYPE_CHECKING:
+    import h5py
+    import pandas as pd
+    import xarray as xr
+
+_LARGEST = {PROVENANCE_FILE: 16 << 20, SCORES_FILE: 256 << 20, TABLE_FILE: 256 << 20, PREDICTIONS_FILE: 3 << 30}
+_MOST_COLUMNS = 1_000
+_LARGEST_TABLE = 512 << 20      # bytes, decoded
+_MEANING_OF_NUMBERS = {"scale_factor", "add_offset", "units", "calendar"}       # attributes that change what values mean
+
+
+def open_files(folder: Path, key: ResultKey | None, remedy: str, memo: DigestMemo | None = None
+               ) -> OwnFiles | PublishedFiles:
+    """Check the files of a whole result.
+
+    Parameters
+    ----------
+    folder : Path
+    key : ResultKey or None
+        What the content must say it is; None where the folder has no such name.
+    remedy : str
+        What to do where something is wrong, for the message.
+    memo : DigestMemo, optional
+        Spares reading files that have not been touched since they were last compared with their checksum.
+
+    Raises
+    ------
+    DamagedFileError
+        A file is not as it was written, or not what the file of a result must be.
+    InputError
+        The content is another result than ``key``.
+    """
+    files = OwnFiles(folder, remedy, memo) if (folder / PROVENANCE_FILE).is_file() else PublishedFiles(folder, remedy)
+    if key is not None:
+        files.require(key)
+    return files
+
+
+def read_provenance(folder: Path, remedy: str = "Run this layer again with --overwrite.") -> dict[str, Any]:
+    """``provenance.json``: a dictionary, with the checksums of the result's files under ``files``."""
+    check = Check(folder / PROVENANCE_FILE, remedy)
+    with check.reading():
+        check(check.path.stat().st_size <= _LARGEST[PROVENANCE_FILE], "it is far too large")
+        provenance = json.loads(check.path.read_text(encoding="utf-8"))
+    check(isinstance(provenance, dict), "it must hold a dictionary")
+    check(isinstance(provenance.get("files"), dict), "it must list the checksums of the files")
+    for name in ("arguments", "activations", "responses", "metadata", "stimuli", "converted_from"):
+        check(isinstance(provenance.get(name, {}), dict), f"{name} must be a dictionary")
+    return provenance
+
+
+@contextmanager
+def _hdf5(check: Check) -> Iterator[h5py.File]:
+    import h5py
+
+    with check.reading(), h5py.File(check.path, "r") as file:
+        yield file
+
+
+def _h5_variable(file: h5py.File, name: str, check: Check, shape: tuple[int, ...] | None, kinds: str) -> h5py.Dataset:
+    """A variable of the expected shape and type that lies in this very file; nothing of it is read yet."""
+    try:
+        variable = h5_dataset(file, name)
+    except InputError as error:
+        raise type(error)(f"{error} {check.remedy}") from error
+    check(variable is not None, f"it lacks {name}")
+    check(shape is None or variable.shape == shape, f"{name} must have the shape {shape}; it has {variable.shape}")
+    check(variable.dtype.kind in kinds, f"{name} must not be of type {variable.dtype}")
+    check(variable.id.get_storage_size() > 0, f"{name} was never written")
+    if variable.chunks is not None:
+        check(all(piece <= length for piece, length in zip(variable.chunks, variable.shape)),
+              f"{name} is stored in pieces larger than itself")
+        n_pieces = math.prod(-(-length // piece) for piece, length in zip(variable.chunks, variable.shape))
+        check(variable.id.get_num_chunks() == n_pieces, f"{name} was not written to its end")
+    check(not _MEANING_OF_NUMBERS & set(variable.attrs), f"{name} has attributes that change its values")
+    return variable
+
+
+def _values(variable: h5py.Dataset) -> np.ndarray:
+    """All values of a variable that was checked; text as text."""
+    values = np.asarray(h5_array(variable))
+    if values.dtype.kind == "O":
+        values[...] = np.vectorize(bytes.decode, otypes="O")(values)
+    return values
+
+
+def _known(file: h5py.File, name: str) -> np.ndarray:
+    """All values of a variable whose shape and type were checked when the result was opened."""
+    return _values(h5_dataset(file, name))
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+class OwnFiles:
+    """The files of a result of ours."""
+
+    def __init__(self, folder: Path, remedy: str, memo: DigestMemo | None = None) -> None:
+        self.folder = folder
+        self.provenance: dict[str, Any] | None = read_provenance(folder, remedy)
+        self._remedy, self._memo = remedy, memo
+        self._digest: Callable[[Path], str] = file_digest if memo is None else memo.file
+        self._opened: dict[str, tuple[int, ...]] = {}
+        for name in (SCORES_FILE, TABLE_FILE):
+            self._require_unchanged(name)
+        with _hdf5(self._scores) as file:
+            self._check_scores(file)
+        self._check_columns()
+
+    def _check(self, name: str) -> Check:
+        return Check(self.folder / name, self._remedy)
+
+    @property
+    def _scores(self) -> Check:
+        return self._check(SCORES_FILE)
+
+    def _require_unchanged(self, name: str) -> None:
+        """Refuse a file that is not as it was written: HDF5 and Parquet believe damaged files."""
+        check = self._check(name)
+        with check.reading():
+            check(check.path.stat().st_size <= _LARGEST[name], "it is far too large")
+            self._opened[name] = _state(check.path)
+            if self._digest(check.path) != self.provenance["files"].get(name):
+                raise DamagedFileError(f"{check.path} is not as it was written: its checksum differs from that in "
+                                       f"{PROVENANCE_FILE}. {self._remedy}")
+
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[Check]:
+        """Around reading values: refuse a file that has been replaced since it was checked."""
+        check = self._check(name)
+        with check.reading():
+            if _state(check.path) != self._opened[name]:
+                raise InputError(f"{check.path} has been replaced while it was read. Run the same command again.")
+            yield check
+
+    def require_predictions_unchanged(self) -> None:
+        """Refuse predictions that are not as they were written; results may do without."""
+        if (self.folder / PREDICTIONS_FILE).is_file():
+            self._require_unchanged(PREDICTIONS_FILE)
+            with _hdf5(self._check(PREDICTIONS_FILE)) as file:
+                self._check_predictions(file)
+
+    def _check_scores(self, file: h5py.File) -> None:
+        check, inside = self._scores, set(file)         # names only: a look at what is behind them may lead elsewhere
+        ids = _h5_variable(file, "voxel_id", check, None, "iuO")
+        check(ids.ndim == 1, "voxel_id must hold one id per voxel")
+        self.named = {}
+        for name in NAMED:
+            if name in inside:      # converted results do not say their target
+                self.named[name] = str(_values(_h5_variable(file, name, check, (), "O")))
+        check_rows(check, len(ids), self.named.get("target"))
+        shape = (len(ids), N_SPLITS)
+        lacking = sorted((ALWAYS_STORED | {*MASKS, *NAMED[:3]}) - inside)
+        check(not lacking, f"it lacks {', '.join(lacking)}")
+        known = {*MASKS, *NAMED, "voxel_id", "vox_idx", "split_idx", "stimulus"}
+        self._score_names = [name for name in file if name not in known]
+        for name in self._score_names:
+            _h5_variable(file, name, check, shape, "fiub")
+        _h5_variable(file, "vox_idx", check, shape[:1], "iu")
+        _h5_variable(file, "split_idx", check, shape[1:], "iu")
+        check("stimulus" not in inside or h5_dataset(file, "stimulus").shape == (N_SOUNDS,),
+              f"it must be about {N_SOUNDS} sounds")
+        masks = [_values(_h5_variable(file, name, check, (N_SOUNDS, N_SPLITS), "iub")) for name in MASKS]
+        check_masks(check, *masks)
+        self.ids = _values(ids)
+
+    def _check_columns(self) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        check = self._check(TABLE_FILE)
+        with check.reading(), pq.ParquetFile(check.path) as file:
+            self._check_parquet(check, file, pa)
+
+    def _check_parquet(self, check: Check, file: Any, pa: Any) -> None:
+        metadata, schema = file.metadata, file.schema_arrow
+        check(metadata.num_rows == len(self.ids), f"it has {metadata.num_rows} rows, {SCORES_FILE} has {len(self.ids)}")
+        names = schema.names
+        check(len(names) <= _MOST_COLUMNS, f"it has {len(names)} columns; {_MOST_COLUMNS:,} are possible")
+        check(len(set(names)) == len(names), "its columns must have different names")
+        lacking = [name for name in (*SUMMARIES, "voxel_id", *NAMED) if name not in names]
+        check(not lacking, f"it lacks {', '.join(lacking)}")
+        for name in SUMMARIES:
+            kind = schema.field(name).type
+            check(pa.types.is_floating(kind) or pa.types.is_integer(kind), f"{name} must hold numbers, not {kind}")
+        nested = [name for name in names if pa.types.is_nested(schema.field(name).type)]
+        check(not nested, f"{', '.join(nested[:3])} must hold plain values")
+        check(len((schema.metadata or {}).get(b"pandas", b"")) <= 1 << 20, "its description is far too long")
+        stored = dict.fromkeys(names, 0)
+        for group in range(metadata.num_row_groups):
+            for place, name in enumerate(names):
+                stored[name] += metadata.row_group(group).column(place).total_uncompressed_size
+        check(sum(stored.values()) <= _LARGEST_TABLE, "it would take far too much memory")
+        texts = [name for name in names if not _has_fixed_width(schema.field(name).type)]
+        if sum(stored[name] for name in texts) * len(self.ids) > _LARGEST_TABLE:    # stored once, it may be meant often
+            check(sum(_decoded_size(check.path, name) for name in texts) <= _LARGEST_TABLE, "its texts are far too long")
+
+    def require(self, key: ResultKey) -> None:
+        """Refuse another result than this."""
+        found: dict[str, object] = {"model": self.named["source_model"], "layer": self.named["source_layer"],
+                                    "condition": self.named["randnetw"]}
+        if "target" in self.named:
+            found["target"] = self.named["target"]
+        arguments = self.provenance.get("arguments", {})
+        if "alphalimit" in arguments:
+            found["alphalimit"] = arguments["alphalimit"]
+        elif not is_on_grid(self.values("alphas"), self.values("warning_alphas"), key.alphalimit):
+            found["alphalimit"] = "of another grid"
+        require_same(self.folder, found, named_values(key), self._remedy)
+        check_rows(self._scores, len(self.ids), key.target)
+
+    def values(self, name: str) -> np.ndarray:
+        """One variable of the scores, (n_rows, n_splits)."""
+        with self._reading(SCORES_FILE) as check, _hdf5(check) as file:
+            return _values(_h5_variable(file, name, check, (len(self.ids), N_SPLITS), "fiub"))
+
+    def table(self, columns: list[str] | None = None) -> pd.DataFrame:
+        """The table, or some of its columns, with ``voxel_id`` as index and as a column."""
+        import pandas as pd
+
+        with self._reading(TABLE_FILE) as check:
+            table = pd.read_parquet(check.path, engine="pyarrow",
+                                    columns=None if columns is None else ["voxel_id", *columns])
+            table = table.set_index(pd.Index(table["voxel_id"], name="voxel_id"))
+            if columns is None:
+                check_table(check, table, self.ids, self.named)
+            else:
+                check_ids(check, self.ids, table["voxel_id"].to_numpy(), table.index.to_numpy())
+        return table
+
+    def dataset(self) -> xr.Dataset:
+        """All scores as xarray has them."""
+        import xarray as xr
+
+        with self._reading(SCORES_FILE) as check, _hdf5(check) as file:
+            scores = {}
+            for name in self._score_names:
+                values = _known(file, name)
+                is_bool = file[name].attrs.get("dtype") == "bool"       # which netCDF does not know; xarray's convention
+                scores[name] = ("vox_idx", "split_idx"), values.astype(bool) if is_bool else values
+            coordinates = {name: _known(file, name) for name in ("vox_idx", "split_idx")}
+            if "stimulus" in set(file) and file["stimulus"].dtype.kind == "O":
+                coordinates["stimulus"] = _known(file, "stimulus").tolist()
+            masks = {attribute: _known(file, name) for name, attribute in MASKS.items()}
+        return xr.Dataset(scores, coords={**coordinates, "voxel_id": ("vox_idx", self.ids), **self.named}, attrs=masks)
+
+    def predictions(self, rescaled: bool) -> np.ndarray | None:
+        """(n_sounds, n_splits, n_rows); None if there are none."""
+        check = self._check(PREDICTIONS_FILE)
+        if not check.path.is_file():
+            return None
+        self._require_unchanged(PREDICTIONS_FILE)
+        with _hdf5(check) as file:
+            self._check_predictions(file)
+            inside = set(file)
+            name = "y_pred_test_rescaled" if rescaled and "y_pred_test_rescaled" in inside else "y_pred_test"
+            if name not in inside:
+                raise MissingDataError(f"{check.path} holds no {name}.")
+            values = _known(file, name).astype(np.float64)
+            if rescaled and name == "y_pred_test":
+                means = _h5_variable(file, "y_train_mean", check, (N_SPLITS, len(self.ids)), "f")
+                values = rescale(values, _values(means))
+            return full_predictions(values, _known(file, "test_mask").astype(bool))
+
+    def _check_predictions(self, file: h5py.File) -> None:
+        check = self._check(PREDICTIONS_FILE)
+        mask = _values(_h5_variable(file, "test_mask", check, (N_SPLITS, N_SOUNDS), "iub"))
+        check_masks(check, 1 - mask.T, mask.T)
+        for name in ("y_pred_test", "y_pred_test_rescaled"):
+            if name in set(file):
+                _h5_variable(file, name, check, (N_SPLITS, N_TEST, len(self.ids)), "f")
+        ids = _h5_variable(file, "voxel_id", check, self.ids.shape, "iuO")
+        check(np.array_equal(_values(ids), self.ids),
+              f"it is not about the same voxels in the same order as {SCORES_FILE}")
+
+
+def _has_fixed_width(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_primitive(kind) or pa.types.is_null(kind)
+
+
+def _decoded_size(path: Path, name: str) -> int:
+    """Bytes of a column of text once every value stands for itself."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    size = 0
+    for chunk in pq.read_table(path, columns=[name], read_dictionary=[name])[name].chunks:
+        if not hasattr(chunk, "dictionary"):
+            size += chunk.nbytes
+            continue
+        lengths = pc.take(pc.binary_length(chunk.dictionary), chunk.indices)
+        size += pc.sum(pc.cast(lengths, "int64")).as_py() or 0
+    return size

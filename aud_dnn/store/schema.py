@@ -1,0 +1,147 @@
+"""What any result must be, ours or the authors': names, sizes, and the checks that both have in common."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aud_dnn.errors import DamagedFileError, InputError
+from aud_dnn.methods.ridge.scoring import LayerScores
+from aud_dnn.resources import COMPONENTS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCORES_FILE = "ds.nc"
+TABLE_FILE = "df_output.parquet"
+PREDICTIONS_FILE = "y_preds.nc"
+PROVENANCE_FILE = "provenance.json"
+PUBLISHED_SCORES, PUBLISHED_TABLE = "ds.pkl", "df_output.pkl"
+PUBLISHED_PREDICTIONS, PUBLISHED_RESCALED = "y_preds_test.pkl", "y_preds_test_rescaled.pkl"
+
+MASKS = {"train_mask": "all_train_idxs", "test_mask": "all_test_idxs"}
+"""Variables of ``ds.nc``, and the attributes of the dataset that they become."""
+
+N_SOUNDS, N_SPLITS, N_TEST = 165, 10, 82
+MOST_ROWS = 50_000              # B2021 has 26,792 voxels
+ALWAYS_STORED = {field.name for field in fields(LayerScores)} - {"alpha_on_plateau"}     # the published runs lack this flag
+SUMMARIES = ("mean_r_prior_zero_test", "median_r_prior_zero_test", "mean_r_test", "median_r_test", "mean_r2_test",
+              "median_r2_test", "std_r2_test", "mean_r2_test_c", "median_r2_test_c", "std_r2_test_c", "mean_r2_train",
+              "median_r2_train", "std_r2_train", "median_alpha", "mean_alpha")
+NAMED = ("source_model", "source_layer", "randnetw", "target")
+_FAILURES = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, IndexError, NotImplementedError)
+
+
+@dataclass(frozen=True)
+class ResultKey:
+    """Which result it is: what the folder's name says."""
+
+    model: str
+    layer: str
+    target: str
+    randnetw: bool
+    alphalimit: int
+
+
+@dataclass(frozen=True)
+class Check:
+    """Raises what is wrong with one file."""
+
+    path: Path
+    remedy: str
+
+    def __call__(self, good: bool, what: str) -> None:
+        if not good:
+            raise DamagedFileError(f"{self.path} is not what the file of a result must be: {what}. {self.remedy}")
+
+    def damaged(self, error: BaseException) -> InputError:
+        if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT, errno.EINVAL):
+            locked = error.errno in (errno.EAGAIN, errno.EWOULDBLOCK, getattr(errno, "ENOLCK", None))
+            advice = ("It is open for writing in another program, or lies on a file system without locks (then set "
+                      "HDF5_USE_FILE_LOCKING=FALSE)." if locked else "Mend that and run the same command again.")
+            return InputError(f"{self.path} cannot be read: {os.strerror(error.errno)}. {advice}")
+        return DamagedFileError(f"{self.path} cannot be read ({type(error).__name__}: {str(error)[:300]}). {self.remedy}")
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Around what other libraries read: whatever they raise names the file."""
+        try:
+            yield
+        except InputError:
+            raise
+        except RecursionError as error:
+            raise self.damaged(ValueError("nested too deep")) from error
+        except _FAILURES as error:
+            raise self.damaged(error) from error
+
+
+def check_rows(check: Check, n_rows: int, target: str | None) -> None:
+    check(0 < n_rows <= MOST_ROWS, f"it has {n_rows} rows; 1 to {MOST_ROWS:,} are possible")
+    check(target != "NH2015comp" or n_rows == len(COMPONENTS),
+          f"it has {n_rows} rows, but {len(COMPONENTS)} components are expected")
+
+
+def check_masks(check: Check, train: np.ndarray, test: np.ndarray) -> None:
+    """Masks of shape (n_sounds, n_splits)."""
+    check(bool(np.isin(train, (0, 1)).all() and np.isin(test, (0, 1)).all() and not (train * test).any()
+               and (test.sum(axis=0) == N_TEST).all()),
+          f"each split must have {N_TEST} test sounds, none of them a training sound")
+
+
+def check_ids(check: Check, ids: np.ndarray, listed: np.ndarray, index: np.ndarray) -> None:
+    check(np.array_equal(ids, listed) and np.array_equal(ids, index),
+          f"it is not about the same voxels in the same order as {SCORES_FILE if check.path.suffix != '.pkl' else 'ds.pkl'}")
+
+
+def check_table(check: Check, table: pd.DataFrame, ids: np.ndarray, named: dict[str, str]) -> None:
+    """A whole table: what was written beside the scores, about the same rows."""
+    import pandas as pd
+
+    for name in NAMED:
+        if name in table and name in named:
+            check({str(value) for value in table[name].unique()} == {named[name]}, f"its {name} is not that of the scores")
+    for name in SUMMARIES:
+        check(pd.api.types.is_numeric_dtype(table[name]), f"{name} must hold numbers")
+    check_ids(check, ids, table["voxel_id"].to_numpy(), table.index.to_numpy())
+
+
+def require_same(folder: Path, found: dict[str, object], expected: dict[str, object], remedy: str) -> None:
+    different = [f"{name} {found[name]}, not {expected[name]}" for name in expected
+                 if name in found and found[name] != expected[name]]
+    if different:
+        raise InputError(f"{folder} holds another result than its name says ({'; '.join(different)}): it was copied or "
+                         f"renamed. Move it back to its own place. {remedy}")
+
+
+def is_on_grid(alphas: np.ndarray, at_edge: np.ndarray, alphalimit: int) -> bool:
+    """Whether alphas are of the grid 10^(limit-1), …, 10^-limit, and at its ends exactly where the flags say so."""
+    exponents = np.rint(np.log10(alphas[np.isfinite(alphas) & (alphas > 0)]))
+    if exponents.size and not (-alphalimit <= exponents.min() and exponents.max() <= alphalimit - 1):
+        return False
+    return all((np.rint(np.log10(np.maximum(alphas[at_edge == code], 1e-300))) == end).all()
+               for code, end in ((1, alphalimit - 1), (2, -alphalimit)))
+
+
+def named_values(key: ResultKey) -> dict[str, object]:
+    return {"model": key.model, "layer": key.layer, "condition": str(key.randnetw), "target": key.target,
+            "alphalimit": key.alphalimit}
+
+
+def rescale(values: np.ndarray, train_means: np.ndarray) -> np.ndarray:
+    """Training means added back: (n_splits, n_test, n_voxels) and (n_splits, n_voxels)."""
+    return values + train_means[:, None, :]
+
+
+def full_predictions(values: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """(n_sounds, n_splits, n_voxels), NaN where the sound was in the training half, from (n_splits, n_test, n_voxels)."""
+    full = np.full((test.shape[1], len(test), values.shape[2]), np.nan)
+    for split, mask in enumerate(test):
+        full[mask, split] = values[split]
+    return full
