@@ -580,7 +580,27 @@ def structured_readers(scratch: Path) -> list[StructuredReader]:
         "RSA, ours", spoil_one_of(rsa, [str(path.relative_to(rsa)) for path in files]),
         lambda folder: [dict(read_analysis(path.parent, *path.stem.split("_")[1:3]).sizes)
                         for path in (folder / "results").rglob("rsa_*.nc")]))
-    return readers + _torch_readers(scratch)
+    return [*readers, *_own_target_readers(good / "own"), *_torch_readers(scratch)]
+
+
+def _own_target_readers(folder: Path) -> list[StructuredReader]:
+    """Targets of one's own: a netCDF file, and a folder."""
+    from aud_dnn.targets.arrays import target_from_arrays
+    from aud_dnn.targets.target_files import read_target, write_target
+
+    rng, sounds = np.random.default_rng(0), [f"sound{row}" for row in range(12)]
+    target = target_from_arrays(rng.random((12, 4, 3)), sounds, name="mine", neuroids={"area": np.array(list("aabb"))})
+    (folder / "netcdf").mkdir(parents=True)
+    write_target(folder / "netcdf" / "mine.nc", target)
+    (folder / "folder" / "mine").mkdir(parents=True)
+    np.save(folder / "folder/mine/responses.npy", target.responses)
+    (folder / "folder/mine/stimuli.csv").write_text("stimulus\n" + "".join(f"{sound}\n" for sound in sounds))
+    (folder / "folder/mine/neuroids.csv").write_text("neuroid,area\n" + "".join(f"n{row},a\n" for row in range(4)))
+    names = [f"mine/{name}" for name in ("responses.npy", "stimuli.csv", "neuroids.csv")]
+    return [StructuredReader("target of one's own, netCDF", spoil_one_of(folder / "netcdf", ["mine.nc"]),
+                             lambda root: read_target(root / "mine.nc").responses.shape),
+            StructuredReader("target of one's own, folder", spoil_one_of(folder / "folder", names),
+                             lambda root: read_target(root / "mine").responses.shape)]
 
 
 def _spoil_text_file(name: str, text: str, spoil: Callable[[Path, random.Random], None]

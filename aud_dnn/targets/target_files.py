@@ -83,7 +83,7 @@ def _read_netcdf(path: Path, published: Sequence[str]) -> Target:
 
     try:
         dataset = xr.load_dataset(path, engine="h5netcdf")
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
+    except Exception as error:  # xarray and h5netcdf raise many kinds on garbage
         raise DamagedFileError(
             f"{path} cannot be read as netCDF ({type(error).__name__}: {error}). Write it with "
             "aud_dnn.write_target."
