@@ -170,7 +170,9 @@ def write_fake_rsa(paths: ProjectPaths, models: dict[str, tuple[str, ...]],
     for model, layers in models.items():
         for condition in conditions[model]:
             write_part(model_part_path(paths.rsa_results, model, condition),
-                       {"layers": np.array(layers),
+                       {"layers": np.array(layers), "rdms": np.zeros((len(layers), 231)), "concatenated_rdm": np.zeros(231),
+                        "n_units": np.full(len(layers), 9), "n_constant_units": np.zeros(len(layers), int),
+                        "n_constant_units_train": np.zeros((len(layers), 10), int),
                         "effective_dimensionality": fake_dimensionality(model, layers, condition)},
                        {"model": model, "condition": condition})
 

@@ -46,6 +46,7 @@ TIME_LIMIT = 10.0
 MEMORY_LIMIT = 6 << 30
 GROWTH_LIMIT_MB = 600
 STRUCTURED_SECONDS, STRUCTURED_MB = 5.0, 1000
+_FORGET = "/proc/self/clear_refs"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +108,7 @@ def readers() -> list[Reader]:
     from aud_dnn.methods.ridge.scoring import LayerScores
     from aud_dnn.paths import ProjectPaths
     from aud_dnn.store import regression as results
-    from aud_dnn.store.rsa import read_analysis, read_part, write_analysis, write_part
+    from aud_dnn.store.rsa import read_analysis, read_part, write_part
 
     rng = np.random.default_rng(0)
     data = made_data.data_files(6, 8, sounds=False)
@@ -156,7 +157,6 @@ def readers() -> list[Reader]:
     dataset = xr.Dataset({**scores, "train_mask": (("stimulus", "split_idx"), np.ones((165, 10), np.int8)),
                           "test_mask": (("stimulus", "split_idx"), np.ones((165, 10), np.int8))},
                          coords={"vox_idx": np.arange(6), "split_idx": np.arange(10)})
-    analysis = dataset.assign_attrs(target="NH2015", roi="All")
     on_disk = dataset.drop_vars(["train_mask", "test_mask"])
     on_disk.attrs = {"all_train_idxs": np.ones((165, 10), np.int8), "all_test_idxs": np.zeros((165, 10), np.int8)}
     vectors = {f"layer{i}": rng.random(5 + i).astype("f4") for i in range(4)}
@@ -182,6 +182,9 @@ def readers() -> list[Reader]:
     made = fake_results.write_fake_layer(ProjectPaths(made), "net", "relu", rng.random((6, 10)), components, randnetw=False)
     table_bytes, scores_bytes = ((made / name).read_bytes() for name in (results.TABLE_FILE, results.SCORES_FILE))
     others = {path.name: path.read_bytes() for path in made.iterdir()}
+    rsa_root = ProjectPaths(made.parents[1] / "rsa")
+    fake_results.write_fake_rsa(rsa_root, {"net": ("relu0", "relu1")}, ("NH2015",))
+    rsa_bytes = (rsa_root.rsa_results / "rsa_NH2015_All.nc").read_bytes()
 
     def result_with(name):
         """Read a result of which one file is the mutated one."""
@@ -215,7 +218,7 @@ def readers() -> list[Reader]:
         Reader("parquet", (table_bytes,), result_with(results.TABLE_FILE), checksums=True),
         Reader("netcdf, scores", (scores_bytes,), result_with(results.SCORES_FILE), checksums=True),
         Reader("json, provenance", ((made / results.PROVENANCE_FILE).read_bytes(),), result_with(results.PROVENANCE_FILE)),
-        Reader("netcdf, RSA", (_saved(lambda path: write_analysis(path, analysis)),),
+        Reader("netcdf, RSA", (rsa_bytes,),
                renamed(lambda folder: read_analysis(folder, "NH2015"), "rsa_NH2015_All.nc"), checksums=True),
         Reader("json, record", (record,), renamed(lambda folder: read_record(ProjectPaths(folder), "data"),
                                                   "downloads", "data.json")),
@@ -281,7 +284,7 @@ def case(reader: Reader, seed: int, number: int) -> bytes:
 def _watch(folder: Path) -> list[str]:
     """Write down everything that a reader does beyond reading: programs, connections, files opened for writing elsewhere."""
     deeds: list[str] = []
-    allowed = (str(folder), "/dev/null")
+    allowed = (str(folder), "/dev/null", _FORGET)
     watched = {"os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "socket.connect", "ctypes.dlopen",
                "os.putenv", "os.symlink", "os.link", "shutil.rmtree", "os.remove", "os.rename", "os.mkdir", "os.rmdir"}
 
@@ -360,8 +363,7 @@ def worker(seed: int, start: int, stop: int, step: int) -> None:
             folder.mkdir()
             (folder / "file").write_bytes(content)
             print(f"start {number} {reader.name}", flush=True)
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            detail = ""
+            meter, detail = _Meter(), ""
             try:
                 value = reader.read(folder / "file")
             except InputError:
@@ -372,7 +374,7 @@ def worker(seed: int, start: int, stop: int, step: int) -> None:
                 outcome = _judge(reader, value, content, expected[reader.name])
                 if outcome.startswith("FAILED"):
                     outcome, detail = "FAILED", outcome
-            grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+            seconds, grown = meter.read()
             if grown > GROWTH_LIMIT_MB:
                 outcome, detail = "FAILED", f"took {grown:.0f} MB for {len(content)} bytes"
             shutil.rmtree(folder)
@@ -382,11 +384,29 @@ def worker(seed: int, start: int, stop: int, step: int) -> None:
             if deeds:
                 outcome, detail = "FAILED", "; ".join(deeds)
                 deeds.clear()
-            print(f"done {number} {outcome} {detail!r}", flush=True)
+            print(f"done {number} {outcome} {seconds:.3f} {grown:.1f} {detail!r}", flush=True)
+
+
+class _Meter:
+    """Processor time, and memory at its highest, of one input; however much the inputs before it took."""
+
+    def __init__(self) -> None:
+        Path(_FORGET).write_text("5", encoding="ascii")     # the highest so far
+        self._resident, self._begun = self._status("VmRSS"), time.process_time()
+
+    @staticmethod
+    def _status(name: str) -> float:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return int(next(line for line in lines if line.startswith(name)).split()[1]) / 1024
+
+    def read(self) -> tuple[float, float]:
+        """Seconds, and MB."""
+        return time.process_time() - self._begun, max(0.0, self._status("VmHWM") - self._resident)
 
 
 def structured_worker(seed: int, start: int, stop: int, step: int) -> None:
     """The same for well-formed files with one wrong thing."""
+    import gc
     import resource
     import traceback
     import warnings
@@ -400,14 +420,14 @@ def structured_worker(seed: int, start: int, stop: int, step: int) -> None:
         every = structured_readers(Path(scratch) / "made")
         print("readers " + json.dumps([reader.name for reader in every]), flush=True)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
+        gc.freeze()
         for number in range(start, stop, step):
             reader = every[number % len(every)]
             folder = Path(scratch) / "inside"
             folder.mkdir()
             reader.spoil(folder, random.Random(f"{seed}-{reader.name}-{number}"))
             print(f"start {number} {reader.name}", flush=True)
-            before, begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-            outcome, detail = "opened", ""
+            meter, outcome, detail = _Meter(), "read", ""
             try:
                 reader.read(folder)
             except (InputError, OSError):
@@ -417,12 +437,11 @@ def structured_worker(seed: int, start: int, stop: int, step: int) -> None:
                 ours = [frame for frame in last if "aud_dnn" in frame.filename] or last
                 outcome = "FAILED"
                 detail = f"{type(error).__name__} at {Path(ours[-1].filename).name}:{ours[-1].lineno}: {error!s:.120}"
-            seconds = time.process_time() - begun
-            grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+            seconds, grown = meter.read()
             if seconds > STRUCTURED_SECONDS or grown > STRUCTURED_MB:
                 outcome, detail = "FAILED", f"took {seconds:.1f} s and {grown:.0f} MB. {detail}"
             shutil.rmtree(folder)
-            print(f"done {number} {outcome} {detail!r}", flush=True)
+            print(f"done {number} {outcome} {seconds:.3f} {grown:.1f} {detail!r}", flush=True)
 
 
 def _judge(reader: Reader, value: object, content: bytes, expected: set[bytes]) -> str:
@@ -439,31 +458,50 @@ def _judge(reader: Reader, value: object, content: bytes, expected: set[bytes]) 
 
 # --- the run -----------------------------------------------------------------------------------------------------------
 
-def run(count: int, seed: int, processes: int = 1, show: bool = False, structured: bool = False
-        ) -> tuple[dict[str, Counter], list[str]]:
-    """Run ``count`` cases; outcomes per reader, and one sentence for each failure."""
+@dataclasses.dataclass
+class Tally:
+    """What became of the inputs of one reader."""
+
+    outcomes: Counter = dataclasses.field(default_factory=Counter)
+    seconds: float = 0.0        # of the slowest
+    memory: float = 0.0         # MB, of the largest
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.outcomes + other.outcomes, max(self.seconds, other.seconds), max(self.memory, other.memory))
+
+
+def run(count: int, seed: int, processes: int = 1, show: bool = False, structured: bool = False,
+        seconds: float = float("inf")) -> tuple[dict[str, Tally], list[str]]:
+    """Run ``count`` cases, or as many as this time allows; a tally per reader, and one sentence for each failure."""
+    end = time.monotonic() + seconds
     names = [] if structured else [reader.name for reader in readers()]
-    outcomes = {name: Counter() for name in names}
+    tallies = {name: Tally() for name in names}
     flag, limit = ("--structured-worker", 6 * STRUCTURED_SECONDS) if structured else ("--worker", TIME_LIMIT)
     failures: list[str] = []
     pending = [(first, processes) for first in range(processes)]
     running: dict[int, dict] = {}
     complaints = tempfile.TemporaryFile()  # noqa: SIM115
+    # in memory where there is such a folder: on disk, making and removing the files takes longer than reading them
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
     def begin(start: int) -> None:
+        scratch = tempfile.mkdtemp(prefix="fuzz-", dir=memory)
         arguments = [sys.executable, __file__, flag, str(seed), str(start), str(count), str(processes)]
         process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=complaints,
-                                   env=os.environ | {"OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"})
+                                   env=os.environ | {"TMPDIR": scratch, "OMP_NUM_THREADS": "1",
+                                                     "ARROW_DEFAULT_MEMORY_POOL": "system"})
         os.set_blocking(process.stdout.fileno(), False)
-        running[process.stdout.fileno()] = {"process": process, "text": b"", "number": None, "since": time.monotonic()}
+        running[process.stdout.fileno()] = {"process": process, "scratch": scratch, "text": b"", "number": None,
+                                              "since": time.monotonic()}
 
     def finish(handle: int, what: str | None) -> None:
         job = running.pop(handle)
         job["process"].kill()
         job["process"].wait()
         job["process"].stdout.close()
+        shutil.rmtree(job["scratch"], ignore_errors=True)
         if job["number"] is not None and what:
-            outcomes[names[job["number"] % len(names)]]["FAILED"] += 1
+            tallies[names[job["number"] % len(names)]].outcomes["FAILED"] += 1
             failures.append(f"case {job['number']} ({names[job['number'] % len(names)]}): {what}")
             if job["number"] + processes < count:
                 begin(job["number"] + processes)
@@ -487,32 +525,36 @@ def run(count: int, seed: int, processes: int = 1, show: bool = False, structure
             for line in lines:
                 if line.startswith(b"readers "):    # known once a worker has made the good files
                     names[:] = json.loads(line[8:])
-                    outcomes.update({name: Counter() for name in names if name not in outcomes})
+                    tallies.update({name: Tally() for name in names if name not in tallies})
                     continue
                 word, number, rest = line.decode().split(" ", 2)
                 job["since"] = time.monotonic()
                 job["number"] = int(number) if word == "start" else None
                 if word == "done":
-                    outcome, detail = rest.split(" ", 1)
-                    outcomes[names[int(number) % len(names)]][outcome] += 1
+                    outcome, took, grown, detail = rest.split(" ", 3)
+                    name = names[int(number) % len(names)]
+                    tallies[name] += Tally(Counter([outcome]), float(took), float(grown))
                     n_done += 1
                     if outcome == "FAILED":
                         if show:
-                            print(f"case {number} {names[int(number) % len(names)]}: {detail}", file=sys.stderr, flush=True)
-                        failures.append(f"case {number} ({names[int(number) % len(names)]}): {detail}")
+                            print(f"case {number} {name}: {detail}", file=sys.stderr, flush=True)
+                        failures.append(f"case {number} ({name}): {detail}")
                     if show and n_done % 5000 == 0:
                         print(f"{n_done:,} of {count:,}, {len(failures)} failures", file=sys.stderr, flush=True)
                     job["number"] = None
         for handle, job in list(running.items()):
             if job["number"] is not None and time.monotonic() - job["since"] > limit:
                 finish(handle, f"took longer than {limit} s")
-    return outcomes, failures
+            elif time.monotonic() > end:
+                finish(handle, None)
+    return tallies, failures
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop then, with the table of what was tried")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--structured", action="store_true", help="well-formed files with one wrong thing")
     parser.add_argument("--worker", nargs=4, type=int, help=argparse.SUPPRESS)
@@ -532,11 +574,13 @@ def main(arguments: list[str] | None = None) -> int:
             shutil.copy("case.bin", Path(folder) / "file")
             print(reader.name, reader.read(Path(folder) / "file"))
         return 0
-    outcomes, failures = run(args.count, args.seed, args.processes, show=True, structured=args.structured)
-    columns = ("refused", "opened", "FAILED") if args.structured else ("refused", "same", "other", "FAILED")
-    print(f"{'reader':54}{'inputs':>10}" + "".join(f"{column:>10}" for column in columns))
-    for name, counts in [*outcomes.items(), ("all", sum(outcomes.values(), Counter()))]:
-        print(f"{name:54}{sum(counts.values()):10,}" + "".join(f"{counts[column]:10,}" for column in columns))
+    tallies, failures = run(args.count, args.seed, args.processes, show=True, structured=args.structured,
+                            seconds=60 * args.minutes)
+    columns = ("refused", "read", "FAILED") if args.structured else ("refused", "same", "other", "FAILED")
+    print(f"{'reader':60}{'inputs':>9}" + "".join(f"{column:>9}" for column in (*columns, "slowest", "memory")))
+    for name, tally in [*tallies.items(), ("all", sum(tallies.values(), Tally()))]:
+        print(f"{name:60}{tally.outcomes.total():9,}" + "".join(f"{tally.outcomes[column]:9,}" for column in columns)
+              + f"{tally.seconds:7.2f} s{tally.memory:6.0f} MB")
     for failure in failures[:200]:
         print(failure)
     return 1 if failures else 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import hashlib
 import io
 import json
@@ -17,6 +18,7 @@ import pickle
 import random
 import shutil
 import tarfile
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -223,10 +225,18 @@ def spoil_npy(path: Path, rng: random.Random) -> None:
     path.write_bytes(_try(make))
 
 
-def spoil_pickle(path: Path, rng: random.Random) -> None:
+@functools.cache
+def _unpickled(data: bytes) -> Any:
+    """The good content; :func:`spoilt` changes nothing in it."""
     from aud_dnn.io.pickles.safe_pickle import load_pickle
 
-    content = load_pickle(path, allow="dataset")
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "x.pkl").write_bytes(data)
+        return load_pickle(Path(folder) / "x.pkl", allow="dataset")
+
+
+def spoil_pickle(path: Path, rng: random.Random) -> None:
+    content = _unpickled(path.read_bytes())
     path.write_bytes(_try(lambda: pickle.dumps(spoilt(content, rng), protocol=rng.choice((2, 4, 5)))))
 
 
@@ -411,6 +421,29 @@ def _good_activations(root: Path) -> None:
         (folder / f"{sound}_activations.pkl").write_bytes(pickle.dumps(content, protocol=4))
 
 
+def good_parts() -> dict[Path, tuple[dict[str, np.ndarray], dict[str, Any]]]:
+    """Arrays and description of the three kinds of RSA parts, by the place of their file."""
+    from fake_results import rsa_part
+
+    from aud_dnn.store.rsa import model_part_path, neural_part_path, score_part_path
+
+    rng, here = np.random.default_rng(0), Path()
+    named = {"model": "m", "condition": "trained", "made_from": {"activations": "0" * 64}}
+    neural = {"participants": np.array(["a", "b"]), "rdms": rng.random((2, 6)), "n_voxels": np.array([3, 4]),
+              "ceiling_pearson": rng.random((2, 10)), "ceiling_spearman": rng.random((2, 10)),
+              "ceiling_pearson_all_sounds": rng.random(2), "ceiling_spearman_all_sounds": rng.random(2),
+              "effective_dimensionality": rng.random(3), "sounds": np.array(["s", "t", "u", "v"]),
+              "categories": np.array(["x", "x", "y", "y"]), "train": rng.random((10, 4)) > 0.5}
+    scores = rsa_part(("l1", "l2", "l3"), rng.random((2, 3)), rng.random((2, 10, 3))).arrays
+    side = {"layers": np.array(["l1", "l2", "l3"]), "rdms": rng.random((3, 6)), "concatenated_rdm": rng.random(6),
+            "n_units": np.array([3, 4, 5]), "n_constant_units": np.zeros(3, int),
+            "n_constant_units_train": np.zeros((3, 10), int), "effective_dimensionality": rng.random((3, 3))}
+    place = {"target": "NH2015", "roi": "All"}
+    return {neural_part_path(here, "NH2015", "All"): (neural, place),
+            score_part_path(here, "NH2015", "All", "m", "trained"): (scores, named | place),
+            model_part_path(here, "m", "trained"): (side, named)}
+
+
 def structured_readers(scratch: Path) -> list[StructuredReader]:
     """Every reader, with its good files made once below ``scratch``."""
     import made_data
@@ -428,7 +461,7 @@ def structured_readers(scratch: Path) -> list[StructuredReader]:
     from aud_dnn.store.layer_dimensionality import read_published_dimensionality
     from aud_dnn.store.published_rsa import read_published_rsa
     from aud_dnn.store.regression import find_results, read_result
-    from aud_dnn.store.rsa import read_analysis, read_part, write_part
+    from aud_dnn.store.rsa import assemble, read_analysis, read_model_part, read_neural_part, read_score_part, write_part
     from aud_dnn.tables.per_model import read_table
     from aud_dnn.utils import load_stimuli, load_target, open_activations
 
@@ -477,19 +510,29 @@ def structured_readers(scratch: Path) -> list[StructuredReader]:
     names = [str(path.relative_to(published)) for path in published_result(published / "results").iterdir()
              if path.suffix == ".pkl"]
 
-    part = good / "part" / "p.npz"
-    part.parent.mkdir()
-    arrays = {"rdms": np.random.default_rng(0).random((3, 9)), "layers": np.array(["a", "b"])}
-    write_part(part, arrays, {"seed": 1})
-
     def spoil_part(folder: Path, rng: random.Random) -> None:
-        def make() -> bytes:
-            changed = spoilt({"arrays": arrays, "about": {"seed": 1, "x": "y"}}, rng)
-            write_part(folder / "p.npz", changed["arrays"], changed["about"])
-            return b"x"
-        if not _try(make):
-            shutil.copy(part, folder / "p.npz")
+        """One of the three kinds of parts spoilt, all sealed."""
+        chosen = rng.choice(list(parts))
+        for path, (arrays, about) in parts.items():
+            def make(path=path, arrays=arrays, about=about) -> bytes:
+                changed = {"arrays": arrays, "about": about}
+                if path == chosen:
+                    changed = spoilt(changed, rng)
+                write_part(folder / path, changed["arrays"], changed["about"])
+                return b"x"
+            if not _try(make):
+                write_part(folder / path, arrays, about)
 
+    def read_parts(folder: Path) -> object:
+        neural, side = read_neural_part(folder, "NH2015", "All"), read_model_part(folder, "m", "trained")
+        scores = read_score_part(folder, "NH2015", "All", "m", "trained")
+        if neural is None or scores is None:
+            return None
+        kept = neural.arrays
+        return side, assemble("NH2015", "All", neural, {("m", "trained"): scores}, sounds=kept["sounds"].tolist(),
+                              categories=kept["categories"].tolist(), train=kept["train"]).sizes
+
+    parts = good_parts()
     readers = [
         *(StructuredReader(f"target {name}", spoil_one_of(data, [f"data/neural/{folder}" for folder in files]), target(name))
           for name, files in (
@@ -504,7 +547,7 @@ def structured_readers(scratch: Path) -> list[StructuredReader]:
             f"model-actv/pickled/{made_data.NAMES[row]}_activations.pkl" for row in (0, 7)]), activations("pickled")),
         StructuredReader("result, ours", spoil_one_of(results, own_files), read_results),
         StructuredReader("result, published", spoil_one_of(published, names), read_results),
-        StructuredReader("RSA part", spoil_part, lambda folder: read_part(folder / "p.npz")),
+        StructuredReader("RSA parts", spoil_part, read_parts),
         StructuredReader("record", _spoil_text_file("downloads/data.json", json.dumps(
             {"origin": "o", "n_bytes": 3, "sha256": "0" * 64, "date": "2026-01-01", "only": ["AST"],
              "files": {"data/x": {"n_bytes": 3, "sha256": "1" * 64}}, "made_here": {}}), spoil_json),
@@ -537,7 +580,27 @@ def structured_readers(scratch: Path) -> list[StructuredReader]:
         "RSA, ours", spoil_one_of(rsa, [str(path.relative_to(rsa)) for path in files]),
         lambda folder: [dict(read_analysis(path.parent, *path.stem.split("_")[1:3]).sizes)
                         for path in (folder / "results").rglob("rsa_*.nc")]))
-    return readers + _torch_readers(scratch)
+    return [*readers, *_own_target_readers(good / "own"), *_torch_readers(scratch)]
+
+
+def _own_target_readers(folder: Path) -> list[StructuredReader]:
+    """Targets of one's own: a netCDF file, and a folder."""
+    from aud_dnn.targets.arrays import target_from_arrays
+    from aud_dnn.targets.target_files import read_target, write_target
+
+    rng, sounds = np.random.default_rng(0), [f"sound{row}" for row in range(12)]
+    target = target_from_arrays(rng.random((12, 4, 3)), sounds, name="mine", neuroids={"area": np.array(list("aabb"))})
+    (folder / "netcdf").mkdir(parents=True)
+    write_target(folder / "netcdf" / "mine.nc", target)
+    (folder / "folder" / "mine").mkdir(parents=True)
+    np.save(folder / "folder/mine/responses.npy", target.responses)
+    (folder / "folder/mine/stimuli.csv").write_text("stimulus\n" + "".join(f"{sound}\n" for sound in sounds))
+    (folder / "folder/mine/neuroids.csv").write_text("neuroid,area\n" + "".join(f"n{row},a\n" for row in range(4)))
+    names = [f"mine/{name}" for name in ("responses.npy", "stimuli.csv", "neuroids.csv")]
+    return [StructuredReader("target of one's own, netCDF", spoil_one_of(folder / "netcdf", ["mine.nc"]),
+                             lambda root: read_target(root / "mine.nc").responses.shape),
+            StructuredReader("target of one's own, folder", spoil_one_of(folder / "folder", names),
+                             lambda root: read_target(root / "mine").responses.shape)]
 
 
 def _spoil_text_file(name: str, text: str, spoil: Callable[[Path, random.Random], None]
@@ -580,8 +643,20 @@ def _published_samples(scratch: Path) -> Path | None:
             if member.isfile() and "/RSA/" in member.name:
                 path = scratch / "published_rsa" / member.name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(tar.extractfile(member).read())
+                path.write_bytes(_smaller(tar.extractfile(member).read()))
     return scratch / "published_rsa"
+
+
+def _smaller(data: bytes) -> bytes:
+    """The same nesting with two entries at each level above the records, and matrices of 12 sounds: quick to read."""
+    def cut(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value[:12, :12].copy() if isinstance(value, np.ndarray) and value.ndim == 2 else value
+        is_record = any(isinstance(item, np.ndarray) for item in value.values())
+        kept = list(value) if is_record else list(value)[:2]
+        return {key: value[key] if isinstance(value[key], dict) and is_record else cut(value[key]) for key in kept}
+
+    return pickle.dumps(cut(_unpickled(data)), protocol=4)
 
 
 _TAPS = {"sample_rate": 16000, "duration": 2.0, "policy": "exact", "max_batch": 2, "fixed_entries": ["a.b"], "tap": [

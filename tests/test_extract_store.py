@@ -123,6 +123,26 @@ def test_a_stop_loses_no_finished_sound(root, format):
     assert extract(once, "mine", root, format=format).n_done == 0 and len(once.seen) == 1
 
 
+@pytest.mark.parametrize("instead", [None, np.ones(3), np.ones((0, 5)), np.ones((3, 5), int), np.ones((3, 5, 1))])
+def test_a_result_that_somebody_changed_is_refused(root, instead):
+    path = extract(MeanAndSpread(), "mine", root).path
+    with h5py.File(path, "r+") as file:
+        del file["relu0"]
+        if instead is not None:
+            file["relu0"] = instead
+    with pytest.raises(InputError, match="no longer holds"):
+        extract(MeanAndSpread(), "mine", root)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "[" * 100_000, "3", '{"settings": 3}'])
+def test_a_record_of_a_run_that_is_none_is_as_good_as_none(root, content):
+    with pytest.raises(KeyboardInterrupt):
+        extract(MeanAndSpread(stop_after=1), "mine", root)
+    [record] = (root.root / "model-actv").rglob("run.json")
+    record.write_text(content)
+    assert extract(MeanAndSpread(), "mine", root).n_done == 3
+
+
 def test_what_a_killed_overwrite_left_beside_a_whole_result_is_removed(root):
     done = extract(MeanAndSpread(), "mine", root)
     killed = ("import os, sys\nfrom pathlib import Path\nfrom aud_dnn.io.atomic import atomic_file\n"

@@ -428,3 +428,20 @@ def test_bad_folders_are_refused(tmp_path, file, content, message):
         (tmp_path / file).write_text(content)
     with pytest.raises(InputError, match=message):
         read_target(tmp_path)
+
+
+def test_a_netcdf_file_that_becomes_large_is_refused_first(tmp_path):
+    with h5py.File(tmp_path / "x.nc", "w") as file:
+        dataset = file.create_dataset("responses", (1 << 17,), "f8", chunks=(1 << 17,), compression="lzf")
+        dataset.id.write_direct_chunk((0,), b"\0\0" + b"\xe0\xff\0" * 100_000)
+    with pytest.raises(InputError, match="becomes larger"):
+        read_target(tmp_path / "x.nc")
+
+
+def test_a_netcdf_file_whose_dimensions_are_gone_is_refused(tmp_path):
+    write_target(tmp_path / "x.nc", make())
+    with h5py.File(tmp_path / "x.nc", "r+") as file:
+        del file["responses"]
+        file["responses"] = np.ones(3)
+    with pytest.raises(InputError, match=r"x\.nc"):
+        read_target(tmp_path / "x.nc")

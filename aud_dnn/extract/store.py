@@ -24,6 +24,7 @@ import numpy as np
 from aud_dnn.errors import InputError, describe_os_error, os_error_number, unknown_name
 from aud_dnn.extract.provenance import differing_settings, fingerprint, make_provenance
 from aud_dnn.io.atomic import STAGING_MARK, LockedError, atomic_file, lock_file, remove_abandoned
+from aud_dnn.io.files import h5_array, h5_dataset, open_h5, read_npy
 from aud_dnn.io.pickles.safe_pickle import load_pickle
 from aud_dnn.io.pickles.writing import write_pickle
 
@@ -146,8 +147,12 @@ class ActivationStore:
         raise InputError(f"{self.folder} holds {what}, {why}. --overwrite replaces them; --name NAME writes elsewhere.")
 
     def _is_own_staging(self) -> bool:
-        run = _read_json(self._staging / _RUN_FILE)
+        run = self._read_run()
         return run is not None and run["settings"] == self._settings
+
+    def _read_run(self) -> dict[str, Any] | None:
+        run = _read_json(self._staging / _RUN_FILE)
+        return run if isinstance(run, dict) and isinstance(run.get("settings"), dict) and "lengths" in run else None
 
     def _remove_half_written(self) -> None:
         """What a killed run was writing beside the result when it ended."""
@@ -156,7 +161,7 @@ class ActivationStore:
                 remove_abandoned(path)
 
     def _open_staging(self, overwrite: bool) -> None:
-        run = _read_json(self._staging / _RUN_FILE)
+        run = self._read_run()
         if run is not None and run["settings"] == self._settings:
             self._lengths = run["lengths"]
             return
@@ -206,12 +211,22 @@ class ActivationStore:
     def _earlier(self, sound: str) -> np.ndarray:
         """The values of a finished sound, all layers one after the other."""
         if not self.complete:
-            return np.load(self._row_file(sound), allow_pickle=False)
+            return read_npy(self._row_file(sound))
+        row = self.ids.index(sound)     # an HDF5 file has the rows of the settings, in their order
         if self.format == "pickle":
-            stored = load_pickle(self.folder / f"{sound}{self._ending}")
-            return np.concatenate([stored[layer] for layer in self.layers])
-        with h5py.File(self._h5, "r") as file:      # its rows are those of the settings, in their order
-            return np.concatenate([file[layer][self.ids.index(sound)] for layer in self.layers])
+            path = self.folder / f"{sound}{self._ending}"
+            stored = load_pickle(path)
+            vectors = [stored.get(layer) if isinstance(stored, dict) else None for layer in self.layers]
+        else:
+            path = self._h5
+            with open_h5(path) as file:
+                datasets = [h5_dataset(file, layer) for layer in self.layers]
+                vectors = [h5_array(dataset)[row] if dataset is not None and dataset.ndim == 2 and row < len(dataset)
+                           else None for dataset in datasets]
+        if not all(isinstance(vector, np.ndarray) and vector.ndim == 1 and vector.dtype.kind == "f" for vector in vectors):
+            raise InputError(f"{path} no longer holds what was written into it: one vector of {sound} for each layer. "
+                             "Replace it with --overwrite, or write elsewhere with --name.")
+        return np.concatenate(vectors)
 
     def add(self, sound: str, vectors: Mapping[str, np.ndarray]) -> None:
         """Keep one sound's activations: stored key -> 1-D array. They are on disk when this returns.
@@ -256,7 +271,7 @@ class ActivationStore:
     def _rows(self) -> Iterator[tuple[str, list[np.ndarray]]]:
         borders = np.cumsum(self._lengths)[:-1]
         for sound in self.ids:
-            yield sound, np.split(np.load(self._row_file(sound), allow_pickle=False), borders)
+            yield sound, np.split(read_npy(self._row_file(sound)), borders)
 
     def finish(self) -> list[str]:
         """Turn the finished sounds into the result.
@@ -369,7 +384,7 @@ def check_layer_names(layers: Sequence[str], format: str) -> None:
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return None
 
 
@@ -382,6 +397,6 @@ def read_provenance(path: Path) -> dict[str, Any] | None:
         try:
             with h5py.File(path, "r") as file:
                 content = json.loads(file.attrs["provenance"])
-        except (OSError, KeyError, ValueError):
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError):     # RecursionError is a RuntimeError
             content = None
     return content if isinstance(content, dict) and "fingerprint" in content else None

@@ -3,8 +3,8 @@
 Such a file is a pickle that names functions to be called, and beside it the numbers ("storages"): in a zip archive, after
 the pickle in the old format, or inside of it in a plain pickle. The pickle is read by
 :class:`~aud_dnn.io.pickles.machine.PickleMachine`, which imports and calls nothing. It keeps what tensors need; everything
-else that is asked for becomes an inert :class:`~aud_dnn.io.pickles.machine.Name` or
-:class:`~aud_dnn.io.pickles.machine.Call`, on which nothing has an effect: no attribute of a live object can be set.
+else that is asked for becomes an inert :class:`~aud_dnn.io.pickles.records.Name` or
+:class:`~aud_dnn.io.pickles.records.Call`, on which nothing has an effect: no attribute of a live object can be set.
 
 A file cannot ask for more memory than it is long: storages lie in it as they are, uncompressed, and tensors together may
 take no more than a few times its length (several may share one storage; one that repeats a few values without end is
@@ -21,7 +21,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from aud_dnn.io.pickles.machine import Budget, Call, DamageError, Name, PickleMachine, RefusalError, key_of, steps_by_code
+from aud_dnn.io.pickles.machine import PickleMachine, key_of, steps_by_code
+from aud_dnn.io.pickles.records import Budget, Call, DamageError, Name, RefusalError
 
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 _MOST_AXES = 64

@@ -32,8 +32,9 @@ _MOST_CHUNKS = 200_000              # the library takes some 4 kB for each
 _MOST_DEFLATE_RATIO = 1100          # deflate cannot pack more than 1032 bytes into one
 _ALWAYS_ALLOWED = 1 << 20
 _MOST_TEXT = 1 << 24                # characters in a list of names
+_TEXT_AT_ONCE = 1 << 28             # bytes: no text is longer than its file, but many entries may refer to one
+_REFERENCE = 16                     # bytes that a text takes in a chunk
 _DEFLATE, _SHUFFLE, _FLETCHER32, _LZF = 1, 2, 3, 32000
-_LARGEST_LZF_CHUNK = 1 << 20        # what h5py makes at most; the filter itself stops at nothing
 
 
 def require_modest(dataset: h5py.Dataset, most_bytes: int = LARGEST_UNPACKED) -> None:
@@ -58,14 +59,14 @@ def require_modest(dataset: h5py.Dataset, most_bytes: int = LARGEST_UNPACKED) ->
                                "without compression.")
     if not chunks:
         return
-    chunk_bytes = math.prod(chunks) * dataset.dtype.itemsize
+    chunk_bytes = _chunk_bytes(dataset)
     n_chunks = math.prod(-(-side // chunk) for side, chunk in zip(dataset.shape, chunks))
     if chunk_bytes > max(_LARGEST_CHUNK, n_bytes) or n_chunks > _MOST_CHUNKS:
         raise InputError(f"{where} is stored in {n_chunks} chunk(s) of {chunk_bytes} bytes. Make the file anew, "
                          "without chunks.")
     filters = _filters(dataset)
     if not set(filters) <= {_DEFLATE, _SHUFFLE, _FLETCHER32, _LZF} or len(set(filters)) != len(filters) \
-            or {_DEFLATE, _LZF} <= set(filters) or (_LZF in filters and chunk_bytes > _LARGEST_LZF_CHUNK):
+            or {_DEFLATE, _LZF} <= set(filters) or (_LZF in filters and _lzf_buffer(dataset) != chunk_bytes):
         raise InputError(f"{where} is packed in a way that is not read here (HDF5 filters {', '.join(map(str, filters))}). "
                          "Make the file anew, without compression or with gzip.")
 
@@ -79,6 +80,17 @@ def _filters(dataset: h5py.Dataset) -> list[int]:
     return [plan.get_filter(number)[0] for number in range(plan.get_nfilters())]
 
 
+def _chunk_bytes(dataset: h5py.Dataset) -> int:
+    return math.prod(dataset.chunks) * (_REFERENCE if dataset.dtype.kind == "O" else dataset.dtype.itemsize)
+
+
+def _lzf_buffer(dataset: h5py.Dataset) -> int | None:
+    """The bytes that LZF unpacks into at first. Where more come out it tries again with a little more, without end."""
+    plan = dataset.id.get_create_plist()
+    values = plan.get_filter(_filters(dataset).index(_LZF))[2]
+    return values[2] if len(values) > 2 else None
+
+
 def h5_array(dataset: h5py.Dataset) -> np.ndarray:
     """All values of a dataset that passed :func:`require_modest`.
 
@@ -86,32 +98,49 @@ def h5_array(dataset: h5py.Dataset) -> np.ndarray:
     ------
     DamagedFileError
         A packed chunk becomes larger than its chunk, or texts repeat without end.
+    InputError
+        It holds neither numbers nor texts.
     """
-    if dataset.dtype.kind == "O":
-        return _read_texts(dataset)
-    if dataset.chunks and _DEFLATE in _filters(dataset):
-        _require_honest_chunks(dataset)
-    return dataset[()]
+    require_honest_chunks(dataset)
+    return _read_texts(dataset) if dataset.dtype.kind == "O" else dataset[()]
 
 
 def _read_texts(dataset: h5py.Dataset) -> np.ndarray:
-    """Texts of any length, one after the other: many entries may refer to one long text."""
-    texts, left = np.empty(dataset.shape, object), _MOST_TEXT
+    """Texts of any length: at once if they cannot be long, else one after the other."""
+    import h5py
+
+    if h5py.check_string_dtype(dataset.dtype) is None:
+        raise InputError(f"{_where(dataset)} must hold numbers or texts, not lists or references.")
+    if dataset.size * dataset.file.id.get_filesize() <= _TEXT_AT_ONCE:
+        texts = np.empty(dataset.shape, object)
+        texts[...] = dataset[()]
+        _require_short(dataset, sum(map(len, texts.flat)))
+        return texts
+    texts, length = np.empty(dataset.shape, object), 0
     for place in np.ndindex(dataset.shape):
         texts[place] = dataset[place]
-        left -= len(texts[place]) if isinstance(texts[place], str | bytes | np.ndarray) else 1
-        if left < 0:
-            raise DamagedFileError(f"{_where(dataset)} holds more than {_MOST_TEXT} characters. Make the file anew.")
+        length += len(texts[place])
+        _require_short(dataset, length)
     return texts
 
 
-def _require_honest_chunks(dataset: h5py.Dataset) -> None:
-    most = math.prod(dataset.chunks) * dataset.dtype.itemsize + 4       # with a checksum
-    deflate = _filters(dataset).index(_DEFLATE)
+def _require_short(dataset: h5py.Dataset, length: int) -> None:
+    if length > _MOST_TEXT:
+        raise DamagedFileError(f"{_where(dataset)} holds more than {_MOST_TEXT} characters. Make the file anew.")
+
+
+def require_honest_chunks(dataset: h5py.Dataset) -> None:
+    """Refuse a dataset of which a packed chunk becomes larger than a chunk (:class:`DamagedFileError`)."""
+    filters = _filters(dataset) if dataset.chunks else []
+    packing = next((place for place, one in enumerate(filters) if one in (_DEFLATE, _LZF)), None)
+    if packing is None:
+        return
+    is_honest = _deflates_to if filters[packing] == _DEFLATE else _lzf_unpacks_to
+    most = _chunk_bytes(dataset) + 4       # with a checksum
     places: list[tuple[int, ...]] = []
 
     def collect(chunk: object) -> None:
-        if not chunk.filter_mask >> deflate & 1:
+        if not chunk.filter_mask >> packing & 1:
             places.append(chunk.chunk_offset)
 
     if hasattr(dataset.id, "chunk_iter"):
@@ -120,15 +149,37 @@ def _require_honest_chunks(dataset: h5py.Dataset) -> None:
         for number in range(dataset.id.get_num_chunks()):
             collect(dataset.id.get_chunk_info(number))
     for place in places:
-        packed = dataset.id.read_direct_chunk(place)[1]
-        inflate = zlib.decompressobj()
         try:
-            inflate.decompress(packed, most + 1)
-        except zlib.error as error:
+            honest = is_honest(dataset.id.read_direct_chunk(place)[1], most)
+        except (zlib.error, IndexError) as error:
             raise OSError(f"chunk {place}: {error}") from error
-        if not inflate.eof:
+        if not honest:
             raise DamagedFileError(f"{_where(dataset)} holds a packed chunk that is cut short, or that becomes larger than "
                                    f"the {most} bytes of a chunk. Make the file anew.")
+
+
+def _deflates_to(packed: bytes, most: int) -> bool:
+    """Whether a zlib stream is whole and becomes no longer than this."""
+    inflate = zlib.decompressobj()
+    inflate.decompress(packed, most + 1)
+    return inflate.eof
+
+
+def _lzf_unpacks_to(packed: bytes, most: int) -> bool:
+    """Whether an LZF stream becomes no longer than this. Only its lengths are looked at: runs of bytes, and repetitions."""
+    place, length, end = 0, 0, len(packed)
+    while place < end and length <= most:
+        control = packed[place]
+        if control < 0x20:          # so many bytes, and one more, as they are
+            length += control + 1
+            place += control + 2
+        elif control < 0xE0:        # a repetition: length and offset
+            length += (control >> 5) + 2
+            place += 2
+        else:                       # a long one
+            length += packed[place + 1] + 9
+            place += 3
+    return place == end and length <= most
 
 
 def h5_dataset_names(file: h5py.File) -> list[str]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
 from aud_dnn.io.digests import DigestMemo, file_digest
-from aud_dnn.io.files import h5_dataset
+from aud_dnn.io.files import h5_array, h5_dataset
 from aud_dnn.store.published import PublishedFiles
 from aud_dnn.store.schema import (
     ALWAYS_STORED,
@@ -125,7 +125,15 @@ def _h5_variable(file: h5py.File, name: str, check: Check, shape: tuple[int, ...
 
 def _values(variable: h5py.Dataset) -> np.ndarray:
     """All values of a variable that was checked; text as text."""
-    return np.asarray(variable.asstr()[()] if variable.dtype.kind == "O" else variable[()])
+    values = np.asarray(h5_array(variable))
+    if values.dtype.kind == "O":
+        values[...] = np.vectorize(bytes.decode, otypes="O")(values)
+    return values
+
+
+def _known(file: h5py.File, name: str) -> np.ndarray:
+    """All values of a variable whose shape and type were checked when the result was opened."""
+    return _values(h5_dataset(file, name))
 
 
 def _state(path: Path) -> tuple[int, ...]:
@@ -276,13 +284,13 @@ class OwnFiles:
         with self._reading(SCORES_FILE) as check, _hdf5(check) as file:
             scores = {}
             for name in self._score_names:
-                values = _values(file[name])
+                values = _known(file, name)
                 is_bool = file[name].attrs.get("dtype") == "bool"       # which netCDF does not know; xarray's convention
                 scores[name] = ("vox_idx", "split_idx"), values.astype(bool) if is_bool else values
-            coordinates = {name: _values(file[name]) for name in ("vox_idx", "split_idx")}
+            coordinates = {name: _known(file, name) for name in ("vox_idx", "split_idx")}
             if "stimulus" in set(file) and file["stimulus"].dtype.kind == "O":
-                coordinates["stimulus"] = _values(file["stimulus"]).tolist()
-            masks = {attribute: _values(file[name]) for name, attribute in MASKS.items()}
+                coordinates["stimulus"] = _known(file, "stimulus").tolist()
+            masks = {attribute: _known(file, name) for name, attribute in MASKS.items()}
         return xr.Dataset(scores, coords={**coordinates, "voxel_id": ("vox_idx", self.ids), **self.named}, attrs=masks)
 
     def predictions(self, rescaled: bool) -> np.ndarray | None:
@@ -297,11 +305,11 @@ class OwnFiles:
             name = "y_pred_test_rescaled" if rescaled and "y_pred_test_rescaled" in inside else "y_pred_test"
             if name not in inside:
                 raise MissingDataError(f"{check.path} holds no {name}.")
-            values = _values(file[name]).astype(np.float64)
+            values = _known(file, name).astype(np.float64)
             if rescaled and name == "y_pred_test":
                 means = _h5_variable(file, "y_train_mean", check, (N_SPLITS, len(self.ids)), "f")
                 values = rescale(values, _values(means))
-            return full_predictions(values, _values(file["test_mask"]).astype(bool))
+            return full_predictions(values, _known(file, "test_mask").astype(bool))
 
     def _check_predictions(self, file: h5py.File) -> None:
         check = self._check(PREDICTIONS_FILE)

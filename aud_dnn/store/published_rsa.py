@@ -7,7 +7,7 @@ participant -> record. Both are read into the datasets of :mod:`aud_dnn.store.rs
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import ItemsView, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -55,21 +55,29 @@ def read_published_rsa(path: Path, *, sounds: Sequence[str] | None = None,
         The file is not one of the two, or a record is incomplete.
     """
     content = load_pickle(Path(path), allow="arrays")
-    if not isinstance(content, dict) or not content:
-        raise _unexpected(path, "a nested dictionary", content)
+
+    def below(value: Any, what: str) -> ItemsView[str, Any]:
+        if not isinstance(value, dict) or not all(isinstance(key, str) and key.isprintable() for key in value):
+            raise _unexpected(path, f"a dictionary of {what}", value)
+        return value.items()
+
+    if not below(content, "targets or conditions"):
+        raise _unexpected(path, "a dictionary of targets or conditions", content)
     by_pair: dict[tuple[str, str], dict[tuple[str, str], dict[str, Any]]] = {}
     if set(content) <= set(_BEST_LAYER_KEYS.values()):
         for condition, key in _BEST_LAYER_KEYS.items():
-            for target, rois in content.get(key, {}).items():
-                for roi, models in rois.items():
-                    for model, records in models.items():
+            for target, rois in below(content[key], "targets") if key in content else ():
+                for roi, models in below(rois, "regions"):
+                    for model, records in below(models, "models"):
+                        below(records, "participants")
                         by_pair.setdefault((target, roi), {})[model, condition] = records
     else:
         for target, conditions in content.items():
             if not isinstance(conditions, dict) or not set(conditions) <= set(CONDITIONS):
                 raise _unexpected(path, f"'trained' and 'permuted' below {target!r}", conditions)
             for condition, models in conditions.items():
-                for model, records in models.items():
+                for model, records in below(models, "models"):
+                    below(records, "participants")
                     by_pair.setdefault((target, ALL_VOXELS), {})[model, condition] = records
     return {(target, roi): _dataset(Path(path), target, roi, models, sounds, categories)
             for (target, roi), models in by_pair.items()}
@@ -148,7 +156,10 @@ def _score_part(records: Mapping[str, Mapping[str, Any]]) -> Part:
     def of_records(key: str) -> np.ndarray:
         return np.array([record[key] for record in each], dtype=float)
 
-    return Part({"layers": np.array(each[0]["model_layers"], dtype=str), "layer_test": test,
+    layers = np.array(each[0]["model_layers"], dtype=str)
+    if not all(map(str.isprintable, layers)):
+        raise ValueError("names of layers that cannot be printed")
+    return Part({"layers": layers, "layer_test": test,
                  "layer_train": np.full_like(test, np.nan), "best_index": of_splits("best_layer_idx", np.int64),
                  "best_value": of_splits("best_layer_test_value", float),
                  "best_median": of_records("best_layer_rsa_median_across_splits"),

@@ -28,14 +28,14 @@ from aud_dnn import NUMERICS_VERSION, __version__
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
 from aud_dnn.io.atomic import atomic_file
 from aud_dnn.io.digests import combined_digest, file_digest
-from aud_dnn.io.files import require_seal, seal, write_netcdf
+from aud_dnn.io.files import read_npz, require_seal, seal, write_netcdf
 from aud_dnn.methods.rsa.analysis import DIMENSIONALITY_VARIANTS, ModelSide, NeuralSide, RSAScores
 from aud_dnn.methods.rsa.similarity import BestLayer
 from aud_dnn.resources import BASELINE_MODEL, MODELS, ROIS
+from aud_dnn.store.rsa_schema import CONDITIONS, Variable, read_checked, wrong_in_part
 
 ALL_VOXELS = "All"
 ROI_CHOICES = (ALL_VOXELS, *ROIS)
-CONDITIONS = ("trained", "permuted")
 
 SCRIPT = "python aud_dnn/analyze/rsa_matrix_calculation_all_models.py"
 """The command that makes everything here."""
@@ -110,12 +110,14 @@ def write_part(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str,
         seal(staging)
 
 
-def read_part(path: Path, **key: str) -> Part | None:
+def read_part(path: Path, wanted: Mapping[str, Variable] | None = None, **key: str) -> Part | None:
     """A part written by :func:`write_part`; None if there is none, or if another version of the numerics made it.
 
     Parameters
     ----------
     path : Path
+    wanted : mapping from str to Variable, optional
+        The arrays that it must hold.
     **key : str
         Whose it must be: ``model``, ``condition``, ``target``, ``roi``, as far as it has them.
 
@@ -132,11 +134,14 @@ def read_part(path: Path, **key: str) -> Part | None:
     except DamagedFileError as error:
         raise DamagedFileError(f"{error} {remedy}") from error
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_npz(path)
         about = json.loads(str(arrays.pop(_ABOUT)))
         current = about["numerics_version"] == NUMERICS_VERSION
         inside = {name: about.get(name) for name in key}
+        if not all(isinstance(value, str) for value in dict(about.get("made_from", {})).values()):
+            raise ValueError("made_from must hold digests")
+        if current and (wrong := wrong_in_part(arrays, wanted or {})) is not None:
+            raise ValueError(wrong)
     except Exception as error:       # NumPy's header parser and zipfile raise many kinds on garbage
         raise DamagedFileError(f"{path} is damaged ({type(error).__name__}: {error}). {remedy}") from error
     if inside != key:
@@ -151,18 +156,18 @@ def _named(key: Mapping[str, Any]) -> str:
 
 def read_neural_part(folder: Path, target: str, roi: str) -> Part | None:
     """:func:`read_part` of the participants' side."""
-    return read_part(neural_part_path(folder, target, roi), target=target, roi=roi)
+    return read_part(neural_part_path(folder, target, roi), _NEURAL_PART, target=target, roi=roi)
 
 
 def read_score_part(folder: Path, target: str, roi: str, model: str, condition: str) -> Part | None:
     """:func:`read_part` of the scores of one model."""
-    return read_part(score_part_path(folder, target, roi, model, condition), model=model, condition=condition,
+    return read_part(score_part_path(folder, target, roi, model, condition), _SCORE_PART, model=model, condition=condition,
                      target=target, roi=roi)
 
 
 def read_model_part(folder: Path, model: str, condition: str) -> Part | None:
     """:func:`read_part` of the model's own side."""
-    return read_part(model_part_path(folder, model, condition), model=model, condition=condition)
+    return read_part(model_part_path(folder, model, condition), _MODEL_PART, model=model, condition=condition)
 
 
 def neural_arrays(side: NeuralSide, participants: Sequence[str]) -> dict[str, np.ndarray]:
@@ -199,6 +204,45 @@ _SCORE_VARIABLES: dict[str, tuple[str, tuple[str, ...], str]] = {
     "best_layer_position": ("best_layer_position", ("participant",),
                             "argmax of all_data_rsa_for_best_layer / (number of layers - 1); undefined for one layer"),
 }
+
+
+_STORED: dict[str, Variable] = {
+    **{name: Variable(("condition", "model", *dims), "count" if name == "best_layer_idx" else "number")
+       for name, (_, dims, _) in _SCORE_VARIABLES.items()},
+    "model_layers": Variable(("condition", "model", "layer"), "text"),
+    "available": Variable(("condition", "model"), "flag"),
+    "activations_sha256": Variable(("condition", "model"), "text"),
+    "all_data_corr_mat_fmri": Variable(("participant", "pair")),
+    # of the published pickles alone
+    "all_data_corr_mat_fmri_square": Variable(("participant", "sound", "other_sound"), optional=True),
+    "leave_one_out_neural_r_cv_test_splits": Variable(("participant", "split")),
+    "leave_one_out_neural_spearman_cv_test_splits": Variable(("participant", "split")),
+    "leave_one_out_neural_r_all_sounds": Variable(("participant",)),
+    "leave_one_out_neural_spearman_all_sounds": Variable(("participant",)),
+    "n_voxels": Variable(("participant",), "count"),
+    "effective_dimensionality": Variable(("variant",)),
+    "train_sounds": Variable(("split", "sound"), "flag"),
+    "category": Variable(("sound",), "text"),
+    **{name: Variable((name,), "count" if name in ("split", "layer") else "text")
+       for name in ("condition", "model", "participant", "split", "layer", "sound", "variant")}}
+"""Everything that a file may hold: what :func:`assemble` makes, and what the published pickles have beside it."""
+
+
+_NEURAL_PART: dict[str, Variable] = {
+    "participants": Variable(("participant",), "label"), "rdms": Variable(("participant", "pair")),
+    "n_voxels": Variable(("participant",), "count"), "ceiling_pearson": Variable(("participant", "split")),
+    "ceiling_spearman": Variable(("participant", "split")), "ceiling_pearson_all_sounds": Variable(("participant",)),
+    "ceiling_spearman_all_sounds": Variable(("participant",)), "effective_dimensionality": Variable(("variant",)),
+    "sounds": Variable(("sound",), "label"), "categories": Variable(("sound",), "label"),
+    "train": Variable(("split", "sound"), "flag")}
+_SCORE_PART: dict[str, Variable] = {
+    "layers": Variable(("layer",), "label"),
+    **{key: Variable(dims, "count" if key == "best_index" else "number") for key, dims, _ in _SCORE_VARIABLES.values()}}
+_MODEL_PART: dict[str, Variable] = {
+    "layers": Variable(("layer",), "label"), "rdms": Variable(("layer", "pair")), "concatenated_rdm": Variable(("pair",)),
+    "n_units": Variable(("layer",), "count"), "n_constant_units": Variable(("layer",), "count"),
+    "n_constant_units_train": Variable(("layer", "split"), "count"),
+    "effective_dimensionality": Variable(("layer", "variant"))}
 
 
 def score_arrays(scores: RSAScores) -> dict[str, np.ndarray]:
@@ -251,8 +295,11 @@ def assemble(target: str, roi: str, neural: Part, parts: Mapping[tuple[str, str]
                          dtype=np.int64 if integer else np.float64)
         for (model, condition), part in parts.items():
             given = part.arrays[key]
-            place = values[CONDITIONS.index(condition), models.index(model)]
-            place[..., :given.shape[-1]] = given
+            place = values[CONDITIONS.index(condition), models.index(model)][..., :given.shape[-1]]
+            if place.shape != given.shape:
+                raise InputError(f"The RSA of {model} ({condition}, {target}, {roi}) has the shape {given.shape} in {key}, "
+                                 f"not {place.shape}: it is about other participants or splits. Run {SCRIPT} --overwrite.")
+            place[...] = given
         variables[name] = (("condition", "model", *dims), values, {"long_name": meaning})
     names = np.full((len(CONDITIONS), len(models), n_layers), "", dtype=object)
     available = np.zeros((len(CONDITIONS), len(models)), dtype=bool)
@@ -330,11 +377,7 @@ def read_analysis(folder: Path, target: str, roi: str = ALL_VOXELS) -> xr.Datase
         require_seal(path)
     except DamagedFileError as error:
         raise DamagedFileError(f"{error} {remedy}") from error
-    try:
-        dataset = xr.load_dataset(path, engine="h5netcdf")
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise InputError(f"{path} is damaged or not an RSA result ({type(error).__name__}: {error}). "
-                         f"Delete it. {remedy}") from error
+    dataset = read_checked(path, _STORED, f"Delete it. {remedy}")
     inside = dataset.attrs.get("target"), dataset.attrs.get("roi")
     if inside != (target, roi):
         raise DamagedFileError(f"{path} holds the RSA of {' '.join(map(str, inside))}, not of {target} {roi}: it was copied "

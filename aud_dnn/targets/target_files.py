@@ -29,7 +29,8 @@ import numpy as np
 
 from aud_dnn.errors import DamagedFileError, InputError, few
 from aud_dnn.io.atomic import atomic_file
-from aud_dnn.io.files import h5_dataset, open_h5, read_npy, require_file, write_netcdf
+from aud_dnn.io.files import h5_array, h5_dataset, open_h5, read_npy, require_file, write_netcdf
+from aud_dnn.io.h5_structure import require_honest_chunks
 from aud_dnn.splits import given_splits
 from aud_dnn.targets.arrays import ABOUT, NAMES_IN_RESULTS, RESPONSES, target_from_arrays
 from aud_dnn.targets.loading import Target
@@ -73,12 +74,16 @@ def _read_netcdf(path: Path, published: Sequence[str]) -> Target:
             )
     with open_h5(path) as file:
         for name in file:  # nothing that is a link, lies elsewhere, or expands without bound
-            h5_dataset(file, name)
+            dataset = h5_dataset(file, name)
+            if dataset is not None and dataset.dtype.kind == "O":
+                h5_array(dataset)
+            elif dataset is not None:
+                require_honest_chunks(dataset)
     import xarray as xr
 
     try:
         dataset = xr.load_dataset(path, engine="h5netcdf")
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
+    except Exception as error:  # xarray and h5netcdf raise many kinds on garbage
         raise DamagedFileError(
             f"{path} cannot be read as netCDF ({type(error).__name__}: {error}). Write it with "
             "aud_dnn.write_target."

@@ -41,6 +41,9 @@ def require_plain_columns(table: pd.DataFrame, path: Path) -> None:
         repeated = table.columns[table.columns.duplicated()].tolist()
         raise InputError(f"{path} has more than one column {few(repeated)}. Rename or drop all but one.")
     for name in table.columns:
+        dtype = table[name].dtype
+        if isinstance(dtype, np.dtype) and not dtype.isnative:      # pandas cannot count such values
+            table[name] = table[name].astype(dtype.newbyteorder("="))
         if table[name].dtype == np.float16:     # not every Parquet writer knows it
             table[name] = table[name].astype(np.float32)
         if (problem := _problem(table[name])) is not None:

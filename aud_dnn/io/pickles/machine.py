@@ -30,6 +30,8 @@ from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
+from .records import Budget, Call, DamageError, Name, RefusalError
+
 MAX_STEPS = 5_000_000  # instructions: some three seconds, and half a gigabyte where each makes an object
 MAX_MEMO = 2_000_000  # objects that are remembered to be met again
 MAX_TUPLES = 2_000_000
@@ -38,51 +40,6 @@ MAX_MARKS = 1000  # containers that are open at the same time
 MAX_KEY_TUPLE = 32
 _INT_KEYS = range(-(2**63), 2**64)
 _INSTRUCTION_NAMES = {ord(code.code): code.name for code in pickletools.opcodes}
-
-
-class RefusalError(Exception):
-    """The pickle asks for something that plain data never need."""
-
-
-class DamageError(Exception):
-    """The pickle is cut short or contradicts itself."""
-
-
-class Name:
-    """A global that a pickle asked for. ``asked`` is its name in the file, ``kind`` ours for it."""
-
-    __slots__ = ("asked", "kind")
-
-    def __init__(self, asked: str, kind: str) -> None:
-        self.asked = asked
-        self.kind = kind
-
-
-class Call:
-    """A call that a pickle asked for and that was not made."""
-
-    __slots__ = ("arguments", "asked", "filled", "kind", "state")
-
-    def __init__(self, name: Name, arguments: tuple) -> None:
-        self.asked = name.asked
-        self.kind = name.kind
-        self.arguments = arguments
-        self.state: Any = None
-        self.filled = False
-
-
-class Budget:
-    """How much may still be copied out of a pickle; a file cannot legitimately hold much more than its own length."""
-
-    def __init__(self, n_bytes: int) -> None:
-        self.total = 4 * n_bytes + 2**20  # protocol 2 needs two copies (text to bytes to array); small files get some slack
-        self.left = self.total
-
-    def spend(self, amount: int) -> None:
-        """Take ``amount`` off; raise :class:`RefusalError` when nothing is left."""
-        self.left -= amount
-        if self.left < 0:
-            raise RefusalError("describes far more data than its own length could hold")
 
 
 def key_of(value: Any) -> Any:

@@ -18,9 +18,7 @@ So a file can at worst be refused, or hold wrong numbers.
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NoReturn
 
@@ -28,16 +26,13 @@ import numpy as np
 
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError, UnsafePickleError
 
-from .machine import Budget, Call, DamageError, Name, PickleMachine, RefusalError, key_of
+from .arrays import ARRAY_BUILDERS, ATOMS, require_modest, require_modest_text, scalar
+from .machine import PickleMachine, key_of
+from .records import Budget, Call, DamageError, Name, RefusalError
 
 Allowed = Literal["arrays", "tables", "dataset", "tensors"]
 
 MAX_DEPTH = 64
-LARGEST_TEXT_ARRAY = 1 << 27  # letters, of four bytes each, that a list may have as an array; lists of names have thousands
-_ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
-_DTYPE = re.compile(
-    r"(?P<kind>b(?=1$)|[iu](?=[1248]$)|f(?=[248]$)|c(?=(?:8|16)$)|[SU](?=[1-9])|O(?=8?$|4$))(?P<size>[0-9]{0,7})"
-)
 _OPEN = object()  # stands for a container while its contents are built
 
 ARRAY_NAMES = {
@@ -88,7 +83,7 @@ def load_pickle(path_or_file: str | Path | BinaryIO, *, allow: Allowed = "arrays
     if not data:
         raise DamagedFileError(f"{name} is empty. Download it or write it again.")
     budget = Budget(len(data))
-    at_once = {**_AT_ONCE, "scalar": lambda arguments: _scalar(arguments, budget)}
+    at_once = {**_AT_ONCE, "scalar": lambda arguments: scalar(arguments, budget)}
     at_once |= {kind: _paying(_AT_ONCE[kind], budget) for kind in ("encode", "bytes", "bytearray", "set")}
     try:
         content = PickleMachine(data, names, at_once, budget).run()
@@ -119,7 +114,7 @@ def _read(path_or_file: str | Path | BinaryIO) -> tuple[str, bytes]:
 
 
 def _allowed(allow: Allowed) -> tuple[dict[tuple[str, str], str], dict[str, Callable[[Builder, Any], Any]]]:
-    names, builders = dict(ARRAY_NAMES), dict(_ARRAY_BUILDERS)
+    names, builders = dict(ARRAY_NAMES), dict(ARRAY_BUILDERS)
     if allow == "arrays":
         return names, builders
     if allow == "tensors":
@@ -200,124 +195,6 @@ def _paying(make: Callable[[tuple], Any], budget: Budget) -> Callable[[tuple], A
     return pay_and_make
 
 
-def _scalar(arguments: tuple, budget: Budget) -> np.generic:
-    dtype, payload = arguments
-    dtype = dtype_of(dtype)
-    payload = _payload(payload)
-    if dtype.kind == "O" or len(payload) != dtype.itemsize:
-        raise TypeError
-    budget.spend(dtype.itemsize)
-    return _from_bytes(payload, dtype)[0]
-
-
-# Arrays
-
-
-def dtype_of(record: Any) -> np.dtype:
-    """Return the dtype that a record describes; only plain, unstructured ones are known."""
-    if type(record) is not Call or record.kind != "dtype":
-        raise DamageError("holds an array whose dtype is missing")
-    code, *rest = record.arguments
-    match = _DTYPE.fullmatch(code) if type(code) is str else None
-    state = record.state
-    if match is None or tuple(rest) not in ((), (False, True)):
-        shown = ascii(code[:40]) if type(code) is str else "of an odd form"
-        raise RefusalError(f"asks for an array of the dtype {shown}, which is not on the list")
-    if state is None:
-        state = (3, "=", None, None, None, -1, -1, 0)
-    if type(state) is not tuple or len(state) != 8 or state[0] != 3 or state[2:5] != (None, None, None):
-        raise RefusalError(f"asks for the dtype {code!r} with fields, a shape or metadata, which plain arrays do not have")
-    if state[1] not in ("<", ">", "=", "|"):
-        raise DamageError(f"holds the dtype {code!r} with an unknown byte order")
-    if match["kind"] == "O":
-        return np.dtype(object)
-    dtype = np.dtype(match["kind"] + match["size"]).newbyteorder(state[1])
-    if type(state[5]) is not int or state[5] not in (-1, dtype.itemsize):
-        raise DamageError(f"holds the dtype {code!r} with another item size")
-    return dtype
-
-
-def _payload(value: Any) -> memoryview | bytes:
-    if type(value) not in (memoryview, bytes):
-        raise DamageError("holds an array without its bytes")
-    return value
-
-
-def _from_bytes(payload: memoryview | bytes, dtype: np.dtype) -> np.ndarray:
-    """A new one-dimensional array; what the dtype cannot hold (a boolean 7, an impossible character) does not get in."""
-    if dtype.kind == "b":
-        return np.frombuffer(payload, np.uint8) != 0
-    if dtype.kind == "U":
-        codes = np.frombuffer(payload, np.dtype("u4").newbyteorder(dtype.byteorder))
-        if codes.size and codes.max() > 0x10FFFF:
-            raise DamageError("holds text with characters that do not exist")
-    return np.frombuffer(payload, dtype).copy()
-
-
-def _shape(value: Any) -> tuple[int, ...]:
-    if type(value) is not tuple or len(value) > 32 or not all(type(n) is int and 0 <= n < 2**48 for n in value):
-        raise DamageError("holds an array with an impossible shape")
-    return value
-
-
-def _numeric(builder: Builder, payload: Any, dtype: np.dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
-    payload = _payload(payload)
-    if math.prod(shape) * dtype.itemsize != len(payload):
-        raise DamageError(f"holds an array of shape {shape} and dtype {dtype} with {len(payload)} bytes of data")
-    builder.budget.spend(max(len(payload), *shape, 0))  # an empty array may not have an enormous side either
-    return _from_bytes(payload, dtype).reshape(shape, order=order)
-
-
-def _reconstruct(builder: Builder, record: Call) -> np.ndarray:
-    """The regular pickle of an array: ``_reconstruct(ndarray, (0,), b"b")`` and then its state."""
-    arguments = record.arguments
-    if len(arguments) != 3 or type(arguments[0]) is not Name or arguments[0].kind != "ndarray" or arguments[1] != (0,):
-        raise RefusalError(f"calls {record.asked} with arguments that plain arrays never need")
-    if type(record.state) is not tuple or len(record.state) != 5 or record.state[0] != 1:
-        raise DamageError("holds an array without its contents")
-    _, shape, dtype, fortran, payload = record.state
-    shape, dtype = _shape(shape), dtype_of(dtype)
-    if dtype.kind != "O":
-        return _numeric(builder, payload, dtype, shape, "F" if fortran is True else "C")
-    if type(payload) is not list or len(payload) != math.prod(shape):
-        raise DamageError(f"holds an array of {math.prod(shape)} objects without as many objects")
-    builder.budget.spend(len(payload))
-    objects = np.empty(len(payload), object)
-    objects[:] = [item if type(item) in _ATOMS else builder.atom(item) for item in payload]
-    require_modest_text(objects)
-    return objects.reshape(shape)  # the list is in C order whatever the flag says
-
-
-def require_modest_text(items: Collection[Any]) -> int:
-    """Letters of the longest text among plain scalars, after refusing what would become enormous as an array."""
-    longest = max((len(item) for item in items if isinstance(item, str | bytes)), default=1)
-    _require_modest(len(items), longest)
-    return longest
-
-
-def _require_modest(count: int, longest: int) -> None:
-    """In an array every entry takes the room of the longest text."""
-    if count * longest > LARGEST_TEXT_ARRAY:
-        raise RefusalError(f"lists {count} things beside a text of {longest} letters, which no data need")
-
-
-def _frombuffer(builder: Builder, record: Call) -> np.ndarray:
-    """The pickle of a contiguous array by protocol 5; ``"K"`` is NumPy's word for an array with permuted axes."""
-    if len(record.arguments) not in (4, 5) or record.filled:
-        raise RefusalError(f"calls {record.asked} with arguments that plain arrays never need")
-    payload, dtype, shape, order, *axes = record.arguments
-    shape, dtype = _shape(shape), dtype_of(dtype)
-    if dtype.kind == "O" or order not in ("C", "F", "K"):
-        raise RefusalError(f"calls {record.asked} with arguments that plain arrays never need")
-    array = _numeric(builder, payload, dtype, shape, "F" if order == "F" else "C")
-    if order == "K" and axes != [None] and axes:
-        array = array.transpose(_shape(axes[0]))
-    return array
-
-
-_ARRAY_BUILDERS: dict[str, Callable[[Builder, Any], Any]] = {"_reconstruct": _reconstruct, "_frombuffer": _frombuffer}
-
-
 class Builder:
     """Make real objects of what a :class:`~aud_dnn.io.pickles.machine.PickleMachine` returned.
 
@@ -341,7 +218,7 @@ class Builder:
 
     def atom(self, value: Any) -> Any:
         """Return a plain scalar, or refuse anything else."""
-        if type(value) in _ATOMS or isinstance(value, np.generic):
+        if type(value) in ATOMS or isinstance(value, np.generic):
             return value
         if type(value) is memoryview:
             self.budget.spend(len(value))
@@ -354,7 +231,7 @@ class Builder:
         """The object; the number of things in it, each counted as often as it is met; the same, with arrays counted by
         their bytes and dictionaries as one thing, as an array of it would; and the letters of its longest text."""
         kind = type(value)
-        if kind in _ATOMS or kind is memoryview or kind is Name or isinstance(value, np.generic):
+        if kind in ATOMS or kind is memoryview or kind is Name or isinstance(value, np.generic):
             atom = self.atom(value)
             return atom, 1, 1, len(atom) if isinstance(atom, str | bytes) else 1
         done = self._done.get(id(value))
@@ -378,18 +255,18 @@ class Builder:
             return value, len(value) + 1, 1, 1
         if kind is dict:
             require_modest_text(value)
-            if set(map(type, value.values())) <= _ATOMS:
+            if set(map(type, value.values())) <= ATOMS:
                 return value, self._total([len(value)]), 1, 1
             parts = {key: self._sized(item) for key, item in value.items()}
             return {key: part[0] for key, part in parts.items()}, self._total(part[1] for part in parts.values()), 1, 1
         if kind not in (list, tuple):
             raise RefusalError(f"holds {_article(value)}")
-        if set(map(type, value)) <= _ATOMS:
+        if set(map(type, value)) <= ATOMS:
             return value, self._total([len(value)]), len(value), require_modest_text(value)
         parts = [self._sized(item) for item in value]
         things, weight = self._total(part[1] for part in parts), self._total(part[2] for part in parts)
         longest = max((part[3] for part in parts), default=1)
-        _require_modest(things, longest)
+        require_modest(things, longest)
         return kind(part[0] for part in parts), things, weight, longest
 
     def _total(self, counts: Iterable[int]) -> int:

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .machine import Call, DamageError, Name, RefusalError
-from .safe_pickle import Builder, dtype_of
+from .arrays import dtype_of
+from .records import Call, DamageError, Name, RefusalError
+from .safe_pickle import Builder
 
 MAX_COLUMNS = 10_000  # a result table has some thirty
 _MASKED = [f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)] + ["Float32", "Float64", "Boolean"]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .machine import Call, DamageError, RefusalError
+from .records import Call, DamageError, RefusalError
 from .safe_pickle import Builder
 
 TENSOR_NAMES = {("torch._utils", "_rebuild_tensor_v2"): "tensor", ("torch.storage", "_load_from_bytes"): "storage"}
