@@ -23,7 +23,13 @@ from aud_dnn import NUMERICS_VERSION, __version__
 from aud_dnn.errors import InputError, describe_os_error
 from aud_dnn.io.atomic import AlreadyFinishedError, atomic_folder, remove_abandoned, restore_replaced
 from aud_dnn.io.digests import DigestMemo
-from aud_dnn.methods.ridge.leave_one_out import Design, SplitRidge, alpha_grid, reduce_features
+from aud_dnn.methods.ridge.leave_one_out import (
+    LARGEST_ALPHALIMIT,
+    Design,
+    SplitRidge,
+    alpha_grid,
+    reduce_features,
+)
 from aud_dnn.methods.ridge.scoring import LayerScores, decompose_splits, score_responses
 from aud_dnn.methods.threads import available_cores
 from aud_dnn.paths import ProjectPaths
@@ -37,7 +43,6 @@ log = logging.getLogger("aud_dnn")
 
 _PACKAGES = ("numpy", "scipy", "pandas", "h5py", "xarray")
 PLOTS_FOLDER = "plots"
-_LARGEST_ALPHALIMIT = 100
 _LONGEST_FOLDER_NAME = 255      # bytes, of the usual file systems
 
 
@@ -118,8 +123,8 @@ def fit_model(paths: ProjectPaths, options: FitOptions, *, progress: bool = True
         Anything wrong with the input, or a result that is there was made from other input; nothing has been fitted or
         written then.
     """
-    if not 1 <= options.alphalimit <= _LARGEST_ALPHALIMIT:
-        raise InputError(f"--alphalimit must be between 1 and {_LARGEST_ALPHALIMIT} (alphas from 10^(limit-1) to "
+    if not 1 <= options.alphalimit <= LARGEST_ALPHALIMIT:
+        raise InputError(f"--alphalimit must be between 1 and {LARGEST_ALPHALIMIT} (alphas from 10^(limit-1) to "
                          f"10^-limit); got {options.alphalimit}.")
     stimuli = load_stimuli(paths)
     activations = open_activations(paths, options.model, stimuli, randnetw=options.randnetw, layers=options.layers)

@@ -26,7 +26,7 @@ from aud_dnn.errors import DamagedFileError, InputError, MissingDataError, unkno
 from aud_dnn.io.atomic import remove_abandoned_below
 from aud_dnn.io.processes import SharedArrays
 from aud_dnn.methods.repetitions import mean_response
-from aud_dnn.methods.rsa.analysis import Vectors, category_order, neural_side
+from aud_dnn.methods.rsa.analysis import Vectors, category_order, neural_side, participant_labels
 from aud_dnn.methods.threads import available_cores, one_blas_thread
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import BASELINE_MODEL, MODELS, SOUND_CATEGORIES
@@ -339,8 +339,7 @@ def _neural_side(plan: _Plan, target: Target, made_from: dict[str, str], rois: S
     responses = mean_response(target.responses)[order]
     participant = target.metadata["subj_idx"].to_numpy()
     subjects = np.unique(participant)
-    labels = [f"participant_{subject:g}" if isinstance(subject, np.floating) else f"participant_{subject}"
-              for subject in subjects]
+    labels = participant_labels(subjects)
     region = target.metadata["roi_label_general"].to_numpy()
     vectors = {}
     for roi in rois:

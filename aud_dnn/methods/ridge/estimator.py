@@ -58,7 +58,7 @@ class VoxelwiseRidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
     Examples
     --------
     >>> import numpy as np
-    >>> from aud_dnn.methods.ridge.estimator import VoxelwiseRidgeCV
+    >>> from aud_dnn import VoxelwiseRidgeCV
     >>> rng = np.random.default_rng(0)
     >>> features = rng.standard_normal((60, 200))
     >>> responses = features[:, :3] + 0.1 * rng.standard_normal((60, 3))

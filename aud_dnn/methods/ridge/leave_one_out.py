@@ -31,6 +31,7 @@ from aud_dnn.methods.threads import one_blas_thread
 
 _UNITS_PER_PASS = 2048      # a pass stays in cache
 _ALPHA_RANGE = (1e-250, 1e250)
+LARGEST_ALPHALIMIT = 100    # of :func:`alpha_grid`
 
 
 def alpha_grid(limit: int) -> np.ndarray:
@@ -98,9 +99,9 @@ def reduce_features(features: np.ndarray) -> Design:
         factor = centred(slice(None))
     else:
         triangle = np.empty((0, n_sounds))
-        for start in range(0, n_units, _UNITS_PER_PASS):
-            stacked = np.vstack([triangle, centred(slice(start, start + _UNITS_PER_PASS)).T])
-            with one_blas_thread():     # panels this narrow are slower on several threads
+        with one_blas_thread():     # panels this narrow are slower on several threads
+            for start in range(0, n_units, _UNITS_PER_PASS):
+                stacked = np.vstack([triangle, centred(slice(start, start + _UNITS_PER_PASS)).T])
                 triangle = np.linalg.qr(stacked, mode="r")
         factor = np.ascontiguousarray(triangle.T)
     return Design(factor, scale, n_units, int(np.count_nonzero(~varies)))

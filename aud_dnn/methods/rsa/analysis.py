@@ -50,6 +50,12 @@ def category_order(categories: Sequence[str], plotting_order: Sequence[str]) -> 
     return np.argsort([place[name] for name in categories], kind="stable")
 
 
+def participant_labels(subjects: Sequence) -> list[str]:
+    """How results name the participants."""
+    return [f"participant_{subject:g}" if isinstance(subject, np.floating) else f"participant_{subject}"
+            for subject in subjects]
+
+
 @dataclass(frozen=True)
 class Vectors:
     """Triangles made comparable (zero mean, unit length, of ranks), of a set of RDMs.
