@@ -9,8 +9,14 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from aud_dnn.methods import threads
-from aud_dnn.methods.ridge import leave_one_out
+from aud_dnn.methods.cka import centred_gram
+from aud_dnn.methods.dimensionality import effective_dimensionality
+from aud_dnn.methods.ridge.estimator import VoxelwiseRidgeCV
+from aud_dnn.methods.ridge.leave_one_out import reduce_features
+from aud_dnn.methods.rsa.analysis import model_side, neural_side
+from aud_dnn.methods.rsa.similarity import rdm_triangles
 from aud_dnn.methods.threads import available_cores, one_blas_thread
+from aud_dnn.splits import published_splits
 
 
 def blas_threads() -> set[int]:
@@ -43,16 +49,42 @@ def test_linear_algebra_is_kept_to_one_thread_and_given_back() -> None:
         assert blas_threads() == before
 
 
-def test_reducing_features_sees_to_its_own_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-    qr = np.linalg.qr
-
-    def watched(*given, **named):
-        seen.append(blas_threads())
-        return qr(*given, **named)
-
-    monkeypatch.setattr(leave_one_out.np.linalg, "qr", watched)
-    features = np.random.default_rng(0).standard_normal((20, 5000))
+def test_it_ends_when_the_last_thread_leaves() -> None:
     with threadpool_limits(2, user_api="blas"):
-        leave_one_out.reduce_features(features)
-    assert seen and all(threads == {1} for threads in seen)
+        before = blas_threads()
+        first, second = one_blas_thread(), one_blas_thread()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert blas_threads() == {1}
+        second.__exit__(None, None, None)
+        assert blas_threads() == before
+        with pytest.raises(KeyError), one_blas_thread(), one_blas_thread():
+            raise KeyError
+        assert blas_threads() == before
+
+
+X = np.random.default_rng(0).standard_normal((20, 30))
+SPLITS = published_splits(20, 10, 2)
+ARRAY_FUNCTIONS = {
+    "reduce_features": lambda: reduce_features(X),
+    "estimator": lambda: VoxelwiseRidgeCV().fit(X, X[:, :2]),
+    "rdm_triangles": lambda: rdm_triangles(X, SPLITS.train),
+    "dimensionality": lambda: effective_dimensionality(X, center_units=True),
+    "Gram matrix": lambda: centred_gram(X),
+    "model side": lambda: model_side([("layer", X)], np.arange(20), SPLITS.train),
+    "neural side": lambda: neural_side(X, np.zeros(30), [0], SPLITS.train),
+}
+
+
+@pytest.mark.parametrize("name", ARRAY_FUNCTIONS)
+def test_array_functions_see_to_their_own_threads_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = []
+
+    def noted(*given, **named):
+        limits.append((given, named))
+        return threadpool_limits(*given, **named)
+
+    monkeypatch.setattr(threads, "threadpool_limits", noted)
+    ARRAY_FUNCTIONS[name]()
+    assert limits == [((1,), {"user_api": "blas"})]

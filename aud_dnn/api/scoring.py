@@ -21,7 +21,6 @@ from aud_dnn.methods.rsa.analysis import (
     participant_labels,
     score_model,
 )
-from aud_dnn.methods.threads import one_blas_thread
 from aud_dnn.resources import SOUND_CATEGORIES
 
 if TYPE_CHECKING:
@@ -199,10 +198,9 @@ def compare(
         raise InputError(
             f"{target.name}: no participant has two voxels, so there is nothing to correlate."
         )
-    with one_blas_thread():
-        neural = neural_side(mean_response(target.responses)[order], owner, participants, train)
-        model = model_side(layers_in_order(features, target, ids), order, train)
-        scores = score_model(neural.vectors, model)
+    neural = neural_side(mean_response(target.responses)[order], owner, participants, train)
+    model = model_side(layers_in_order(features, target, ids), order, train)
+    scores = score_model(neural.vectors, model)
     names = np.array([*model.layers, ""], dtype=object)     # -1 is the last
     per_split, per_participant = ("participant", "split"), ("participant",)
     return xr.Dataset(

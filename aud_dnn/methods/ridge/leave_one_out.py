@@ -72,6 +72,7 @@ class Design:
         return self.n_constant_units == self.n_units
 
 
+@one_blas_thread()
 def reduce_features(features: np.ndarray) -> Design:
     """Reduce features to at most n_sounds columns with the same inner products between sounds.
 
@@ -99,10 +100,9 @@ def reduce_features(features: np.ndarray) -> Design:
         factor = centred(slice(None))
     else:
         triangle = np.empty((0, n_sounds))
-        with one_blas_thread():     # panels this narrow are slower on several threads
-            for start in range(0, n_units, _UNITS_PER_PASS):
-                stacked = np.vstack([triangle, centred(slice(start, start + _UNITS_PER_PASS)).T])
-                triangle = np.linalg.qr(stacked, mode="r")
+        for start in range(0, n_units, _UNITS_PER_PASS):
+            stacked = np.vstack([triangle, centred(slice(start, start + _UNITS_PER_PASS)).T])
+            triangle = np.linalg.qr(stacked, mode="r")
         factor = np.ascontiguousarray(triangle.T)
     return Design(factor, scale, n_units, int(np.count_nonzero(~varies)))
 

@@ -201,6 +201,7 @@ def _blocks(responses: np.ndarray) -> list[_Block]:
     return blocks
 
 
+@one_blas_thread()
 def predict_mean_responses(decomposed: Sequence[SplitRidge], responses: np.ndarray, splits: Splits) -> np.ndarray:
     """Predictions of the mean responses to all sounds, training sounds included, with the training mean added back.
 
