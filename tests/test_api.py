@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import roots
 import xarray as xr
+from scipy.io import loadmat
 from sklearn.linear_model import RidgeCV
 
 import aud_dnn
@@ -370,3 +371,29 @@ def test_unknown_results_are_refused() -> None:
 
 def test_a_root_without_results_has_an_empty_table(tmp_path: Path) -> None:
     assert aud_dnn.results(root=tmp_path).empty
+
+
+# --- real responses ---------------------------------------------------------------------------------------------------
+
+SONG = REPOSITORY.parent / "shared" / "data" / "song_ecog"
+ECOG_R2 = (0.53, 0.59, 0.17, 0.48, 0.29, 0.57, 0.47, 0.64, 0.50, 0.37, 0.31, 0.40, 0.34, 0.31, 0.60)
+FMRI_R2 = {"lowfreq": 0.81, "highfreq": 0.70, "envsounds": 0.61, "pitch": 0.68, "speech": 0.57, "music": 0.29}
+
+
+@pytest.mark.skipif(not SONG.is_dir(), reason="the ECoG responses are not beside the repository")
+def test_real_responses_of_others_have_the_known_scores(real_root: Path) -> None:
+    """Components of ECoG responses (Norman-Haignere et al. 2022) from the baseline; fMRI components from a description
+    of the sounds that others made."""
+    content = loadmat(SONG / "ecog_component_responses.mat")
+    sounds = [name[0].removesuffix(".wav") for name in content["stim_names"].ravel()]
+    responses = content["R"][:, content["t"].ravel() < 2].mean(axis=1)
+    ecog = aud_dnn.Target.from_arrays(responses, sounds, name="song-ecog")
+    assert ecog.splits.kind == "published"
+    baseline = aud_dnn.open_activations("spectemp", root=real_root).read("avgpool")
+    scores = aud_dnn.score(baseline, ecog, root=real_root)
+    np.testing.assert_array_equal(scores["r2_test"].median("split")[0].round(2), ECOG_R2)
+    acoustics = loadmat(SONG / "acoustic_features.mat")
+    described = np.hstack([acoustics["F_coch"], acoustics["F_mod"].reshape(165, -1)])
+    scores = aud_dnn.score(described, "NH2015comp", ids=sounds, root=real_root)
+    found = scores["r2_test"].median("split")[0].round(2)
+    assert dict(zip(found["comp"].values.tolist(), found.values.tolist())) == FMRI_R2
