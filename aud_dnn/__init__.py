@@ -58,7 +58,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Load what ``__all__`` names when it is first used: ``--help`` of a script needs none of it."""
+    """Load what ``__all__`` names when it is first used; ``--help`` needs none of it."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

@@ -1,4 +1,4 @@
-"""The front door: ``import aud_dnn``. Its numbers are those of the scripts; bad input is told apart."""
+"""The front door: ``import aud_dnn``. Its numbers are those of the scripts."""
 
 from __future__ import annotations
 
@@ -58,14 +58,16 @@ def features() -> np.ndarray:
     return np.random.default_rng(0).standard_normal((165, 30))
 
 
-def own_target(n_sounds: int = 40, n_neuroids: int = 9, n_repetitions: int = 3, **given) -> aud_dnn.Target:
+def own_target(
+    n_sounds: int = 40, n_neuroids: int = 9, n_repetitions: int = 3, **given
+) -> aud_dnn.Target:
     rng = np.random.default_rng(1)
     responses = rng.standard_normal((n_sounds, n_neuroids, n_repetitions))
     sounds = [f"sound{i}" for i in range(n_sounds)]
     return aud_dnn.Target.from_arrays(responses, sounds, name="own", **given)
 
 
-# --- the door ---------------------------------------------------------------------------------------------------------
+# --- the door -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", aud_dnn.__all__)
@@ -82,7 +84,9 @@ def test_other_names_are_refused() -> None:
 def test_the_import_loads_nothing() -> None:
     program = "import sys, aud_dnn; assert dir(aud_dnn); print(any(m in sys.modules for m in ('numpy', 'aud_dnn.api')))"
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True
+    )
     assert done.stdout.strip() == "False"
 
 
@@ -92,38 +96,48 @@ def test_examples_run(module: str) -> None:
     assert tried and not failed
 
 
-@pytest.mark.parametrize("name", [name for name in aud_dnn.__all__ if name not in ("Target", "read_target")])
+@pytest.mark.parametrize(
+    "name", [name for name in aud_dnn.__all__ if name not in ("Target", "read_target")]
+)
 def test_every_function_has_an_example(name: str) -> None:
     assert ">>> " in getattr(aud_dnn, name).__doc__
 
 
 def test_the_first_python_of_the_readme_has_four_lines_and_runs() -> None:
-    block = re.search(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    block = re.search(
+        r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     example = doctest.DocTestParser().get_doctest(block[1], {}, "README.md", "README.md", 0)
     assert len(example.examples) == 4 and "aud_dnn.score(" in block[1]
     assert doctest.DocTestRunner().run(example).failed == 0
 
 
-# --- score ------------------------------------------------------------------------------------------------------------
+# --- score ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["NH2015", "NH2015comp"])
 def test_scores_are_to_the_bit_those_of_the_script(name: str) -> None:
     activations = aud_dnn.open_activations("Kell2018word")
-    layers = {layer: activations.read(layer) for layer in LAYERS if name == "NH2015" or layer == "relu2"}
+    layers = {
+        layer: activations.read(layer) for layer in LAYERS if name == "NH2015" or layer == "relu2"
+    }
     scores = aud_dnn.score(layers, name)
     assert scores["layer"].values.tolist() == list(layers)
     for layer in layers:
         written = aud_dnn.read_result("Kell2018word", layer, name).scores
         for variable in SCORES:
             if variable != "r2_test_c" or name == "NH2015":
-                np.testing.assert_array_equal(scores[variable].sel(layer=layer), written[variable], err_msg=variable)
+                np.testing.assert_array_equal(
+                    scores[variable].sel(layer=layer), written[variable], err_msg=variable
+                )
     np.testing.assert_array_equal(scores["voxel"], written["voxel_id"])
     assert ("r2_test_c" in scores) == (name == "NH2015")
     assert scores.attrs == {"target": name, "splits": "published", "alphalimit": 50}
 
 
-@pytest.mark.parametrize("layout", [np.asfortranarray, lambda a: a[:, ::-1][:, ::-1], lambda a: a.tolist(), xr.DataArray])
+@pytest.mark.parametrize(
+    "layout", [np.asfortranarray, lambda a: a[:, ::-1][:, ::-1], lambda a: a.tolist(), xr.DataArray]
+)
 def test_how_an_array_lies_in_memory_changes_nothing(layout, features: np.ndarray) -> None:
     expected = aud_dnn.score(features, "NH2015comp")
     xr.testing.assert_identical(aud_dnn.score(layout(features), "NH2015comp"), expected)
@@ -136,16 +150,20 @@ def test_activations_are_scored_layer_by_layer() -> None:
 
 
 @pytest.mark.parametrize("ending", ["", ".wav"])
-def test_rows_are_matched_by_sound(ending: str, features: np.ndarray, target: aud_dnn.Target) -> None:
+def test_rows_are_matched_by_sound(
+    ending: str, features: np.ndarray, target: aud_dnn.Target
+) -> None:
     order = np.random.default_rng(2).permutation(165)
     ids = [target.stimuli.ids[row] + ending for row in order]
-    extra = np.full((2, 30), np.nan)        # of sounds that the target does not have: never looked at
+    extra = np.full((2, 30), np.nan)  # of sounds that the target does not have: never looked at
     shuffled = np.vstack([extra[:1], features[order], extra[1:]])
     scores = aud_dnn.score(shuffled, target, ids=["other", *ids, "another"])
     xr.testing.assert_identical(scores, aud_dnn.score(features, target))
 
 
-def test_the_metadata_are_coordinates_and_all_can_be_saved(features: np.ndarray, tmp_path: Path) -> None:
+def test_the_metadata_are_coordinates_and_all_can_be_saved(
+    features: np.ndarray, tmp_path: Path
+) -> None:
     scores = aud_dnn.score(features, "NH2015", alphalimit=5)
     table = aud_dnn.load_target("NH2015").metadata
     np.testing.assert_array_equal(scores["subj_idx"], table["subj_idx"])
@@ -174,10 +192,10 @@ def test_a_target_of_ones_own_brings_its_splits(tmp_path: Path) -> None:
     for split in range(3):
         for voxel in range(9):
             y, (on, off) = target.responses[:, voxel, 0], (train[split], test[split])
-            model = RidgeCV(alphas=10.0**np.arange(-3, 3)).fit(features[on], y[on])
+            model = RidgeCV(alphas=10.0 ** np.arange(-3, 3)).fit(features[on], y[on])
             r = np.corrcoef(model.predict(features[off]), y[off])[0, 1]
             found = scores.isel(layer=0, voxel=voxel, split=split)
-            if found["alphas"] == model.alpha_ < 100:       # beyond that alphas tie
+            if found["alphas"] == model.alpha_ < 100:  # beyond that alphas tie
                 np.testing.assert_allclose(found["r_test"], max(r, 0), rtol=1e-7)
 
 
@@ -190,32 +208,46 @@ def test_a_missing_repetition_is_left_out_and_counted() -> None:
     features = np.random.default_rng(4).standard_normal((40, 15))
     scores, whole = (aud_dnn.score(features, each).isel(layer=0) for each in (gaps, target))
     assert scores["n_repetitions"].values.tolist() == [3, 3, 2, 1, 3, 3, 3, 3, 3]
-    np.testing.assert_array_equal(np.isnan(scores["r2_test_c"]).all("split").values, np.arange(9) == 3)
+    np.testing.assert_array_equal(
+        np.isnan(scores["r2_test_c"]).all("split").values, np.arange(9) == 3
+    )
     rest = [0, 1, 4, 5, 6, 7, 8]
     np.testing.assert_allclose(scores["r2_test_c"][rest], whole["r2_test_c"][rest], rtol=1e-9)
     assert not np.allclose(scores["r2_train"][2], whole["r2_train"][2])
 
 
-# --- compare ----------------------------------------------------------------------------------------------------------
+# --- compare --------------------------------------------------------------------------------------
 
 
 def test_similarities_are_those_of_the_script(root: Path) -> None:
     paths = ProjectPaths(root)
-    run = run_rsa(paths, targets=["NH2015"], rois=["All"], conditions=["trained"], models=["Kell2018word"], jobs=1,
-                  progress=False)
+    run = run_rsa(
+        paths,
+        targets=["NH2015"],
+        rois=["All"],
+        conditions=["trained"],
+        models=["Kell2018word"],
+        jobs=1,
+        progress=False,
+    )
     written = run.datasets["NH2015", "All"].sel(model="Kell2018word", condition="trained")
     found = aud_dnn.compare(dict(aud_dnn.open_activations("Kell2018word").items()), "NH2015")
     for ours, theirs in {
-        "train": "all_layer_train_correlations", "test": "all_layer_test_correlations",
-        "all_sounds": "all_data_rsa_for_best_layer", "all_layers": "all_model_features_rsa",
-        "best_layer_test": "best_layer_test_value", "best_layer_position": "best_layer_position",
+        "train": "all_layer_train_correlations",
+        "test": "all_layer_test_correlations",
+        "all_sounds": "all_data_rsa_for_best_layer",
+        "all_layers": "all_model_features_rsa",
+        "best_layer_test": "best_layer_test_value",
+        "best_layer_position": "best_layer_position",
         "ceiling_pearson": "leave_one_out_neural_r_cv_test_splits",
         "ceiling_spearman": "leave_one_out_neural_spearman_cv_test_splits",
         "ceiling_pearson_all_sounds": "leave_one_out_neural_r_all_sounds",
         "ceiling_spearman_all_sounds": "leave_one_out_neural_spearman_all_sounds",
         "n_voxels": "n_voxels",
     }.items():
-        np.testing.assert_array_equal(found[ours], written[theirs].transpose(*found[ours].dims), err_msg=ours)
+        np.testing.assert_array_equal(
+            found[ours], written[theirs].transpose(*found[ours].dims), err_msg=ours
+        )
     chosen = found["layer"].values[written["best_layer_idx"].values.astype(int)]
     np.testing.assert_array_equal(found["best_layer"], chosen)
     np.testing.assert_array_equal(found["participant"], written["participant"])
@@ -223,7 +255,10 @@ def test_similarities_are_those_of_the_script(root: Path) -> None:
 
 def test_components_count_as_one_participant(features: np.ndarray) -> None:
     found = aud_dnn.compare(features, "NH2015comp")
-    assert found["participant"].values.tolist() == ["all"] and found["best_layer_position"].isnull().all()
+    assert (
+        found["participant"].values.tolist() == ["all"]
+        and found["best_layer_position"].isnull().all()
+    )
     assert found["ceiling_pearson"].isnull().all() and found["test"].notnull().all()
 
 
@@ -238,10 +273,12 @@ def test_sounds_of_ones_own_stay_as_they_are_and_rows_are_matched() -> None:
     np.testing.assert_allclose(again["train"][0], found["train"].sel(layer="same"), rtol=1e-12)
 
 
-def test_published_sounds_without_categories_take_those_of_the_root(target: aud_dnn.Target, features: np.ndarray,
-                                                                     monkeypatch: pytest.MonkeyPatch,
-                                                                     tmp_path: Path) -> None:
-    arrays = aud_dnn.Target.from_arrays(target.responses, target.stimuli.ids, name="mine", published=target.stimuli.ids)
+def test_published_sounds_without_categories_take_those_of_the_root(
+    target: aud_dnn.Target, features: np.ndarray, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    arrays = aud_dnn.Target.from_arrays(
+        target.responses, target.stimuli.ids, name="mine", published=target.stimuli.ids
+    )
     expected = aud_dnn.compare(features, target)["test"]
     np.testing.assert_array_equal(aud_dnn.compare(features, arrays)["test"], expected)
     monkeypatch.setenv("AUD_DNN_ROOT", str(tmp_path))
@@ -251,9 +288,18 @@ def test_published_sounds_without_categories_take_those_of_the_root(target: aud_
 
 UNEVEN = np.arange(40) < np.array([[15], [20]])
 UNUSABLE = {
-    "halves of several sizes": (own_target(splits=given_splits(UNEVEN)), "same number of training sounds.*15 to 20"),
-    "a sound in no half": (own_target(splits=given_splits(UNEVEN[:1], ~UNEVEN[:1] & (np.arange(40) > 20))), "every sound"),
-    "single voxels": (own_target(neuroids={"participant": list(range(9))}), "no participant has two voxels"),
+    "halves of several sizes": (
+        own_target(splits=given_splits(UNEVEN)),
+        "same number of training sounds.*15 to 20",
+    ),
+    "a sound in no half": (
+        own_target(splits=given_splits(UNEVEN[:1], ~UNEVEN[:1] & (np.arange(40) > 20))),
+        "every sound",
+    ),
+    "single voxels": (
+        own_target(neuroids={"participant": list(range(9))}),
+        "no participant has two voxels",
+    ),
 }
 
 
@@ -264,12 +310,18 @@ def test_targets_that_have_no_rdm_are_refused(case: str) -> None:
         aud_dnn.compare(np.random.default_rng(0).standard_normal((40, 5)), unusable)
 
 
-# --- bad input --------------------------------------------------------------------------------------------------------
+# --- bad input ------------------------------------------------------------------------------------
 
 GOOD = np.random.default_rng(5).standard_normal((165, 4))
 BAD = {
-    "NaN": (np.where(np.arange(165)[:, None] == 3, np.nan, GOOD), r"layer features hold NaN or inf for 1 sound\(s\): stim"),
-    "inf": ({"a": GOOD, "b": GOOD * np.array([1, np.inf, 1, 1])}, r"layer b hold NaN or inf for 165 sound"),
+    "NaN": (
+        np.where(np.arange(165)[:, None] == 3, np.nan, GOOD),
+        r"layer features hold NaN or inf for 1 sound\(s\): stim",
+    ),
+    "inf": (
+        {"a": GOOD, "b": GOOD * np.array([1, np.inf, 1, 1])},
+        r"layer b hold NaN or inf for 165 sound",
+    ),
     "other rows": (GOOD[:80], r"80 rows, but NH2015comp has 165 sounds.*ids=\["),
     "time axis": (GOOD[:, None], r"shape \(165, 1, 4\). Average over time"),
     "one number a sound": (GOOD[:, 0], r"found float64 of shape \(165,\)"),
@@ -295,10 +347,16 @@ def test_bad_features_are_refused(case: str, use) -> None:
 
 
 BAD_IDS = {
-    "too few": (lambda ids: ids[:-1], "There are 164 ids, but features of layer features have 165 rows|1 of 165 sounds"),
+    "too few": (
+        lambda ids: ids[:-1],
+        "There are 164 ids, but features of layer features have 165 rows|1 of 165 sounds",
+    ),
     "one missing": (lambda ids: [*ids[:-1], "other"], "1 of 165 sounds are missing: stim"),
     "one twice": (lambda ids: [*ids[:-1], ids[0]], "occur more than once: stim"),
-    "unknown": (lambda ids: [f"x{i}" for i in ids], "165 of 165 sounds are missing.*Not known as a stimulus: x"),
+    "unknown": (
+        lambda ids: [f"x{i}" for i in ids],
+        "165 of 165 sounds are missing.*Not known as a stimulus: x",
+    ),
     "text": (lambda ids: "stim1", "must be a list of sound ids"),
     "numbers": (lambda ids: list(range(165)), "165 of 165 sounds are missing"),
     "two columns": (lambda ids: np.array([ids, ids]), "must be a list"),
@@ -313,12 +371,17 @@ def test_bad_ids_are_refused(case: str, target: aud_dnn.Target) -> None:
 
 
 def test_more_ids_than_rows_are_refused(target: aud_dnn.Target) -> None:
-    with pytest.raises(InputError, match="There are 166 ids, but features of layer features have 165 rows"):
+    with pytest.raises(
+        InputError, match="There are 166 ids, but features of layer features have 165 rows"
+    ):
         aud_dnn.score(GOOD, target, ids=[*target.stimuli.ids, "other"])
 
 
 BAD_TARGETS = {
-    "a misspelled name": ("NH2015com", "Unknown target: 'NH2015com'. Did you mean NH2015comp.*path of its file"),
+    "a misspelled name": (
+        "NH2015com",
+        "Unknown target: 'NH2015com'. Did you mean NH2015comp.*path of its file",
+    ),
     "no such file": ("somewhere/mine.nc", "mine.nc"),
     "a number": (3, "A target is a name, a path or a Target; got a int"),
     "nothing": (None, "got a NoneType"),
@@ -338,15 +401,28 @@ def test_a_grid_without_alphas_is_refused(limit: int) -> None:
         aud_dnn.score(GOOD, "NH2015comp", alphalimit=limit)
 
 
-# --- what is on disk --------------------------------------------------------------------------------------------------
+# --- what is on disk ------------------------------------------------------------------------------
 
 
 def test_the_table_holds_every_result(root: Path) -> None:
     table = aud_dnn.results()
-    assert table.columns.tolist() == ["model", "layer", "position", "condition", "target", "alphalimit", "n_voxels",
-                                      "median_r2", "median_r2_c", "folder"]
+    assert table.columns.tolist() == [
+        "model",
+        "layer",
+        "position",
+        "condition",
+        "target",
+        "alphalimit",
+        "n_voxels",
+        "median_r2",
+        "median_r2_c",
+        "folder",
+    ]
     assert table[["layer", "target", "position"]].values.tolist() == [
-        ["relu0", "NH2015", 0.0], ["relu2", "NH2015", 0.5], ["relu2", "NH2015comp", 0.5]]
+        ["relu0", "NH2015", 0.0],
+        ["relu2", "NH2015", 0.5],
+        ["relu2", "NH2015comp", 0.5],
+    ]
     for row in table.itertuples():
         result = aud_dnn.read_result(row.model, row.layer, row.target)
         assert row.folder == str(result.folder) and row.n_voxels == len(result.table)
@@ -361,7 +437,9 @@ def test_the_table_holds_every_result(root: Path) -> None:
 
 
 def test_unknown_results_are_refused() -> None:
-    with pytest.raises(InputError, match=r"Unknown model in results/: 'Kell2018wort'\. Did you mean Kell2018word"):
+    with pytest.raises(
+        InputError, match=r"Unknown model in results/: 'Kell2018wort'\. Did you mean Kell2018word"
+    ):
         aud_dnn.results("Kell2018wort")
     with pytest.raises(MissingDataError, match="no finished result"):
         aud_dnn.read_result("Kell2018word", "relu4", "NH2015")
@@ -373,11 +451,18 @@ def test_a_root_without_results_has_an_empty_table(tmp_path: Path) -> None:
     assert aud_dnn.results(root=tmp_path).empty
 
 
-# --- real responses ---------------------------------------------------------------------------------------------------
+# --- real responses -------------------------------------------------------------------------------
 
 SONG = REPOSITORY.parent / "shared" / "data" / "song_ecog"
 ECOG_R2 = (0.53, 0.59, 0.17, 0.48, 0.29, 0.57, 0.47, 0.64, 0.50, 0.37, 0.31, 0.40, 0.34, 0.31, 0.60)
-FMRI_R2 = {"lowfreq": 0.81, "highfreq": 0.70, "envsounds": 0.61, "pitch": 0.68, "speech": 0.57, "music": 0.29}
+FMRI_R2 = {
+    "lowfreq": 0.81,
+    "highfreq": 0.70,
+    "envsounds": 0.61,
+    "pitch": 0.68,
+    "speech": 0.57,
+    "music": 0.29,
+}
 
 
 @pytest.mark.skipif(not SONG.is_dir(), reason="the ECoG responses are not beside the repository")

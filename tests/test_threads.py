@@ -23,10 +23,13 @@ def blas_threads() -> set[int]:
     return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
 
-@pytest.mark.parametrize(("limit", "expected"), [
-    ("1", 1), ("3", 3), ("64", 4), ("0", 1), ("", 4), ("two", 4), ("-1", 4), (None, 4)])
-def test_cores_are_those_of_the_affinity_at_most_the_variable(limit: str | None, expected: int,
-                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [("1", 1), ("3", 3), ("64", 4), ("0", 1), ("", 4), ("two", 4), ("-1", 4), (None, 4)],
+)
+def test_cores_are_those_of_the_affinity_at_most_the_variable(
+    limit: str | None, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(threads.os, "sched_getaffinity", lambda _: {0, 2, 3, 5}, raising=False)
     if limit is None:
         monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
@@ -78,7 +81,9 @@ ARRAY_FUNCTIONS = {
 
 
 @pytest.mark.parametrize("name", ARRAY_FUNCTIONS)
-def test_array_functions_see_to_their_own_threads_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_array_functions_see_to_their_own_threads_once(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     limits = []
 
     def noted(*given, **named):

@@ -1,4 +1,4 @@
-"""Features that somebody hands in from Python: checked, with rows in the order of a target's sounds."""
+"""Features that are handed in from Python: checked, rows in the order of a target's sounds."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def layers_in_order(
         array = array if rows is None else array[rows]
         if array.dtype.kind != "f" or array.dtype.itemsize > 8:
             array = array.astype(np.float64)
-        yield name, np.ascontiguousarray(array)     # sums depend on the layout in the last bits
+        yield name, np.ascontiguousarray(array)  # sums depend on the layout in the last bits
 
 
 def _numbers(values: Any, layer: str) -> np.ndarray:
@@ -86,14 +86,14 @@ def _numbers(values: Any, layer: str) -> np.ndarray:
 
 
 def _rows(ids: Sequence[str], wanted: Sequence[str]) -> list[int]:
-    """Rows that bring ``ids`` into the order of ``wanted``; sounds that are not wanted are left out."""
+    """Rows that bring ``ids`` into the order of ``wanted``; other sounds are left out."""
     if isinstance(ids, (str, bytes)) or np.ndim(ids) != 1:
         raise InputError("ids must be a list of sound ids, one for each row of the features.")
     known = set(wanted)
     names = [as_text(sound) for sound in ids]
     names = [name if name in known else name.removesuffix(".wav") for name in names]
     kept = [row for row, name in enumerate(names) if name in known]
-    if not kept:        # with all of them the message can say what they look like
+    if not kept:  # with all of them the message can say what they look like
         return rows_in_order(names, wanted, "ids")
     rows = rows_in_order([names[row] for row in kept], wanted, "ids")
     return [kept[row] for row in rows]

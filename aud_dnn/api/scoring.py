@@ -201,7 +201,7 @@ def compare(
     neural = neural_side(mean_response(target.responses)[order], owner, participants, train)
     model = model_side(layers_in_order(features, target, ids), order, train)
     scores = score_model(neural.vectors, model)
-    names = np.array([*model.layers, ""], dtype=object)     # -1 is the last
+    names = np.array([*model.layers, ""], dtype=object)  # -1 is the last
     per_split, per_participant = ("participant", "split"), ("participant",)
     return xr.Dataset(
         {
@@ -234,7 +234,7 @@ def _about(target: Target) -> dict[str, Any]:
 
 
 def _voxel_coordinates(target: Target, taken: set[str]) -> Mapping[str, Any]:
-    """The target's metadata; text where a column is not of plain numbers, so that it can be saved."""
+    """The target's metadata; text where a column is not of plain numbers, to be saved."""
     coordinates: dict[str, Any] = {}
     for name, column in target.metadata.items():
         if str(name) in taken:
@@ -271,7 +271,7 @@ def _sound_order(target: Target, root: Root) -> np.ndarray:
     if target.splits.kind != "published":
         return np.arange(len(target.stimuli))
     categories: Sequence[str] = target.stimuli.categories
-    if not set(categories) <= set(SOUND_CATEGORIES):        # of the published sounds, from a file
+    if not set(categories) <= set(SOUND_CATEGORIES):  # of the published sounds, from a file
         published = stimuli_of(root)
         if published is None or published.ids != target.stimuli.ids:
             raise InputError(

@@ -1,4 +1,4 @@
-"""How many threads there are to use, and keeping the linear-algebra library to one: one rule for everything."""
+"""How many threads there are to use, and linear algebra on one: the only rule for both."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def available_cores() -> int:
 
 
 class _Limit:
-    """The limit that is in force, and how many callers hold it: it is the process's, not a thread's."""
+    """The limit in force, which is the process's and not a thread's, and how many hold it."""
 
     def __init__(self) -> None:
         self.lock, self.holders, self.set = threading.Lock(), 0, None
