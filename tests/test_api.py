@@ -82,7 +82,10 @@ def test_other_names_are_refused() -> None:
 
 
 def test_the_import_loads_nothing() -> None:
-    program = "import sys, aud_dnn; assert dir(aud_dnn); print(any(m in sys.modules for m in ('numpy', 'aud_dnn.api')))"
+    program = (
+        "import sys, aud_dnn; assert dir(aud_dnn)\n"
+        "print(any(name in sys.modules for name in ('numpy', 'aud_dnn.api')))"
+    )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True
@@ -467,8 +470,8 @@ FMRI_R2 = {
 
 @pytest.mark.skipif(not SONG.is_dir(), reason="the ECoG responses are not beside the repository")
 def test_real_responses_of_others_have_the_known_scores(real_root: Path) -> None:
-    """Components of ECoG responses (Norman-Haignere et al. 2022) from the baseline; fMRI components from a description
-    of the sounds that others made."""
+    """ECoG components (Norman-Haignere et al. 2022) from the baseline; fMRI components from a
+    description of the sounds that others made."""
     content = loadmat(SONG / "ecog_component_responses.mat")
     sounds = [name[0].removesuffix(".wav") for name in content["stim_names"].ravel()]
     responses = content["R"][:, content["t"].ravel() < 2].mean(axis=1)
