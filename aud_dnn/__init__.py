@@ -1,10 +1,71 @@
-"""Score audio neural networks against fMRI responses of the human auditory cortex.
+"""Score audio neural networks against responses of the human auditory cortex.
 
-Data flows one way: disk -> load (``utils``) -> compute (``ridge``, ``regression``, ``rsa``) -> ``results`` -> tables
-(``aggregate``) -> figures (``analyze``).
+What is named in ``__all__`` is the front door, for Python and notebooks; it is loaded when it is
+first used. The scripts use the rooms behind it: ``docs/code.md`` says what is where.
+
+>>> import aud_dnn
+>>> features = aud_dnn.open_activations("Kell2018word").read("relu2")
+>>> aud_dnn.score(features, "NH2015comp")["r2_test"].shape
+(1, 6, 10)
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aud_dnn.api.reading import (
+        load_target,
+        open_activations,
+        read_result,
+        results,
+    )
+    from aud_dnn.api.scoring import compare, score
+    from aud_dnn.methods.ridge.estimator import VoxelwiseRidgeCV
+    from aud_dnn.targets.loading import Target
+    from aud_dnn.targets.target_files import read_target, write_target
 
 __version__ = "0.1.0"
 
 NUMERICS_VERSION = 2
 """Raised whenever a change moves a stored number; written into the provenance of every result."""
+
+__all__ = [
+    "Target",
+    "VoxelwiseRidgeCV",
+    "compare",
+    "load_target",
+    "open_activations",
+    "read_result",
+    "read_target",
+    "results",
+    "score",
+    "write_target",
+]
+
+_HOMES = {
+    "Target": "aud_dnn.targets.loading",
+    "VoxelwiseRidgeCV": "aud_dnn.methods.ridge.estimator",
+    "compare": "aud_dnn.api.scoring",
+    "load_target": "aud_dnn.api.reading",
+    "open_activations": "aud_dnn.api.reading",
+    "read_result": "aud_dnn.api.reading",
+    "read_target": "aud_dnn.targets.target_files",
+    "results": "aud_dnn.api.reading",
+    "score": "aud_dnn.api.scoring",
+    "write_target": "aud_dnn.targets.target_files",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load what ``__all__`` names when it is first used; ``--help`` needs none of it."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -91,7 +91,11 @@ def test_every_script_answers_help(script: str, tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     if parts[0] != "aud_dnn":       # programs beside the package expect it to be installed
         environment["PYTHONPATH"] = str(REPOSITORY)
-    run = subprocess.run([sys.executable, *target, "--help"], capture_output=True, text=True, timeout=120, check=False,
-                         cwd=REPOSITORY if as_module else tmp_path, env=environment)
+    run = subprocess.run([sys.executable, "-X", "importtime", *target, "--help"], capture_output=True, text=True,
+                         timeout=120, check=False, cwd=REPOSITORY if as_module else tmp_path, env=environment)
     assert run.returncode == 0, run.stderr
     assert "usage:" in run.stdout and "--" in run.stdout
+    if run_as_file and parts[0] != "benchmarks":       # what takes a second to load is loaded when it is needed
+        loaded = set(re.findall(r"^import time:.*\| +(\S+)$", run.stderr, re.MULTILINE))
+        slow = {"matplotlib", "pandas", "scipy.signal", "scipy.stats", "seaborn", "sklearn", "torch", "xarray"}
+        assert "argparse" in loaded and not loaded & slow

@@ -11,8 +11,7 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-import scipy.fft
-import scipy.signal
+import scipy  # its parts are loaded when they are first used, not for --help
 
 from aud_dnn.errors import InputError, unknown_name
 

@@ -14,7 +14,7 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
+import scipy
 
 from aud_dnn.errors import InputError, unknown_name
 from aud_dnn.extract.cochleagram import FRAME_RATE, N_CHANNELS, N_FRAMES

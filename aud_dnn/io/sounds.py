@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import scipy.io.wavfile
+import scipy
 
 from aud_dnn.errors import InputError, MissingDataError, unknown_name
 

@@ -23,6 +23,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from aud_dnn.methods.threads import one_blas_thread
+
 _CONSTANT = 1e-12  # of the power that a centred Gram matrix keeps; below is rounding
 _UNITS_AT_ONCE = 2048
 
@@ -50,6 +52,7 @@ def u_centred_triangle(products: np.ndarray) -> np.ndarray:
     return matrix[np.triu_indices(n, k=1)]
 
 
+@one_blas_thread()
 def centred_gram(features: np.ndarray, sounds: np.ndarray | None = None) -> np.ndarray:
     """Inner products of the sounds after every unit had its mean over these sounds subtracted.
 

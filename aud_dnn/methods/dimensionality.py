@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from aud_dnn.methods.rsa.similarity import UNITS_AT_ONCE
+from aud_dnn.methods.threads import one_blas_thread
 
 _NEGLIGIBLE = 1e-12  # variance below this part of the power is what rounding leaves of a subtraction
 
@@ -72,6 +73,7 @@ def effective_dimensionality(features: np.ndarray, *, center_units: bool = False
     return centered if center_units or standardize_units else raw
 
 
+@one_blas_thread()
 def raw_and_centered_dimensionality(features: np.ndarray) -> tuple[float, float]:
     """Effective dimensionality of the units as they are and with each unit's mean subtracted, from one matrix product.
 

@@ -18,15 +18,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from aud_dnn import NUMERICS_VERSION, __version__
 from aud_dnn.errors import InputError, describe_os_error
 from aud_dnn.io.atomic import AlreadyFinishedError, atomic_folder, remove_abandoned, remove_abandoned_below, restore_replaced
 from aud_dnn.io.digests import DigestMemo
 from aud_dnn.io.progress import progress_bar, tell_finished
-from aud_dnn.methods.ridge.leave_one_out import Design, SplitRidge, alpha_grid, reduce_features
-from aud_dnn.methods.ridge.scoring import LayerScores, available_cores, decompose_splits, score_responses
+from aud_dnn.methods.ridge.leave_one_out import (
+    LARGEST_ALPHALIMIT,
+    Design,
+    SplitRidge,
+    alpha_grid,
+    reduce_features,
+)
+from aud_dnn.methods.ridge.scoring import LayerScores, decompose_splits, score_responses
+from aud_dnn.methods.threads import available_cores
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.splits import published_splits
 from aud_dnn.store.regression import RegressionResult, is_complete, parse_folder, read_result, result_folder, write_result
@@ -38,7 +44,6 @@ log = logging.getLogger("aud_dnn")
 
 _PACKAGES = ("numpy", "scipy", "pandas", "h5py", "xarray")
 PLOTS_FOLDER = "plots"
-_LARGEST_ALPHALIMIT = 100
 _LONGEST_FOLDER_NAME = 255      # bytes, of the usual file systems
 
 
@@ -119,8 +124,8 @@ def fit_model(paths: ProjectPaths, options: FitOptions, *, progress: bool = True
         Anything wrong with the input, or a result that is there was made from other input; nothing has been fitted or
         written then.
     """
-    if not 1 <= options.alphalimit <= _LARGEST_ALPHALIMIT:
-        raise InputError(f"--alphalimit must be between 1 and {_LARGEST_ALPHALIMIT} (alphas from 10^(limit-1) to "
+    if not 1 <= options.alphalimit <= LARGEST_ALPHALIMIT:
+        raise InputError(f"--alphalimit must be between 1 and {LARGEST_ALPHALIMIT} (alphas from 10^(limit-1) to "
                          f"10^-limit); got {options.alphalimit}.")
     stimuli = load_stimuli(paths)
     activations = open_activations(paths, options.model, stimuli, randnetw=options.randnetw, layers=options.layers)
@@ -204,8 +209,7 @@ def _require_same_sources(kept: dict[tuple[str, str], RegressionResult], activat
 
 def _read_layer(activations: Activations, name: str, sources: Sources) -> _Layer:
     features, digest = sources.layer(activations, name, values=True)
-    with threadpool_limits(1, user_api="blas"):     # panels this narrow are slower on several threads
-        design = reduce_features(features)
+    design = reduce_features(features)
     provenance = {"shape": features.shape, "dtype": str(features.dtype), "sha256": digest,
                   **activations.provenance}
     return _Layer(name, design, provenance, (*activations.remarks, *_remarks(activations, name, features, design)))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -59,6 +60,39 @@ class Target:
     remarks: tuple[Remark, ...] = ()
     splits: Splits = field(default_factory=published_splits)
     about: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_arrays(cls, responses: np.ndarray, stimuli: Sequence[str], *, name: str, **described: Any) -> Target:
+        """A target of your own from arrays: responses of any brain to any sounds.
+
+        Parameters
+        ----------
+        responses : array of shape (n_sounds, n_neuroids[, n_repetitions][, n_times])
+        stimuli : sequence of str of length n_sounds
+            Sound ids.
+        name : str
+            Names results: letters, digits, ``. + -``.
+        **described
+            ``neuroids``, ``dims``, ``times``, ``categories``, ``groups``, ``splits``, ``about``: see
+            :func:`aud_dnn.targets.arrays.target_from_arrays`, which makes and checks it.
+
+        Raises
+        ------
+        InputError
+            Anything that does not fit; the message names the field and what to do.
+
+        Examples
+        --------
+        >>> import aud_dnn, numpy as np
+        >>> responses = np.random.default_rng(0).standard_normal((40, 12, 2))
+        >>> sounds = [f"sound{i}" for i in range(40)]
+        >>> target = aud_dnn.Target.from_arrays(responses, sounds, name="electrodes")
+        >>> target.splits.kind
+        'random halves'
+        """
+        from aud_dnn.targets.arrays import target_from_arrays
+
+        return target_from_arrays(responses, stimuli, name=name, **described)
 
     @property
     def n_voxels(self) -> int:

@@ -54,6 +54,10 @@ def read_target(path: str | Path, *, published: Sequence[str] = ()) -> Target:
     ------
     InputError
         Anything that is not as described; the message names file and field.
+
+    Examples
+    --------
+    See :func:`aud_dnn.write_target`.
     """
     path = Path(path)
     if path.is_dir():
@@ -191,6 +195,18 @@ def write_target(path: str | Path, target: Target) -> Path:
     Returns
     -------
     Path
+
+    Examples
+    --------
+    >>> import aud_dnn, numpy as np, pathlib, tempfile
+    >>> responses = np.random.default_rng(0).standard_normal((40, 12))
+    >>> sounds = [f"sound{i}" for i in range(40)]
+    >>> target = aud_dnn.Target.from_arrays(responses, sounds, name="electrodes")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = aud_dnn.write_target(pathlib.Path(folder) / "electrodes.nc", target)
+    ...     again = aud_dnn.read_target(file)
+    >>> bool((again.responses == target.responses).all())
+    True
     """
     import xarray as xr
 

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from aud_dnn.analyze.plotting.style import new_figure, paper_style, save_figure
+from aud_dnn.methods.repetitions import mean_response
 from aud_dnn.methods.ridge.leave_one_out import SplitRidge
 from aud_dnn.methods.ridge.scoring import LayerScores, predict_mean_responses
 from aud_dnn.splits import Splits
@@ -27,7 +28,7 @@ def save_diagnostics(folder: Path, scores: LayerScores, decomposed: Sequence[Spl
     save_figure(figure, folder / "overview", formats=("png",))
     chosen = np.arange(0, target.n_voxels, EVERY_NTH_VOXEL if target.has_repetitions else 1)
     predicted = predict_mean_responses(decomposed, target.responses[:, chosen], splits)
-    measured = target.responses[:, chosen].mean(axis=2)
+    measured = mean_response(target.responses[:, chosen])
     unit = "voxel" if target.has_repetitions else "component"
     for column, voxel in enumerate(chosen):
         r2 = float(np.median(scores.r2_test[voxel]))

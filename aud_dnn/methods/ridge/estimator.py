@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from aud_dnn.methods.ridge.choosing_alpha import select_alphas
 from aud_dnn.methods.ridge.leave_one_out import SplitRidge, decompose, leave_one_out_mse, project, reduce_features
+from aud_dnn.methods.threads import one_blas_thread
 
 try:
     from sklearn.utils.validation import validate_data
@@ -58,7 +59,7 @@ class VoxelwiseRidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
     Examples
     --------
     >>> import numpy as np
-    >>> from aud_dnn.methods.ridge.estimator import VoxelwiseRidgeCV
+    >>> from aud_dnn import VoxelwiseRidgeCV
     >>> rng = np.random.default_rng(0)
     >>> features = rng.standard_normal((60, 200))
     >>> responses = features[:, :3] + 0.1 * rng.standard_normal((60, 3))
@@ -73,6 +74,7 @@ class VoxelwiseRidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.alphas = alphas
         self.alpha_per_target = alpha_per_target
 
+    @one_blas_thread()
     def fit(self, X: Any, y: Any) -> VoxelwiseRidgeCV:
         """Choose alphas and fit.
 

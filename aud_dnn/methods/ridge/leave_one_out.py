@@ -27,9 +27,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from aud_dnn.methods.ridge.choosing_alpha import Screen, build_screen
+from aud_dnn.methods.threads import one_blas_thread
 
 _UNITS_PER_PASS = 2048      # a pass stays in cache
 _ALPHA_RANGE = (1e-250, 1e250)
+LARGEST_ALPHALIMIT = 100    # of :func:`alpha_grid`
 
 
 def alpha_grid(limit: int) -> np.ndarray:
@@ -70,6 +72,7 @@ class Design:
         return self.n_constant_units == self.n_units
 
 
+@one_blas_thread()
 def reduce_features(features: np.ndarray) -> Design:
     """Reduce features to at most n_sounds columns with the same inner products between sounds.
 

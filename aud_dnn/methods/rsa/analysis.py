@@ -27,6 +27,7 @@ from aud_dnn.methods.rsa.similarity import (
     select_layer,
     similarities,
 )
+from aud_dnn.methods.threads import one_blas_thread
 
 DIMENSIONALITY_VARIANTS = ("raw", "centered", "standardized")
 """Units as they are; with their mean subtracted (regression analyses); z-scored (RSA analyses)."""
@@ -48,6 +49,12 @@ def category_order(categories: Sequence[str], plotting_order: Sequence[str]) -> 
     if unknown:
         raise ValueError(f"Unknown sound categories: {', '.join(map(repr, unknown))}. Known: {', '.join(plotting_order)}.")
     return np.argsort([place[name] for name in categories], kind="stable")
+
+
+def participant_labels(subjects: Sequence) -> list[str]:
+    """How results name the participants."""
+    return [f"participant_{subject:g}" if isinstance(subject, np.floating) else f"participant_{subject}"
+            for subject in subjects]
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,7 @@ class NeuralSide:
     effective_dimensionality: np.ndarray
 
 
+@one_blas_thread()
 def neural_side(responses: np.ndarray, participant: np.ndarray, participants: Sequence, train: np.ndarray, *,
                 in_region: np.ndarray | None = None) -> NeuralSide:
     """RDMs of every participant's voxels, ready to be compared, and the noise ceilings.
@@ -185,6 +193,7 @@ class ModelSide:
     effective_dimensionality: np.ndarray
 
 
+@one_blas_thread()
 def model_side(layers: Iterable[tuple[str, np.ndarray]], order: np.ndarray, train: np.ndarray) -> ModelSide:
     """RDMs of all layers, ready to be compared. Only one layer's activations are needed at a time.
 
@@ -251,6 +260,7 @@ class RSAScores:
     best_layer_position: np.ndarray
 
 
+@one_blas_thread()
 def score_model(neural: Vectors, model: ModelSide) -> RSAScores:
     """Compare every participant's RDMs with those of every layer."""
     train = np.swapaxes(similarities(neural.train, model.vectors.train), 0, 1)

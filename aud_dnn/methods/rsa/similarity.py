@@ -20,6 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from aud_dnn.methods.threads import one_blas_thread
+
 UNITS_AT_ONCE = 512
 """Units that are standardised together: 165 sounds x 512 units fit a core's cache."""
 
@@ -123,6 +125,7 @@ def correlation_matrix(moments: Moments) -> np.ndarray:
     return np.clip(np.round(matrix, DECIMALS), -1.0, 1.0)
 
 
+@one_blas_thread()
 def rdm_triangles(features: np.ndarray, train: np.ndarray | None = None, *, standardize: bool = True) -> Triangles:
     """RDM triangles of a representation, over all sounds and over both halves of every split.
 

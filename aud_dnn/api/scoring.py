@@ -1,0 +1,282 @@
+"""Score arrays against a target: by ridge regression, and by similarity (RSA)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aud_dnn.api.features import Features, layers_in_order
+from aud_dnn.api.reading import Root, load_target, stimuli_of
+from aud_dnn.errors import InputError
+from aud_dnn.methods.repetitions import mean_response, measured_repetitions
+from aud_dnn.methods.ridge.leave_one_out import LARGEST_ALPHALIMIT, alpha_grid, reduce_features
+from aud_dnn.methods.ridge.scoring import decompose_splits, score_responses
+from aud_dnn.methods.rsa.analysis import (
+    category_order,
+    model_side,
+    neural_side,
+    participant_labels,
+    score_model,
+)
+from aud_dnn.resources import SOUND_CATEGORIES
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from aud_dnn.targets.loading import Target
+
+_SCORES = {
+    "r_test": "correlation of predicted and measured test responses; 0 where negative or undefined",
+    "r2_test": "r_test squared",
+    "r2_test_c": "r2_test, noise-corrected; NaN where a voxel has only one repetition",
+    "r2_train": "the same as r2_test for the training sounds",
+    "alphas": "penalty chosen on the training sounds",
+}
+_ALL = "all"
+"""The participant of a target that does not say whose its voxels are."""
+
+
+def score(
+    features: Features,
+    target: str | PathLike[str] | Target,
+    *,
+    ids: Sequence[str] | None = None,
+    alphalimit: int = 50,
+    root: Root = None,
+) -> xr.Dataset:
+    """Predict a target from features by ridge regression, and score the predictions.
+
+    For every split of the sounds, a ridge regression from the training half, with a penalty per
+    voxel chosen by leave-one-out, predicts the test half. The same numbers as those that
+    ``aud_dnn/AUD_main.py`` writes for the same features.
+
+    Parameters
+    ----------
+    features : array of shape (n_sounds, n_units), or mapping from layer to such arrays
+        Or what :func:`aud_dnn.open_activations` gives. Arrays of any real type; computed in
+        float64.
+    target : str, path or Target
+        See :func:`aud_dnn.load_target`. Its ``splits`` say which sounds train and test.
+    ids : sequence of str of length n_sounds, optional
+        Sounds of the rows, matched with ``target.stimuli.ids``; other sounds are left out. Without
+        it rows must be in the order of ``target.stimuli.ids``, which cannot be checked but for
+        their number.
+    alphalimit : int
+        L: penalties are 10^(L−1), 10^(L−2), …, 10^(−L).
+    root : path, optional
+        The folder that holds ``data/``; see :func:`aud_dnn.paths.find_root`.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``r_test``, ``r2_test``, ``r2_test_c`` (noise-corrected, only where the target has
+        repetitions), ``r2_train`` and ``alphas``, all of dimensions (layer, voxel, split) and
+        without unit. The metadata of the target are coordinates of ``voxel``; ``n_repetitions``
+        says how many repetitions of a voxel the correction is for.
+
+    Raises
+    ------
+    InputError
+        An unknown target; features that are not real numbers of shape (sounds, units), have NaN or
+        inf, another number of rows than the target has sounds, or lack sounds of the target.
+
+    References
+    ----------
+    Tuckute, Feather, Boebinger & McDermott (2023), PLoS Biology 21(12): e3002366, Methods,
+    "Regression" and "Noise correction".
+
+    Examples
+    --------
+    >>> import aud_dnn
+    >>> features = aud_dnn.open_activations("Kell2018word").read("relu2")
+    >>> scores = aud_dnn.score(features, "NH2015comp")
+    >>> dict(scores["r2_test"].sizes)
+    {'layer': 1, 'voxel': 6, 'split': 10}
+    >>> scores["comp"].values.tolist()
+    ['lowfreq', 'highfreq', 'envsounds', 'pitch', 'speech', 'music']
+    """
+    import xarray as xr
+
+    if not 1 <= alphalimit <= LARGEST_ALPHALIMIT:
+        raise InputError(
+            f"alphalimit must be between 1 and {LARGEST_ALPHALIMIT}; got {alphalimit}."
+        )
+    target = load_target(target, root=root)
+    alphas = alpha_grid(alphalimit)
+    found = {}
+    for layer, array in layers_in_order(features, target, ids):
+        decomposed = decompose_splits(reduce_features(array), target.splits, alphas)
+        found[layer], _ = score_responses(
+            decomposed, target.responses, target.splits, keep_predictions=False
+        )
+    variables = {
+        name: (
+            ("layer", "voxel", "split"),
+            np.stack([getattr(scores, name) for scores in found.values()]),
+            {"long_name": meaning},
+        )
+        for name, meaning in _SCORES.items()
+        if name != "r2_test_c" or target.has_repetitions
+    }
+    coordinates = {
+        **_voxel_coordinates(target, {*variables, "layer", "voxel", "split"}),
+        "layer": list(found),
+        "voxel": target.ids,
+        "split": np.arange(len(target.splits)),
+    }
+    return xr.Dataset(variables, coordinates, {**_about(target), "alphalimit": alphalimit})
+
+
+def compare(
+    features: Features,
+    target: str | PathLike[str] | Target,
+    *,
+    ids: Sequence[str] | None = None,
+    root: Root = None,
+) -> xr.Dataset:
+    """Compare the similarity structure of features with that of every participant (RSA).
+
+    A representation's matrix (RDM) holds the correlations between sounds; the similarity of two of
+    them is their Spearman correlation. The same numbers as those of the script
+    ``aud_dnn/analyze/rsa_matrix_calculation_all_models.py`` for all voxels.
+
+    Parameters
+    ----------
+    features, target, ids, root
+        See :func:`aud_dnn.score`. Participants are those of the column ``subj_idx`` of the
+        target's metadata; a target without it (components) counts as one, named ``all``. Published
+        sounds are grouped by category before the splits are applied, as published.
+
+    Returns
+    -------
+    xarray.Dataset
+        All without unit:
+
+        - ``train``, ``test`` (layer, participant, split): similarity over the halves of a split
+        - ``all_sounds`` (layer, participant): over all sounds
+        - ``all_layers`` (participant): of all layers side by side, over all sounds
+        - ``best_layer`` (participant, split): name of the most similar layer on the training
+          sounds, "" for none; ``best_layer_test``: its similarity on the test sounds
+        - ``best_layer_position`` (participant): of the largest ``all_sounds``, from 0 (first layer)
+          to 1 (last); NaN for a single layer
+        - ``ceiling_pearson``, ``ceiling_spearman`` (participant, split): similarity of the
+          participant's test matrix and the mean of the others', as published and in the measure of
+          the scores; the same ``…_all_sounds`` (participant). NaN for a single participant.
+
+    Raises
+    ------
+    InputError
+        As in :func:`aud_dnn.score`; also splits that do not halve the sounds equally each time.
+
+    References
+    ----------
+    Tuckute, Feather, Boebinger & McDermott (2023), PLoS Biology 21(12): e3002366, Methods,
+    "Representational similarity analysis".
+
+    Examples
+    --------
+    >>> import aud_dnn
+    >>> layers = dict(aud_dnn.open_activations("Kell2018word").items())
+    >>> similarity = aud_dnn.compare(layers, "NH2015")
+    >>> dict(similarity["test"].sizes)
+    {'layer': 9, 'participant': 8, 'split': 10}
+    >>> similarity["all_sounds"].mean("participant").idxmax("layer").item()
+    'relu2'
+    """
+    import xarray as xr
+
+    target = load_target(target, root=root)
+    train = _equal_halves(target)
+    order = _sound_order(target, root)
+    owner = target.metadata.get("subj_idx")
+    owner = np.zeros(target.n_voxels) if owner is None else owner.to_numpy()
+    participants, n_voxels = np.unique(owner, return_counts=True)
+    if n_voxels.max() < 2:
+        raise InputError(
+            f"{target.name}: no participant has two voxels, so there is nothing to correlate."
+        )
+    neural = neural_side(mean_response(target.responses)[order], owner, participants, train)
+    model = model_side(layers_in_order(features, target, ids), order, train)
+    scores = score_model(neural.vectors, model)
+    names = np.array([*model.layers, ""], dtype=object)  # -1 is the last
+    per_split, per_participant = ("participant", "split"), ("participant",)
+    return xr.Dataset(
+        {
+            "train": (("layer", *per_split), np.moveaxis(scores.layer_train, 2, 0)),
+            "test": (("layer", *per_split), np.moveaxis(scores.layer_test, 2, 0)),
+            "all_sounds": (("layer", "participant"), scores.layer_all_sounds.T),
+            "all_layers": (per_participant, scores.concatenated_all_sounds),
+            "best_layer": (per_split, names[scores.best.index]),
+            "best_layer_test": (per_split, scores.best.value),
+            "best_layer_position": (per_participant, scores.best_layer_position),
+            "ceiling_pearson": (per_split, neural.ceiling_pearson),
+            "ceiling_spearman": (per_split, neural.ceiling_spearman),
+            "ceiling_pearson_all_sounds": (per_participant, neural.ceiling_pearson_all_sounds),
+            "ceiling_spearman_all_sounds": (per_participant, neural.ceiling_spearman_all_sounds),
+        },
+        {
+            "layer": list(model.layers),
+            "participant": participant_labels(participants)
+            if "subj_idx" in target.metadata
+            else [_ALL],
+            "split": np.arange(len(train)),
+            "n_voxels": (per_participant, neural.n_voxels),
+        },
+        _about(target),
+    )
+
+
+def _about(target: Target) -> dict[str, Any]:
+    return {"target": target.name, "splits": target.splits.kind}
+
+
+def _voxel_coordinates(target: Target, taken: set[str]) -> Mapping[str, Any]:
+    """The target's metadata; text where a column is not of plain numbers, to be saved."""
+    coordinates: dict[str, Any] = {}
+    for name, column in target.metadata.items():
+        if str(name) in taken:
+            continue
+        values = column.to_numpy()
+        if values.dtype.kind not in "biuf":
+            values = column.map(str, na_action="ignore").astype(object).fillna("").to_numpy(object)
+        coordinates[str(name)] = ("voxel", values)
+    if target.has_repetitions:
+        counts = measured_repetitions(target.responses).sum(axis=1)
+        coordinates["n_repetitions"] = ("voxel", counts)
+    return coordinates
+
+
+def _equal_halves(target: Target) -> np.ndarray:
+    """Training masks, after checking that RSA can use the splits."""
+    train, test = target.splits.train, target.splits.test
+    if not np.array_equal(test, ~train):
+        raise InputError(
+            f"{target.name}: RSA needs splits that put every sound into one of the two halves."
+        )
+    counts = np.unique(train.sum(axis=1)).tolist()
+    if len(counts) > 1:
+        raise InputError(
+            f"{target.name}: RSA needs the same number of training sounds in every split; found "
+            f"{counts[0]} to {counts[-1]}. Make the target with splits of one size (splits=…), or "
+            "without groups."
+        )
+    return train
+
+
+def _sound_order(target: Target, root: Root) -> np.ndarray:
+    """Rows in the order that the masks refer to: published sounds grouped by category."""
+    if target.splits.kind != "published":
+        return np.arange(len(target.stimuli))
+    categories: Sequence[str] = target.stimuli.categories
+    if not set(categories) <= set(SOUND_CATEGORIES):  # of the published sounds, from a file
+        published = stimuli_of(root)
+        if published is None or published.ids != target.stimuli.ids:
+            raise InputError(
+                f"{target.name}: RSA groups the published sounds by their category. Give the "
+                f"target categories ({', '.join(SOUND_CATEGORIES)}), or a root with data/."
+            )
+        categories = published.categories
+    return category_order(categories, list(SOUND_CATEGORIES))
