@@ -389,8 +389,11 @@ def test_a_full_disk_says_so_and_keeps_the_part(server, get, tmp_path, monkeypat
     assert page.requests[-1]["Range"] == "bytes=131072-"
 
 
-def test_progress_shows_rate_and_time_left(server, get, capsys):
+def test_progress_shows_rate_and_time_left_on_a_terminal_only(server, get, capsys, monkeypatch):
     server.put("x.tar", CONTENT)
+    get(progress=True).path.unlink()
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     get(progress=True)
     shown = capsys.readouterr().err
     assert "x.tar" in shown and "B/s" in shown and "200k/200k" in shown

@@ -239,9 +239,8 @@ BOMBS = {
 def test_no_file_can_blow_up(bomb):
     data, words = BOMBS[bomb]
     tracemalloc.start()
-    started = time.perf_counter()
     try:
-        with pytest.raises(InputError) as caught:
+        with within(15), pytest.raises(InputError) as caught:       # traced, so slower than for a user
             load_pickle(io.BytesIO(data), allow="dataset")
         peak = tracemalloc.get_traced_memory()[1]
     finally:
@@ -249,7 +248,6 @@ def test_no_file_can_blow_up(bomb):
     assert words in str(caught.value)
     # Small objects weigh more than the one byte that asks for them: a set 216 bytes.
     assert peak < 250 * len(data) + 20e6
-    assert time.perf_counter() - started < 30
 
 
 def test_a_memory_slot_far_away_costs_nothing():
