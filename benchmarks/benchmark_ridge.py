@@ -25,7 +25,8 @@ from pathlib import Path
 import numpy as np
 
 from aud_dnn.methods.ridge.leave_one_out import alpha_grid, reduce_features
-from aud_dnn.methods.ridge.scoring import VOXELS_PER_BLOCK, available_cores, decompose_splits, score_responses
+from aud_dnn.methods.ridge.scoring import VOXELS_PER_BLOCK, decompose_splits, score_responses
+from aud_dnn.methods.threads import available_cores
 from aud_dnn.runs.fit import _peak_memory_mb
 from aud_dnn.splits import published_splits
 

@@ -26,6 +26,7 @@ from aud_dnn.methods.ridge.scoring import (
 )
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.splits import Splits, published_splits
+from aud_dnn.store.schema import full_predictions, rescale
 from aud_dnn.utils import load_stimuli, load_target, open_activations
 
 ALPHAS = alpha_grid(5)
@@ -368,3 +369,82 @@ def test_leave_one_out_curve_equals_the_published_programs(layer: str, golden_ex
     mse = leave_one_out_mse(split, project(split, y - y.mean(axis=0)))
     resolved = curve["log10_alpha"] >= -3
     np.testing.assert_allclose(mse[resolved], curve["loo_mse"].T[resolved], rtol=1e-5)
+
+
+# --- splits of other sizes, missing repetitions -----------------------------------------------------------------------
+
+
+def uneven_splits() -> Splits:
+    """Training halves of 60, 83 and 100 sounds; in the last split 20 sounds are in neither half."""
+    rng = np.random.default_rng(1)
+    train = np.zeros((3, 165), dtype=bool)
+    for mask, size in zip(train, (60, 83, 100)):
+        mask[rng.permutation(165)[:size]] = True
+    test = ~train
+    test[2, np.flatnonzero(test[2])[:20]] = False
+    return Splits(train, test, None, "given")
+
+
+def test_splits_may_be_of_any_sizes():
+    X, responses = simulate(4)
+    splits = uneven_splits()
+    decomposed = decompose_splits(reduce_features(X), splits, ALPHAS)
+    scores, predictions = score_responses(decomposed, responses, splits)
+    for name, expected in slow_scores(X, responses, splits, ALPHAS).items():
+        np.testing.assert_allclose(getattr(scores, name), expected, rtol=1e-8, atol=1e-9, err_msg=name)
+    assert_same_scores(scores, score_responses(decomposed, responses, splits, keep_predictions=False)[0])
+    assert [np.isfinite(values[:, 0]).sum() for values in predictions.values] == [105, 82, 45]
+    full = full_predictions(predictions.values, splits.test)
+    np.testing.assert_array_equal(np.isfinite(full[:, :, 0]).T, splits.test)
+    everything = predict_mean_responses(decomposed, responses, splits)
+    assert np.isnan(everything[2]).all(axis=1).sum() == 20
+    stored = rescale(predictions.values, predictions.train_means)
+    np.testing.assert_allclose(everything[2, splits.test[2]], stored[2, :45], rtol=1e-4)
+
+
+def test_a_voxel_is_scored_with_the_repetitions_that_it_has():
+    X, responses = simulate(7, n_repetitions=4)
+    splits = uneven_splits()
+    decomposed = decompose_splits(reduce_features(X), splits, ALPHAS)
+    kept = {0: [0, 1, 2, 3], 1: [0, 2], 2: [1, 2, 3], 3: [2], 4: [0, 1, 2, 3], 5: [0, 2], 6: [0]}
+    with_gaps = responses.copy()
+    for voxel, repetitions in kept.items():
+        with_gaps[:, voxel, [r for r in range(4) if r not in repetitions]] = np.nan
+    scores, predictions = score_responses(decomposed, with_gaps, splits)
+    everything = predict_mean_responses(decomposed, with_gaps, splits)
+    for voxel, repetitions in kept.items():
+        alone = responses[:, [voxel]][:, :, repetitions]
+        expected, values = score_responses(decomposed, alone, splits)
+        for field in fields(LayerScores):
+            wanted = getattr(expected, field.name)[0]
+            if field.name == "r2_test_c" and len(repetitions) == 1:
+                wanted = np.full(3, np.nan)
+            np.testing.assert_allclose(getattr(scores, field.name)[voxel], wanted, rtol=1e-9, err_msg=field.name)
+        np.testing.assert_allclose(predictions.values[:, :, voxel], values.values[:, :, 0], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(everything[:, :, [voxel]], predict_mean_responses(decomposed, alone, splits),
+                                   rtol=1e-9)
+
+
+@pytest.mark.parametrize("n_repetitions", [2, 4, 5])
+def test_the_correction_is_that_of_the_number_of_repetitions(n_repetitions: int):
+    X, responses = simulate(3, n_repetitions=n_repetitions)
+    splits = published_splits(n_splits=2)
+    scores, _ = score_responses(decompose_splits(reduce_features(X), splits, ALPHAS), responses, splits)
+    for s, (train, test) in enumerate(zip(splits.train, splits.test)):
+        for v in range(3):
+            single = [RidgeCV(alphas=ALPHAS).fit(X[train], responses[train, v, i]).predict(X[test])
+                      for i in range(n_repetitions)]
+            pairs = [(a, b) for a in range(n_repetitions) for b in range(a)]
+            measured = np.median([np.corrcoef(responses[train, v, a], responses[train, v, b])[0, 1] for a, b in pairs])
+            predicted = np.median([np.corrcoef(single[a], single[b])[0, 1] for a, b in pairs])
+            reliabilities = [n_repetitions * r / (1 + (n_repetitions - 1) * r) for r in (measured, predicted)]
+            ceiling = max(reliabilities[0], 0.182) * max(reliabilities[1], 0.183)
+            np.testing.assert_allclose(scores.r2_test_c[v, s], scores.r2_test[v, s] / ceiling, rtol=1e-7)
+
+
+def test_no_response_at_all_is_refused():
+    X, responses = simulate(2)
+    responses[:, 1] = np.nan
+    splits = published_splits(n_splits=2)
+    with pytest.raises(ValueError, match="no response at all"):
+        score_responses(decompose_splits(reduce_features(X), splits, ALPHAS), responses, splits)

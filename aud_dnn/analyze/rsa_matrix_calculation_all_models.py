@@ -75,7 +75,7 @@ def _draw(run: RSARun, folder: Path, args: argparse.Namespace) -> int:
     from tqdm.auto import tqdm
 
     from aud_dnn.analyze.plotting.rsa_figures import rsa_figures, save_model_pages
-    from aud_dnn.io.processes import usable_cores
+    from aud_dnn.methods.threads import available_cores
     from aud_dnn.store.rsa import ALL_VOXELS, CONDITIONS, condition_name
 
     conditions = [condition for condition in CONDITIONS if condition in map(condition_name, args.randnetw)]
@@ -88,7 +88,7 @@ def _draw(run: RSARun, folder: Path, args: argparse.Namespace) -> int:
         count += 1
     computed = list(dict.fromkeys(unit[:2] for unit in run.report.computed))
     for target in dict.fromkeys(target for target, roi in run.datasets if roi == ALL_VOXELS and args.model_pages):
-        pages = save_model_pages(folder, target, computed, palette=args.palette, jobs=args.jobs or usable_cores())
+        pages = save_model_pages(folder, target, computed, palette=args.palette, jobs=args.jobs or available_cores())
         count += sum(tqdm(pages, desc=f"model pages, {target}", total=len(computed), disable=not args.progress))
     return count
 

@@ -18,6 +18,7 @@ from aud_dnn.checks.activations import check_model
 from aud_dnn.checks.findings import Finding, count, first, repeated_rows
 from aud_dnn.errors import InputError
 from aud_dnn.io.files import h5_dataset_names, mat_variables, open_h5, read_npy
+from aud_dnn.methods.repetitions import mean_response
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import MODELS
 from aud_dnn.targets.facts import TARGETS
@@ -105,7 +106,7 @@ def check_target(paths: ProjectPaths, name: str, stimuli: Stimuli, *, required: 
         if (n_voxels, subjects) != PUBLISHED_VOXELS[name]:
             sentence = "the published data have {:,} voxels of {} participants".format(*PUBLISHED_VOXELS[name])
             (problems if required else notes).append(sentence)
-    mean = target.responses.mean(axis=2)
+    mean = mean_response(target.responses)
     constant = np.ptp(mean, axis=0) == 0
     if constant.any():
         notes.append(f"constant over sounds: {count(np.count_nonzero(constant), 'voxel')}, voxel_id "

@@ -38,11 +38,6 @@ class WorkerEndedError(InputError):
     """A worker process was ended from outside, or there was not enough memory."""
 
 
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 # --- the parent -------------------------------------------------------------------------------------------------------
 
 def map_in_processes(work: Callable[[Any], Any], items: Sequence[Any], jobs: int, *, needs: str = "") -> Iterator[Any]:

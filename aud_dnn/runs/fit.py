@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from aud_dnn import NUMERICS_VERSION, __version__
 from aud_dnn.errors import InputError, MissingDataError, describe_os_error
 from aud_dnn.io.atomic import AlreadyFinishedError, atomic_folder, remove_abandoned, restore_replaced
 from aud_dnn.io.digests import DigestMemo
 from aud_dnn.methods.ridge.leave_one_out import Design, SplitRidge, alpha_grid, reduce_features
-from aud_dnn.methods.ridge.scoring import LayerScores, available_cores, decompose_splits, score_responses
+from aud_dnn.methods.ridge.scoring import LayerScores, decompose_splits, score_responses
+from aud_dnn.methods.threads import available_cores
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.runs.own_targets import OwnTarget
 from aud_dnn.store.regression import RegressionResult, is_complete, parse_folder, read_result, result_folder, write_result
@@ -254,8 +254,7 @@ def _require_same_sources(kept: dict[tuple[str, str], RegressionResult], opened:
 
 def _read_layer(activations: Activations, name: str, sources: Sources) -> _Layer:
     features, digest = sources.layer(activations, name, values=True)
-    with threadpool_limits(1, user_api="blas"):     # panels this narrow are slower on several threads
-        design = reduce_features(features)
+    design = reduce_features(features)
     provenance = {"shape": features.shape, "dtype": str(features.dtype), "sha256": digest,
                   **activations.provenance}
     return _Layer(name, design, provenance, (*activations.remarks, *_remarks(activations, name, features, design)))

@@ -20,13 +20,14 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError, unknown_name
 from aud_dnn.io.atomic import remove_abandoned_below
-from aud_dnn.io.processes import SharedArrays, usable_cores
+from aud_dnn.io.processes import SharedArrays
+from aud_dnn.methods.repetitions import mean_response
 from aud_dnn.methods.rsa.analysis import Vectors, category_order, neural_side
+from aud_dnn.methods.threads import available_cores, one_blas_thread
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import BASELINE_MODEL, MODELS, SOUND_CATEGORIES
 from aud_dnn.runs.rsa_origins import ACTIVATIONS, Origins, neural_digests, same_origin
@@ -132,7 +133,7 @@ def run_rsa(paths: ProjectPaths, *, targets: Sequence[str] = VOXEL_TARGETS, rois
     overwrite : bool
         Compute again what is there.
     jobs : int, optional
-        Worker processes; by default the number of cores this process may use.
+        Worker processes; by default as many as :func:`aud_dnn.methods.threads.available_cores`.
     progress : bool
         Show a progress bar.
 
@@ -176,7 +177,7 @@ def _run(plan: _Plan, *, overwrite: bool, jobs: int | None, progress: bool) -> R
     report.missing = _check_activations(plan, to_do) if to_do else {}
     to_do = [unit for unit in to_do if unit[:2] not in report.missing]
     if to_do:
-        with threadpool_limits(1):      # one way of computing, however many cores there are
+        with one_blas_thread():     # one way of computing, however many cores there are
             _compute(plan, _neural_sides(plan, to_do), to_do, jobs=jobs, progress=progress)
     report.computed.sort(key=plan.wanted.index)
     report.loaded = current
@@ -335,7 +336,7 @@ def _neural_sides(plan: _Plan, to_do: Sequence[Unit]) -> Shared:
 
 def _neural_side(plan: _Plan, target: Target, made_from: dict[str, str], rois: Sequence[str], order: np.ndarray,
                  train: np.ndarray) -> dict[tuple[str, str], Vectors]:
-    responses = target.responses.mean(axis=2)[order]
+    responses = mean_response(target.responses)[order]
     participant = target.metadata["subj_idx"].to_numpy()
     subjects = np.unique(participant)
     labels = [f"participant_{subject:g}" if isinstance(subject, np.floating) else f"participant_{subject}"
@@ -365,7 +366,7 @@ def _compute(plan: _Plan, shared: Shared, to_do: Sequence[Unit], *, jobs: int | 
     tasks: Tasks = {}
     for unit in to_do:
         tasks.setdefault(unit[:2], []).append((unit.target, unit.roi))
-    wanted = min(usable_cores() if jobs is None else max(1, jobs), len(tasks))
+    wanted = min(available_cores() if jobs is None else max(1, jobs), len(tasks))
     jobs = jobs_that_fit(plan.paths, list(tasks), wanted)
     if jobs < wanted:
         plan.report.notes.append(f"Memory has room for {jobs} of {wanted} processes only.")

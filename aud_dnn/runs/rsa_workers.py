@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from aud_dnn.errors import InputError
 from aud_dnn.io.digests import array_digest, combined_digest
@@ -20,6 +19,7 @@ from aud_dnn.io.files import h5_dataset_names, open_h5
 from aud_dnn.io.memory import available_memory
 from aud_dnn.io.processes import SharedArrays, run_in_processes
 from aud_dnn.methods.rsa.analysis import Vectors, model_side, score_model
+from aud_dnn.methods.threads import one_blas_thread
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.runs.rsa_origins import ACTIVATIONS
 from aud_dnn.store.rsa import CONDITIONS, model_arrays, model_part_path, score_arrays, score_part_path, write_part
@@ -126,7 +126,7 @@ def notes_on(remarks: dict[tuple[str, str], Remarks]) -> list[str]:
 def score_task(shared: Shared, task: tuple[str, str, list[tuple[str, str]]]) -> Remarks | InputError:
     """:func:`score_one`; an error in the input of a task is its outcome."""
     try:
-        with threadpool_limits(1):
+        with one_blas_thread():
             return score_one(shared, *task)
     except InputError as error:
         return error

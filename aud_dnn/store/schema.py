@@ -160,5 +160,5 @@ def full_predictions(values: np.ndarray, test: np.ndarray) -> np.ndarray:
     """(n_sounds, n_splits, n_voxels), NaN where the sound was in the training half, from (n_splits, n_test, n_voxels)."""
     full = np.full((test.shape[1], len(test), values.shape[2]), np.nan)
     for split, mask in enumerate(test):
-        full[mask, split] = values[split][:np.count_nonzero(mask)]     # smaller halves are padded
+        full[mask, split] = values[split, :np.count_nonzero(mask)]
     return full

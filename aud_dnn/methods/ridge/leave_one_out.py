@@ -27,6 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from aud_dnn.methods.ridge.choosing_alpha import Screen, build_screen
+from aud_dnn.methods.threads import one_blas_thread
 
 _UNITS_PER_PASS = 2048      # a pass stays in cache
 _ALPHA_RANGE = (1e-250, 1e250)
@@ -99,7 +100,8 @@ def reduce_features(features: np.ndarray) -> Design:
         triangle = np.empty((0, n_sounds))
         for start in range(0, n_units, _UNITS_PER_PASS):
             stacked = np.vstack([triangle, centred(slice(start, start + _UNITS_PER_PASS)).T])
-            triangle = np.linalg.qr(stacked, mode="r")
+            with one_blas_thread():     # panels this narrow are slower on several threads
+                triangle = np.linalg.qr(stacked, mode="r")
         factor = np.ascontiguousarray(triangle.T)
     return Design(factor, scale, n_units, int(np.count_nonzero(~varies)))
 

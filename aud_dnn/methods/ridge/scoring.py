@@ -6,12 +6,14 @@ The same ten splits, the same decomposition of the layer per split, for every vo
 differ by no more than rounding: by n·eps of the voxel's largest response. Taking a mean out of equal numbers leaves equal
 numbers, so this does not depend on what was subtracted before. Such responses are fitted by nothing (training half) and
 predicted by nothing (test half): r is NaN, every score 0, the standard deviation exactly 0.
+
+**Missing repetitions.** Voxels that have the same repetitions are scored together, with those only: means are over them,
+and the noise correction is that of their number.
 """
 
 from __future__ import annotations
 
 import itertools
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,11 +21,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from aud_dnn.methods.repetitions import mean_response, measured_repetitions
 from aud_dnn.methods.ridge.choosing_alpha import select_alphas
 from aud_dnn.methods.ridge.leave_one_out import Design, SplitRidge, decompose, project
 from aud_dnn.methods.ridge.noise_correction import median_of_pairs, noise_corrected_r2
+from aud_dnn.methods.threads import available_cores, one_blas_thread
 from aud_dnn.splits import Splits
 
 VOXELS_PER_BLOCK = 512          # their responses and residuals stay in a core's cache
@@ -39,12 +42,13 @@ class LayerScores:
     r_prior_zero : Pearson correlation of predicted and measured responses to the test sounds; NaN where either is constant.
     r_test : the same, 0 where it is negative or undefined.
     r2_test, r2_train : r_test², and its counterpart on the training sounds.
-    r2_test_c : noise-corrected r2_test; zeros where the target has no repetitions.
+    r2_test_c : noise-corrected r2_test; zeros where the target has no repetitions, NaN for a voxel that has only one of
+        several.
     alphas : the chosen alpha of the fit to the mean response.
     y_pred_test_std_mean, y_pred_train_std_mean, y_test_std_mean, y_train_std_mean : population standard deviations of the
         predicted and the measured mean responses on the test and on the training sounds.
     warning_constant_mean : 1 where the prediction of the mean response is constant.
-    warning_constant_splits : how many of the three predictions from single repetitions are constant.
+    warning_constant_splits : how many of the predictions from single repetitions are constant.
     warning_alphas : 1 where the chosen alpha is the largest of the grid, 2 where it is the smallest, else 0.
     alpha_on_plateau : 1 where another alpha of the grid cannot be told apart from the chosen one.
     """
@@ -79,7 +83,8 @@ class TestPredictions:
     Attributes
     ----------
     values : float32 array of shape (n_splits, n_test, n_voxels)
-        Predictions of the responses minus their training mean; test sounds in stimulus order.
+        Predictions of the responses minus their training mean; test sounds in stimulus order. A split with fewer test sounds
+        than another ends in NaN.
     train_means : float64 array of shape (n_splits, n_voxels)
         The training means.
     """
@@ -90,20 +95,13 @@ class TestPredictions:
     train_means: np.ndarray
 
 
-def available_cores() -> int:
-    """Cores that this process may use: those it may run on, at most ``OMP_NUM_THREADS`` where that is set."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, min(cores, int(limit))) if limit.isdigit() else cores
-
-
 @contextmanager
 def _busy_threads() -> Iterator[None]:
     """One BLAS thread per worker; workers hand over at once (the default of 5 ms is as long as a whole step here)."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(2e-4)
     try:
-        with threadpool_limits(1, user_api="blas"):
+        with one_blas_thread():
             yield
     finally:
         sys.setswitchinterval(interval)
@@ -135,8 +133,9 @@ def score_responses(decomposed: Sequence[SplitRidge], responses: np.ndarray, spl
     decomposed : sequence of SplitRidge
         From :func:`decompose_splits`.
     responses : array of shape (n_sounds, n_voxels, n_repetitions)
-        With one repetition (components) there is no noise correction.
+        With one repetition (components) there is no noise correction. A repetition that a voxel lacks is NaN for all sounds.
     splits : Splits
+        Halves may differ in size; sounds in neither are left out.
     keep_predictions : bool
         Also return the predictions for the test sounds.
     n_threads : int, optional
@@ -149,22 +148,26 @@ def score_responses(decomposed: Sequence[SplitRidge], responses: np.ndarray, spl
     LayerScores, TestPredictions or None
     """
     n_sounds, n_voxels, _ = responses.shape
+    blocks = _blocks(responses)
     if n_sounds != splits.train.shape[1]:
         raise ValueError(f"responses have {n_sounds} sounds, the splits {splits.train.shape[1]}")
     scores = LayerScores.empty(n_voxels, len(splits))
     predictions = None
     if keep_predictions:
-        predictions = TestPredictions(np.empty((len(splits), int(splits.test[0].sum()), n_voxels), dtype=np.float32),
+        n_test = int(splits.test.sum(axis=1).max())
+        predictions = TestPredictions(np.full((len(splits), n_test, n_voxels), np.nan, dtype=np.float32),
                                       np.empty((len(splits), n_voxels)))
 
-    def run(start: int) -> int:
-        voxels = slice(start, min(start + VOXELS_PER_BLOCK, n_voxels))
-        _score_block(decomposed, responses, splits, voxels, scores, predictions)
-        return voxels.stop - voxels.start
+    def run(block: _Block) -> int:
+        measured = responses[:, block.voxels][:, :, block.repetitions]
+        _score_block(decomposed, measured, splits, block.voxels, scores, predictions)
+        if measured.shape[2] == 1 < responses.shape[2]:     # zeros would count as scores beside those of the others
+            scores.r2_test_c[block.voxels] = np.nan
+        return measured.shape[1]
 
     with _busy_threads(), ThreadPoolExecutor(n_threads or available_cores()) as threads:
         try:
-            for done in threads.map(run, range(0, n_voxels, VOXELS_PER_BLOCK)):
+            for done in threads.map(run, blocks):
                 if progress is not None:
                     progress(done)
         except BaseException:
@@ -173,10 +176,36 @@ def score_responses(decomposed: Sequence[SplitRidge], responses: np.ndarray, spl
     return scores, predictions
 
 
+@dataclass(frozen=True)
+class _Block:
+    """Voxels that are scored together, and the repetitions that they have."""
+
+    voxels: slice | np.ndarray
+    repetitions: slice | np.ndarray
+
+
+def _blocks(responses: np.ndarray) -> list[_Block]:
+    n_voxels = responses.shape[1]
+    starts = range(0, n_voxels, VOXELS_PER_BLOCK)
+    there = measured_repetitions(responses)
+    if there.all():
+        return [_Block(slice(start, min(start + VOXELS_PER_BLOCK, n_voxels)), slice(None)) for start in starts]
+    patterns, pattern_of = np.unique(there, axis=0, return_inverse=True)
+    blocks = []
+    for number, pattern in enumerate(patterns):
+        if not pattern.any():
+            raise ValueError("a voxel has no response at all")
+        members = np.flatnonzero(pattern_of.ravel() == number)
+        blocks += [_Block(members[start:start + VOXELS_PER_BLOCK], np.flatnonzero(pattern))
+                   for start in range(0, len(members), VOXELS_PER_BLOCK)]
+    return blocks
+
+
 def predict_mean_responses(decomposed: Sequence[SplitRidge], responses: np.ndarray, splits: Splits) -> np.ndarray:
     """Predictions of the mean responses to all sounds, training sounds included, with the training mean added back.
 
-    For looking at single voxels; :func:`score_responses` keeps predictions for the test sounds of all of them.
+    For looking at single voxels; :func:`score_responses` keeps predictions for the test sounds of all of them. NaN for
+    sounds in neither half.
 
     Parameters
     ----------
@@ -188,11 +217,11 @@ def predict_mean_responses(decomposed: Sequence[SplitRidge], responses: np.ndarr
     -------
     array of shape (n_splits, n_sounds, n_voxels)
     """
-    magnitude = np.abs(responses).max(axis=(0, 2))
+    magnitude = np.nanmax(np.abs(responses), axis=(0, 2))
     unit = _power_of_two(magnitude)
     magnitude = magnitude / unit
-    measured = (responses / unit[:, None]).mean(axis=2)
-    predicted = np.empty((len(splits), *measured.shape))
+    measured = mean_response(responses / unit[:, None])
+    predicted = np.full((len(splits), *measured.shape), np.nan)
     for s, (split, train, test) in enumerate(zip(decomposed, splits.train, splits.test)):
         level = measured[train].mean(axis=0)
         centred = measured[train] - level
@@ -210,10 +239,10 @@ def _power_of_two(largest: np.ndarray) -> np.ndarray:
     return np.ldexp(1.0, np.clip(np.frexp(largest)[1], -1000, 1000))
 
 
-def _score_block(decomposed: Sequence[SplitRidge], responses: np.ndarray, splits: Splits, voxels: slice,
+def _score_block(decomposed: Sequence[SplitRidge], responses: np.ndarray, splits: Splits, voxels: slice | np.ndarray,
                  scores: LayerScores, predictions: TestPredictions | None) -> None:
-    """All splits for a block of voxels."""
-    block = np.array(responses[:, voxels].transpose(0, 2, 1), dtype=np.float64, order="C")     # a copy: changed in place
+    """All splits for a block of voxels, ``responses`` of shape (n_sounds, voxels of the block, n_repetitions)."""
+    block = np.array(responses.transpose(0, 2, 1), dtype=np.float64, order="C")     # a copy: changed in place
     magnitude = np.maximum(block.max(axis=0), -block.min(axis=0))
     unit = _power_of_two(magnitude.max(axis=0))
     block /= unit
@@ -275,8 +304,8 @@ class _Removed:
     unit: np.ndarray
 
 
-def _score_split(split: SplitRidge, train: np.ndarray, test: np.ndarray, removed: _Removed, where: tuple[slice, int],
-                 scores: LayerScores, predictions: TestPredictions | None) -> None:
+def _score_split(split: SplitRidge, train: np.ndarray, test: np.ndarray, removed: _Removed,
+                 where: tuple[slice | np.ndarray, int], scores: LayerScores, predictions: TestPredictions | None) -> None:
     """One split for one block.
 
     ``train`` (n_train, n_repetitions, n_voxels) and ``test`` (n_test, n_voxels; the mean over repetitions) have
@@ -335,5 +364,5 @@ def _score_split(split: SplitRidge, train: np.ndarray, test: np.ndarray, removed
                                                          n_series - 1)
         scores.warning_constant_splits[voxels, s] = constant[1:].sum(axis=0)
     if predictions is not None:
-        predictions.values[s, :, voxels] = (predicted[:, 0] + predicted_mean[0]) * scale * unit
+        predictions.values[s, :n_test][:, voxels] = (predicted[:, 0] + predicted_mean[0]) * scale * unit
         predictions.train_means[s, voxels] = (level + train.mean(axis=(0, 1))) * unit
