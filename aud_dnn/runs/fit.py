@@ -374,7 +374,8 @@ def _score_remarks(scores: LayerScores, target: Target, alphas: np.ndarray) -> I
 
 
 def _medians(r2: np.ndarray, r2_c: np.ndarray, has_repetitions: bool) -> tuple[float, float | None]:
-    return float(np.median(r2)), float(np.median(r2_c)) if has_repetitions else None
+    corrected = r2_c[~np.isnan(r2_c)]       # of a single repetition there is no correction
+    return float(np.median(r2)), float(np.median(corrected)) if has_repetitions and corrected.size else None
 
 
 def _outcome_on_disk(target: str, layer: str, result: RegressionResult, status: str,
