@@ -1,4 +1,4 @@
-"""Targets of one's own through the scripts: other sounds, splits, repetitions and a time axis."""
+"""Targets of one's own through the scripts: other sounds, splits, repetitions and a time axis; their figures."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from aud_dnn.analyze.AUD_plot_main import main as draw
 from aud_dnn.AUD_main import main as fit
 from aud_dnn.errors import InputError
 from aud_dnn.methods.ridge.leave_one_out import alpha_grid, reduce_features
@@ -20,9 +21,12 @@ from aud_dnn.methods.ridge.scoring import decompose_splits, score_responses
 from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.splits import given_splits
 from aud_dnn.store.regression import read_result, result_folder
+from aud_dnn.tables.own_targets import OwnScores
 from aud_dnn.targets.arrays import target_from_arrays
+from aud_dnn.targets.facts import TargetFacts
 from aud_dnn.targets.target_files import read_target, write_target
 from aud_dnn.utils import load_stimuli, open_activations
+from setup_utils.check_data import main as check_data
 
 MODEL, LAYERS = "twolayers", ("early", "late")
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -55,6 +59,7 @@ def with_time(ids: list[str], signal: np.ndarray):
         name="sensors",
         times=np.arange(5) / 10,
         neuroids={"neuroid": ["a", "b", "c"]},
+        published=ids,
     )
 
 
@@ -121,7 +126,8 @@ def test_scores_are_those_of_the_matched_rows(root: Path) -> None:
 def test_provenance_says_what_the_target_was(root: Path) -> None:
     record = result(root, "late", "voxels90").provenance["target"]
     assert record["name"] == "voxels90" and record["unit"] == "neuroid" and record["noise_corrected"] is True
-    assert record["splits"]["kind"] == "given" and record["splits"]["count"] == 10
+    assert record["splits"]["kind"] == "random halves" and record["splits"]["count"] == 10
+    assert record["splits"]["seed"] == 0
     assert len(record["file"]["sha256"]) == 64
 
 
@@ -276,6 +282,91 @@ def test_results_that_do_not_say_their_target_are_refused(fresh: Path) -> None:
     path.write_text(json.dumps(provenance))
     with pytest.raises(InputError, match="does not say what its target is"):
         read_result(folder)
+
+
+# --- check_data and figures -------------------------------------------------------------------------------------------
+
+
+def test_check_data_describes_a_target(root: Path, capsys) -> None:
+    assert check_data(["--target", str(root / "voxels90.nc"), str(root / "sensors.nc"), "--root", str(root)]) == 0
+    printed = capsys.readouterr().out
+    for text in (
+        "90 sounds, 12 neuroids, 2 repetitions",
+        "10 splits: random halves, 45 sounds train, 45 test, seed 0",
+        "repetitions of a neuroid: 1 to 2",
+        "participants: p1, p2",
+        "regions: back, front",
+        "165 sounds, 3 neuroids, 1 repetition, 5 times",
+        "10 splits: published, 83 sounds train, 82 test, seed 0",
+        "times: 0 to 0.4 s",
+    ):
+        assert text in printed, text
+
+
+def test_check_data_says_what_is_no_target(tmp_path: Path, capsys) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    assert check_data(["--target", str(tmp_path / "notes.txt")]) == 1
+    assert "PROBLEM" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def figures(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("figures")
+    assert draw(["--root", str(root), "--target", "voxels90", "sensors", "--jobs", "1", "--formats", "svg",
+                 "--out", str(out)]) == 0
+    return out / "PLOTS_across-models"
+
+
+def test_every_figure_that_applies_is_drawn(figures: Path) -> None:
+    assert {path.name for path in figures.glob("*.svg")} == {
+        "across-models_voxels90_median_r2_test_c.svg",
+        "across-layers_twolayers_voxels90_median_r2_test_c.svg",
+        "best-layer_by-region_twolayers_voxels90.svg",
+        "across-models_sensors_median_r2_test.svg",
+        "across-layers_twolayers_sensors_median_r2_test.svg",
+        "latency_twolayers_sensors_median_r2_test.svg",
+    }
+
+
+def test_latency_has_its_peak_where_the_response_is_driven(root: Path, figures: Path) -> None:
+    table = pd.read_csv(figures / "latency_twolayers_sensors_median_r2_test.csv", index_col="time")
+    assert float(table.loc["peak", "late"]) == pytest.approx(0.2)
+    rows = result(root, "late", "sensors").table
+    expected = rows.groupby("time")["median_r2_test"].median()
+    np.testing.assert_allclose(table["late"].drop("peak").astype(float), expected)
+
+
+def test_curves_and_bars_are_means_over_participants(root: Path, figures: Path) -> None:
+    table = result(root, "late", "voxels90").table.dropna(subset="median_r2_test_c")
+    medians = np.minimum(table["median_r2_test_c"], 1).groupby(table["subj_idx"]).median()
+    curve = pd.read_csv(figures / "across-layers_twolayers_voxels90_median_r2_test_c.csv", index_col=0)
+    assert curve.loc["late", "trained_mean"] == pytest.approx(medians.mean())
+    assert np.isfinite(curve["trained_yerr"]).all()
+    regions = pd.read_csv(figures / "best-layer_by-region_twolayers_voxels90.csv", index_col=0)
+    assert regions.loc[["p1", "p2"], ["back", "front"]].eq(1).all(axis=None)     # the last layer everywhere
+
+
+def test_figures_say_what_a_target_lacks(root: Path, tmp_path: Path, capsys) -> None:
+    arguments = ["--root", str(root), "--target", "sensors", "--jobs", "1", "--formats", "svg", "--out", str(tmp_path)]
+    assert draw(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "sensors has no participants" in printed and "sensors has no regions" in printed
+
+
+def test_figures_of_an_unknown_target(root: Path) -> None:
+    with pytest.raises(InputError, match=r"Known: NH2015, B2021, sensors, voxels90"):
+        draw(["--root", str(root), "--target", "sensor"])
+
+
+@pytest.mark.parametrize("n_splits", [1, 3, 10])
+def test_best_layers_are_scored_on_other_splits_than_they_are_chosen_on(n_splits: int) -> None:
+    scores = np.zeros((4, 2, n_splits))
+    scores[:, 1] = 0.5
+    scores[:, 0, 0] = 0.4
+    facts = TargetFacts("mine", "neuroid", noise_corrected=False)
+    found = OwnScores("m", facts, ("a", "b"), pd.DataFrame(index=range(4)), scores, {})
+    score, position = found.best_layer()
+    assert score.tolist() == [0.5] * 4 and position.tolist() == [1.0] * 4
 
 
 # --- real data --------------------------------------------------------------------------------------------------------

@@ -57,6 +57,10 @@ def own_target_figures(paths: ProjectPaths, target: str, options: FigureOptions)
     for randnetw, loaded in found.items():
         notes = _notes(loaded)
         drawings.notes += [note for note in notes if note not in drawings.notes]
+        if loaded[0].labels(REGION) is None:
+            drawings.notes.append(f"{target} has no regions (column region): best layers by region are not drawn")
+        if not loaded[0].facts.has_time:
+            drawings.notes.append(f"{target} has no time axis: there is no latency")
         with drawings.attempt():
             same_versions({scores.model: scores.versions for scores in loaded}, f"Models on {target}",
                           lambda model: f"the layers of {model}")
@@ -69,7 +73,7 @@ def own_target_figures(paths: ProjectPaths, target: str, options: FigureOptions)
         with drawings.attempt():
             tables = {randnetw: _at_layers(scores) for randnetw, loaded in found.items() for scores in loaded
                       if scores.model == model}
-            if tables:
+            if tables and next(iter(tables.values())).shape[1] > 1:
                 facts = next(iter(found.values()))[0].facts
                 drawings.append(target_layer_curves(tables, model, facts, palette=options.palette,
                                                     notes=_notes(found[next(iter(tables))])))
@@ -92,8 +96,6 @@ def _notes(loaded: Sequence[OwnScores]) -> list[str]:
     notes = list(dict.fromkeys(note for one in loaded for note in one.notes))
     if scores.labels(PARTICIPANT) is None:
         notes.append(f"{name} has no participants (column participant): medians over all neuroids, without errors")
-    if scores.labels(REGION) is None:
-        notes.append(f"{name} has no regions (column region): best layers by region are not drawn")
     if scores.facts.has_time:
         notes.append(f"{name} has a time axis: models, layers and regions show medians over neuroids and times")
     if scores.scores.shape[2] == 1:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from aud_dnn.errors import InputError
-from aud_dnn.io.digests import array_digest, combined_digest, file_digest, table_digest
+from aud_dnn.io.digests import array_digest, combined_digest, table_digest
 from aud_dnn.io.memory import available_memory
 from aud_dnn.store.schema import MOST_OWN_ROWS
 from aud_dnn.targets.facts import TARGETS
 from aud_dnn.targets.loading import Target
-from aud_dnn.targets.target_files import read_target
+from aud_dnn.targets.target_files import content_digest, read_target
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,6 @@ class OwnTarget:
             "about": self.target.about,
             "file": {"path": str(self.path.resolve()), "sha256": content_digest(self.path)},
         }
-
-
-def content_digest(path: Path) -> str:
-    """Digest of a target's file, or of all files of its folder."""
-    if path.is_file():
-        return file_digest(path)
-    files = sorted(file for file in path.iterdir() if file.suffix in (".npy", ".csv"))
-    return combined_digest(f"{file.name} {file_digest(file)}" for file in files)
 
 
 def read_own_targets(
