@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import shutil
 import time
@@ -93,9 +94,23 @@ def fresh(root: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(root, tmp_path / "root"))
 
 
-def run(root: Path, *targets: str, model: str = MODEL, layer: str = "all", more: tuple[str, ...] = ()) -> int:
+def run(
+    root: Path, *targets: str, model: str = MODEL, layer: str = "all", more: tuple[str, ...] = ()
+) -> int:
     named = [str(root / target) if "." in target else target for target in targets]
-    return fit(["--source_model", model, "--source_layer", layer, "--target", *named, "--root", str(root), *more])
+    return fit(
+        [
+            "--source_model",
+            model,
+            "--source_layer",
+            layer,
+            "--target",
+            *named,
+            "--root",
+            str(root),
+            *more,
+        ]
+    )
 
 
 def result(root: Path, layer: str, target: str):
@@ -108,7 +123,9 @@ def test_scores_are_those_of_the_matched_rows(root: Path) -> None:
         row_of = {name: row for row, name in enumerate(file["sound_ids"].asstr()[()])}
         features = file["late"][()][[row_of[sound] for sound in target.stimuli.ids]]
     expected, predictions = score_responses(
-        decompose_splits(reduce_features(features), target.splits, alpha_grid(50)), target.responses, target.splits
+        decompose_splits(reduce_features(features), target.splits, alpha_grid(50)),
+        target.responses,
+        target.splits,
     )
     found = result(root, "late", "voxels90")
     np.testing.assert_array_equal(found.values("r2_test_c"), expected.r2_test_c)
@@ -125,7 +142,11 @@ def test_scores_are_those_of_the_matched_rows(root: Path) -> None:
 
 def test_provenance_says_what_the_target_was(root: Path) -> None:
     record = result(root, "late", "voxels90").provenance["target"]
-    assert record["name"] == "voxels90" and record["unit"] == "neuroid" and record["noise_corrected"] is True
+    assert (
+        record["name"] == "voxels90"
+        and record["unit"] == "neuroid"
+        and record["noise_corrected"] is True
+    )
     assert record["splits"]["kind"] == "random halves" and record["splits"]["count"] == 10
     assert record["splits"]["seed"] == 0
     assert len(record["file"]["sha256"]) == 64
@@ -140,7 +161,9 @@ def test_time_points_are_rows_with_their_time(root: Path) -> None:
     assert result(root, "late", "sensors").provenance["target"]["has_time"] is True
 
 
-def test_a_second_run_keeps_the_results_and_a_changed_target_is_refused(fresh: Path, capsys) -> None:
+def test_a_second_run_keeps_the_results_and_a_changed_target_is_refused(
+    fresh: Path, capsys
+) -> None:
     assert run(fresh, "voxels90.nc") == 0
     assert capsys.readouterr().out.count("already there") == 2
     target = read_target(fresh / "voxels90.nc")
@@ -176,7 +199,11 @@ def test_halves_of_unequal_size_and_sounds_in_neither(fresh: Path) -> None:
     assert run(fresh, "unequal.nc", more=("--legacy_pickles", "True", "--save_plot", "True")) == 0
     predicted = result(fresh, "late", "unequal").predictions(rescaled=True)
     np.testing.assert_array_equal(np.isnan(predicted[:, :, 0]), ~test.T)
-    assert (result_folder(ProjectPaths(fresh), MODEL, "late", "unequal", False) / "plots" / "overview.png").is_file()
+    assert (
+        result_folder(ProjectPaths(fresh), MODEL, "late", "unequal", False)
+        / "plots"
+        / "overview.png"
+    ).is_file()
 
 
 def test_a_folder_beside_a_published_target_in_one_call(fresh: Path) -> None:
@@ -202,10 +229,15 @@ def test_a_folder_beside_a_published_target_in_one_call(fresh: Path) -> None:
     rows = [stimuli.ids.index(sound) for sound in target.stimuli.ids]
     splits = read_target(folder).splits
     expected, _ = score_responses(
-        decompose_splits(reduce_features(features[rows]), splits, alpha_grid(50)), target.responses, splits
+        decompose_splits(reduce_features(features[rows]), splits, alpha_grid(50)),
+        target.responses,
+        splits,
     )
     np.testing.assert_array_equal(found.values("r_test"), expected.r_test)
-    assert "target" not in read_result(result_folder(paths, "unnamed", "only", "NH2015", False)).provenance
+    assert (
+        "target"
+        not in read_result(result_folder(paths, "unnamed", "only", "NH2015", False)).provenance
+    )
 
 
 @pytest.mark.parametrize(
@@ -232,12 +264,18 @@ def test_a_name_that_is_neither_target_nor_file(root: Path) -> None:
 
 @pytest.mark.parametrize(
     ("keep", "message"),
-    [(0, r"for 0 of the 90 sounds of the target \(it holds "), (70, r"of the 90 sounds of the target \(missing are ")],
+    [
+        (0, r"for 0 of the 90 sounds of the target \(it holds "),
+        (70, r"of the 90 sounds of the target \(missing are "),
+    ],
 )
 def test_sounds_without_activations_are_named(fresh: Path, keep: int, message: str) -> None:
     path = fresh / "model-actv" / MODEL / "natsound_activations.h5"
     with h5py.File(path, "r+") as file:
-        names = [name if row < keep else f"unknown{row}" for row, name in enumerate(file["sound_ids"].asstr()[()])]
+        names = [
+            name if row < keep else f"unknown{row}"
+            for row, name in enumerate(file["sound_ids"].asstr()[()])
+        ]
         del file["sound_ids"]
         file["sound_ids"] = names
     with pytest.raises(InputError, match=message):
@@ -288,7 +326,12 @@ def test_results_that_do_not_say_their_target_are_refused(fresh: Path) -> None:
 
 
 def test_check_data_describes_a_target(root: Path, capsys) -> None:
-    assert check_data(["--target", str(root / "voxels90.nc"), str(root / "sensors.nc"), "--root", str(root)]) == 0
+    assert (
+        check_data(
+            ["--target", str(root / "voxels90.nc"), str(root / "sensors.nc"), "--root", str(root)]
+        )
+        == 0
+    )
     printed = capsys.readouterr().out
     for text in (
         "90 sounds, 12 neuroids, 2 repetitions",
@@ -312,8 +355,24 @@ def test_check_data_says_what_is_no_target(tmp_path: Path, capsys) -> None:
 @pytest.fixture(scope="module")
 def figures(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("figures")
-    assert draw(["--root", str(root), "--target", "voxels90", "sensors", "--jobs", "1", "--formats", "svg",
-                 "--out", str(out)]) == 0
+    assert (
+        draw(
+            [
+                "--root",
+                str(root),
+                "--target",
+                "voxels90",
+                "sensors",
+                "--jobs",
+                "1",
+                "--formats",
+                "svg",
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
     return out / "PLOTS_across-models"
 
 
@@ -339,15 +398,30 @@ def test_latency_has_its_peak_where_the_response_is_driven(root: Path, figures: 
 def test_curves_and_bars_are_means_over_participants(root: Path, figures: Path) -> None:
     table = result(root, "late", "voxels90").table.dropna(subset="median_r2_test_c")
     medians = np.minimum(table["median_r2_test_c"], 1).groupby(table["subj_idx"]).median()
-    curve = pd.read_csv(figures / "across-layers_twolayers_voxels90_median_r2_test_c.csv", index_col=0)
+    curve = pd.read_csv(
+        figures / "across-layers_twolayers_voxels90_median_r2_test_c.csv", index_col=0
+    )
     assert curve.loc["late", "trained_mean"] == pytest.approx(medians.mean())
     assert np.isfinite(curve["trained_yerr"]).all()
     regions = pd.read_csv(figures / "best-layer_by-region_twolayers_voxels90.csv", index_col=0)
-    assert regions.loc[["p1", "p2"], ["back", "front"]].eq(1).all(axis=None)     # the last layer everywhere
+    assert (
+        regions.loc[["p1", "p2"], ["back", "front"]].eq(1).all(axis=None)
+    )  # the last layer everywhere
 
 
 def test_figures_say_what_a_target_lacks(root: Path, tmp_path: Path, capsys) -> None:
-    arguments = ["--root", str(root), "--target", "sensors", "--jobs", "1", "--formats", "svg", "--out", str(tmp_path)]
+    arguments = [
+        "--root",
+        str(root),
+        "--target",
+        "sensors",
+        "--jobs",
+        "1",
+        "--formats",
+        "svg",
+        "--out",
+        str(tmp_path),
+    ]
     assert draw(arguments) == 0
     printed = capsys.readouterr().out
     assert "sensors has no participants" in printed and "sensors has no regions" in printed
@@ -369,6 +443,39 @@ def test_best_layers_are_scored_on_other_splits_than_they_are_chosen_on(n_splits
     assert score.tolist() == [0.5] * 4 and position.tolist() == [1.0] * 4
 
 
+def test_the_page_word_for_word(
+    demo_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (CHECKOUT / "docs" / "own_target.md").read_text(encoding="utf-8")
+    shutil.copytree(demo_root, tmp_path / "demo")
+    monkeypatch.chdir(tmp_path)
+    blocks = {
+        kind: [
+            text
+            for found, text in re.findall(r"```(\w*)\n(.*?)```", page, re.DOTALL)
+            if found == kind
+        ]
+        for kind in ("python", "")
+    }
+    exec(blocks["python"][0], {})
+    scripts = {
+        "setup_utils/check_data.py": check_data,
+        "aud_dnn/AUD_main.py": fit,
+        "aud_dnn/analyze/AUD_plot_main.py": draw,
+    }
+    for block in blocks[""]:
+        _, script, *arguments = block.split()
+        assert (
+            scripts[script]([*arguments, *(["--jobs", "1"] if scripts[script] is draw else [])])
+            == 0
+        )
+    table = pd.read_csv(
+        "demo/results/PLOTS_across-models/latency_mymodel_sensors_median_r2_test_c.csv",
+        index_col="time",
+    )
+    assert table.loc["peak"].astype(float).round(2).tolist() == [0.12, 0.20, 0.28]
+
+
 # --- real data --------------------------------------------------------------------------------------------------------
 
 COMPONENTS_SCORES = [.53, .59, .17, .48, .29, .57, .47, .64, .50, .37, .31, .40, .34, .31, .60]  # fmt: skip
@@ -386,7 +493,9 @@ def test_ecog_example(real_root: Path) -> None:
     means = medians("spectemp", "avgpool", "ecog-components-mean")["median_r2_test"]
     assert means.round(2).tolist() == COMPONENTS_SCORES
     table = medians("spectemp", "avgpool", "ecog-components")
-    assert len(table) == 15 * 75 and len(medians("spectemp", "avgpool", "ecog-electrodes")) == 33 * 300
+    assert (
+        len(table) == 15 * 75 and len(medians("spectemp", "avgpool", "ecog-electrodes")) == 33 * 300
+    )
     both = medians("acoustics", "frequency-and-modulation", "NH2015comp")["median_r2_test"]
     assert both.round(2).tolist() == [.81, .70, .61, .68, .57, .29]  # fmt: skip
 
@@ -394,6 +503,8 @@ def test_ecog_example(real_root: Path) -> None:
     features = open_activations(paths, "spectemp", target.stimuli).read("avgpool")
     started = time.process_time()
     score_responses(
-        decompose_splits(reduce_features(features), target.splits, alpha_grid(50)), target.responses, target.splits
+        decompose_splits(reduce_features(features), target.splits, alpha_grid(50)),
+        target.responses,
+        target.splits,
     )
     assert time.process_time() - started < 2

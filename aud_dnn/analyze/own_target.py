@@ -52,35 +52,63 @@ def own_target_figures(paths: ProjectPaths, target: str, options: FigureOptions)
     for randnetw in options.conditions:
         for model in models:
             with drawings.attempt():
-                if has_condition(model, randnetw) and (one := _load(paths, model, target, randnetw, drawings)):
+                if has_condition(model, randnetw) and (
+                    one := _load(paths, model, target, randnetw, drawings)
+                ):
                     found.setdefault(randnetw, []).append(one)
     for randnetw, loaded in found.items():
         notes = _notes(loaded)
         drawings.notes += [note for note in notes if note not in drawings.notes]
         if loaded[0].labels(REGION) is None:
-            drawings.notes.append(f"{target} has no regions (column region): best layers by region are not drawn")
+            drawings.notes.append(
+                f"{target} has no regions (column region): best layers by region are not drawn"
+            )
         if not loaded[0].facts.has_time:
             drawings.notes.append(f"{target} has no time axis: there is no latency")
         with drawings.attempt():
-            same_versions({scores.model: scores.versions for scores in loaded}, f"Models on {target}",
-                          lambda model: f"the layers of {model}")
-            drawings.append(target_model_bars(_best(loaded), loaded[0].facts, randnetw, palette=options.palette,
-                                              participants=options.participants, notes=notes))
+            same_versions(
+                {scores.model: scores.versions for scores in loaded},
+                f"Models on {target}",
+                lambda model: f"the layers of {model}",
+            )
+            drawings.append(
+                target_model_bars(
+                    _best(loaded),
+                    loaded[0].facts,
+                    randnetw,
+                    palette=options.palette,
+                    participants=options.participants,
+                    notes=notes,
+                )
+            )
         for scores in loaded:
             with drawings.attempt():
                 _one_model(drawings, scores, randnetw, notes)
     for model in models:
         with drawings.attempt():
-            tables = {randnetw: _at_layers(scores) for randnetw, loaded in found.items() for scores in loaded
-                      if scores.model == model}
+            tables = {
+                randnetw: _at_layers(scores)
+                for randnetw, loaded in found.items()
+                for scores in loaded
+                if scores.model == model
+            }
             if tables and next(iter(tables.values())).shape[1] > 1:
                 facts = next(iter(found.values()))[0].facts
-                drawings.append(target_layer_curves(tables, model, facts, palette=options.palette,
-                                                    notes=_notes(found[next(iter(tables))])))
+                drawings.append(
+                    target_layer_curves(
+                        tables,
+                        model,
+                        facts,
+                        palette=options.palette,
+                        notes=_notes(found[next(iter(tables))]),
+                    )
+                )
     return drawings
 
 
-def _load(paths: ProjectPaths, model: str, target: str, randnetw: bool, drawings: Drawings) -> OwnScores | None:
+def _load(
+    paths: ProjectPaths, model: str, target: str, randnetw: bool, drawings: Drawings
+) -> OwnScores | None:
     try:
         return load_own_scores(paths, model, target, randnetw)
     except MissingDataError as error:
@@ -95,9 +123,13 @@ def _notes(loaded: Sequence[OwnScores]) -> list[str]:
     name = scores.facts.name
     notes = list(dict.fromkeys(note for one in loaded for note in one.notes))
     if scores.labels(PARTICIPANT) is None:
-        notes.append(f"{name} has no participants (column participant): medians over all neuroids, without errors")
+        notes.append(
+            f"{name} has no participants (column participant): medians over all neuroids, without errors"
+        )
     if scores.facts.has_time:
-        notes.append(f"{name} has a time axis: models, layers and regions show medians over neuroids and times")
+        notes.append(
+            f"{name} has a time axis: models, layers and regions show medians over neuroids and times"
+        )
     if scores.scores.shape[2] == 1:
         notes.append(f"{name} has a single split: it both chooses the best layer and scores it")
     return notes
@@ -105,8 +137,12 @@ def _notes(loaded: Sequence[OwnScores]) -> list[str]:
 
 def _best(loaded: Sequence[OwnScores]) -> pd.DataFrame:
     """Score at the best layer: participants × models."""
-    columns = {scores.model: over_participants(scores.best_layer()[0][:, None], scores.labels(PARTICIPANT))[0]
-               for scores in loaded}
+    columns = {
+        scores.model: over_participants(
+            scores.best_layer()[0][:, None], scores.labels(PARTICIPANT)
+        )[0]
+        for scores in loaded
+    }
     return pd.DataFrame(columns)
 
 
@@ -119,7 +155,13 @@ def _at_layers(scores: OwnScores) -> pd.DataFrame:
 def _one_model(drawings: Drawings, scores: OwnScores, randnetw: bool, notes: Sequence[str]) -> None:
     regions = scores.labels(REGION)
     if regions is not None and len(scores.layers) > 1:
-        table = over_regions(scores.best_layer()[1], scores.labels(PARTICIPANT), np.asarray(regions))
-        drawings.append(target_region_bars(table, scores.model, scores.facts, randnetw, notes=notes))
+        table = over_regions(
+            scores.best_layer()[1], scores.labels(PARTICIPANT), np.asarray(regions)
+        )
+        drawings.append(
+            target_region_bars(table, scores.model, scores.facts, randnetw, notes=notes)
+        )
     if scores.facts.has_time:
-        drawings.append(latency_curves(latency(scores), scores.model, scores.facts, randnetw, notes=()))
+        drawings.append(
+            latency_curves(latency(scores), scores.model, scores.facts, randnetw, notes=())
+        )

@@ -32,7 +32,9 @@ def check_target_file(path: str | Path, published: Sequence[str] = ()) -> Findin
     problems = []
     if target.name.casefold() in {name.casefold() for name in TARGETS}:
         problems.append(f"{target.name} is the name of a published target; give this one another")
-    return Finding(target.name, _shape(target), tuple(problems), (*_facts(target), *map(str, target.remarks)))
+    return Finding(
+        target.name, _shape(target), tuple(problems), (*_facts(target), *map(str, target.remarks))
+    )
 
 
 def _shape(target: Target) -> str:

@@ -106,7 +106,7 @@ def _require_memory(path: Path) -> None:
     if free is None or not path.is_file():
         return
     with path.open("rb") as file:
-        if file.read(4) != b"\x89HDF":      # whatever it is, read_target says so
+        if file.read(4) != b"\x89HDF":  # whatever it is, read_target says so
             return
     with open_h5(path) as file:
         dataset = h5_dataset(file, RESPONSES)

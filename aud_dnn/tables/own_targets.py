@@ -81,8 +81,11 @@ class OwnScores:
                 self.scores, Halvings(len(self.scores)), clip=self.facts.noise_corrected
             )
             return found.score.mean(axis=0), found.relative_position.mean(axis=0)
-        halves = [self._limited(np.median(self.scores[..., start::2], axis=2))
-                  for start in (0, 1) if self.scores[..., start::2].size]
+        halves = [
+            self._limited(np.median(self.scores[..., start::2], axis=2))
+            for start in (0, 1)
+            if self.scores[..., start::2].size
+        ]
         rows = np.arange(len(self.scores))
         chosen = [best_layers(half).index for half in halves]
         score = np.mean([half[rows, index] for half, index in zip(halves[::-1], chosen)], axis=0)
@@ -121,16 +124,30 @@ def load_own_scores(paths: ProjectPaths, model: str, target: str, randnetw: bool
         scores.append(result.values(facts.split_value))
         if metadata is None:
             metadata = result.table.reset_index(drop=True)
-    same_versions(versions, f"{model} on {target}", lambda layer: fit_command(model, layer, target, randnetw))
+    same_versions(
+        versions, f"{model} on {target}", lambda layer: fit_command(model, layer, target, randnetw)
+    )
     values = np.stack(scores, axis=1)
     defined = np.isfinite(values).all(axis=(1, 2))
     if not defined.any():
         raise InputError(f"{model} on {target}: no neuroid has a noise-corrected score.")
-    notes = () if defined.all() else (
-        f"{target}: {np.count_nonzero(~defined)} of {len(defined)} neuroids have a single repetition, hence no noise "
-        f"correction, and are left out: {few(metadata['neuroid'][~defined].tolist())}",)
-    return OwnScores(model, facts, tuple(folders), metadata[defined].reset_index(drop=True), values[defined],
-                     next(iter(versions.values())), notes)
+    notes = (
+        ()
+        if defined.all()
+        else (
+            f"{target}: {np.count_nonzero(~defined)} of {len(defined)} neuroids have a single repetition, hence no noise "
+            f"correction, and are left out: {few(metadata['neuroid'][~defined].tolist())}",
+        )
+    )
+    return OwnScores(
+        model,
+        facts,
+        tuple(folders),
+        metadata[defined].reset_index(drop=True),
+        values[defined],
+        next(iter(versions.values())),
+        notes,
+    )
 
 
 def _versions(provenance: dict) -> dict[str, str]:
@@ -164,10 +181,14 @@ def over_participants(values: np.ndarray, participants: np.ndarray | None) -> pd
     if participants is None:
         return pd.DataFrame(np.median(values, axis=0)[None], index=["all"])
     people = sorted(set(participants) - {""})
-    return pd.DataFrame([np.median(values[participants == person], axis=0) for person in people], index=people)
+    return pd.DataFrame(
+        [np.median(values[participants == person], axis=0) for person in people], index=people
+    )
 
 
-def over_regions(values: np.ndarray, participants: np.ndarray | None, regions: np.ndarray) -> pd.DataFrame:
+def over_regions(
+    values: np.ndarray, participants: np.ndarray | None, regions: np.ndarray
+) -> pd.DataFrame:
     """Median over the rows of each participant and region; NaN where a participant has none in a region.
 
     Parameters

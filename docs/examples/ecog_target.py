@@ -38,16 +38,28 @@ def component_targets(folder: Path) -> list[Target]:
     """The 15 components, averaged over the sound, and at all 75 times."""
     path = folder / "ecog_component_responses.mat"
     content = read_mat(path, ("R", "t", "stim_names"))
-    responses, times = content["R"].transpose(0, 2, 1), content["t"].ravel()  # sounds × components × times
+    responses, times = (
+        content["R"].transpose(0, 2, 1),
+        content["t"].ravel(),
+    )  # sounds × components × times
     stimuli = sound_ids(content["stim_names"], path)
     components = {"neuroid": [f"component{number}" for number in range(1, responses.shape[1] + 1)]}
     during = (times >= WINDOW[0]) & (times < WINDOW[1])
     return [
         target_from_arrays(
-            responses[:, :, during].mean(axis=2), stimuli, name="ecog-components-mean", neuroids=components, about=ABOUT
+            responses[:, :, during].mean(axis=2),
+            stimuli,
+            name="ecog-components-mean",
+            neuroids=components,
+            about=ABOUT,
         ),
         target_from_arrays(
-            responses, stimuli, name="ecog-components", neuroids=components, times=times, about=ABOUT
+            responses,
+            stimuli,
+            name="ecog-components",
+            neuroids=components,
+            times=times,
+            about=ABOUT,
         ),
     ]
 
@@ -56,7 +68,10 @@ def electrode_target(folder: Path) -> Target:
     """33 single electrodes at 300 times; the kind of selectivity is their region."""
     files = sorted(
         folder.glob("electrodes/*-elec*-response.mat"),
-        key=lambda path: (path.name.split("-")[0], int(path.name.split("-")[1].removeprefix("elec"))),
+        key=lambda path: (
+            path.name.split("-")[0],
+            int(path.name.split("-")[1].removeprefix("elec")),
+        ),
     )
     contents = [read_mat(path, ("R", "t", "stim_names")) for path in files]
     stimuli = sound_ids(contents[0]["stim_names"], files[0])
@@ -92,9 +107,13 @@ def write_acoustic_model(folder: Path, path: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("song_ecog", type=Path, help="folder of the ECoG data")
-    parser.add_argument("--root", type=Path, required=True, help="folder with data/ and model-actv/spectemp/")
+    parser.add_argument(
+        "--root", type=Path, required=True, help="folder with data/ and model-actv/spectemp/"
+    )
     arguments = parser.parse_args(argv)
     own = arguments.root / "data" / "own"
     own.mkdir(parents=True, exist_ok=True)

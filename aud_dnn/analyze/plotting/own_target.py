@@ -23,7 +23,7 @@ from aud_dnn.analyze.plotting.style import (
 from aud_dnn.stats import within_participant_sem
 from aud_dnn.targets.facts import TargetFacts
 
-_MOST_NAMED = 12        # layers in the legend of a latency figure; of more, the first, the last and those between evenly
+_MOST_NAMED = 12  # layers in the legend of a latency figure; of more, the first, the last and those between evenly
 
 
 def condition_suffix(randnetw: bool) -> str:
@@ -37,8 +37,15 @@ def _errors(table: pd.DataFrame) -> np.ndarray | None:
     return within_participant_sem(table.to_numpy())
 
 
-def target_model_bars(table: pd.DataFrame, facts: TargetFacts, randnetw: bool, *, participants: bool, palette: str,
-                      notes: Sequence[str]) -> Drawing:
+def target_model_bars(
+    table: pd.DataFrame,
+    facts: TargetFacts,
+    randnetw: bool,
+    *,
+    participants: bool,
+    palette: str,
+    notes: Sequence[str],
+) -> Drawing:
     """Score at the best layer of each model, best model first.
 
     Parameters
@@ -57,10 +64,20 @@ def target_model_bars(table: pd.DataFrame, facts: TargetFacts, randnetw: bool, *
     with paper_style():
         figure = new_figure(6, 7.5)
         ax = figure.add_subplot()
-        draw_bars(ax, list(table.columns), table.mean(axis=0).to_numpy(), errors, layout=BarLayout(y_limits=(0, top)),
-                  points=table.to_numpy() if participants else None, palette=palette)
+        draw_bars(
+            ax,
+            list(table.columns),
+            table.mean(axis=0).to_numpy(),
+            errors,
+            layout=BarLayout(y_limits=(0, top)),
+            points=table.to_numpy() if participants else None,
+            palette=palette,
+        )
         ax.set_ylabel(value_label(facts.value), fontsize=15)
-        ax.set_title(f"Best layer of each model{' (permuted)' if randnetw else ''}\n{facts.name}", fontsize=12)
+        ax.set_title(
+            f"Best layer of each model{' (permuted)' if randnetw else ''}\n{facts.name}",
+            fontsize=12,
+        )
         mark_incomplete(figure, (), notes=notes)
     written = table.T.add_prefix("participant_")
     written.insert(0, f"{facts.value}_mean", table.mean(axis=0))
@@ -69,8 +86,14 @@ def target_model_bars(table: pd.DataFrame, facts: TargetFacts, randnetw: bool, *
     return Drawing(figure, stem, written.rename_axis("source_model"))
 
 
-def target_layer_curves(tables: Mapping[bool, pd.DataFrame], model: str, facts: TargetFacts, *, palette: str,
-                        notes: Sequence[str]) -> Drawing:
+def target_layer_curves(
+    tables: Mapping[bool, pd.DataFrame],
+    model: str,
+    facts: TargetFacts,
+    *,
+    palette: str,
+    notes: Sequence[str],
+) -> Drawing:
     """Score at every layer of one model.
 
     Parameters
@@ -89,13 +112,29 @@ def target_layer_curves(tables: Mapping[bool, pd.DataFrame], model: str, facts: 
         for randnetw, table in tables.items():
             name = "permuted" if randnetw else "trained"
             mean, errors = table.mean(axis=0), _errors(table)
-            ax.errorbar(np.arange(table.shape[1]), mean, yerr=errors, color=color, alpha=0.3 if randnetw else 1,
-                        marker="o", markersize=3, label=f"{name.capitalize()} network")
+            ax.errorbar(
+                np.arange(table.shape[1]),
+                mean,
+                yerr=errors,
+                color=color,
+                alpha=0.3 if randnetw else 1,
+                marker="o",
+                markersize=3,
+                label=f"{name.capitalize()} network",
+            )
             rows[f"{name}_mean"] = mean
-            rows[f"{name}_yerr"] = pd.Series(np.nan if errors is None else errors, index=table.columns)
+            rows[f"{name}_yerr"] = pd.Series(
+                np.nan if errors is None else errors, index=table.columns
+            )
         layers = list(next(iter(tables.values())).columns)
-        ax.set_xticks(np.arange(len(layers)), [layer_legend(model, layer) for layer in layers], rotation=45, ha="right",
-                      rotation_mode="anchor", fontsize=7 if len(layers) > 20 else 10)
+        ax.set_xticks(
+            np.arange(len(layers)),
+            [layer_legend(model, layer) for layer in layers],
+            rotation=45,
+            ha="right",
+            rotation_mode="anchor",
+            fontsize=7 if len(layers) > 20 else 10,
+        )
         ax.set(ylim=(0, None), ylabel=value_label(facts.value), xlim=(-0.5, len(layers) - 0.5))
         ax.set_title(f"{display_name(model)}, {facts.name}", fontsize=12)
         ax.legend(frameon=False, fontsize=10)
@@ -104,8 +143,9 @@ def target_layer_curves(tables: Mapping[bool, pd.DataFrame], model: str, facts: 
     return Drawing(figure, stem, pd.DataFrame(rows).rename_axis("source_layer"))
 
 
-def target_region_bars(table: pd.DataFrame, model: str, facts: TargetFacts, randnetw: bool, *, notes: Sequence[str]
-                       ) -> Drawing:
+def target_region_bars(
+    table: pd.DataFrame, model: str, facts: TargetFacts, randnetw: bool, *, notes: Sequence[str]
+) -> Drawing:
     """Relative position of the best layer in every region of the target.
 
     Parameters
@@ -119,17 +159,27 @@ def target_region_bars(table: pd.DataFrame, model: str, facts: TargetFacts, rand
     """
     whole = table.dropna()
     errors = _errors(whole)
-    lacking = [f"Participants without one of the regions count for the means, not for the errors: "
-               f"{', '.join(table.index.difference(whole.index))}"] if len(whole) < len(table) else []
+    lacking = (
+        [
+            f"Participants without one of the regions count for the means, not for the errors: "
+            f"{', '.join(table.index.difference(whole.index))}"
+        ]
+        if len(whole) < len(table)
+        else []
+    )
     with paper_style():
         figure = new_figure(max(4, 1 + 0.6 * table.shape[1]), 5)
         ax = figure.add_subplot()
         centers = BAR_SPACING * np.arange(table.shape[1])
         colors = mpl.colormaps["tab10"](np.arange(table.shape[1]) % 10)
-        ax.bar(centers, table.mean(axis=0), BAR_WIDTH, yerr=errors, color=colors, alpha=0.8, zorder=2)
+        ax.bar(
+            centers, table.mean(axis=0), BAR_WIDTH, yerr=errors, color=colors, alpha=0.8, zorder=2
+        )
         ax.set_xticks(centers, table.columns, rotation=45, ha="right", rotation_mode="anchor")
         ax.set(ylim=(0, 1), ylabel=value_label("rel_pos"))
-        ax.set_title(f"{display_name(model)}{' (permuted)' if randnetw else ''}\n{facts.name}", fontsize=12)
+        ax.set_title(
+            f"{display_name(model)}{' (permuted)' if randnetw else ''}\n{facts.name}", fontsize=12
+        )
         mark_incomplete(figure, (), notes=[*notes, *lacking])
     written = table.copy()
     written.loc["mean"] = table.mean(axis=0)
@@ -138,7 +188,9 @@ def target_region_bars(table: pd.DataFrame, model: str, facts: TargetFacts, rand
     return Drawing(figure, stem, written.rename_axis("subj_idx"))
 
 
-def latency_curves(found: Latency, model: str, facts: TargetFacts, randnetw: bool, *, notes: Sequence[str]) -> Drawing:
+def latency_curves(
+    found: Latency, model: str, facts: TargetFacts, randnetw: bool, *, notes: Sequence[str]
+) -> Drawing:
     """Score over time of every layer, the peak of each marked; early layers are dark.
 
     Parameters
@@ -151,7 +203,12 @@ def latency_curves(found: Latency, model: str, facts: TargetFacts, randnetw: boo
     """
     layers = list(found.scores.columns)
     shades = mpl.colormaps["viridis"](np.linspace(0, 0.9, len(layers)))
-    named = {layers[place] for place in np.linspace(0, len(layers) - 1, min(len(layers), _MOST_NAMED)).round().astype(int)}
+    named = {
+        layers[place]
+        for place in np.linspace(0, len(layers) - 1, min(len(layers), _MOST_NAMED))
+        .round()
+        .astype(int)
+    }
     with paper_style():
         figure = new_figure(8, 5)
         ax = figure.add_subplot()
@@ -159,13 +216,33 @@ def latency_curves(found: Latency, model: str, facts: TargetFacts, randnetw: boo
             curve, peak = found.scores[layer], found.peak[layer]
             label = layer_legend(model, layer)
             if np.isfinite(peak):
-                ax.plot(peak, curve[peak], marker="v", color=shade, markersize=7, clip_on=False, zorder=3)
+                ax.plot(
+                    peak,
+                    curve[peak],
+                    marker="v",
+                    color=shade,
+                    markersize=7,
+                    clip_on=False,
+                    zorder=3,
+                )
                 label += f" (peak {peak:g} s)"
-            ax.plot(curve.index, curve, color=shade, linewidth=1.5, label=label if layer in named else None)
-        ax.set(xlabel="Time (s)", ylabel=value_label(facts.value), ylim=(0, None),
-               xlim=(found.scores.index.min(), found.scores.index.max()))
-        ax.set_title(f"{display_name(model)}{' (permuted)' if randnetw else ''}, {facts.name}: median over neuroids",
-                     fontsize=12)
+            ax.plot(
+                curve.index,
+                curve,
+                color=shade,
+                linewidth=1.5,
+                label=label if layer in named else None,
+            )
+        ax.set(
+            xlabel="Time (s)",
+            ylabel=value_label(facts.value),
+            ylim=(0, None),
+            xlim=(found.scores.index.min(), found.scores.index.max()),
+        )
+        ax.set_title(
+            f"{display_name(model)}{' (permuted)' if randnetw else ''}, {facts.name}: median over neuroids",
+            fontsize=12,
+        )
         ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=9)
         mark_incomplete(figure, (), notes=notes)
     written = found.scores.copy()
