@@ -117,8 +117,7 @@ def main(argv: list[str] | None = None) -> int:
                     assume_stimulus_order=arguments.assume_stimulus_order)
     own: tuple[OwnTarget, ...] = ()
     if files:
-        from aud_dnn.runs.fit import known_stimuli
-        from aud_dnn.runs.own_targets import read_own_targets
+        from aud_dnn.runs.own_targets import known_stimuli, read_own_targets
 
         stimuli = known_stimuli(paths, needed=bool(targets))
         own = read_own_targets(files, () if stimuli is None else stimuli.ids)

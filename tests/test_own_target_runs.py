@@ -427,6 +427,27 @@ def test_figures_say_what_a_target_lacks(root: Path, tmp_path: Path, capsys) -> 
     assert "sensors has no participants" in printed and "sensors has no regions" in printed
 
 
+@pytest.mark.parametrize("changed", ["file of the target", "activations"])
+def test_figures_say_what_is_out_of_date(fresh: Path, capsys, changed: str) -> None:
+    arguments = ["--root", str(fresh), "--target", "voxels90", "--jobs", "1", "--formats", "svg"]
+    provenances = list((fresh / "results" / MODEL).glob("*voxels90*/provenance.json"))
+    for path in provenances:  # results name the file by its path; the root was copied
+        record = json.loads(path.read_text())
+        record["target"]["file"]["path"] = str(fresh / "voxels90.nc")
+        path.write_text(json.dumps(record))
+    assert draw(arguments) == 0
+    assert "Not current" not in capsys.readouterr().out
+    if changed == "activations":
+        with h5py.File(fresh / "model-actv" / MODEL / "natsound_activations.h5", "r+") as file:
+            file["late"][...] = file["late"][()] + 1
+    else:
+        target = read_target(fresh / "voxels90.nc")
+        target.responses[0, 0, 0] += 1
+        write_target(fresh / "voxels90.nc", target)
+    assert draw(arguments) == 0
+    assert f"Not current (other {changed}): twolayers. Fit again." in capsys.readouterr().out
+
+
 def test_figures_of_an_unknown_target(root: Path) -> None:
     with pytest.raises(InputError, match=r"Known: NH2015, B2021, sensors, voxels90"):
         draw(["--root", str(root), "--target", "sensor"])

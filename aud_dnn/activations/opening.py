@@ -23,21 +23,19 @@ from aud_dnn.activations.layer_order import (
     stated,
 )
 from aud_dnn.activations.layouts import layer_problem, type_remarks, vector_problem
-from aud_dnn.activations.row_order import rows_confirmed
+from aud_dnn.activations.row_order import LAYER_LIST_KEY, SOUND_IDS_KEY, h5_rows, names_in_h5
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError, UnsafePickleError, few, unknown_name
 from aud_dnn.io.files import h5_array, h5_dataset, h5_dataset_names, open_h5
 from aud_dnn.io.pickles.safe_pickle import load_pickle
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.remarks import Remark
 from aud_dnn.resources import BASELINE_MODEL, MODELS, h5_key, pickle_key
-from aud_dnn.targets.stimuli import Stimuli, as_text, rows_in_order
+from aud_dnn.targets.stimuli import Stimuli, rows_in_order
 
 if TYPE_CHECKING:
     import h5py
 
 GET_ACTIVATIONS = "`python setup_utils/download_files.py --get_model_actv True` brings the published activations."
-SOUND_IDS_KEY = "sound_ids"
-LAYER_LIST_KEY = "layer_list"
 _PICKLE_ARRAYS = ("Pickle NumPy arrays: pickle.dump({layer: tensor.detach().float().cpu().numpy(), …}, file) for each "
                   "sound.")
 _LAYER_LISTS = (LAYER_LIST_KEY, "layer_order")
@@ -329,7 +327,7 @@ def _open_h5_activations(path: Path, model: str, randnetw: bool, stimuli: Stimul
         order = _order(model, stored, layer_order, _listed_layers(file), lambda: _observed_in_h5(file, path, stored))
         keys = _choose_layers(model, layers, stored, order.names, lambda key: h5_dataset(file, key) is not None, h5_key,
                               str(path))
-        rows, sounds_from = _h5_rows(file, path, model, stimuli, subset_of)
+        rows, sounds_from = h5_rows(file, path, model, stimuli, subset_of)
         n_rows = len(stimuli)
         if subset_of is not None:
             n_rows = len(names_in_h5(file, SOUND_IDS_KEY) or subset_of)
@@ -361,39 +359,6 @@ def _listed_layers(file: h5py.File) -> tuple[list[str], str] | None:
     if len(set(map(tuple, found.values()))) > 1:
         raise InputError(f"{file.filename}: {' and '.join(found)} contradict each other. Remove one of them.")
     return next(((names, f"{key} of {Path(file.filename).name}") for key, names in found.items()), None)
-
-
-def _h5_rows(file: h5py.File, path: Path, model: str, stimuli: Stimuli, subset_of: Sequence[str] | None
-             ) -> tuple[list[int] | None, str]:
-    """Rows in stimulus order (None: they are), and how that is known."""
-    ids = names_in_h5(file, SOUND_IDS_KEY)
-    if ids is not None:
-        where = f"{path} ({SOUND_IDS_KEY})"
-        return rows_in_order(ids, stimuli.ids, where, others_allowed=subset_of is not None), "sound_ids"
-    rows = None
-    if subset_of is not None:
-        if not subset_of:
-            raise InputError(
-                f"{path} does not name its sounds, so they cannot be matched with those of the target. "
-                f"Write their ids into a dataset {SOUND_IDS_KEY}, one per row."
-            )
-        where = f"{path} (taken to be in stimulus order; it has no {SOUND_IDS_KEY})"
-        rows = rows_in_order(subset_of, stimuli.ids, where, others_allowed=True)
-    if model in MODELS and MODELS[model].storage == "h5" and h5_dataset(file, LAYER_LIST_KEY) is not None:
-        return rows, "published layout"
-    return rows, "confirmed with --assume_stimulus_order" if rows_confirmed(path, file) else "assumed"
-
-
-def names_in_h5(file: h5py.File, key: str) -> list[str] | None:
-    """The names in a dataset of strings, or in an attribute of the file; None where there is neither."""
-    dataset = h5_dataset(file, key)
-    if dataset is None and key not in file.attrs:
-        return None
-    names = dataset if dataset is not None else np.asarray(file.attrs[key])
-    if names.ndim != 1 or names.dtype.kind not in "SOU":
-        raise InputError(f"{file.filename}: {key} must be a list of names; found {names.dtype} of shape {names.shape}. "
-                         "Write it as a 1-D dataset of strings.")
-    return [as_text(name) for name in (names if dataset is None else h5_array(dataset))]
 
 
 def _choose_layers(model: str, layers: Sequence[str] | None, stored: Sequence[str], listed: Sequence[str],

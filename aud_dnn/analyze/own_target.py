@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ from aud_dnn.tables.own_targets import (
     load_own_scores,
     over_participants,
     over_regions,
+    own_source_notes,
     own_targets,
 )
 from aud_dnn.tables.per_model import has_condition
@@ -110,7 +112,9 @@ def _load(
     paths: ProjectPaths, model: str, target: str, randnetw: bool, drawings: Drawings
 ) -> OwnScores | None:
     try:
-        return load_own_scores(paths, model, target, randnetw)
+        scores = load_own_scores(paths, model, target, randnetw)
+        notes = own_source_notes(paths, model, target, randnetw)
+        return replace(scores, notes=(*scores.notes, *notes))
     except MissingDataError as error:
         if not randnetw:
             drawings.notes.append(str(error))

@@ -20,19 +20,19 @@ from typing import Any
 import numpy as np
 
 from aud_dnn import NUMERICS_VERSION, __version__
-from aud_dnn.errors import InputError, MissingDataError, describe_os_error
+from aud_dnn.errors import InputError, describe_os_error
 from aud_dnn.io.atomic import AlreadyFinishedError, atomic_folder, remove_abandoned, restore_replaced
 from aud_dnn.io.digests import DigestMemo
 from aud_dnn.methods.ridge.leave_one_out import Design, SplitRidge, alpha_grid, reduce_features
 from aud_dnn.methods.ridge.scoring import LayerScores, decompose_splits, score_responses
 from aud_dnn.methods.threads import available_cores
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.runs.own_targets import OwnTarget
+from aud_dnn.runs.own_targets import OwnTarget, known_stimuli, open_for_targets, with_equal_splits
 from aud_dnn.store.regression import RegressionResult, is_complete, parse_folder, read_result, result_folder, write_result
 from aud_dnn.store.schema import PREDICTIONS_FILE, PUBLISHED_PREDICTIONS, PUBLISHED_SCORES
 from aud_dnn.store.sources import Sources, describe_changes, is_published
 from aud_dnn.targets.facts import facts_of
-from aud_dnn.utils import Activations, Remark, Stimuli, Target, few, load_stimuli, open_activations
+from aud_dnn.utils import Activations, Remark, Target, few
 
 log = logging.getLogger("aud_dnn")
 
@@ -125,7 +125,8 @@ def fit_model(paths: ProjectPaths, options: FitOptions, *, progress: bool = True
                          f"10^-limit); got {options.alphalimit}.")
     own = {item.target.name: item for item in options.own_targets}
     stimuli = known_stimuli(paths, needed=bool(options.targets))
-    opened = _open_all(paths, options, stimuli, own)
+    sounds = dict.fromkeys(options.targets, stimuli) | {name: item.target.stimuli for name, item in own.items()}
+    opened = open_for_targets(paths, options.model, sounds, stimuli, randnetw=options.randnetw, layers=options.layers)
     wanted = {(target, layer): result_folder(paths, options.model, layer, target, options.randnetw, options.alphalimit)
               for target, activations in opened.items() for layer in activations.layers}
     for (_, layer), folder in wanted.items():
@@ -164,7 +165,7 @@ def fit_model(paths: ProjectPaths, options: FitOptions, *, progress: bool = True
             started = time.perf_counter()
             todo = [name for name in targets
                     if (name, layer.name) in to_fit and opened[name].stimulus_ids == sounds]
-            for names in _with_equal_splits(todo, targets):
+            for names in with_equal_splits(todo, targets):
                 splits = targets[names[0]].splits
                 decomposed = decompose_splits(layer.design, splits, alpha_grid(options.alphalimit))
                 for name in names:
@@ -182,46 +183,6 @@ def fit_model(paths: ProjectPaths, options: FitOptions, *, progress: bool = True
         outcomes[work] = _outcome_on_disk(*work, result, "already there", opened[work[0]].remarks)
     memo.save()
     return [outcomes[work] for work in wanted]
-
-
-def known_stimuli(paths: ProjectPaths, *, needed: bool) -> Stimuli | None:
-    """The published sounds of this installation; None where they are not there and not needed."""
-    try:
-        return load_stimuli(paths)
-    except MissingDataError:
-        if needed:
-            raise
-        return None
-
-
-def _open_all(paths: ProjectPaths, options: FitOptions, stimuli: Stimuli | None, own: Mapping[str, OwnTarget]
-              ) -> dict[str, Activations]:
-    """The activations for each target; targets of the same sounds share theirs."""
-    opened: dict[str, Activations] = {}
-    by_sounds: dict[tuple[str, ...], Activations] = {}
-    for name in options.targets:
-        sounds = stimuli.ids
-        if sounds not in by_sounds:
-            by_sounds[sounds] = open_activations(paths, options.model, stimuli, randnetw=options.randnetw,
-                                                 layers=options.layers)
-        opened[name] = by_sounds[sounds]
-    for name, item in own.items():
-        sounds = item.target.stimuli.ids
-        if sounds not in by_sounds:
-            by_sounds[sounds] = open_activations(paths, options.model, item.target.stimuli, randnetw=options.randnetw,
-                                                 layers=options.layers,
-                                                 subset_of=() if stimuli is None else stimuli.ids)
-        opened[name] = by_sounds[sounds]
-    return opened
-
-
-def _with_equal_splits(names: Sequence[str], targets: Mapping[str, Target]) -> list[list[str]]:
-    """Targets that share a decomposition."""
-    groups: dict[bytes, list[str]] = {}
-    for name in names:
-        splits = targets[name].splits
-        groups.setdefault(splits.train.tobytes() + splits.test.tobytes(), []).append(name)
-    return list(groups.values())
 
 
 def _report_lacking(kept: Sequence[RegressionResult], options: FitOptions) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from aud_dnn.errors import InputError
+from aud_dnn.activations.opening import Activations, open_activations
+from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.io.digests import array_digest, combined_digest, table_digest
 from aud_dnn.io.memory import available_memory
+from aud_dnn.paths import ProjectPaths
 from aud_dnn.store.schema import MOST_OWN_ROWS
 from aud_dnn.targets.facts import TARGETS
 from aud_dnn.targets.loading import Target
+from aud_dnn.targets.stimuli import Stimuli, load_stimuli
 from aud_dnn.targets.target_files import content_digest, read_target
 
 
@@ -116,3 +119,62 @@ def _require_memory(path: Path) -> None:
             f"{path} needs {needed / 1e6:,.0f} MB of memory, but only {free / 1e6:,.0f} MB are free. "
             "Average over time windows, leave neuroids out, or split the file."
         )
+
+
+# --- several targets in one run ------------------------------------------------------------------
+
+
+def known_stimuli(paths: ProjectPaths, *, needed: bool) -> Stimuli | None:
+    """The published sounds of this installation; None where they are not there and not needed."""
+    try:
+        return load_stimuli(paths)
+    except MissingDataError:
+        if needed:
+            raise
+        return None
+
+
+def open_for_targets(
+    paths: ProjectPaths,
+    model: str,
+    sounds: Mapping[str, Stimuli],
+    published: Stimuli | None,
+    *,
+    randnetw: bool,
+    layers: Sequence[str] | None,
+) -> dict[str, Activations]:
+    """The activations for each target; targets of the same sounds share theirs.
+
+    Parameters
+    ----------
+    paths : ProjectPaths
+    model : str
+    sounds : mapping from the name of a target to its sounds
+    published : Stimuli or None
+        The published sounds of this installation.
+    randnetw : bool
+    layers : sequence of str or None
+        All if None.
+    """
+    opened: dict[tuple[str, ...], Activations] = {}
+    for stimuli in sounds.values():
+        if stimuli.ids not in opened:
+            known = () if published is None else published.ids
+            opened[stimuli.ids] = open_activations(
+                paths,
+                model,
+                stimuli,
+                randnetw=randnetw,
+                layers=layers,
+                subset_of=None if stimuli is published else known,
+            )
+    return {name: opened[stimuli.ids] for name, stimuli in sounds.items()}
+
+
+def with_equal_splits(names: Sequence[str], targets: Mapping[str, Target]) -> list[list[str]]:
+    """Targets that share a decomposition."""
+    groups: dict[bytes, list[str]] = {}
+    for name in names:
+        splits = targets[name].splits
+        groups.setdefault(splits.train.tobytes() + splits.test.tobytes(), []).append(name)
+    return list(groups.values())

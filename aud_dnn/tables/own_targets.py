@@ -6,23 +6,29 @@ this way (:mod:`aud_dnn.tables.per_model`).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from aud_dnn import NUMERICS_VERSION
+from aud_dnn.activations.opening import activation_files, open_activations
 from aud_dnn.errors import InputError, MissingDataError, few
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.splits import N_SPLITS
-from aud_dnn.store.files import read_provenance
 from aud_dnn.store.regression import find_results, fit_again, fit_command, read_result
 from aud_dnn.store.schema import PROVENANCE_FILE
+from aud_dnn.store.sources import NUMERICS, Sources
 from aud_dnn.tables.halvings import Halvings
 from aud_dnn.tables.model_results import digest_memo, layer_folders, same_versions
 from aud_dnn.tables.per_model import VERSION_COLUMNS
 from aud_dnn.tables.scores import best_layers, cross_validated_best_layer, relative_position
 from aud_dnn.targets.facts import TARGETS, TargetFacts, facts_of
+from aud_dnn.targets.stimuli import Stimuli, load_stimuli
+from aud_dnn.targets.target_files import content_digest
 
 PARTICIPANT, REGION = "subj_idx", "roi_label_general"
 
@@ -157,12 +163,45 @@ def _versions(provenance: dict) -> dict[str, str]:
     return dict(zip(VERSION_COLUMNS, (version, " ".join(str(digest)[:12] for digest in digests))))
 
 
-def target_of(paths: ProjectPaths, model: str, target: str) -> TargetFacts:
-    """Facts of a target from any result on it."""
-    for key, folder in find_results(paths, model):
-        if key.target == target:
-            return facts_of(target, read_provenance(folder))
-    raise MissingDataError(f"There are no results of {model} on {target}.")
+def own_source_notes(paths: ProjectPaths, model: str, target: str, randnetw: bool) -> list[str]:
+    """What to say beside a figure about results that were made from another file, or other activations.
+
+    What is not there any longer cannot be compared.
+    """
+    memo = digest_memo(paths)
+    published = None
+    with contextlib.suppress(InputError):
+        published = load_stimuli(paths)
+    sources = Sources(paths, published, memo)
+    changes: dict[str, None] = {}
+    activations = None
+    for layer, folder in layer_folders(paths, model, target, randnetw).items():
+        result = read_result(folder, memo=memo)
+        provenance = result.provenance
+        file = Path(provenance["target"]["file"]["path"])
+        if file.exists() and content_digest(file) != provenance["target"]["file"]["sha256"]:
+            changes["other file of the target"] = None
+        if provenance["numerics"] != NUMERICS_VERSION:
+            changes[f"other {NUMERICS}"] = None
+        if not activation_files(paths, model, randnetw=randnetw):
+            continue
+        try:
+            if activations is None:
+                sounds = tuple(map(str, result.scores["stimulus"].values))
+                known = () if published is None else published.ids
+                activations = open_activations(
+                    paths,
+                    model,
+                    Stimuli(sounds, ("",) * len(sounds)),
+                    randnetw=randnetw,
+                    subset_of=known,
+                )
+            if sources.layer(activations, layer)[1] != provenance["activations"]["sha256"]:
+                changes["other activations"] = None
+        except (InputError, OSError):
+            changes["its activations cannot be read now"] = None
+    memo.save()
+    return [f"Not current ({', '.join(changes)}): {model}. Fit again."] if changes else []
 
 
 def over_participants(values: np.ndarray, participants: np.ndarray | None) -> pd.DataFrame:
