@@ -83,10 +83,17 @@ def chosen_targets(named: Sequence[str]) -> tuple[tuple[str, ...], tuple[Path, .
     published = [name for name in named if name in TARGETS]
     files = [name for name in dict.fromkeys(named) if name not in (*TARGETS, "all")]
     for name in files:
-        if not Path(name).exists():
+        if not _is_there(name):
             raise unknown_name("target", name, [*TARGETS, "all"], "A target of your own is a file or a folder; there is "
                                f"none called {name!r} here.")
     return TARGETS if "all" in named else tuple(dict.fromkeys(published)), tuple(map(Path, files))
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return bool(name) and Path(name).exists()       # of no text, it would be the current folder
+    except (OSError, ValueError):       # too long for a name, or holding what none can
+        return False
 
 
 def default_layers(paths: ProjectPaths, model: str, own: Sequence[OwnTarget] = ()) -> tuple[str, ...]:

@@ -257,9 +257,10 @@ def test_two_files_of_one_name_are_refused(fresh: Path) -> None:
         run(fresh, "voxels90.nc", "copy.nc")
 
 
-def test_a_name_that_is_neither_target_nor_file(root: Path) -> None:
+@pytest.mark.parametrize("name", ["NH2051", "", "x" * 5000, "a\0b"])
+def test_a_name_that_is_neither_target_nor_file(root: Path, name: str) -> None:
     with pytest.raises(InputError, match="A target of your own is a file or a folder"):
-        run(root, "NH2051")
+        fit(["--source_model", MODEL, "--target", name, "--root", str(root)])
 
 
 @pytest.mark.parametrize(
@@ -312,11 +313,15 @@ def test_pickled_activations_may_hold_more_sounds(fresh: Path) -> None:
     np.testing.assert_array_equal(opened.read("layer")[:, 0], np.arange(90.0))
 
 
-def test_results_that_do_not_say_their_target_are_refused(fresh: Path) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [{"name": "another"}, {"unit": 3}, {"splits": None}, {"file": {}}, {"has_time": "yes"}],
+)
+def test_results_that_do_not_say_their_target_are_refused(fresh: Path, damage: dict) -> None:
     folder = result_folder(ProjectPaths(fresh), MODEL, "late", "voxels90", False)
     path = folder / "provenance.json"
     provenance = json.loads(path.read_text())
-    provenance["target"]["name"] = "another"
+    provenance["target"] |= damage
     path.write_text(json.dumps(provenance))
     with pytest.raises(InputError, match="does not say what its target is"):
         read_result(folder)

@@ -1,4 +1,4 @@
-"""When a model predicts the responses: scores over time for every layer, of targets with a time axis."""
+"""When a model predicts the responses: scores of every layer over time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every figure that makes sense for a target of one's own; what it lacks for the others is said in a line."""
+"""Every figure that makes sense for a target of one's own; what it lacks is said in a line."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def own_target_figures(paths: ProjectPaths, target: str, options: FigureOptions)
     target : str
         Name of the target.
     options : FigureOptions
-        ``conditions``, ``palette``, ``participants`` and ``own_models`` count; the latter must have results.
+        ``conditions``, ``palette``, ``participants`` and ``own_models`` count.
 
     Returns
     -------
@@ -128,11 +128,13 @@ def _notes(loaded: Sequence[OwnScores]) -> list[str]:
     notes = list(dict.fromkeys(note for one in loaded for note in one.notes))
     if scores.labels(PARTICIPANT) is None:
         notes.append(
-            f"{name} has no participants (column participant): medians over all neuroids, without errors"
+            f"{name} has no participants (column participant): medians over all neuroids, "
+            "without errors"
         )
     if scores.facts.has_time:
         notes.append(
-            f"{name} has a time axis: models, layers and regions show medians over neuroids and times"
+            f"{name} has a time axis: models, layers and regions show medians over neuroids "
+            "and times"
         )
     if scores.scores.shape[2] == 1:
         notes.append(f"{name} has a single split: it both chooses the best layer and scores it")

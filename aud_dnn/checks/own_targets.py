@@ -1,4 +1,4 @@
-"""What a target of one's own is: sounds, neuroids, repetitions, times, splits, and what is odd about it."""
+"""What a target of one's own is: sounds, neuroids, repetitions, times, splits, and oddities."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def _facts(target: Target) -> list[str]:
     train, test = splits.train.sum(axis=1), splits.test.sum(axis=1)
     _, times = _neuroids_and_times(target)
     facts = [
-        f"{count(len(splits), 'split')}: {splits.kind}, {_range(train)} sounds train, {_range(test)} test"
+        f"{count(len(splits), 'split')}: {splits.kind}, "
+        f"{_range(train)} sounds train, {_range(test)} test"
         + ("" if splits.seed is None else f", seed {splits.seed}"),
         "scores are corrected for noise"
         if target.has_repetitions

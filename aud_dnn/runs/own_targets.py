@@ -74,8 +74,8 @@ def read_own_targets(
     Raises
     ------
     InputError
-        Anything that does not fit; a name that a published target or another file has; more rows than
-        a result can hold, or memory has room for.
+        Anything that does not fit; a name that a published target or another file has; more
+        rows than a result can hold, or memory has room for.
     """
     found: dict[str, OwnTarget] = {}
     for path in map(Path, files):
@@ -83,25 +83,25 @@ def read_own_targets(
         target = read_target(path, published=published)
         if target.name.casefold() in {name.casefold() for name in TARGETS}:
             raise InputError(
-                f"{path}: {target.name} is the name of a published target. Give this one another name "
-                "(attribute name of the file, or the name of the folder)."
+                f"{path}: {target.name} is the name of a published target. Give this one "
+                "another name (attribute name of the file, or the name of the folder)."
             )
         if target.name in found:
             raise InputError(
-                f"{path} and {found[target.name].path} are both called {target.name}. Results are kept "
-                "by this name; give one of them another."
+                f"{path} and {found[target.name].path} are both called {target.name}. Results "
+                "are kept by this name; give one of them another."
             )
         if target.n_voxels > MOST_OWN_ROWS:
             raise InputError(
-                f"{path} has {target.n_voxels:,} neuroids × times; {MOST_OWN_ROWS:,} are possible. "
-                "Average over time windows, or split the file."
+                f"{path} has {target.n_voxels:,} neuroids × times; {MOST_OWN_ROWS:,} are "
+                "possible. Average over time windows, or split the file."
             )
         found[target.name] = OwnTarget(path, target)
     return tuple(found.values())
 
 
 def _require_memory(path: Path) -> None:
-    """Refuse what memory has no room for before it is read: stored, as doubles, and in the order of scoring."""
+    """Refuse what memory has no room for before it is read: stored, as doubles, and in order."""
     from aud_dnn.io.files import h5_dataset, open_h5
     from aud_dnn.targets.arrays import RESPONSES
 
@@ -116,8 +116,8 @@ def _require_memory(path: Path) -> None:
         needed = 0 if dataset is None else 3 * 8 * dataset.size
     if needed > free:
         raise InputError(
-            f"{path} needs {needed / 1e6:,.0f} MB of memory, but only {free / 1e6:,.0f} MB are free. "
-            "Average over time windows, leave neuroids out, or split the file."
+            f"{path} needs {needed / 1e6:,.0f} MB of memory, but only {free / 1e6:,.0f} MB are "
+            "free. Average over time windows, leave neuroids out, or split the file."
         )
 
 

@@ -221,8 +221,12 @@ class OwnFiles:
         """The sounds and splits of a user's own target."""
         try:
             facts_of(self.named.get("target", ""), self.provenance)
-        except KeyError:
-            check(False, f"{PROVENANCE_FILE} does not say what its target is")
+            record = self.provenance["target"]
+            complete = all(isinstance(record[name][field], str)
+                           for name, field in (("splits", "sha256"), ("file", "path"), ("file", "sha256")))
+        except (KeyError, TypeError):
+            complete = False
+        check(complete, f"{PROVENANCE_FILE} does not say what its target is")
         mask = _h5_variable(file, next(iter(MASKS)), check, None, "iub")
         check(mask.ndim == 2, "its masks must be of sounds and splits")
         self.n_sounds, self.n_splits = mask.shape

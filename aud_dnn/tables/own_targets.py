@@ -1,7 +1,7 @@
 """Scores on a target of one's own, over all layers of a model, in the form that its figures need.
 
-There may be any number of splits, participants and regions or none, and a time axis. Nothing of a published target comes
-this way (:mod:`aud_dnn.tables.per_model`).
+There may be any number of splits, participants and regions or none, and a time axis. The published
+targets have their own way (:mod:`aud_dnn.tables.per_model`).
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class OwnScores:
         return np.minimum(values, 1) if self.facts.noise_corrected else values
 
     def labels(self, column: str) -> np.ndarray | None:
-        """A column of the metadata as text; None where there is none. Rows without a label are ``""``."""
+        """A column of the metadata as text, ``""`` where empty; None without such a column."""
         if column not in self.metadata:
             return None
         return self.metadata[column].map(str, na_action="ignore").fillna("").to_numpy(dtype=object)
@@ -78,9 +78,9 @@ class OwnScores:
     def best_layer(self) -> tuple[np.ndarray, np.ndarray]:
         """Score at the best layer and its relative position, for every row.
 
-        The layer is chosen on one half of the splits and scored on the other: with ten splits by the published
-        procedure; with other numbers on the even splits and scored on the odd ones, and the other way round.
-        A single split chooses and scores.
+        The layer is chosen on one half of the splits and scored on the other: with ten splits by
+        the published procedure; with other numbers on the even splits and scored on the odd ones,
+        and the other way round. A single split chooses and scores.
         """
         if self.scores.shape[2] == N_SPLITS:
             found = cross_validated_best_layer(
@@ -141,7 +141,8 @@ def load_own_scores(paths: ProjectPaths, model: str, target: str, randnetw: bool
         ()
         if defined.all()
         else (
-            f"{target}: {np.count_nonzero(~defined)} of {len(defined)} neuroids have a single repetition, hence no noise "
+            f"{target}: {np.count_nonzero(~defined)} of {len(defined)} neuroids have a "
+            "single repetition, hence no noise "
             f"correction, and are left out: {few(metadata['neuroid'][~defined].tolist())}",
         )
     )
@@ -158,13 +159,14 @@ def load_own_scores(paths: ProjectPaths, model: str, target: str, randnetw: bool
 
 def _versions(provenance: dict) -> dict[str, str]:
     """What figures must not mix: version of the numerics, data and splits of the target."""
-    digests = (provenance["responses"]["sha256"], provenance["target"]["splits"]["sha256"])
+    responses = provenance.get("responses", {}).get("sha256")
+    digests = (responses, provenance["target"]["splits"]["sha256"])
     version = f"v{provenance.get('numerics', '?')}"
     return dict(zip(VERSION_COLUMNS, (version, " ".join(str(digest)[:12] for digest in digests))))
 
 
 def own_source_notes(paths: ProjectPaths, model: str, target: str, randnetw: bool) -> list[str]:
-    """What to say beside a figure about results that were made from another file, or other activations.
+    """What to say beside a figure about results of another file, or of other activations.
 
     What is not there any longer cannot be compared.
     """
@@ -181,7 +183,7 @@ def own_source_notes(paths: ProjectPaths, model: str, target: str, randnetw: boo
         file = Path(provenance["target"]["file"]["path"])
         if file.exists() and content_digest(file) != provenance["target"]["file"]["sha256"]:
             changes["other file of the target"] = None
-        if provenance["numerics"] != NUMERICS_VERSION:
+        if provenance.get("numerics") != NUMERICS_VERSION:
             changes[f"other {NUMERICS}"] = None
         if not activation_files(paths, model, randnetw=randnetw):
             continue
@@ -196,7 +198,8 @@ def own_source_notes(paths: ProjectPaths, model: str, target: str, randnetw: boo
                     randnetw=randnetw,
                     subset_of=known,
                 )
-            if sources.layer(activations, layer)[1] != provenance["activations"]["sha256"]:
+            recorded = provenance.get("activations", {}).get("sha256")
+            if sources.layer(activations, layer)[1] != recorded:
                 changes["other activations"] = None
         except (InputError, OSError):
             changes["its activations cannot be read now"] = None
@@ -215,7 +218,8 @@ def over_participants(values: np.ndarray, participants: np.ndarray | None) -> pd
     Returns
     -------
     DataFrame
-        Participants × conditions; one row ``all`` without participants. Rows without a participant are left out.
+        Participants × conditions; one row ``all`` without participants. Rows without a participant
+        are left out.
     """
     if participants is None:
         return pd.DataFrame(np.median(values, axis=0)[None], index=["all"])
@@ -228,7 +232,7 @@ def over_participants(values: np.ndarray, participants: np.ndarray | None) -> pd
 def over_regions(
     values: np.ndarray, participants: np.ndarray | None, regions: np.ndarray
 ) -> pd.DataFrame:
-    """Median over the rows of each participant and region; NaN where a participant has none in a region.
+    """Median over the rows of each participant and region; NaN where there are none.
 
     Parameters
     ----------

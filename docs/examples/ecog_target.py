@@ -1,10 +1,11 @@
-"""Human ECoG as a target of one's own: convert the song-ecog data, score a model of the same sounds.
+"""Human ECoG as a target of one's own: convert the song-ecog data, score a model of the sounds.
 
     python docs/examples/ecog_target.py /path/to/song_ecog --root /path/to/root
 
-``song_ecog`` is a copy of the public repository snormanhaignere/song-ecog-current-biology (Norman-Haignere
-et al. 2022: responses to the 165 sounds of the paper). Targets are written to ``<root>/data/own/``, results
-of ``spectemp`` and of the acoustic features that come with the ECoG to ``<root>/results/``.
+``song_ecog`` is a copy of the public repository snormanhaignere/song-ecog-current-biology
+(Norman-Haignere et al. 2022: responses to the 165 sounds of the paper). Targets are written to
+``<root>/data/own/``, results of ``spectemp`` and of the acoustic features that come with the ECoG
+to ``<root>/results/``.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from aud_dnn.targets.target_files import write_target
 
 ABOUT = {
     "what": "human ECoG, broadband high-gamma (70-140 Hz) power",
-    "source": "Norman-Haignere et al. 2022, Current Biology, https://doi.org/10.1016/j.cub.2022.01.069",
+    "source": "Norman-Haignere et al. 2022, Current Biology, "
+    "https://doi.org/10.1016/j.cub.2022.01.069",
 }
 WINDOW = (0.0, 2.0)  # seconds: the sounds last 2 s
 
@@ -92,7 +94,7 @@ def electrode_target(folder: Path) -> Target:
 
 
 def write_acoustic_model(folder: Path, path: Path) -> None:
-    """The acoustic features as the activations of a model: a cochleagram, its modulation, and both."""
+    """The acoustic features as the activations of a model: frequency, modulation, and both."""
     content = read_mat(folder / "acoustic_features.mat", ("F_coch", "F_mod"))
     names = read_mat(folder / "ecog_component_responses.mat", ("stim_names",))["stim_names"]
     frequency = content["F_coch"]

@@ -23,7 +23,7 @@ from aud_dnn.analyze.plotting.style import (
 from aud_dnn.stats import within_participant_sem
 from aud_dnn.targets.facts import TargetFacts
 
-_MOST_NAMED = 12  # layers in the legend of a latency figure; of more, the first, the last and those between evenly
+_MOST_NAMED = 12  # layers in the legend of a latency figure, evenly chosen among more
 
 
 def condition_suffix(randnetw: bool) -> str:
@@ -98,7 +98,8 @@ def target_layer_curves(
 
     Parameters
     ----------
-    tables : mapping from whether weights are permuted to a DataFrame, participants (or ``all``) × layers
+    tables : mapping from whether weights are permuted to a DataFrame
+        Participants (or ``all``) × layers.
     model : str
     facts : TargetFacts
     palette : str
@@ -240,7 +241,8 @@ def latency_curves(
             xlim=(found.scores.index.min(), found.scores.index.max()),
         )
         ax.set_title(
-            f"{display_name(model)}{' (permuted)' if randnetw else ''}, {facts.name}: median over neuroids",
+            f"{display_name(model)}{' (permuted)' if randnetw else ''}, {facts.name}: "
+            "median over neuroids",
             fontsize=12,
         )
         ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=9)
