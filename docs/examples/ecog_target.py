@@ -24,7 +24,7 @@ from aud_dnn.targets.loading import Target
 from aud_dnn.targets.target_files import write_target
 
 ABOUT = {
-    "what": "human ECoG, broadband high-gamma (70-140 Hz) power",
+    "what": "human ECoG responses",
     "source": "Norman-Haignere et al. 2022, Current Biology, "
     "https://doi.org/10.1016/j.cub.2022.01.069",
 }
