@@ -2,6 +2,7 @@
 
     python aud_dnn/AUD_main.py --source_model Kell2018word --source_layer relu2 --target NH2015
     python aud_dnn/AUD_main.py --source_model AST --source_layer all --target NH2015 B2021 NH2015comp
+    python aud_dnn/AUD_main.py --source_model AST --source_layer all --target my_ecog.nc
 
 Reads model-actv/<model>/ and data/neural/<target>/, writes results/<model>/AUD-MAPPING-Ridge_…/. Results that are already
 there are kept; run the same command again after a stop and it goes on where it was.
@@ -20,6 +21,8 @@ if __name__ == "__main__":
     start_script()
 
 import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from aud_dnn.activations.statements import add_layer_order, add_stimulus_order, keep_statements
 from aud_dnn.arguments import (
@@ -36,6 +39,9 @@ from aud_dnn.errors import InputError, unknown_name
 from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.targets.facts import TARGETS
 
+if TYPE_CHECKING:
+    from aud_dnn.runs.own_targets import OwnTarget
+
 PUBLISHED_LAYER = "relu2"
 
 
@@ -48,7 +54,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--source_layer", nargs="+", default=None, metavar="LAYER",
                         help="one or more layers, or `all` (default: relu2; the layer of a model that has only one)")
     parser.add_argument("--target", nargs="+", default=["NH2015"], metavar="TARGET",
-                        help=f"one or more of {', '.join(TARGETS)}, or `all` (default: NH2015)")
+                        help=f"one or more of {', '.join(TARGETS)}, `all` of these, or files and folders with targets "
+                             "of your own (docs/own_target.md; default: NH2015)")
     parser.add_argument("--alphalimit", type=int, default=50, metavar="L",
                         help="the grid of ridge penalties is 10^(L-1), …, 10^-L (default: 50, as published)")
     add_bool(parser, "--randnetw", False, "use the network with permuted weights")
@@ -65,7 +72,31 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def default_layers(paths: ProjectPaths, model: str) -> tuple[str, ...]:
+def chosen_targets(named: Sequence[str]) -> tuple[tuple[str, ...], tuple[Path, ...]]:
+    """Published targets, and files or folders with targets of one's own.
+
+    Raises
+    ------
+    InputError
+        Neither a published target nor a file.
+    """
+    published = [name for name in named if name in TARGETS]
+    files = [name for name in dict.fromkeys(named) if name not in (*TARGETS, "all")]
+    for name in files:
+        if not _is_there(name):
+            raise unknown_name("target", name, [*TARGETS, "all"], "A target of your own is a file or a folder; there is "
+                               f"none called {name!r} here.")
+    return TARGETS if "all" in named else tuple(dict.fromkeys(published)), tuple(map(Path, files))
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return bool(name) and Path(name).exists()       # of no text, it would be the current folder
+    except (OSError, ValueError):       # too long for a name, or holding what none can
+        return False
+
+
+def default_layers(paths: ProjectPaths, model: str, own: Sequence[OwnTarget] = ()) -> tuple[str, ...]:
     """What is fitted where no layer is named: the published default where the model has it, or its only layer.
 
     Raises
@@ -73,7 +104,7 @@ def default_layers(paths: ProjectPaths, model: str) -> tuple[str, ...]:
     InputError
         The model has several layers and none is called so.
     """
-    layers = model_layers(paths, model)
+    layers = model_layers(paths, model, own[0].target.stimuli if own else None)
     if PUBLISHED_LAYER in layers:
         return (PUBLISHED_LAYER,)
     if len(layers) > 1:
@@ -87,14 +118,17 @@ def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     if show_listing(arguments):
         return 0
-    targets = TARGETS if "all" in arguments.target else tuple(dict.fromkeys(arguments.target))
-    for target in targets:
-        if target not in TARGETS:
-            raise unknown_name("target", target, [*TARGETS, "all"])
+    targets, files = chosen_targets(arguments.target)
     paths, named = find_root(arguments.root), arguments.source_layer
     keep_statements(paths, [arguments.source_model], arguments.layer_order,
                     assume_stimulus_order=arguments.assume_stimulus_order)
-    layers = (default_layers(paths, arguments.source_model) if named is None else None if "all" in named
+    own: tuple[OwnTarget, ...] = ()
+    if files:
+        from aud_dnn.runs.own_targets import known_stimuli, read_own_targets
+
+        stimuli = known_stimuli(paths, needed=bool(targets))
+        own = read_own_targets(files, () if stimuli is None else stimuli.ids)
+    layers = (default_layers(paths, arguments.source_model, own) if named is None else None if "all" in named
               else tuple(dict.fromkeys(named)))
     show_log(verbose=arguments.verbose)
 
@@ -103,7 +137,8 @@ def main(argv: list[str] | None = None) -> int:
 
     options = FitOptions(arguments.source_model, layers, targets, randnetw=arguments.randnetw,
                          alphalimit=arguments.alphalimit, save_plot=arguments.save_plot, save_preds=arguments.save_preds,
-                         legacy_pickles=arguments.legacy_pickles, overwrite=arguments.overwrite)
+                         legacy_pickles=arguments.legacy_pickles, overwrite=arguments.overwrite,
+                         own_targets=own)
     outcomes = fit_model(paths, options)
     print(outcome_table(outcomes))
     return 0

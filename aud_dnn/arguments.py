@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import logging
 import re
@@ -12,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aud_dnn.errors import (
     FAULT,
@@ -37,6 +39,9 @@ from aud_dnn.terminal import (
     steady_streams,
     stop_on_signals,
 )
+
+if TYPE_CHECKING:
+    from aud_dnn.utils import Stimuli
 
 STATUSES = """\
 exit status
@@ -113,8 +118,10 @@ def model_listing(paths: ProjectPaths) -> str:
     return "\n".join(lines)
 
 
-def model_layers(paths: ProjectPaths, model: str) -> tuple[str, ...]:
+def model_layers(paths: ProjectPaths, model: str, stimuli: Stimuli | None = None) -> tuple[str, ...]:
     """The layers of a model in network order: those of the registry, else those of its activations.
+
+    ``stimuli`` are the sounds of a target of one's own, if they are not the published ones.
 
     Raises
     ------
@@ -127,7 +134,12 @@ def model_layers(paths: ProjectPaths, model: str) -> tuple[str, ...]:
 
     is_folder = Path(model).name == model and paths.model_activations(model).is_dir()
     randnetw = is_folder and not activation_files(paths, model) and bool(activation_files(paths, model, randnetw=True))
-    return open_activations(paths, model, load_stimuli(paths), randnetw=randnetw).layers
+    if stimuli is None:
+        return open_activations(paths, model, load_stimuli(paths), randnetw=randnetw).layers
+    known: tuple[str, ...] = ()
+    with contextlib.suppress(MissingDataError):
+        known = load_stimuli(paths).ids
+    return open_activations(paths, model, stimuli, randnetw=randnetw, subset_of=known).layers
 
 
 def add_voxel_targets(parser: argparse._ActionsContainer) -> None:

@@ -302,7 +302,7 @@ def test_a_target_survives_writing_and_reading(tmp_path):
         target.name,
         target.stimuli,
         target.about,
-        "given",
+        "random halves, stratified by category",
     )
     np.testing.assert_array_equal(back.splits.train, target.splits.train)
     assert (

@@ -23,23 +23,19 @@ from aud_dnn.activations.layer_order import (
     stated,
 )
 from aud_dnn.activations.layouts import layer_problem, type_remarks, vector_problem
-from aud_dnn.activations.row_order import rows_confirmed
+from aud_dnn.activations.row_order import ASSUMED, LAYER_LIST_KEY, SOUND_IDS_KEY, h5_rows, names_in_h5
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError, UnsafePickleError, few, unknown_name
 from aud_dnn.io.files import h5_array, h5_dataset, h5_dataset_names, open_h5
 from aud_dnn.io.pickles.safe_pickle import load_pickle
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.remarks import Remark
 from aud_dnn.resources import BASELINE_MODEL, MODELS, h5_key, pickle_key
-from aud_dnn.targets.stimuli import Stimuli, as_text, rows_in_order
+from aud_dnn.targets.stimuli import Stimuli, rows_in_order
 
 if TYPE_CHECKING:
     import h5py
 
 GET_ACTIVATIONS = "`python setup_utils/download_files.py --get_model_actv True` brings the published activations."
-SOUND_IDS_KEY = "sound_ids"
-LAYER_LIST_KEY = "layer_list"
-ASSUMED = "assumed"
-"""How the sound of each row is known where nothing says it (``Activations.sounds_from``)."""
 _PICKLE_ARRAYS = ("Pickle NumPy arrays: pickle.dump({layer: tensor.detach().float().cpu().numpy(), …}, file) for each "
                   "sound.")
 _LAYER_LISTS = (LAYER_LIST_KEY, "layer_order")
@@ -240,7 +236,8 @@ def read_sound(path: Path) -> dict[str, Any]:
 # --- opening ------------------------------------------------------------------------------------------------------------
 
 def open_activations(paths: ProjectPaths, model: str, stimuli: Stimuli, *, randnetw: bool = False,
-                     layers: Sequence[str] | None = None, layer_order: Sequence[str] | None = None) -> Activations:
+                     layers: Sequence[str] | None = None, layer_order: Sequence[str] | None = None,
+                     subset_of: Sequence[str] | None = None) -> Activations:
     """Open the activations of a model, of the registry or a user's own, in either format (pipeline section 4).
 
     Looks for ``model-actv/<model>/natsound_activations[_randnetw].h5``, else for one
@@ -260,6 +257,9 @@ def open_activations(paths: ProjectPaths, model: str, stimuli: Stimuli, *, randn
         for a user's own model all in the order that :mod:`aud_dnn.activations.layer_order` finds.
     layer_order : sequence of str, optional
         The layers of a user's own model in network order, in place of what ``layer_order.txt`` says.
+    subset_of : sequence of str, optional
+        Allow files that hold more sounds than ``stimuli``. These are the ids, in order, of a file that does
+        not name its sounds; empty where they are not known, so that the file must name them.
 
     Raises
     ------
@@ -278,10 +278,11 @@ def open_activations(paths: ProjectPaths, model: str, stimuli: Stimuli, *, randn
     if found and layer_order is None and model not in MODELS and (folder / LAYER_ORDER_FILE).is_file():
         layer_order = read_layer_order(folder / LAYER_ORDER_FILE)
     if found and found[0].suffix == ".h5":
-        return _open_h5_activations(found[0], model, randnetw, stimuli, layers, layer_order)
+        return _open_h5_activations(found[0], model, randnetw, stimuli, layers, layer_order, subset_of)
     if found:
         ids = [path.name.removesuffix(ending) for path in found]
-        files = [found[row] for row in rows_in_order(ids, stimuli.ids, f"{folder}/*{ending}")]
+        rows = rows_in_order(ids, stimuli.ids, f"{folder}/*{ending}", others_allowed=subset_of is not None)
+        files = [found[row] for row in rows]
         first = read_sound(files[0])
         order = _order(model, list(first), layer_order, None, lambda: observed(list(first), f"keys of {files[0].name}"))
         keys = _choose_layers(model, layers, list(first), order.names, first.__contains__, pickle_key, str(files[0]))
@@ -320,19 +321,22 @@ def _order(model: str, stored: Sequence[str], said: Sequence[str] | None, listed
 
 
 def _open_h5_activations(path: Path, model: str, randnetw: bool, stimuli: Stimuli, layers: Sequence[str] | None,
-                         layer_order: Sequence[str] | None) -> Activations:
+                         layer_order: Sequence[str] | None, subset_of: Sequence[str] | None) -> Activations:
     with open_h5(path) as file:
         stored = h5_layers(file)
         order = _order(model, stored, layer_order, _listed_layers(file), lambda: _observed_in_h5(file, path, stored))
         keys = _choose_layers(model, layers, stored, order.names, lambda key: h5_dataset(file, key) is not None, h5_key,
                               str(path))
-        rows, sounds_from = _h5_rows(file, path, model, stimuli)
+        rows, sounds_from = h5_rows(file, path, model, stimuli, subset_of)
+        n_rows = len(stimuli)
+        if subset_of is not None:
+            n_rows = len(names_in_h5(file, SOUND_IDS_KEY) or subset_of)
         types = {}
         for layer, key in keys.items():
             dataset = h5_dataset(file, key)
             if dataset is None:
                 raise InputError(f"{path}: layer {layer} is not a dataset in the file. Extract these activations again.")
-            if problem := layer_problem(dataset.shape, dataset.dtype, len(stimuli)):
+            if problem := layer_problem(dataset.shape, dataset.dtype, n_rows):
                 raise InputError(f"{path}: layer {layer} (dataset {key!r}) {problem}")
             types[layer] = dataset.dtype
     remarks = [Remark(_ROWS_ASSUMED.what, path.name)] if sounds_from == ASSUMED else []
@@ -355,28 +359,6 @@ def _listed_layers(file: h5py.File) -> tuple[list[str], str] | None:
     if len(set(map(tuple, found.values()))) > 1:
         raise InputError(f"{file.filename}: {' and '.join(found)} contradict each other. Remove one of them.")
     return next(((names, f"{key} of {Path(file.filename).name}") for key, names in found.items()), None)
-
-
-def _h5_rows(file: h5py.File, path: Path, model: str, stimuli: Stimuli) -> tuple[list[int] | None, str]:
-    """Rows in stimulus order (None: they are), and how that is known."""
-    ids = names_in_h5(file, SOUND_IDS_KEY)
-    if ids is not None:
-        return rows_in_order(ids, stimuli.ids, f"{path} ({SOUND_IDS_KEY})"), "sound_ids"
-    if model in MODELS and MODELS[model].storage == "h5" and h5_dataset(file, LAYER_LIST_KEY) is not None:
-        return None, "published layout"
-    return None, "confirmed with --assume_stimulus_order" if rows_confirmed(path, file) else ASSUMED
-
-
-def names_in_h5(file: h5py.File, key: str) -> list[str] | None:
-    """The names in a dataset of strings, or in an attribute of the file; None where there is neither."""
-    dataset = h5_dataset(file, key)
-    if dataset is None and key not in file.attrs:
-        return None
-    names = dataset if dataset is not None else np.asarray(file.attrs[key])
-    if names.ndim != 1 or names.dtype.kind not in "SOU":
-        raise InputError(f"{file.filename}: {key} must be a list of names; found {names.dtype} of shape {names.shape}. "
-                         "Write it as a 1-D dataset of strings.")
-    return [as_text(name) for name in (names if dataset is None else h5_array(dataset))]
 
 
 def _choose_layers(model: str, layers: Sequence[str] | None, stored: Sequence[str], listed: Sequence[str],

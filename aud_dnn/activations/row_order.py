@@ -1,4 +1,4 @@
-"""Rows of an HDF5 file that does not name its sounds: a user may confirm, once, that they are in stimulus order.
+"""Which row of an HDF5 file is which sound. Of a file that does not say so, a user may confirm the order, once.
 
 The confirmation (``--assume_stimulus_order True`` of the scripts) lies beside the activations, in
 ``stimulus_order.json``. It holds the digest of one dataset of the file that it speaks of, so it ends when the file is
@@ -12,14 +12,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from aud_dnn.errors import InputError, describe_os_error
 from aud_dnn.io.atomic import atomic_file
 from aud_dnn.io.digests import array_digest
 from aud_dnn.io.files import h5_array, h5_dataset
+from aud_dnn.resources import MODELS
+from aud_dnn.targets.stimuli import Stimuli, as_text, rows_in_order
 
 if TYPE_CHECKING:
     import h5py
 
+SOUND_IDS_KEY = "sound_ids"
+LAYER_LIST_KEY = "layer_list"
+ASSUMED = "assumed"
+"""How the sound of each row is known where nothing says it (``Activations.sounds_from``)."""
 CONFIRMATION_FILE = "stimulus_order.json"
 _LARGEST_FILE = 1 << 16         # bytes
 
@@ -77,3 +85,38 @@ def _read(path: Path) -> dict[str, object]:
         return content if isinstance(content, dict) else {}
     except (OSError, ValueError, AttributeError, RecursionError):     # lost or damaged: not confirmed
         return {}
+
+
+# --- which rows are which sounds --------------------------------------------------------------
+
+def h5_rows(file: h5py.File, path: Path, model: str, stimuli: Stimuli, subset_of: Sequence[str] | None
+            ) -> tuple[list[int] | None, str]:
+    """Rows in stimulus order (None: they are), and how that is known."""
+    ids = names_in_h5(file, SOUND_IDS_KEY)
+    if ids is not None:
+        where = f"{path} ({SOUND_IDS_KEY})"
+        return rows_in_order(ids, stimuli.ids, where, others_allowed=subset_of is not None), "sound_ids"
+    rows = None
+    if subset_of is not None:
+        if not subset_of:
+            raise InputError(
+                f"{path} does not name its sounds, so they cannot be matched with those of the target. "
+                f"Write their ids into a dataset {SOUND_IDS_KEY}, one per row."
+            )
+        where = f"{path} (taken to be in stimulus order; it has no {SOUND_IDS_KEY})"
+        rows = rows_in_order(subset_of, stimuli.ids, where, others_allowed=True)
+    if model in MODELS and MODELS[model].storage == "h5" and h5_dataset(file, LAYER_LIST_KEY) is not None:
+        return rows, "published layout"
+    return rows, "confirmed with --assume_stimulus_order" if rows_confirmed(path, file) else ASSUMED
+
+
+def names_in_h5(file: h5py.File, key: str) -> list[str] | None:
+    """The names in a dataset of strings, or in an attribute of the file; None where there is neither."""
+    dataset = h5_dataset(file, key)
+    if dataset is None and key not in file.attrs:
+        return None
+    names = dataset if dataset is not None else np.asarray(file.attrs[key])
+    if names.ndim != 1 or names.dtype.kind not in "SOU":
+        raise InputError(f"{file.filename}: {key} must be a list of names; found {names.dtype} of shape {names.shape}. "
+                         "Write it as a 1-D dataset of strings.")
+    return [as_text(name) for name in (names if dataset is None else h5_array(dataset))]

@@ -3,6 +3,7 @@
     python aud_dnn/analyze/AUD_plot_main.py                          every figure from whatever models there are
     python aud_dnn/analyze/AUD_plot_main.py --figures 2 7 --models mymodel --palette colorblind
     python aud_dnn/analyze/AUD_plot_main.py --figures 7 --statistics recommended
+    python aud_dnn/analyze/AUD_plot_main.py --target myecog          a target of your own (docs/own_target.md)
     python aud_dnn/analyze/AUD_plot_main.py --figures aggregate      only the tables in results/<model>/outputs/
 
 Pictures (svg, png) and a csv of every plotted number go to results/PLOTS_across-models/, tests to
@@ -25,7 +26,7 @@ if __name__ == "__main__":
     start_script()
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from aud_dnn.activations.statements import add_layer_order, keep_statements
@@ -39,6 +40,8 @@ from aud_dnn.arguments import (
     show_listing,
     with_root,
 )
+from aud_dnn.errors import unknown_name
+from aud_dnn.targets.facts import COMPONENT_TARGET, VOXEL_TARGETS
 
 if TYPE_CHECKING:
     from aud_dnn.analyze.figures import FigureOptions
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
 PAPER = ("2", "4", "5", "7", "8", "9")
 EXTRAS = ("supplement", "surface", "diagnostics", "aggregate")
 STATISTICS = ("published", "recommended")
+_OWN = "target "        # before the name of a target of one's own; no figure is called so
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -57,8 +61,9 @@ def build_parser() -> argparse.ArgumentParser:
                              f"(default: {' '.join(PAPER)})")
     parser.add_argument("--models", nargs="+", default=[], metavar="MODEL",
                         help="further models, e.g. your own, added to every figure")
-    parser.add_argument("--target", nargs="+", default=["NH2015", "B2021"], choices=["NH2015", "B2021"], metavar="TARGET",
-                        help="voxel data sets to draw (default: NH2015 B2021)")
+    parser.add_argument("--target", nargs="+", default=list(VOXEL_TARGETS), metavar="TARGET",
+                        help=f"voxel data sets to draw (default: {' '.join(VOXEL_TARGETS)}), or names of targets of your "
+                             "own that have results: they get bars over models, layers, best layers by region, latency")
     parser.add_argument("--condition", nargs="+", default=["trained", "permuted"], choices=["trained", "permuted"],
                         metavar="CONDITION", help="trained, permuted or both (default: both)")
     parser.add_argument("--palette", default="paper", choices=["paper", "colorblind"],
@@ -102,18 +107,45 @@ def main(argv: list[str] | None = None) -> int:
     paths = find_drawable_root(arguments.root, arguments.models)
     keep_statements(paths, arguments.models, arguments.layer_order)
     chosen = [*PAPER, *EXTRAS] if "all" in arguments.figures else list(dict.fromkeys(arguments.figures))
+    own = own_names(paths, arguments.target)
+    arguments.target = [target for target in arguments.target if target not in own]
+    if not arguments.target:        # the paper's figures are of the paper's targets
+        chosen = []
     print("Reading the results …", flush=True)
-    made = aggregate_all(paths, [*arguments.target, "NH2015comp"], jobs=arguments.jobs)
+    made = aggregate_all(paths, [*arguments.target, COMPONENT_TARGET] if chosen else [], jobs=arguments.jobs)
     errors = [error for (*_, permuted), error in made.items()
               if error and ("permuted" if permuted else "trained") in arguments.condition]
-    print(f"Aggregated {len(made) - len(errors)} sets of results; the tables are in {paths.results}/<model>/outputs/.",
-          flush=True)
-    work = [(paths, name, arguments) for name in chosen if name != "aggregate"]
+    if chosen:
+        print(f"Aggregated {len(made) - len(errors)} sets of results; the tables are in {paths.results}/<model>/outputs/.",
+              flush=True)
+    chosen = [*(name for name in chosen if name != "aggregate"), *(f"{_OWN}{name}" for name in own)]
+    work = [(paths, name, arguments) for name in chosen]
     errors += _report(map_in_processes(make, work, arguments.jobs), paths, arguments)
     remove_abandoned_below(paths.results)
     for error in dict.fromkeys(errors):
         print(f"error: {with_root(error, arguments.root)}", file=sys.stderr)
     return 1 if errors else 0
+
+
+def own_names(paths: ProjectPaths, named: Sequence[str]) -> list[str]:
+    """Those of some names that are targets of one's own.
+
+    Raises
+    ------
+    InputError
+        A name is neither one of the paper's voxel data sets nor of a target that has results.
+    """
+    chosen = [name for name in dict.fromkeys(named) if name not in VOXEL_TARGETS]
+    if not chosen:
+        return []
+    from aud_dnn.tables.own_targets import own_targets
+
+    known = own_targets(paths)
+    for name in chosen:
+        if name not in known:
+            raise unknown_name("target", name, [*VOXEL_TARGETS, *known], "A target of your own must have results: "
+                               "python aud_dnn/AUD_main.py --target FILE. It is named here as results name it.")
+    return chosen
 
 
 def _report(outcomes: Iterable[tuple[list[str], list[str], list[str], int]], paths: ProjectPaths,
@@ -172,8 +204,12 @@ def _make(job: tuple[ProjectPaths, str, argparse.Namespace]) -> tuple[list[str],
              *(f"  {note}" for note in said)]
     found = Drawings()
     with found.attempt():
-        tables = {} if not arguments.stats else supplement.supplement_statistics(paths, options) if name == "supplement" \
-            else figures.statistics(paths, name, options, drawings, found)
+        if not arguments.stats or name.startswith(_OWN):
+            tables = {}
+        elif name == "supplement":
+            tables = supplement.supplement_statistics(paths, options)
+        else:
+            tables = figures.statistics(paths, name, options, drawings, found)
         for stem, table in tables.items():
             lines.append(f"  {write_table(out / 'STATS_across-models' / f'{stem}.csv', table, index=False)}")
     errors = [*drawings.errors, *panels.errors, *found.errors]
@@ -187,6 +223,7 @@ def _draw(paths: ProjectPaths, name: str, options: FigureOptions, folder: Path, 
     """Draw one figure from the regression, or one of the extras; also the files of pages that were saved at once."""
     from aud_dnn.analyze.diagnostics_report import diagnostics
     from aud_dnn.analyze.figures import draw
+    from aud_dnn.analyze.own_target import own_target_figures
     from aud_dnn.analyze.plotting.style import Drawings
     from aud_dnn.analyze.supplement import supplement
     from aud_dnn.analyze.surface_maps import surface_figures
@@ -205,6 +242,8 @@ def _draw(paths: ProjectPaths, name: str, options: FigureOptions, folder: Path, 
                                      each_layer=save))
         elif name == "supplement":
             drawings.add(supplement(paths, options))
+        elif name.startswith(_OWN):
+            drawings.add(own_target_figures(paths, name.removeprefix(_OWN), options))
         else:
             drawings.add(draw(paths, name, options, annotate=arguments.annotate))
     return drawings, pages

@@ -9,7 +9,7 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -34,11 +34,12 @@ from aud_dnn.methods.ridge.leave_one_out import (
 from aud_dnn.methods.ridge.scoring import LayerScores, decompose_splits, score_responses
 from aud_dnn.methods.threads import available_cores
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.splits import published_splits
+from aud_dnn.runs.own_targets import OwnTarget, known_stimuli, open_for_targets, with_equal_splits
 from aud_dnn.store.regression import RegressionResult, is_complete, parse_folder, read_result, result_folder, write_result
 from aud_dnn.store.schema import PREDICTIONS_FILE, PUBLISHED_PREDICTIONS, PUBLISHED_SCORES
 from aud_dnn.store.sources import Sources, describe_changes, is_published
-from aud_dnn.utils import Activations, Remark, Target, few, load_stimuli, open_activations
+from aud_dnn.targets.facts import facts_of
+from aud_dnn.utils import Activations, Remark, Target, few
 
 log = logging.getLogger("aud_dnn")
 
@@ -53,13 +54,14 @@ class FitOptions:
 
     model: str
     layers: tuple[str, ...] | None          # None: all
-    targets: tuple[str, ...]
+    targets: tuple[str, ...]                # published ones
     randnetw: bool = False
     alphalimit: int = 50
     save_plot: bool = False
     save_preds: bool = True
     legacy_pickles: bool = False
     overwrite: bool = False
+    own_targets: tuple[OwnTarget, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,10 +129,12 @@ def fit_model(paths: ProjectPaths, options: FitOptions, *, progress: bool = True
     if not 1 <= options.alphalimit <= LARGEST_ALPHALIMIT:
         raise InputError(f"--alphalimit must be between 1 and {LARGEST_ALPHALIMIT} (alphas from 10^(limit-1) to "
                          f"10^-limit); got {options.alphalimit}.")
-    stimuli = load_stimuli(paths)
-    activations = open_activations(paths, options.model, stimuli, randnetw=options.randnetw, layers=options.layers)
+    own = {item.target.name: item for item in options.own_targets}
+    stimuli = known_stimuli(paths, needed=bool(options.targets))
+    sounds = dict.fromkeys(options.targets, stimuli) | {name: item.target.stimuli for name, item in own.items()}
+    opened = open_for_targets(paths, options.model, sounds, stimuli, randnetw=options.randnetw, layers=options.layers)
     wanted = {(target, layer): result_folder(paths, options.model, layer, target, options.randnetw, options.alphalimit)
-              for target in options.targets for layer in activations.layers}
+              for target, activations in opened.items() for layer in activations.layers}
     for (_, layer), folder in wanted.items():
         if len(os.fsencode(folder.name)) > _LONGEST_FOLDER_NAME:
             raise InputError(f"The name of layer {layer} is too long for a result folder ({folder.name}). Store the layer "
@@ -146,33 +150,44 @@ def fit_model(paths: ProjectPaths, options: FitOptions, *, progress: bool = True
     for result in kept.values():
         result.files.require_predictions_unchanged()
     _report_lacking(list(kept.values()), options)
-    sources = Sources(paths, stimuli, memo)
-    _require_same_sources(kept, activations, sources)
-    targets, digests = {}, {}
+    sources = Sources(paths, stimuli, memo, {name: item.digests for name, item in own.items()})
+    _require_same_sources(kept, opened, sources)
+    targets, made_from = {}, {}
     for name in options.targets:
         if any(target == name for target, _ in to_fit):
-            targets[name], *digests[name] = sources.target(name, values=True)
-    layers = [_read_layer(activations, name, sources) for name in activations.layers
-              if any(layer == name for _, layer in to_fit)]
+            targets[name], *digests = sources.target(name, values=True)
+            made_from[name] = {"responses": digests[0], "metadata": digests[1], "stimuli": sources.stimuli}
+    for name, item in own.items():
+        if any(target == name for target, _ in to_fit):
+            targets[name], made_from[name] = item.target, item.digests
+    layers = {(layer, activations.stimulus_ids): _read_layer(activations, layer, sources)
+              for activations in dict.fromkeys(opened.values()) for layer in activations.layers
+              if any((name, layer) in to_fit for name in targets if opened[name] is activations)}
     _check_disk_space(paths, options, to_fit, targets)
 
     outcomes = {}
     with progress_bar(sum(targets[target].n_voxels for target, _ in to_fit), "voxel", unit_scale=True,
                       wanted=progress and bool(to_fit)) as bar:
-        for layer in layers:
+        for (_, sounds), layer in layers.items():
             started = time.perf_counter()
-            decomposed = decompose_splits(layer.design, published_splits(), alpha_grid(options.alphalimit))
-            for name, target in targets.items():
-                if (name, layer.name) in to_fit:
+            todo = [name for name in targets
+                    if (name, layer.name) in to_fit and opened[name].stimulus_ids == sounds]
+            for names in with_equal_splits(todo, targets):
+                splits = targets[names[0]].splits
+                decomposed = decompose_splits(layer.design, splits, alpha_grid(options.alphalimit))
+                for name in names:
+                    target, digests = targets[name], made_from[name]
                     bar.set_postfix_str(f"{layer.name} {name}")
                     provenance = {**_provenance(options, layer.name, name), "activations": layer.provenance,
-                                  "responses": {"shape": target.responses.shape, "sha256": digests[name][0]},
-                                  "metadata": {"sha256": digests[name][1]}, "stimuli": {"sha256": sources.stimuli}}
+                                  "responses": {"shape": target.responses.shape, "sha256": digests["responses"]},
+                                  "metadata": {"sha256": digests["metadata"]}, "stimuli": {"sha256": digests["stimuli"]}}
+                    if name in own:
+                        provenance["target"] = own[name].record()
                     outcomes[name, layer.name] = _fit_one(to_fit[name, layer.name], decomposed, layer, target, options,
                                                           provenance, started, bar.update)
                     started = time.perf_counter()
     for work, result in kept.items():
-        outcomes[work] = _outcome_on_disk(*work, result, "already there", activations.remarks)
+        outcomes[work] = _outcome_on_disk(*work, result, "already there", opened[work[0]].remarks)
     memo.save()
     for folder in (paths.results / options.model, paths.model_activations(options.model)):  # statements lie in the latter
         remove_abandoned_below(folder)
@@ -191,14 +206,14 @@ def _report_lacking(kept: Sequence[RegressionResult], options: FitOptions) -> No
                         len(lacking), what, few(lacking))
 
 
-def _require_same_sources(kept: dict[tuple[str, str], RegressionResult], activations: Activations,
+def _require_same_sources(kept: dict[tuple[str, str], RegressionResult], opened: Mapping[str, Activations],
                           sources: Sources) -> None:
     """Refuse to keep what was made from other numbers than those that are there now."""
     stale = []
     for (target, layer), result in kept.items():
         if is_published(result.provenance):
             continue
-        changes = describe_changes(result.provenance, sources.now(parse_folder(result.folder), activations))
+        changes = describe_changes(result.provenance, sources.now(parse_folder(result.folder), opened[target]))
         if changes:
             stale.append(f"{target} / {layer} ({changes})")
     if stale:
@@ -236,12 +251,12 @@ def _remarks(activations: Activations, layer: str, features: np.ndarray, design:
 def _check_disk_space(paths: ProjectPaths, options: FitOptions, to_fit: dict[tuple[str, str], Path],
                       targets: dict[str, Target]) -> None:
     """Refuse to start what cannot be stored (upper bound: nothing compresses)."""
-    splits = published_splits()
     needed = 0
     for name, _ in to_fit:
+        splits = targets[name].splits
         per_voxel = len(splits) * 8 * 16 + 1000
         if options.save_preds:
-            per_voxel += len(splits) * (int(splits.test[0].sum()) * 4 + 8)
+            per_voxel += len(splits) * (int(splits.test.sum(axis=1).max()) * 4 + 8)
         if options.legacy_pickles:
             per_voxel += len(splits) * (2 * splits.test.shape[1] * 8 + 8 * 16)
         needed += targets[name].n_voxels * per_voxel
@@ -261,7 +276,7 @@ def _unwritable(folder: Path, error: OSError) -> InputError:
 
 def _fit_one(folder: Path, decomposed: Sequence[SplitRidge], layer: _Layer, target: Target, options: FitOptions,
              provenance: dict[str, Any], started: float, advance: Any) -> Outcome:
-    splits = published_splits()
+    splits = target.splits
     try:
         with atomic_folder(folder, overwrite=options.overwrite) as staging, _log_file(staging):
             log.info("%s %s randnetw=%s, layer %s: %d units, %s: %d columns", __version__, options.model, options.randnetw,
@@ -299,7 +314,7 @@ def _save_pictures(folder: Path, decomposed: Sequence[SplitRidge], target: Targe
         from aud_dnn.analyze.plotting.diagnostics import save_diagnostics
 
         with atomic_folder(folder / PLOTS_FOLDER, overwrite=True) as staging:
-            save_diagnostics(staging, scores, decomposed, target, published_splits(), title)
+            save_diagnostics(staging, scores, decomposed, target, target.splits, title)
     except Exception as error:      # of whatever kind
         log.warning("%s: the result is whole, but its pictures could not be drawn: %s: %s", folder.name,
                     type(error).__name__, error)
@@ -307,7 +322,7 @@ def _save_pictures(folder: Path, decomposed: Sequence[SplitRidge], target: Targe
 
 def _score_remarks(scores: LayerScores, target: Target, alphas: np.ndarray) -> Iterator[Remark]:
     """What is odd about the scores, each once with its count and the first ids."""
-    unit = "voxels" if target.has_repetitions else "components"
+    unit = f"{target.facts.unit}s"
     largest, smallest, plateau = scores.warning_alphas == 1, scores.warning_alphas == 2, scores.alpha_on_plateau > 0
     above_1 = np.median(scores.r2_test_c, axis=1) > 1
     silent = (target.responses == target.responses[:1]).all(axis=(0, 2))
@@ -332,13 +347,15 @@ def _score_remarks(scores: LayerScores, target: Target, alphas: np.ndarray) -> I
 
 
 def _medians(r2: np.ndarray, r2_c: np.ndarray, has_repetitions: bool) -> tuple[float, float | None]:
-    return float(np.median(r2)), float(np.median(r2_c)) if has_repetitions else None
+    corrected = r2_c[~np.isnan(r2_c)]       # of a single repetition there is no correction
+    return float(np.median(r2)), float(np.median(corrected)) if has_repetitions and corrected.size else None
 
 
 def _outcome_on_disk(target: str, layer: str, result: RegressionResult, status: str,
                      warnings: tuple[Remark, ...] = ()) -> Outcome:
     table = result.columns("median_r2_test", "median_r2_test_c")
-    medians = _medians(table["median_r2_test"].to_numpy(), table["median_r2_test_c"].to_numpy(), target != "NH2015comp")
+    medians = _medians(table["median_r2_test"].to_numpy(), table["median_r2_test_c"].to_numpy(),
+                       facts_of(target, result.provenance).noise_corrected)
     return Outcome(layer, target, status, result.folder, *medians, warnings)
 
 
@@ -382,12 +399,13 @@ def _log_file(folder: Path) -> Iterator[None]:
 
 def outcome_table(outcomes: Sequence[Outcome]) -> str:
     """The closing table."""
+    first = max([9, *(len(outcome.target) for outcome in outcomes)]) + 2
     width = max([5, *(len(outcome.layer) for outcome in outcomes)])
-    lines = [f"{'target':<11}{'layer':<{width + 2}}{'median R2':>10}{'noise-corrected':>17}  status"]
+    lines = [f"{'target':<{first}}{'layer':<{width + 2}}{'median R2':>10}{'noise-corrected':>17}  status"]
     for outcome in outcomes:
         corrected = "–" if outcome.median_r2_c is None else f"{outcome.median_r2_c:.3f}"
         count = f", {len(outcome.warnings)} warning(s)" if outcome.warnings else ""
-        lines.append(f"{outcome.target:<11}{outcome.layer:<{width + 2}}{outcome.median_r2:>10.3f}{corrected:>17}  "
+        lines.append(f"{outcome.target:<{first}}{outcome.layer:<{width + 2}}{outcome.median_r2:>10.3f}{corrected:>17}  "
                      f"{outcome.status}{count}")
     first_of = {remark.what: (outcome, remark) for outcome in reversed(outcomes) for remark in outcome.warnings}
     counts = Counter(remark.what for outcome in outcomes for remark in outcome.warnings)

@@ -34,8 +34,10 @@ from aud_dnn.store.schema import (
     TABLE_FILE,
     Check,
     ResultKey,
+    check_counts,
     check_ids,
     check_masks,
+    check_own_masks,
     check_rows,
     check_table,
     full_predictions,
@@ -44,6 +46,7 @@ from aud_dnn.store.schema import (
     require_same,
     rescale,
 )
+from aud_dnn.targets.facts import facts_of
 
 if TYPE_CHECKING:
     import h5py
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 _LARGEST = {PROVENANCE_FILE: 16 << 20, SCORES_FILE: 256 << 20, TABLE_FILE: 256 << 20, PREDICTIONS_FILE: 3 << 30}
+_OWN_FACTOR = 8      # targets of one's own may have ten times the rows
 _MOST_COLUMNS = 1_000
 _LARGEST_TABLE = 512 << 20      # bytes, decoded
 _MEANING_OF_NUMBERS = {"scale_factor", "add_offset", "units", "calendar"}       # attributes that change what values mean
@@ -91,7 +95,7 @@ def read_provenance(folder: Path, remedy: str = "Run this layer again with --ove
         provenance = json.loads(check.path.read_text(encoding="utf-8"))
     check(isinstance(provenance, dict), "it must hold a dictionary")
     check(isinstance(provenance.get("files"), dict), "it must list the checksums of the files")
-    for name in ("arguments", "activations", "responses", "metadata", "stimuli", "converted_from"):
+    for name in ("arguments", "activations", "responses", "metadata", "stimuli", "converted_from", "target"):
         check(isinstance(provenance.get(name, {}), dict), f"{name} must be a dictionary")
     return provenance
 
@@ -150,6 +154,8 @@ class OwnFiles:
         self._remedy, self._memo = remedy, memo
         self._digest: Callable[[Path], str] = file_digest if memo is None else memo.file
         self._opened: dict[str, tuple[int, ...]] = {}
+        self.own = "target" in self.provenance
+        self.n_sounds, self.n_splits, self.n_test = N_SOUNDS, N_SPLITS, N_TEST
         for name in (SCORES_FILE, TABLE_FILE):
             self._require_unchanged(name)
         with _hdf5(self._scores) as file:
@@ -167,7 +173,7 @@ class OwnFiles:
         """Refuse a file that is not as it was written: HDF5 and Parquet believe damaged files."""
         check = self._check(name)
         with check.reading():
-            check(check.path.stat().st_size <= _LARGEST[name], "it is far too large")
+            check(check.path.stat().st_size <= _LARGEST[name] * (_OWN_FACTOR if self.own else 1), "it is far too large")
             self._opened[name] = _state(check.path)
             if self._digest(check.path) != self.provenance["files"].get(name):
                 raise DamagedFileError(f"{check.path} is not as it was written: its checksum differs from that in "
@@ -197,21 +203,42 @@ class OwnFiles:
         for name in NAMED:
             if name in inside:      # converted results do not say their target
                 self.named[name] = str(_values(_h5_variable(file, name, check, (), "O")))
-        check_rows(check, len(ids), self.named.get("target"))
-        shape = (len(ids), N_SPLITS)
+        check_rows(check, len(ids), self.named.get("target"), own=self.own)
         lacking = sorted((ALWAYS_STORED | {*MASKS, *NAMED[:3]}) - inside)
         check(not lacking, f"it lacks {', '.join(lacking)}")
+        if self.own:
+            self._take_counts(file, check)
+        shape = (len(ids), self.n_splits)
         known = {*MASKS, *NAMED, "voxel_id", "vox_idx", "split_idx", "stimulus"}
         self._score_names = [name for name in file if name not in known]
         for name in self._score_names:
             _h5_variable(file, name, check, shape, "fiub")
         _h5_variable(file, "vox_idx", check, shape[:1], "iu")
         _h5_variable(file, "split_idx", check, shape[1:], "iu")
-        check("stimulus" not in inside or h5_dataset(file, "stimulus").shape == (N_SOUNDS,),
-              f"it must be about {N_SOUNDS} sounds")
-        masks = [_values(_h5_variable(file, name, check, (N_SOUNDS, N_SPLITS), "iub")) for name in MASKS]
-        check_masks(check, *masks)
+        check("stimulus" not in inside or h5_dataset(file, "stimulus").shape == (self.n_sounds,),
+              f"it must be about {self.n_sounds} sounds")
+        masks = [_values(_h5_variable(file, name, check, (self.n_sounds, self.n_splits), "iub")) for name in MASKS]
+        if self.own:
+            check_own_masks(check, *masks)
+            self.n_test = int(masks[1].sum(axis=0).max())
+        else:
+            check_masks(check, *masks)
         self.ids = _values(ids)
+
+    def _take_counts(self, file: h5py.File, check: Check) -> None:
+        """The sounds and splits of a user's own target."""
+        try:
+            facts_of(self.named.get("target", ""), self.provenance)
+            record = self.provenance["target"]
+            complete = all(isinstance(record[name][field], str)
+                           for name, field in (("splits", "sha256"), ("file", "path"), ("file", "sha256")))
+        except (KeyError, TypeError):
+            complete = False
+        check(complete, f"{PROVENANCE_FILE} does not say what its target is")
+        mask = _h5_variable(file, next(iter(MASKS)), check, None, "iub")
+        check(mask.ndim == 2, "its masks must be of sounds and splits")
+        self.n_sounds, self.n_splits = mask.shape
+        check_counts(check, self.n_sounds, self.n_splits)
 
     def _check_columns(self) -> None:
         import pyarrow as pa
@@ -256,12 +283,12 @@ class OwnFiles:
         elif not is_on_grid(self.values("alphas"), self.values("warning_alphas"), key.alphalimit):
             found["alphalimit"] = "of another grid"
         require_same(self.folder, found, named_values(key), self._remedy)
-        check_rows(self._scores, len(self.ids), key.target)
+        check_rows(self._scores, len(self.ids), key.target, own=self.own)
 
     def values(self, name: str) -> np.ndarray:
         """One variable of the scores, (n_rows, n_splits)."""
         with self._reading(SCORES_FILE) as check, _hdf5(check) as file:
-            return _values(_h5_variable(file, name, check, (len(self.ids), N_SPLITS), "fiub"))
+            return _values(_h5_variable(file, name, check, (len(self.ids), self.n_splits), "fiub"))
 
     def table(self, columns: list[str] | None = None) -> pd.DataFrame:
         """The table, or some of its columns, with ``voxel_id`` as index and as a column."""
@@ -307,17 +334,21 @@ class OwnFiles:
                 raise MissingDataError(f"{check.path} holds no {name}.")
             values = _known(file, name).astype(np.float64)
             if rescaled and name == "y_pred_test":
-                means = _h5_variable(file, "y_train_mean", check, (N_SPLITS, len(self.ids)), "f")
+                means = _h5_variable(file, "y_train_mean", check, (self.n_splits, len(self.ids)), "f")
                 values = rescale(values, _values(means))
             return full_predictions(values, _known(file, "test_mask").astype(bool))
 
     def _check_predictions(self, file: h5py.File) -> None:
         check = self._check(PREDICTIONS_FILE)
-        mask = _values(_h5_variable(file, "test_mask", check, (N_SPLITS, N_SOUNDS), "iub"))
-        check_masks(check, 1 - mask.T, mask.T)
+        mask = _values(_h5_variable(file, "test_mask", check, (self.n_splits, self.n_sounds), "iub"))
+        if self.own:
+            with self._reading(SCORES_FILE), _hdf5(self._scores) as scores:
+                check(np.array_equal(mask.T, _values(scores["test_mask"])), "its splits are not those of the scores")
+        else:
+            check_masks(check, 1 - mask.T, mask.T)
         for name in ("y_pred_test", "y_pred_test_rescaled"):
             if name in set(file):
-                _h5_variable(file, name, check, (N_SPLITS, N_TEST, len(self.ids)), "f")
+                _h5_variable(file, name, check, (self.n_splits, self.n_test, len(self.ids)), "f")
         ids = _h5_variable(file, "voxel_id", check, self.ids.shape, "iuO")
         check(np.array_equal(_values(ids), self.ids),
               f"it is not about the same voxels in the same order as {SCORES_FILE}")

@@ -50,6 +50,7 @@ from aud_dnn.store.schema import (
     full_predictions,
     rescale,
 )
+from aud_dnn.targets.facts import TARGETS
 from aud_dnn.utils import Target
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ def is_complete(folder: Path) -> bool:
 
 def fit_command(model: str, layer: str, target: str, randnetw: bool, alphalimit: int = 50) -> str:
     """The command that fits a layer, or ``all`` of them."""
+    if target not in TARGETS:
+        target = f"FILE_OF_{target}"        # only its user knows where that lies
     command = (f"python aud_dnn/AUD_main.py --source_model {shlex.quote(model)} --source_layer {shlex.quote(layer)} "
                f"--target {target} --randnetw {randnetw}")
     return command if alphalimit == 50 else f"{command} --alphalimit {alphalimit}"

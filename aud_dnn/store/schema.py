@@ -31,6 +31,8 @@ MASKS = {"train_mask": "all_train_idxs", "test_mask": "all_test_idxs"}
 
 N_SOUNDS, N_SPLITS, N_TEST = 165, 10, 82
 MOST_ROWS = 50_000              # B2021 has 26,792 voxels
+MOST_OWN_ROWS = 500_000         # of a user's own target: neuroids × times
+_MOST_SOUNDS, _MOST_SPLITS = 100_000, 1_000
 ALWAYS_STORED = {field.name for field in fields(LayerScores)} - {"alpha_on_plateau"}     # the published runs lack this flag
 SUMMARIES = ("mean_r_prior_zero_test", "median_r_prior_zero_test", "mean_r_test", "median_r_test", "mean_r2_test",
               "median_r2_test", "std_r2_test", "mean_r2_test_c", "median_r2_test_c", "std_r2_test_c", "mean_r2_train",
@@ -83,8 +85,9 @@ class Check:
             raise self.damaged(error) from error
 
 
-def check_rows(check: Check, n_rows: int, target: str | None) -> None:
-    check(0 < n_rows <= MOST_ROWS, f"it has {n_rows} rows; 1 to {MOST_ROWS:,} are possible")
+def check_rows(check: Check, n_rows: int, target: str | None, *, own: bool = False) -> None:
+    most = MOST_OWN_ROWS if own else MOST_ROWS
+    check(0 < n_rows <= most, f"it has {n_rows} rows; 1 to {most:,} are possible")
     check(target != "NH2015comp" or n_rows == len(COMPONENTS),
           f"it has {n_rows} rows, but {len(COMPONENTS)} components are expected")
 
@@ -94,6 +97,20 @@ def check_masks(check: Check, train: np.ndarray, test: np.ndarray) -> None:
     check(bool(np.isin(train, (0, 1)).all() and np.isin(test, (0, 1)).all() and not (train * test).any()
                and (test.sum(axis=0) == N_TEST).all()),
           f"each split must have {N_TEST} test sounds, none of them a training sound")
+
+
+def check_own_masks(check: Check, train: np.ndarray, test: np.ndarray) -> None:
+    """Masks of a user's own target, (n_sounds, n_splits): of any number, and halves of any size."""
+    check(bool(np.isin(train, (0, 1)).all() and np.isin(test, (0, 1)).all() and not (train * test).any()
+               and (test.sum(axis=0) > 1).all() and (train.sum(axis=0) > 1).all()),
+          "each split must have test and training sounds, none of them both")
+
+
+def check_counts(check: Check, n_sounds: int, n_splits: int) -> None:
+    """Numbers of sounds and splits of a user's own target."""
+    check(1 < n_sounds <= _MOST_SOUNDS and 0 < n_splits <= _MOST_SPLITS,
+          f"it is about {n_sounds:,} sounds and {n_splits:,} splits; up to {_MOST_SOUNDS:,} and {_MOST_SPLITS:,} "
+          "are possible")
 
 
 def check_ids(check: Check, ids: np.ndarray, listed: np.ndarray, index: np.ndarray) -> None:

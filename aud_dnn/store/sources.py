@@ -24,6 +24,9 @@ _INPUTS = ("activations", "responses", "metadata", "stimuli")
 def recorded_sources(provenance: Mapping[str, Any]) -> dict[str, object]:
     """What a result says that it was made from; None for what it does not say."""
     found: dict[str, object] = {name: provenance.get(name, {}).get("sha256") for name in _INPUTS}
+    own = provenance.get("target", {}).get("splits")
+    if isinstance(own, Mapping):        # of a user's own target
+        found["splits"] = own.get("sha256")
     return {**found, NUMERICS: provenance.get("numerics")}
 
 
@@ -36,8 +39,8 @@ def describe_changes(provenance: Mapping[str, Any], now: Mapping[str, object]) -
     """What has changed since a result was made, in words; empty where it is current."""
     recorded = recorded_sources(provenance)
     changed = outdated(recorded, now)
-    other = ", ".join(f"other {name}" for name in changed if recorded[name] is not None)
-    unknown = " and ".join(name for name in changed if recorded[name] is None)
+    other = ", ".join(f"other {name}" for name in changed if recorded.get(name) is not None)
+    unknown = " and ".join(name for name in changed if recorded.get(name) is None)
     return "; ".join(part for part in (other, unknown and f"{unknown} not recorded") if part)
 
 
@@ -47,16 +50,20 @@ class Sources:
     Parameters
     ----------
     paths : ProjectPaths
-    stimuli : Stimuli
-        Kept as ``sounds``; their digest is ``stimuli``.
+    stimuli : Stimuli or None
+        Those of the published targets, kept as ``sounds``; their digest is ``stimuli``. None where they are
+        not there and not needed.
     memo : DigestMemo
         Spares reading files that nobody has touched.
+    own : mapping from name to digests, optional
+        Of the user's own targets: responses, metadata, stimuli, splits.
     """
 
-    def __init__(self, paths: ProjectPaths, stimuli: Stimuli, memo: DigestMemo) -> None:
-        self._paths, self.sounds, self._memo = paths, stimuli, memo
+    def __init__(self, paths: ProjectPaths, stimuli: Stimuli | None, memo: DigestMemo,
+                 own: Mapping[str, Mapping[str, str]] | None = None) -> None:
+        self._paths, self.sounds, self._memo, self._own = paths, stimuli, memo, own or {}
         self._stimulus_file = paths.neural("NH2015") / "neural_stim_meta.npy"
-        self.stimuli = combined_digest([*stimuli.ids, *stimuli.categories])
+        self.stimuli = "" if stimuli is None else combined_digest([*stimuli.ids, *stimuli.categories])
 
     def now(self, key: ResultKey, activations: Activations) -> dict[str, object]:
         """Everything that a result of this key would be made from.
@@ -66,8 +73,8 @@ class Sources:
         InputError
             Something cannot be read.
         """
-        return {"activations": self.layer(activations, key.layer)[1], **self.target_digests(key.target),
-                "stimuli": self.stimuli, NUMERICS: NUMERICS_VERSION}
+        target = self._own.get(key.target) or {**self.target_digests(key.target), "stimuli": self.stimuli}
+        return {"activations": self.layer(activations, key.layer)[1], **target, NUMERICS: NUMERICS_VERSION}
 
     def target_digests(self, name: str) -> dict[str, str]:
         """Of the responses and the metadata of a target."""
@@ -76,8 +83,12 @@ class Sources:
     def layer(self, activations: Activations, name: str, *, values: bool = False) -> tuple[np.ndarray | None, str]:
         """One layer, if its ``values`` are wanted, and its digest."""
         files = activation_files(self._paths, activations.model, randnetw=activations.randnetw)
-        return self._read([*files, self._stimulus_file], f"layer {name}", lambda: activations.read(name), array_digest,
-                          values)
+        what = f"layer {name}"
+        if self.sounds is not None:
+            files = [*files, self._stimulus_file]
+        if self.sounds is None or activations.stimulus_ids != self.sounds.ids:
+            what += f" of the sounds {combined_digest(activations.stimulus_ids)}"
+        return self._read(files, what, lambda: activations.read(name), array_digest, values)
 
     def target(self, name: str, *, values: bool = False) -> tuple[Target | None, str, str]:
         """One target, if its ``values`` are wanted, and the digests of its responses and its metadata."""

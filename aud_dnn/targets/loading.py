@@ -17,7 +17,7 @@ from aud_dnn.paths import ProjectPaths
 from aud_dnn.remarks import Remark
 from aud_dnn.resources import COMPONENTS
 from aud_dnn.splits import Splits, published_splits
-from aud_dnn.targets.facts import TARGETS, VOXEL_TARGETS
+from aud_dnn.targets.facts import PUBLISHED, TARGETS, VOXEL_TARGETS, TargetFacts
 from aud_dnn.targets.stimuli import GET_DATA, Stimuli, load_stimuli, rows_in_order
 from aud_dnn.targets.voxel_table import require_plain_columns, voxel_remarks, whole_numbers
 
@@ -101,6 +101,14 @@ class Target:
     @property
     def has_repetitions(self) -> bool:
         return self.responses.shape[2] > 1
+
+    @property
+    def facts(self) -> TargetFacts:
+        """What results record of it."""
+        own = TargetFacts(
+            self.name, "neuroid", noise_corrected=self.has_repetitions, has_time="time" in self.metadata
+        )
+        return PUBLISHED.get(self.name, own)
 
 
 def load_target(paths: ProjectPaths, name: str, stimuli: Stimuli | None = None) -> Target:

@@ -78,8 +78,12 @@ def _without_wav(name: str) -> str:
     return name[:-len(_ENDING)] if name.lower().endswith(_ENDING) else name
 
 
-def rows_in_order(ids: Sequence[str], wanted: Sequence[str], where: str) -> list[int]:
+def rows_in_order(
+    ids: Sequence[str], wanted: Sequence[str], where: str, *, others_allowed: bool = False
+) -> list[int]:
     """Row numbers that bring ``ids`` into the order of ``wanted``. File names with ``.wav`` count as sound ids.
+
+    ``others_allowed``: ids that are not wanted are left out instead of refused.
 
     Raises
     ------
@@ -87,7 +91,8 @@ def rows_in_order(ids: Sequence[str], wanted: Sequence[str], where: str) -> list
         A wanted sound is missing, or an id occurs twice or is not wanted.
     """
     known = set(wanted)
-    if not known.issuperset(ids) and {_without_wav(sound) for sound in ids} == known:
+    bare = {_without_wav(sound) for sound in ids}
+    if not known.issuperset(ids) and (bare == known or (others_allowed and known <= bare)):
         ids = [_without_wav(sound) for sound in ids]
     row_of: dict[str, int] = {}
     repeated = []
@@ -100,10 +105,17 @@ def rows_in_order(ids: Sequence[str], wanted: Sequence[str], where: str) -> list
                          "Each sound must be there exactly once.")
     missing = [sound for sound in wanted if sound not in row_of]
     extra = sorted(set(row_of) - known)
+    if missing and others_allowed:
+        found = f"it holds {few(ids)}" if len(missing) == len(known) else f"missing are {few(missing)}"
+        raise InputError(
+            f"{where} has activations for {len(wanted) - len(missing)} of the {len(wanted)} sounds of "
+            f"the target ({found}). Extract the others, leave them out of the target, or give both "
+            "sides the same ids."
+        )
     if missing:
         raise InputError(f"{where}: {len(missing)} of {len(wanted)} sounds are missing: {few(missing)}."
                          f"{_what_else(extra, wanted)}")
-    if extra:
+    if extra and not others_allowed:
         raise InputError(f"{where}: {len(extra)} sound(s) are not among the {len(wanted)} stimuli: {few(extra)}. "
                          "Move them elsewhere.")
     return [row_of[sound] for sound in wanted]

@@ -7,7 +7,7 @@
 * ``neuroid`` (neuroid): ids of voxels, electrodes, sensors, components; optional ``participant``, ``region`` and any
   other column (neuroid);
 * ``time`` (time), increasing, where there is a time axis: seconds from the beginning of the sound;
-* optional masks ``train`` and ``test`` (split, stimulus);
+* optional masks ``train`` and ``test`` (split, stimulus), 0 and 1;
 * optional attributes ``name``, ``what``, ``unit``, ``source``, ``licence``.
 
 **The folder**: ``responses.npy`` of shape sounds × neuroids [× repetitions] [× times]; ``stimuli.csv`` with the columns
@@ -21,7 +21,8 @@ In results and tables ``participant`` and ``region`` have the names of the publi
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +30,10 @@ import numpy as np
 
 from aud_dnn.errors import DamagedFileError, InputError, few
 from aud_dnn.io.atomic import atomic_file
+from aud_dnn.io.digests import combined_digest, file_digest
 from aud_dnn.io.files import h5_array, h5_dataset, open_h5, read_npy, require_file, write_netcdf
 from aud_dnn.io.h5_structure import require_honest_chunks
-from aud_dnn.splits import given_splits
+from aud_dnn.splits import Splits, given_splits
 from aud_dnn.targets.arrays import ABOUT, NAMES_IN_RESULTS, RESPONSES, target_from_arrays
 from aud_dnn.targets.loading import Target
 
@@ -67,6 +69,14 @@ def read_target(path: str | Path, *, published: Sequence[str] = ()) -> Target:
         "A target is a netCDF file or a folder with responses.npy, stimuli.csv and neuroids.csv.",
     )
     return _read_netcdf(path, published)
+
+
+def content_digest(path: Path) -> str:
+    """Digest of a target's file, or of all files of its folder."""
+    if path.is_file():
+        return file_digest(path)
+    files = sorted(file for file in path.iterdir() if file.suffix in (".npy", ".csv"))
+    return combined_digest(f"{file.name} {file_digest(file)}" for file in files)
 
 
 def _read_netcdf(path: Path, published: Sequence[str]) -> Target:
@@ -116,7 +126,7 @@ def _read_netcdf(path: Path, published: Sequence[str]) -> Target:
                 for name in ("train", "test")
                 if name in dataset
             ]
-            splits = given_splits(*masks)
+            splits = _described(given_splits(*masks), dataset["train"].attrs)
         except (ValueError, InputError) as error:
             raise InputError(f"{path}: {error}") from error
     return target_from_arrays(
@@ -133,6 +143,14 @@ def _read_netcdf(path: Path, published: Sequence[str]) -> Target:
         published=published,
         where=str(path),
     )
+
+
+def _described(splits: Splits, attributes: Mapping[str, Any]) -> Splits:
+    """Splits of a file, with how they were made where :func:`write_target` has said so."""
+    kind, seed = str(attributes.get("kind", "")), attributes.get("seed")
+    if not kind.startswith("random halves") or not isinstance(seed, int | np.integer):
+        return splits
+    return replace(splits, kind=kind[:60], seed=int(seed))
 
 
 def _name_of(path: Path) -> str:
@@ -235,8 +253,10 @@ def write_target(path: str | Path, target: Target) -> Path:
         coords["category"] = ("stimulus", list(target.stimuli.categories))
     variables = {RESPONSES: (dims, values, {"unit": target.about.get("unit", "")})}
     if target.splits.kind != "published":
+        seed = target.splits.seed
+        made = {"kind": target.splits.kind} | ({} if seed is None else {"seed": seed})
         variables |= {
-            name: (("split", "stimulus"), getattr(target.splits, name).astype(np.int8))
+            name: (("split", "stimulus"), getattr(target.splits, name).astype(np.int8), made)
             for name in ("train", "test")
         }
     dataset = xr.Dataset(

@@ -81,7 +81,7 @@ def gapped_layout() -> BarLayout:
     return BarLayout(centers=GAPPED_CENTERS, margin=0.2, y_limits=(0.2, 1))
 
 
-def draw_bars(ax: Axes, models: Sequence[str], means: np.ndarray, errors: np.ndarray, *, layout: BarLayout,
+def draw_bars(ax: Axes, models: Sequence[str], means: np.ndarray, errors: np.ndarray | None, *, layout: BarLayout,
               baseline: tuple[float, float] | None = None, points: np.ndarray | None = None, palette: str = "paper") -> None:
     """Bars with errors on an axis.
 

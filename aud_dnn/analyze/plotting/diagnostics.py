@@ -26,10 +26,11 @@ def save_diagnostics(folder: Path, scores: LayerScores, decomposed: Sequence[Spl
     figure = plot_overview(scores, decomposed[0].alphas, title=f"{title}, {target.name}",
                            noise_corrected=target.has_repetitions)
     save_figure(figure, folder / "overview", formats=("png",))
-    chosen = np.arange(0, target.n_voxels, EVERY_NTH_VOXEL if target.has_repetitions else 1)
+    few = target.n_voxels < EVERY_NTH_VOXEL and not target.has_repetitions     # components: every one
+    chosen = np.arange(0, target.n_voxels, 1 if few else EVERY_NTH_VOXEL)
     predicted = predict_mean_responses(decomposed, target.responses[:, chosen], splits)
     measured = mean_response(target.responses[:, chosen])
-    unit = "voxel" if target.has_repetitions else "component"
+    unit = target.facts.unit
     for column, voxel in enumerate(chosen):
         r2 = float(np.median(scores.r2_test[voxel]))
         figure = plot_predicted_against_measured(
