@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 from aud_dnn.errors import InputError
 from aud_dnn.io.pickles.safe_pickle import load_pickle
 from aud_dnn.io.pickles.writing import GLOBALS, write_pickle
+from aud_dnn.store.published import _published_dataset
 from aud_dnn.store.published_rsa import ALL_VOXELS_FILE, read_published_rsa, write_published_rsa
-from aud_dnn.store.regression import _as_published, _published_dataset
+from aud_dnn.store.regression import _as_published
+from aud_dnn.store.schema import Check
 
 # What NumPy 1.19 to 2, pandas 1.1 to 3 and xarray 0.12 to 2026 have under these names; seen by opening (make test-matrix).
 OLD_NAMES = {"numpy.core.multiarray _reconstruct", "numpy.core.multiarray scalar", "numpy ndarray", "numpy dtype",
@@ -98,7 +100,7 @@ def test_published_files_written_again_hold_the_same(pattern: str, allow: str, g
 def test_scores_have_the_published_layout(golden_root: Path) -> None:
     for path in (golden_root / "published_pickles" / "results").glob("*/*/ds.pkl"):
         published = load_pickle(path, allow="dataset")
-        again = _as_published(_published_dataset(published))
+        again = _as_published(_published_dataset(published, Check(path, "")))
         xr.testing.assert_identical(again, published)
         assert {name: again[name].dtype for name in again.variables} == {
             name: published[name].dtype for name in published.variables}

@@ -11,7 +11,7 @@ import pytest
 import roots
 from scipy.io import loadmat
 
-from aud_dnn.activations.opening import opening as activations_room
+from aud_dnn.activations import opening as activations_room
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.resources import COMPONENTS, MODELS, SOUND_CATEGORIES

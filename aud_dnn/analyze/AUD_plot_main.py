@@ -28,9 +28,10 @@ import argparse
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from aud_dnn.activations.statements import add_layer_order, keep_statements
+from aud_dnn.activations.statements import keep_statements
 from aud_dnn.arguments import (
     add_bool,
+    add_layer_order,
     add_listing,
     add_root,
     find_drawable_root,

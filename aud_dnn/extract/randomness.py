@@ -96,8 +96,10 @@ def _frozen(state: Any) -> Any:
 
 
 def _held_generators(network: torch.nn.Module, functions: Iterable[Callable | None]) -> dict[str, Any]:
-    """Generators in the modules of a network, in the functions of a pass, and among global names: of the files that define
-    those, and of all files that belong to no library.
+    """Generators in the modules of a network, in the functions of a pass, and among global names.
+
+    Global names are those of the files that define modules and functions, and of all files that
+    belong to no library.
     """
     found: dict[str, Any] = {}
     modules = dict(network.named_modules())
