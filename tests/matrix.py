@@ -1,6 +1,6 @@
 """Run the tests on every promised Python, and with the oldest promised dependencies (``tests/oldest.txt``).
 
-    python tests/matrix.py [--rows 3.10-oldest 3.13] [tests/test_ridge.py ...]
+    python tests/matrix.py [--row 3.10-oldest] [tests/test_ridge.py ...]
 
 Makes the environments where they are not there (below ``.matrix_environments``; Pythons by pyenv
 or on the PATH) and prints a line for each. ``make test-matrix`` runs all rows with all tests.
@@ -68,13 +68,13 @@ def run_tests(python: Path, tests: list[str]) -> tuple[int, str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tests", nargs="*", help="files of tests (default: all)")
-    parser.add_argument("--rows", nargs="+", choices=tuple(ROWS), default=tuple(ROWS),
-                        help="default: all")
+    parser.add_argument("--row", action="append", choices=tuple(ROWS), dest="rows",
+                        help="only this one; may be given several times (default: all)")
     parser.add_argument("--folder", type=Path, default=REPOSITORY / ".matrix_environments",
                         help="where the environments lie")
     arguments = parser.parse_args()
     failed = False
-    for row in arguments.rows:
+    for row in arguments.rows or ROWS:
         version, constraints = ROWS[row]
         python = environment(arguments.folder.resolve() / f"python{row}", version, constraints)
         if python is None:
