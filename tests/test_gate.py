@@ -63,7 +63,7 @@ def test_the_gate_runs_both_environments() -> None:
 
 
 def test_every_path_that_the_pages_for_developers_name_is_there() -> None:
-    """Paths in backticks; short ones are below ``aud_dnn/``, the bare names of a table row in its room."""
+    """Paths in backticks, from the repository or from ``aud_dnn/``."""
     for page in ("CONTRIBUTING.md", "docs/code.md"):
         text = (REPOSITORY / page).read_text(encoding="utf-8")
         named = {word for word in re.findall(r"`([\w./]+(?:\.py|\.txt|\.md|\.yml|\.toml|/))`", text) if "/" in word}
