@@ -58,7 +58,9 @@ test-all: $(VENV)/.installed-test lint
 # the smaller one: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test-extract
 TORCH := torch==2.13.0
 EXTRACT := .venv-extract
-EXTRACT_TESTS := tests/test_extract_*.py tests/test_own_*.py tests/test_hostile_taps.py tests/test_hostile_checkpoints.py
+EXTRACT_TESTS := $(wildcard tests/test_extract_hub.py tests/test_extract_networks.py tests/test_extract_permute.py \
+	tests/test_extract_randomness.py tests/test_extract_script.py tests/test_extract_taps.py tests/test_own_*.py \
+	tests/test_hostile_taps.py tests/test_hostile_checkpoints.py)
 
 $(EXTRACT)/bin/python:
 	$(PYTHON) -m venv $(EXTRACT)

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 KNOWN = {
-    r"no GPU here|mounting a small disk needs root|is kept elsewhere|SIGKILL|needs a POSIX|needs /proc"
-    r"|those of POSIX|signals|not known here|text elsewhere|limit is not kept elsewhere": "the machine",
+    r"no GPU here|mounting a small disk needs root|not kept elsewhere|text elsewhere|SIGKILL|POSIX|/proc"
+    r"|signals|not known here": "the machine",
     r"beside the repository|reference outputs are not here|reference set is not here|recorded outputs are not here"
     r"|real stimulus list is not here": "data that do not come with the code",
     r"'(torchvision|librosa|resampy)'|(torchvision|librosa|resampy|speechbrain) is not installed":
