@@ -1,6 +1,9 @@
-# make demo   makes the environment and the demo data, turns its sounds into activations, scores the models, prints a table
-# make test   makes the environment and runs the tests
-# Both need Python 3.10 to 3.13 and make, nothing else.
+# make demo          makes the environment and the demo data, turns its sounds into activations, scores the models, prints a table
+# make test          makes the environment and runs the linters and the tests (make test-all: the slow tests, too)
+# make test-extract  the tests that need PyTorch, in an environment of their own
+# make coverage      the tests once more, with the share of lines that they run
+# make test-matrix   the tests on every promised Python and on the oldest promised dependencies; legacy pickles
+# All need Python 3.10 to 3.13 and make, nothing else.
 
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.10 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' >/dev/null 2>&1 && echo $$p && break; done)
@@ -8,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test test-all lint figures benchmark clean
+.PHONY: demo test test-all test-extract test-matrix coverage lint figures benchmark clean
 
 
 $(BIN)/python:
@@ -20,7 +23,7 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml | $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
 	@touch $@
 
 demo: $(VENV)/.installed
@@ -42,14 +45,44 @@ demo: $(VENV)/.installed
 		--target NH2015 --roi All --model_pages False
 	$(BIN)/python -m aud_dnn.demo.report --root $(DEMO)
 
+REPORTS := .reports
+PYTEST := -m pytest --numprocesses auto --dist loadfile
+
 test: $(VENV)/.installed-test lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) --junit-xml $(REPORTS)/test.xml
 
 test-all: $(VENV)/.installed-test lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "slow or not slow" --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) -m "slow or not slow"
+
+# one version of PyTorch, so that a new one does not change what the tests say; where PyPI's build brings CUDA along, take
+# the smaller one: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test-extract
+TORCH := torch==2.13.0
+EXTRACT := .venv-extract
+EXTRACT_TESTS := $(wildcard tests/test_extract_hub.py tests/test_extract_networks.py tests/test_extract_permute.py \
+	tests/test_extract_randomness.py tests/test_extract_script.py tests/test_extract_taps.py tests/test_own_*.py \
+	tests/test_hostile_taps.py tests/test_hostile_checkpoints.py)
+
+$(EXTRACT)/bin/python:
+	$(PYTHON) -m venv $(EXTRACT)
+
+$(EXTRACT)/.installed: pyproject.toml Makefile | $(EXTRACT)/bin/python
+	$(EXTRACT)/bin/python -m pip install --quiet --disable-pip-version-check '$(TORCH)' --editable '.[extract,test]'
+	@touch $@
+
+# after `make test`, a test that neither of the two has run is an error, unless its reason is a known one
+test-extract: $(EXTRACT)/.installed
+	OMP_NUM_THREADS=1 $(EXTRACT)/bin/python $(PYTEST) --junit-xml $(REPORTS)/test-extract.xml $(EXTRACT_TESTS)
+	@test ! -f $(REPORTS)/test.xml || $(EXTRACT)/bin/python tests/skipped_everywhere.py $(REPORTS)/test.xml \
+		$(REPORTS)/test-extract.xml
+
+coverage: $(VENV)/.installed-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[coverage]'
+	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) --cov --cov-report term:skip-covered
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
 
 # the notebooks, run on ROOT (default: the demo), as web pages below results/
 ROOT ?= $(DEMO)
@@ -64,9 +97,8 @@ benchmark: $(VENV)/.installed
 	$(BIN)/python benchmarks/benchmark_rsa.py
 
 clean:
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(EXTRACT) $(REPORTS) $(DEMO)
 
-# opens the pickles that go by published names in the published environment and in later ones (needs Python 3.6, 3.8, 3.11)
-.PHONY: test-matrix
 test-matrix: $(VENV)/.installed-test
+	$(BIN)/python tests/matrix.py
 	$(BIN)/python tests/legacy_matrix.py

@@ -24,11 +24,13 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from aud_dnn.activations.statements import add_layer_order, add_stimulus_order, keep_statements
+from aud_dnn.activations.statements import keep_statements
 from aud_dnn.arguments import (
     add_bool,
+    add_layer_order,
     add_listing,
     add_root,
+    add_stimulus_order,
     model_layers,
     run_script,
     script_parser,

@@ -156,6 +156,19 @@ def add_methods(parser: argparse._ActionsContainer) -> None:
                         metavar="METHOD", help="regression, RSA or both (default: both)")
 
 
+def add_layer_order(parser: argparse._ActionsContainer) -> None:
+    """Add ``--layer_order``."""
+    parser.add_argument("--layer_order", type=Path, default=None, metavar="FILE",
+                        help="a text file with the layers of your own model in network order, one per line; it is kept "
+                             "beside the activations, so this is said once for all scripts")
+
+
+def add_stimulus_order(parser: argparse._ActionsContainer) -> None:
+    """Add ``--assume_stimulus_order``."""
+    add_bool(parser, "--assume_stimulus_order", False,
+             "confirm that the rows of HDF5 files without sound_ids are in stimulus order; kept beside the activations")
+
+
 def add_choices(parser: argparse._ActionsContainer, flag: str, known: Sequence[str], default: Sequence[str], help: str
                 ) -> None:
     """Add a flag that takes some of a few known words."""

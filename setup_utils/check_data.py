@@ -21,8 +21,16 @@ if __name__ == "__main__":
 
 import contextlib
 
-from aud_dnn.activations.statements import add_layer_order, add_stimulus_order, keep_statements
-from aud_dnn.arguments import add_listing, add_root, run_script, script_parser, show_listing
+from aud_dnn.activations.statements import keep_statements
+from aud_dnn.arguments import (
+    add_layer_order,
+    add_listing,
+    add_root,
+    add_stimulus_order,
+    run_script,
+    script_parser,
+    show_listing,
+)
 from aud_dnn.errors import InputError
 from aud_dnn.paths import find_root
 

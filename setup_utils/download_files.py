@@ -32,6 +32,7 @@ from aud_dnn.paths import ProjectPaths, find_root
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    """The command line, with one flag for every source."""
     parser = script_parser(__doc__)
     for source in SOURCES.values():
         add_bool(parser, f"--get_{source.name}", source.name == "data",

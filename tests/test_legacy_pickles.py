@@ -161,7 +161,7 @@ def test_columns_of_newer_pandas_become_columns_of_old_ones() -> None:
         "text": pd.Series(["a", None, "c"], dtype="string"), "category": pd.Categorical(["x", "y", "x"]),
         "numbers": pd.Categorical([3, 1, 3]), "whole": pd.array([1, 2, 3], dtype="Int32"),
         "gap": pd.array([1, None, 3], dtype="Int64"), "yes": pd.array([True, False, True], dtype="boolean"),
-        "day": pd.to_datetime(["2020-01-01"] * 3), "mixed": pd.Series(["a", 1, None], dtype=object),
+        "day": pd.to_datetime(["2020-01-01"] * 3).astype("datetime64[ns]"), "mixed": pd.Series(["a", 1, None], dtype=object),
         "small": np.arange(3, dtype=np.int8), "plain": [1.0, np.nan, 3.0]})
     table.index = pd.Index(["i", "j", "k"], name="key")
     data = written(table)

@@ -6,27 +6,12 @@ confirmation there (``stimulus_order.json``). From then on every step takes it f
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from aud_dnn.arguments import add_bool
 from aud_dnn.errors import InputError, describe_os_error
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import MODELS
-
-
-def add_layer_order(parser: argparse._ActionsContainer) -> None:
-    """Add ``--layer_order``."""
-    parser.add_argument("--layer_order", type=Path, default=None, metavar="FILE",
-                        help="a text file with the layers of your own model in network order, one per line; it is kept "
-                             "beside the activations, so this is said once for all scripts")
-
-
-def add_stimulus_order(parser: argparse._ActionsContainer) -> None:
-    """Add ``--assume_stimulus_order``."""
-    add_bool(parser, "--assume_stimulus_order", False,
-             "confirm that the rows of HDF5 files without sound_ids are in stimulus order; kept beside the activations")
 
 
 def keep_statements(paths: ProjectPaths, models: Sequence[str], layer_order: Path | None, *,
@@ -54,8 +39,9 @@ def keep_statements(paths: ProjectPaths, models: Sequence[str], layer_order: Pat
 def state_layer_order(paths: ProjectPaths, model: str, file: Path) -> None:
     """Put a list of layers beside the activations of a user's own model, once every layer in it is found there."""
     from aud_dnn.activations.layer_order import LAYER_ORDER_FILE, read_layer_order
+    from aud_dnn.activations.opening import activation_files, open_activations
     from aud_dnn.io.atomic import atomic_file
-    from aud_dnn.utils import activation_files, load_stimuli, open_activations
+    from aud_dnn.targets.stimuli import load_stimuli
 
     if model in MODELS:
         raise InputError(f"--layer_order is for models of your own; the layers of {model} are in the order of the paper.")
@@ -75,10 +61,10 @@ def state_layer_order(paths: ProjectPaths, model: str, file: Path) -> None:
 
 def confirm_stimulus_order(paths: ProjectPaths, model: str) -> None:
     """Confirm the rows of every HDF5 file of a model that does not name its sounds; others need no word."""
-    from aud_dnn.activations.opening import ASSUMED, h5_layers
+    from aud_dnn.activations.opening import ASSUMED, activation_files, h5_layers, open_activations
     from aud_dnn.activations.row_order import confirm_rows
     from aud_dnn.io.files import open_h5
-    from aud_dnn.utils import activation_files, load_stimuli, open_activations
+    from aud_dnn.targets.stimuli import load_stimuli
 
     stimuli = load_stimuli(paths)
     for randnetw in (False, True):

@@ -29,9 +29,10 @@ import argparse
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from aud_dnn.activations.statements import add_layer_order, keep_statements
+from aud_dnn.activations.statements import keep_statements
 from aud_dnn.arguments import (
     add_bool,
+    add_layer_order,
     add_listing,
     add_root,
     find_drawable_root,
@@ -161,13 +162,16 @@ def _report(outcomes: Iterable[tuple[list[str], list[str], list[str], int]], pat
 
     errors, figures, pictures = [], 0, 0
     on_pictures: dict[str, None] = {}
+    said: set[str] = set()
     for lines, noted, wrong, drawn in outcomes:
-        print("\n".join(lines), flush=True)
+        print("\n".join(line for line in lines if line not in said), flush=True)
+        said |= {line for line in lines if line.startswith("  ")}
         on_pictures |= dict.fromkeys(noted)
         errors += wrong
         figures, pictures = figures + 1, pictures + drawn
-    if on_pictures:
-        print("\n  ".join(["On the pictures:", *(with_root(note, arguments.root) for note in on_pictures)]), flush=True)
+    only_there = [note for note in on_pictures if f"  {note}" not in said]
+    if only_there:
+        print("\n  ".join(["On the pictures:", *(with_root(note, arguments.root) for note in only_there)]), flush=True)
     if figures and not pictures and not errors:
         errors.append(nothing_drawn(paths, arguments.models))
     return errors

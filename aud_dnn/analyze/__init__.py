@@ -1,0 +1,1 @@
+"""Scripts and functions that choose what a figure shows; ``plotting`` draws it."""

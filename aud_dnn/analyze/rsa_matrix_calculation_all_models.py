@@ -22,11 +22,13 @@ if __name__ == "__main__":
 
     start_script()
 
-from aud_dnn.activations.statements import add_layer_order, add_stimulus_order, keep_statements
+from aud_dnn.activations.statements import keep_statements
 from aud_dnn.arguments import (
     add_bool,
+    add_layer_order,
     add_listing,
     add_root,
+    add_stimulus_order,
     parse_bool,
     run_script,
     script_parser,

@@ -48,7 +48,7 @@ class DownloadError(InputError):
 
 
 class _Interrupted(Exception):
-    """This attempt failed; the next may succeed."""
+    """An attempt failed; the next may succeed."""
 
     def __init__(self, reason: str, retry_after: float | None = None, reached: bool = True):
         super().__init__(printable(reason))

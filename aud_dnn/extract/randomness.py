@@ -81,8 +81,9 @@ _ASK_FOR_NAMES = ("uuid", "tempfile", "multiprocessing", "joblib")           # n
 
 @contextlib.contextmanager
 def watched_entropy() -> Iterator[list[str]]:
-    """Fills a list with the names of the modules that ask the operating system for random bytes within the block: through
-    ``os.urandom``, ``secrets`` and ``SystemRandom``, or for the seed of a new NumPy generator.
+    """Fill a list with the modules that ask the operating system for random bytes within the block.
+
+    They do so through ``os.urandom``, ``secrets`` and ``SystemRandom``, or for the seed of a new NumPy generator.
     """
     asked: list[str] = []
     urandom = os.urandom
@@ -128,8 +129,10 @@ def _frozen(state: Any) -> Any:
 
 
 def _held_generators(network: torch.nn.Module, functions: Iterable[Callable | None]) -> dict[str, Any]:
-    """Generators in the modules of a network, in the functions of a pass, and among global names: of the files that define
-    those, and of all files that belong to no library.
+    """Generators in the modules of a network, in the functions of a pass, and among global names.
+
+    Global names are those of the files that define modules and functions, and of all files that
+    belong to no library.
     """
     found: dict[str, Any] = {}
     modules = dict(network.named_modules())

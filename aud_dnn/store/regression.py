@@ -294,8 +294,10 @@ def _write_legacy_pickles(folder: Path, table: pd.DataFrame, dataset: xr.Dataset
 
 
 def _as_published(dataset: xr.Dataset) -> xr.Dataset:
-    """In the layout of the authors, which :mod:`aud_dnn.store.published` undoes: names per voxel, coordinates on dimensions
-    of their own, floats."""
+    """In the layout of the authors, which :mod:`aud_dnn.store.published` undoes.
+
+    That is: names per voxel, coordinates on dimensions of their own, floats.
+    """
     import xarray as xr
 
     n_voxels, n_splits = dataset.sizes["vox_idx"], dataset.sizes["split_idx"]
@@ -339,8 +341,10 @@ class RegressionResult:
 
     @cached_property
     def scores(self) -> xr.Dataset:
-        """``ds``: variables of shape (vox_idx, split_idx); attributes ``all_train_idxs`` and ``all_test_idxs`` of shape
-        (n_sounds, n_splits)."""
+        """``ds``: variables of shape (vox_idx, split_idx).
+
+        The attributes ``all_train_idxs`` and ``all_test_idxs`` have the shape (n_sounds, n_splits).
+        """
         return self.files.dataset()
 
     def values(self, name: str) -> np.ndarray:

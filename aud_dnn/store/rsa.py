@@ -75,14 +75,17 @@ class Part:
 
 
 def neural_part_path(folder: Path, target: str, roi: str) -> Path:
+    """Where the participants' side of one region lies."""
     return folder / "parts" / target / roi / "neural.npz"
 
 
 def score_part_path(folder: Path, target: str, roi: str, model: str, condition: str) -> Path:
+    """Where the scores of one model for one region lie."""
     return folder / "parts" / target / roi / f"{model}_{condition}.npz"
 
 
 def model_part_path(folder: Path, model: str, condition: str) -> Path:
+    """Where the similarity matrices of one model lie."""
     return folder / "parts" / "models" / f"{model}_{condition}.npz"
 
 
@@ -98,6 +101,7 @@ def find_parts(folder: Path) -> Iterator[tuple[Path, dict[str, str]]]:
 
 
 def analysis_path(folder: Path, target: str, roi: str) -> Path:
+    """Where the finished analysis of one region lies."""
     return folder / f"rsa_{target}_{roi}.nc"
 
 

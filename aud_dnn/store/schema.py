@@ -86,6 +86,7 @@ class Check:
 
 
 def check_rows(check: Check, n_rows: int, target: str | None, *, own: bool = False) -> None:
+    """As many rows as a target can have."""
     most = MOST_OWN_ROWS if own else MOST_ROWS
     check(0 < n_rows <= most, f"it has {n_rows} rows; 1 to {most:,} are possible")
     check(target != "NH2015comp" or n_rows == len(COMPONENTS),
@@ -114,6 +115,7 @@ def check_counts(check: Check, n_sounds: int, n_splits: int) -> None:
 
 
 def check_ids(check: Check, ids: np.ndarray, listed: np.ndarray, index: np.ndarray) -> None:
+    """The voxels of the scores, in their order."""
     check(np.array_equal(ids, listed) and np.array_equal(ids, index),
           f"it is not about the same voxels in the same order as {SCORES_FILE if check.path.suffix != '.pkl' else 'ds.pkl'}")
 
@@ -131,6 +133,7 @@ def check_table(check: Check, table: pd.DataFrame, ids: np.ndarray, named: dict[
 
 
 def require_same(folder: Path, found: dict[str, object], expected: dict[str, object], remedy: str) -> None:
+    """What a folder holds must be what its name says."""
     different = [f"{name} {found[name]}, not {expected[name]}" for name in expected
                  if name in found and found[name] != expected[name]]
     if different:
@@ -148,6 +151,7 @@ def is_on_grid(alphas: np.ndarray, at_edge: np.ndarray, alphalimit: int) -> bool
 
 
 def named_values(key: ResultKey) -> dict[str, object]:
+    """What the name of a result folder says, by the names that files use."""
     return {"model": key.model, "layer": key.layer, "condition": str(key.randnetw), "target": key.target,
             "alphalimit": key.alphalimit}
 

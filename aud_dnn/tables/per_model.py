@@ -118,6 +118,7 @@ def _suffix(model: str, randnetw: bool) -> str:
 
 
 def outputs_folder(paths: ProjectPaths, model: str) -> Path:
+    """Where the tables of one model lie."""
     return paths.results / model / "outputs"
 
 
@@ -136,6 +137,7 @@ def across_layers_path(paths: ProjectPaths, model: str, target: str, randnetw: b
 
 
 def argmax_components_path(paths: ProjectPaths, model: str, randnetw: bool) -> Path:
+    """The table of the best layer of every component."""
     name = f"best-layer-argmax_per-comp_{model}{_suffix(model, randnetw)}_{COMPONENT_TARGET}_{VALUE[COMPONENT_TARGET]}.csv"
     return outputs_folder(paths, model) / name
 
@@ -291,6 +293,7 @@ class Labels:
 
 
 def labels_of(metadata: pd.DataFrame) -> Labels:
+    """Which region labels every participant has, and whether all have both hemispheres."""
     return Labels(_everyone_has(metadata, "roi_label_general", ROIS), has_every_hemisphere(metadata))
 
 

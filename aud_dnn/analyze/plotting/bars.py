@@ -53,8 +53,11 @@ class BarLayout:
     hatch_clean: bool = False
 
     def positions(self, models: Sequence[str]) -> np.ndarray:
-        """Bar centres from left to right. Where a model is missing its neighbours close up to the widest gap between them,
-        so that pairs stay pairs; models without a place of their own follow at the right."""
+        """Bar centres from left to right.
+
+        Where a model is missing its neighbours close up to the widest gap between them, so that
+        pairs stay pairs; models without a place of their own follow at the right.
+        """
         if self.centers is None:
             return BAR_SPACING * np.arange(len(models))
         slots, places = list(self.centers), list(self.centers.values())

@@ -27,6 +27,7 @@ _MOST_NAMED = 12  # layers in the legend of a latency figure, evenly chosen amon
 
 
 def condition_suffix(randnetw: bool) -> str:
+    """The end of file names of the permuted condition."""
     return "_randnetw" if randnetw else ""
 
 

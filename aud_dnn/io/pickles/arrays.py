@@ -22,6 +22,7 @@ _DTYPE = re.compile(
 
 
 def scalar(arguments: tuple, budget: Budget) -> np.generic:
+    """A NumPy scalar from its type and its bytes."""
     dtype, payload = arguments
     dtype = dtype_of(dtype)
     payload = _payload(payload)

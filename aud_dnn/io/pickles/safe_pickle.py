@@ -228,8 +228,11 @@ class Builder:
         raise RefusalError(f"holds {_article(value)} where a plain scalar belongs")
 
     def _sized(self, value: Any) -> tuple[Any, int, int, int]:
-        """The object; the number of things in it, each counted as often as it is met; the same, with arrays counted by
-        their bytes and dictionaries as one thing, as an array of it would; and the letters of its longest text."""
+        """The object, two counts of what is in it, and the letters of its longest text.
+
+        The first count takes each thing as often as it is met; the second counts arrays by their
+        bytes and dictionaries as one thing, as an array of it would.
+        """
         kind = type(value)
         if kind in ATOMS or kind is memoryview or kind is Name or isinstance(value, np.generic):
             atom = self.atom(value)

@@ -254,6 +254,8 @@ def _plain(column: pd.Series | pd.Index) -> np.ndarray:
     values = np.asarray(column)
     if values.dtype.kind in "biufc":            # a categorical column of numbers
         return values
+    if values.dtype.kind in "mM":               # of nanoseconds, NumPy makes plain numbers
+        values = values.astype(f"{values.dtype.kind}8[us]")
     plain = np.empty(len(values), dtype=object)
     plain[:] = [np.nan if absent else value if type(value) in _PUT or isinstance(value, np.generic) else str(value)
                 for value, absent in zip(values.tolist(), missing)]
