@@ -11,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test test-all test-extract test-matrix coverage lint figures benchmark clean
+.PHONY: demo test test-all test-extract test-matrix coverage lint types figures benchmark clean
 
 
 $(BIN)/python:
@@ -54,8 +54,7 @@ test: $(VENV)/.installed-test lint
 test-all: $(VENV)/.installed-test lint
 	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) -m "slow or not slow"
 
-# one version of PyTorch, so that a new one does not change what the tests say; where PyPI's build brings CUDA along, take
-# the smaller one: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test-extract
+# one version of PyTorch, so that a new one does not change what the tests say
 TORCH := torch==2.13.0
 EXTRACT := .venv-extract
 EXTRACT_TESTS := $(wildcard tests/test_extract_hub.py tests/test_extract_networks.py tests/test_extract_permute.py \
@@ -82,6 +81,8 @@ coverage: $(VENV)/.installed-test
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-logo
+
+types: $(VENV)/.installed-test
 	$(BIN)/mypy
 
 # the notebooks, run on ROOT (default: the demo), as web pages below results/

@@ -23,6 +23,7 @@ from aud_dnn.errors import (
     describe_memory_error,
     describe_os_error,
     is_memory_error,
+    plain_warnings,
     printable,
     unknown_name,
 )
@@ -34,7 +35,6 @@ from aud_dnn.terminal import (
     Terminated,
     draw_without_display,
     lost_output,
-    plain_warnings,
     received_signal,
     steady_streams,
     stop_on_signals,

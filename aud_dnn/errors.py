@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import unicodedata
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -228,3 +229,19 @@ def describe_memory_error(error: BaseException) -> str:
     asked = f" ({asked[1]} more were asked for)" if asked else ""
     return (f"There is not enough memory{asked}. Close other programs, ask the cluster for more (--mem), or do less at "
             "once: --jobs 1, fewer layers, models or targets in one call. What was finished is kept.")
+
+
+def plain_warnings() -> None:
+    """Show what this project warns of as one line, each text once; warnings of libraries as Python shows them."""
+    package, shown = str(Path(__file__).parent), set()
+    others = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], filename: str, *rest: Any, **named: Any) -> None:
+        text = printable(message)
+        if not filename.startswith(package):
+            others(message, category, filename, *rest, **named)
+        elif text not in shown:
+            shown.add(text)
+            print(f"warning: {text}", file=sys.stderr)
+
+    warnings.showwarning = show

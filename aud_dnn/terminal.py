@@ -12,13 +12,12 @@ import io
 import os
 import signal
 import sys
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from aud_dnn.errors import InputError, MissingPackageError, printable
+from aud_dnn.errors import InputError, MissingPackageError
 from aud_dnn.io.memory import mind_address_space
 
 INTERRUPTED = "Stopped. Everything that was finished is on disk; run the same command again to go on."
@@ -115,22 +114,6 @@ def draw_without_display() -> None:
 
             os.environ["MPLCONFIGDIR"] = folder = tempfile.mkdtemp(prefix="matplotlib-")
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
-
-
-def plain_warnings() -> None:
-    """Show what this project warns of as one line, each text once; warnings of libraries as Python shows them."""
-    package, shown = str(Path(__file__).parent), set()
-    others = warnings.showwarning
-
-    def show(message: Warning | str, category: type[Warning], filename: str, *rest: Any, **named: Any) -> None:
-        text = printable(message)
-        if not filename.startswith(package):
-            others(message, category, filename, *rest, **named)
-        elif text not in shown:
-            shown.add(text)
-            print(f"warning: {text}", file=sys.stderr)
-
-    warnings.showwarning = show
 
 
 # --- signals -----------------------------------------------------------------------------------------------------------
@@ -247,7 +230,6 @@ def start_script() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, end)
-    plain_warnings()
     try:
         mind_address_space()
         if importlib.util.find_spec("numpy") is None:

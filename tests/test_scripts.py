@@ -192,8 +192,8 @@ def test_too_little_memory_is_one_line(error: BaseException, capsys: pytest.Capt
 def test_a_warning_is_one_line_each_text_once() -> None:
     text = """
 import sys, types, warnings
-from aud_dnn import terminal
-terminal.plain_warnings()
+from aud_dnn import errors, terminal
+errors.plain_warnings()
 for line in (1, 2):
     warnings.warn_explicit("mymodel: some\x1b[2J", UserWarning, terminal.__file__, line)
 warnings.warn_explicit("theirs", UserWarning, "/elsewhere/library.py", 3)

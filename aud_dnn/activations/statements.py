@@ -61,8 +61,8 @@ def state_layer_order(paths: ProjectPaths, model: str, file: Path) -> None:
 
 def confirm_stimulus_order(paths: ProjectPaths, model: str) -> None:
     """Confirm the rows of every HDF5 file of a model that does not name its sounds; others need no word."""
-    from aud_dnn.activations.opening import ASSUMED, activation_files, h5_layers, open_activations
-    from aud_dnn.activations.row_order import confirm_rows
+    from aud_dnn.activations.opening import activation_files, h5_layers, open_activations
+    from aud_dnn.activations.row_order import ASSUMED, confirm_rows
     from aud_dnn.io.files import open_h5
     from aud_dnn.targets.stimuli import load_stimuli
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aud_dnn.activations.opening import ASSUMED
+from aud_dnn.activations.row_order import ASSUMED
 from aud_dnn.checks.activations import check_model
 from aud_dnn.checks.findings import Finding, count, first, repeated_rows
 from aud_dnn.errors import InputError

@@ -26,8 +26,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from aud_dnn.errors import InputError
-from aud_dnn.terminal import plain_warnings
+from aud_dnn.errors import InputError, plain_warnings
 
 _LENGTH = struct.Struct("<Q")
 _GRACE_S = 2.0          # what a worker may take to leave what it is writing
