@@ -24,6 +24,7 @@ KNOWN = {
     r"'(torchvision|librosa|resampy)'|(torchvision|librosa|resampy|speechbrain) is not installed":
         "large libraries that only check ours against theirs",
     r"'(rsatoolbox|nilearn)'": "optional, and not installed by the gate",
+    r"SCIPY_ARRAY_API is not set": "arrays of other libraries, which nothing here takes",
 }
 """Reasons (as patterns) for which nobody need run a test, each with what it is about."""
 
