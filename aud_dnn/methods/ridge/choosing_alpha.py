@@ -238,11 +238,14 @@ def _settled_by_ends(split: SplitRidge, residual: np.ndarray, rounding: float, n
     first, change = residual[0], residual[1] - residual[0]
     t, departure = split.screen.line[1:-1, None], split.screen.departure[1:-1, None]
     level, slope, curve = (np.einsum("iv,iv->v", *pair) for pair in ((first, first), (first, change), (change, change)))
+    # each of the three sums is off by at most n·u times the magnitudes of its terms, and 2 t |slope| ≤ level + t² curve
     rounding_of_sums = len(first) * np.finfo(float).eps * (level + t**2 * curve)
     least = np.sqrt(np.maximum(level + 2 * t * slope + t**2 * curve - rounding_of_sums, 0.0)) - departure * norm
     at_first, at_last = np.sqrt(level), np.linalg.norm(residual[1], axis=0)
     # 4: of this residual, of that at the ends, and the half-widths of the two intervals
     settled = least > np.minimum(at_first, at_last) + 4 * rounding * norm
+    # two errors closer than their half-widths (one rounding each) tie, and of ties the first, largest alpha is taken; a
+    # quarter of a half-width is well inside
     if split.distinct[1] > 1:
         settled |= least >= at_first - 0.25 * rounding * norm
     return settled.all(axis=0)
