@@ -95,6 +95,14 @@ def test_a_part_that_lacks_something_is_refused(tmp_path, place, name, change):
         read()
 
 
+@pytest.mark.parametrize("made_from", [[], "", None, ["a"], {"activations": 3}, 1.5])
+def test_a_part_whose_origin_is_no_list_of_digests_is_refused(tmp_path, made_from):
+    path, (arrays, about) = list(good_parts().items())[1]
+    write_part(tmp_path / path, arrays, about | {"made_from": made_from})
+    with pytest.raises(DamagedFileError, match="made_from must hold digests"):
+        read_score_part(tmp_path, "NH2015", "All", "m", "trained")
+
+
 def test_parts_about_other_participants_are_not_put_together():
     (neural, _), (scores, _), _ = good_parts().values()
     scores = {name: array if name == "layers" else array[:1] for name, array in scores.items()}

@@ -142,7 +142,8 @@ def read_part(path: Path, wanted: Mapping[str, Variable] | None = None, **key: s
         about = json.loads(str(arrays.pop(_ABOUT)))
         current = about["numerics_version"] == NUMERICS_VERSION
         inside = {name: about.get(name) for name in key}
-        if not all(isinstance(value, str) for value in dict(about.get("made_from", {})).values()):
+        made_from = about.get("made_from", {})
+        if not isinstance(made_from, dict) or not all(isinstance(value, str) for value in made_from.values()):
             raise ValueError("made_from must hold digests")
         if current and (wrong := wrong_in_part(arrays, wanted or {})) is not None:
             raise ValueError(wrong)
