@@ -397,6 +397,17 @@ def test_bad_files_are_refused_and_named(case, tmp_path):
     assert str(path) in str(error.value)
 
 
+@pytest.mark.parametrize("content", [np.arange(5), np.float32(1), "text", np.arange(2)])
+def test_lists_of_dimensions_that_would_write_over_memory_are_refused(tmp_path, content):
+    """The HDF5 library reads them into too little memory: the process aborted."""
+    write_target(tmp_path / "mine.nc", full_target())
+    with h5py.File(tmp_path / "mine.nc", "a") as file:
+        del file["responses"].attrs["DIMENSION_LIST"]
+        file["responses"].attrs["DIMENSION_LIST"] = content
+    with pytest.raises(InputError, match=r"mine\.nc.*no list of dimensions"):
+        read_target(tmp_path / "mine.nc")
+
+
 @pytest.mark.parametrize("name", ["responses", "stimulus", "neuroid"])
 def test_links_to_other_files_are_refused(tmp_path, name):
     write_target(tmp_path / "other.nc", full_target())

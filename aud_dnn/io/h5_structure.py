@@ -214,3 +214,25 @@ def h5_dataset_names(file: h5py.File) -> list[str]:
 
     visit(file, "", 0)
     return names
+
+
+def require_dimension_lists(dataset: h5py.Dataset) -> None:
+    """Refuse a netCDF variable whose list of dimensions is anything but references, one list for each axis.
+
+    The HDF5 library reads the list into memory that it lays out by the axes, whatever the file says it holds: another type
+    or length writes over the memory of the program.
+
+    Raises
+    ------
+    ValueError
+        It is something else.
+    """
+    import h5py
+
+    if "DIMENSION_LIST" not in dataset.attrs:
+        return
+    attribute = h5py.h5a.open(dataset.id, b"DIMENSION_LIST")
+    kind = attribute.get_type()
+    if not (isinstance(kind, h5py.h5t.TypeVlenID) and isinstance(kind.get_super(), h5py.h5t.TypeReferenceID)
+            and attribute.shape == (dataset.ndim,)):
+        raise ValueError(f"the list of dimensions of {dataset.name} is no list of dimensions")

@@ -32,7 +32,7 @@ from aud_dnn.errors import DamagedFileError, InputError, few
 from aud_dnn.io.atomic import atomic_file
 from aud_dnn.io.digests import combined_digest, file_digest
 from aud_dnn.io.files import h5_array, h5_dataset, open_h5, read_npy, require_file, write_netcdf
-from aud_dnn.io.h5_structure import require_honest_chunks
+from aud_dnn.io.h5_structure import require_dimension_lists, require_honest_chunks
 from aud_dnn.splits import Splits, given_splits
 from aud_dnn.targets.arrays import ABOUT, NAMES_IN_RESULTS, RESPONSES, target_from_arrays
 from aud_dnn.targets.loading import Target
@@ -89,6 +89,8 @@ def _read_netcdf(path: Path, published: Sequence[str]) -> Target:
     with open_h5(path) as file:
         for name in file:  # nothing that is a link, lies elsewhere, or expands without bound
             dataset = h5_dataset(file, name)
+            if dataset is not None:
+                require_dimension_lists(dataset)
             if dataset is not None and dataset.dtype.kind == "O":
                 h5_array(dataset)
             elif dataset is not None:
