@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from aud_dnn.errors import (
     FAULT,
@@ -214,7 +214,15 @@ def find_drawable_root(root: str | None, own_models: Sequence[str]) -> ProjectPa
 
 
 class _TerminalHandler(logging.StreamHandler):
-    """Writes above a progress bar, where there is one."""
+    """Writes to what stderr is at that moment, above a progress bar where there is one."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)      # that of a stream would keep the stream
+
+    @property
+    def stream(self) -> TextIO | None:      # type: ignore[override]
+        """The present stderr; None where it is closed."""
+        return sys.stderr
 
     def format(self, record: logging.LogRecord) -> str:
         progress = getattr(record, "progress", False)
@@ -222,6 +230,8 @@ class _TerminalHandler(logging.StreamHandler):
 
     def emit(self, record: logging.LogRecord) -> None:
         tqdm = sys.modules.get("tqdm")      # not imported for its own sake: --help must answer at once
+        if self.stream is None:
+            return
         if tqdm is None:
             super().emit(record)
         else:

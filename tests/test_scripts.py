@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import os
 import re
@@ -515,3 +516,21 @@ def test_a_module_of_ours_that_is_missing_is_our_fault(capsys: pytest.CaptureFix
     with pytest.raises(SystemExit) as ended:
         run_script(main)
     assert ended.value.code == 3 and FAULT in capsys.readouterr().err
+
+
+def test_the_log_goes_to_what_stderr_is_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script called from Python leaves its log behind; the stream that it found may be closed by then."""
+    first, second = io.StringIO(), io.StringIO()
+    logger = logging.getLogger("aud_dnn")
+    kept = logger.handlers, logger.level, logger.propagate
+    try:
+        monkeypatch.setattr(sys, "stderr", first)
+        arguments.show_log(verbose=False)
+        first.close()
+        monkeypatch.setattr(sys, "stderr", second)
+        logger.warning("now here")
+        monkeypatch.setattr(sys, "stderr", None)
+        logger.warning("nowhere")
+    finally:
+        logger.handlers, logger.level, logger.propagate = kept
+    assert second.getvalue() == "WARNING: now here\n"
