@@ -39,23 +39,32 @@ def interpreter(version: str) -> str | None:
     return str(found[-1]) if found else shutil.which(f"python{version}")
 
 
-def environment(folder: Path, version: str, packages: tuple[str, ...]) -> Path | None:
-    """The Python of the environment, made if it is not there; None where that Python is not installed."""
-    home = folder / f"python{version}"
-    python = home / "bin" / "python"
-    if (home / ".made").is_file() and (home / ".made").read_text() == " ".join(packages):
+def environment(home: Path, version: str, made_from: str, installs: list[list[str]]) -> Path | None:
+    """The Python of an environment, made if it is not there or was made from something else.
+
+    None where that Python is not installed. ``installs`` are the arguments of ``pip install``, one call after the other.
+    """
+    python, made = home / "bin" / "python", home / ".made"
+    if made.is_file() and made.read_text(encoding="utf-8") == made_from:
         return python
     source = interpreter(version)
     if source is None:
         return None
     shutil.rmtree(home, ignore_errors=True)
     subprocess.run([source, "-m", "venv", str(home)], check=True)
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    if version == "3.6":
-        subprocess.run([*pip, "pip==21.3.1"], check=True)   # the last for this Python, whose own one cannot use every index
-    subprocess.run([*pip, "--only-binary=:all:", *packages], check=True)
-    (home / ".made").write_text(" ".join(packages))
+    for packages in installs:
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages],
+                       check=True)
+    made.write_text(made_from, encoding="utf-8")
     return python
+
+
+def _published_environment(folder: Path, version: str) -> Path | None:
+    packages = ENVIRONMENTS[version]
+    # the last pip for Python 3.6, whose own one cannot use every index
+    first = [["pip==21.3.1"]] if version == "3.6" else []
+    return environment(folder / f"python{version}", version, " ".join(packages),
+                       [*first, ["--only-binary=:all:", *packages]])
 
 
 def write_everything(root: Path) -> list[Path]:
@@ -83,8 +92,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         paths = [str(path) for path in write_everything(Path(scratch) / "demo")]
         expected = {path: checksum(load_pickle(path, allow=_READ_AS.get(Path(path).name, "arrays"))) for path in paths}
-        for version, packages in (*ENVIRONMENTS.items(), ("", ())):
-            python = environment(folder, version, packages) if version else sys.executable
+        for version in (*ENVIRONMENTS, ""):
+            python = _published_environment(folder, version) if version else sys.executable
             if python is None:
                 print(f"Python {version}: not installed here, left out")
                 continue

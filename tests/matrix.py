@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
-from legacy_matrix import interpreter
+from legacy_matrix import environment
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 OLDEST = Path(__file__).with_name("oldest.txt")
@@ -28,28 +27,13 @@ ROWS: dict[str, tuple[str, Path | None]] = {
 """Row -> (version of Python, constraints on the dependencies)."""
 
 
-def environment(home: Path, version: str, constraints: Path | None) -> Path | None:
-    """The Python of the environment, made if it is not there or if what it is made from has changed.
-
-    None where that Python is not installed.
-    """
-    python, made = home / "bin" / "python", home / ".made"
+def _row_environment(home: Path, version: str, constraints: Path | None) -> Path | None:
     wanted = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
-    wanted += constraints.read_text(encoding="utf-8") if constraints else ""
-    if made.is_file() and made.read_text(encoding="utf-8") == wanted:
-        return python
-    source = interpreter(version)
-    if source is None:
-        return None
-    shutil.rmtree(home, ignore_errors=True)
-    subprocess.run([source, "-m", "venv", str(home)], check=True)
-    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-               "--editable", f"{REPOSITORY}[test]"]
+    packages = ["--editable", f"{REPOSITORY}[test]"]
     if constraints:     # no building from source: an old numpy would take half an hour, or fail
-        command += ["--constraint", str(constraints), "--only-binary=:all:"]
-    subprocess.run(command, check=True)
-    made.write_text(wanted, encoding="utf-8")
-    return python
+        wanted += constraints.read_text(encoding="utf-8")
+        packages += ["--constraint", str(constraints), "--only-binary=:all:"]
+    return environment(home, version, wanted, [packages])
 
 
 def run_tests(python: Path, tests: list[str]) -> tuple[int, str]:
@@ -76,7 +60,7 @@ def main() -> int:
     failed = False
     for row in arguments.rows or ROWS:
         version, constraints = ROWS[row]
-        python = environment(arguments.folder.resolve() / f"python{row}", version, constraints)
+        python = _row_environment(arguments.folder.resolve() / f"python{row}", version, constraints)
         if python is None:
             print(f"Python {row}: not installed here, left out", flush=True)
             continue

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import random
 import shutil
 import tarfile
+import tempfile
 import time
 from pathlib import Path, PurePosixPath
 
@@ -171,8 +173,9 @@ def test_what_macos_adds_is_left_out(tmp_path):
     assert below(tmp_path / "root") == {"data/a": b"y"}
 
 
+ESCAPE = Path(tempfile.gettempdir()) / f"aud_dnn_escape-{os.getpid()}"
 HOSTILE = {
-    "absolute": member("/tmp/aud_dnn_escape", b"x"),
+    "absolute": member(ESCAPE.as_posix(), b"x"),
     "parent": member("data/../../escape", b"x"),
     "only parent": member("..", type=tarfile.DIRTYPE),
     "backslash": member("data\\..\\escape", b"x"),
@@ -196,7 +199,7 @@ def test_hostile_members_are_refused_before_anything_is_written(inside, kind, pa
     with pytest.raises(ArchiveError, match="Nothing was unpacked"):
         unpack(path, inside, keep, LIMITS)
     nothing_happened(inside)
-    assert not Path("/tmp/aud_dnn_escape").exists()
+    assert not ESCAPE.exists()
 
 
 def test_a_link_followed_by_a_file_through_it_writes_nothing_outside(inside):

@@ -15,7 +15,7 @@ from aud_dnn import stats
 from aud_dnn.analyze.figures import FigureOptions, seed_figures
 from aud_dnn.analyze.plotting.rsa_scores import seed_scatter
 from aud_dnn.analyze.plotting.scatters import Limits, value_scatter
-from aud_dnn.analyze.plotting.style import Drawing, Drawings
+from aud_dnn.analyze.plotting.style import Drawing, Drawings, condition_suffix
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import (
     ALL_SEED1_MODELS,
@@ -34,10 +34,6 @@ from aud_dnn.targets.facts import VOXEL_TARGETS
 LABELS = {"regression": "Median noise-corrected $R^2$", "RSA": "RSA (Spearman R)"}
 _LOW, _HIGH, _NARROW_HIGH, _STEP = -0.015, 1, 0.8, 0.2
 _POSITIONS = Limits((-0.02, 1.02), (-0.02, 1.02), step=0.2)
-
-
-def _suffix(randnetw: bool) -> str:
-    return "_randnetw" if randnetw else ""
 
 
 def _with(models: Sequence[str], randnetw: bool) -> list[str]:
@@ -73,7 +69,7 @@ def model_wise(paths: ProjectPaths, options: FigureOptions | None = None, method
 
     for method in methods:
         for randnetw in options.conditions:
-            stem = (f"across-models_{x_target}-vs-{y_target}{_suffix(randnetw)}_scatter_{method}_roi-None_"
+            stem = (f"across-models_{x_target}-vs-{y_target}{condition_suffix(randnetw)}_scatter_{method}_roi-None_"
                     f"{scores.model_value(method, x_target)}_mean")
             with drawings.attempt():
                 table = _joined(means(method, x_target, randnetw), means(method, y_target, randnetw), VOXEL_TARGETS,
@@ -148,8 +144,8 @@ def layer_wise(paths: ProjectPaths, options: FigureOptions | None = None, method
         for method in methods:
             with drawings.attempt():
                 table = scores.both(layers(method, x_target, randnetw), layers(method, y_target, randnetw), VOXEL_TARGETS)
-                stem = (f"across-layers-n={_n_models(table)}-models_{x_target}-vs-{y_target}{_suffix(randnetw)}_scatter_"
-                        f"{method}_roi-None_{scores.layer_value(method, x_target)}")
+                stem = (f"across-layers-n={_n_models(table)}-models_{x_target}-vs-{y_target}"
+                        f"{condition_suffix(randnetw)}_scatter_{method}_roi-None_{scores.layer_value(method, x_target)}")
                 _add_data_sets(drawings, paths, table, method, randnetw, stem, "Layers", models, limits, options)
         for target in options.targets if set(methods) == set(scores.METHODS) else ():
             with drawings.attempt():
@@ -164,7 +160,7 @@ def _add_methods(drawings: Drawings, paths: ProjectPaths, table: pd.DataFrame, t
     condition = condition_name(randnetw)
     notes = scores.version_notes(paths, models, [(method, target, randnetw) for method in scores.METHODS])
     for ending, chosen in _variants(limits, scores.METHODS):
-        stem = (f"across-layers-n={_n_models(table)}-models_RSA-vs-regression_{target}{_suffix(randnetw)}_scatter_"
+        stem = (f"across-layers-n={_n_models(table)}-models_RSA-vs-regression_{target}{condition_suffix(randnetw)}_scatter_"
                 f"roi-None_{VALUE[target]}{ending}")
         _add(drawings, table, scores.METHODS, stem, f"Layers, {target}, {condition}",
              tuple(LABELS[method] for method in scores.METHODS), chosen, options,
@@ -186,7 +182,7 @@ def best_layers(paths: ProjectPaths, options: FigureOptions | None = None, metho
             sources: list[scores.Source]) -> None:
         randnetw = sources[0][2]
         with drawings.attempt():
-            _add(drawings, table, columns, f"best-layer_{stem}{_suffix(randnetw)}",
+            _add(drawings, table, columns, f"best-layer_{stem}{condition_suffix(randnetw)}",
                  f"Relative best layer, {title}, {condition_name(randnetw)}",
                  tuple(f"Relative best layer, {column}" for column in columns), _POSITIONS, options,
                  f"best layers by {what}, {condition_name(randnetw)}", models,

@@ -12,7 +12,15 @@ import numpy as np
 import pandas as pd
 
 from aud_dnn.analyze.figures import FigureOptions
-from aud_dnn.analyze.plotting.style import Drawing, Drawings, display_name, file_stem, roi_color, value_label
+from aud_dnn.analyze.plotting.style import (
+    Drawing,
+    Drawings,
+    condition_suffix,
+    display_name,
+    file_stem,
+    roi_color,
+    value_label,
+)
 from aud_dnn.analyze.plotting.surfaces import Scale, flat_map, layer_histogram, surface_map
 from aud_dnn.errors import InputError, MissingDataError, unknown_name
 from aud_dnn.paths import ProjectPaths
@@ -84,7 +92,7 @@ def _folder(paths: ProjectPaths) -> Path:
 def _map_one(paths: ProjectPaths, results: ModelResults, paint: _Painter) -> tuple[Drawings, pd.DataFrame, np.ndarray]:
     """Everything about one model: dumps, tables, histogram and map. Also the relative-position map and the best layers."""
     model, target, value = results.model, results.target, results.value
-    name = f"{model}{'_randnetw' * results.randnetw}"
+    name = f"{model}{condition_suffix(results.randnetw)}"
     title = f"{display_name(model)}{' randnetw' * results.randnetw}, {target}"
     found = argmax_layers(results)
     metadata = results.metadata.reset_index(drop=True)
@@ -119,7 +127,7 @@ def _map_one(paths: ProjectPaths, results: ModelResults, paint: _Painter) -> tup
 
 def _map_layer(paths: ProjectPaths, results: ModelResults, layer: str, paint: _Painter) -> Drawing:
     """How well one layer predicts, place by place: R² times 10 plus 1."""
-    name = f"{results.model}{'_randnetw' * results.randnetw}"
+    name = f"{results.model}{condition_suffix(results.randnetw)}"
     values = surface.layer_values(results, layer)
     table = surface.median_by_coordinate(values, results.metadata.reset_index(drop=True))
     in_name = layer.replace("/", "--")
@@ -189,7 +197,8 @@ def surface_figures(paths: ProjectPaths, options: FigureOptions | None = None, *
     drawings += _voxel_maps(paths, options)
     for (target, randnetw), rows in scales.items():
         if rows:
-            name = f"layer_pref_colorscale_TYPE=subj-argmax_METRIC={VALUE['NH2015']}_{target}{'_randnetw' * randnetw}.csv"
+            name = (f"layer_pref_colorscale_TYPE=subj-argmax_METRIC={VALUE['NH2015']}_{target}"
+                    f"{condition_suffix(randnetw)}.csv")
             write_table(_folder(paths) / name, pd.DataFrame(rows), index=False)
     return drawings
 
@@ -198,7 +207,7 @@ def _group_map(paths: ProjectPaths, tables: dict[str, pd.DataFrame], target: str
                ) -> list[Drawing]:
     """Median over models; dumped as it is and rounded half to even ("quantized")."""
     table = surface.median_over_models(tables)
-    name = f"{GROUP_MODEL}{'_randnetw' * randnetw}"
+    name = f"{GROUP_MODEL}{condition_suffix(randnetw)}"
     kind = f"TYPE=subj-median-argmax-model-median_METRIC={VALUE[target]}_PLOTVAL=rel_pos*10+1"
     quantized, stem = _dump_average(paths, name, f"{kind}-quantized_{target}",
                                     table.assign(median_plot_val=np.rint(table["median_plot_val"])))
@@ -217,7 +226,8 @@ def _merged_histograms(pooled: dict[str, tuple[ModelResults, list[np.ndarray]]],
     for model, (results, indices) in pooled.items():
         if len(indices) == len(targets) > 1:
             counts = surface.layer_histogram(np.concatenate(indices), results.layers, results.legends)
-            stem = (f"hist-preferred-layer_TYPE=subj-argmax_METRIC={results.value}_{model}{'_randnetw' * randnetw}_{target}")
+            stem = (f"hist-preferred-layer_TYPE=subj-argmax_METRIC={results.value}_{model}"
+                    f"{condition_suffix(randnetw)}_{target}")
             drawings.append(layer_histogram(counts, model=model, target=target, randnetw=randnetw, stem=stem))
     return drawings
 

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from aud_dnn.analyze.plotting.style import (
     Drawing,
     baseline_band,
+    condition_suffix,
     display_name,
     mark_incomplete,
     model_styles,
@@ -124,10 +125,6 @@ def draw_bars(ax: Axes, models: Sequence[str], means: np.ndarray, errors: np.nda
     ax.set_box_aspect(layout.box_aspect)
 
 
-def _condition(randnetw: bool) -> str:
-    return "_randnetw" if randnetw else ""
-
-
 def model_bars(data: AcrossModels, order: Sequence[str] | None = None, *, layout: BarLayout | None = None, suffix: str = "",
                palette: str = "paper", participants: bool = False) -> Drawing:
     """Predictivity of all models on one data set (Figures 2 and 8, regression).
@@ -178,7 +175,8 @@ def model_bars(data: AcrossModels, order: Sequence[str] | None = None, *, layout
                          n_models=len(table))
     if participants:
         table = table.join(data.scores.T.add_prefix("participant_"))
-    stem = (f"across-models_roi-None_{data.target}{_condition(data.randnetw)}_{CV_NAME}_within_subject_sem_{data.value}_"
+    stem = (f"across-models_roi-None_{data.target}{condition_suffix(data.randnetw)}_{CV_NAME}_"
+            f"within_subject_sem_{data.value}_"
             f"{sorting}{suffix}")
     return Drawing(figure, stem, table)
 
@@ -217,7 +215,8 @@ def component_bars(data: ComponentScores, order: Sequence[str], *, layout: BarLa
                         f"{' randnetw' if data.randnetw else ''}", y=0.79)
         mark_incomplete(figure, data.missing, notes=data.notes)
         note_below(figure, [COMPONENT_ERRORS])
-    stem = (f"across-models_barplot_components_NH2015comp{_condition(data.randnetw)}_{CV_NAME}_{data.value}_sem_over_it_"
+    stem = (f"across-models_barplot_components_NH2015comp{condition_suffix(data.randnetw)}_{CV_NAME}_"
+            f"{data.value}_sem_over_it_"
             f"{data.value}_manually_sorted{suffix}")
     return Drawing(figure, stem, component_table(data, models, aggregation=CV_NAME, sort_by="manually_sorted",
                                                  yerr_type="sem_over_it", statistics="published"))

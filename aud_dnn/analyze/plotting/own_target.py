@@ -12,6 +12,7 @@ from aud_dnn.analyze.latency import Latency
 from aud_dnn.analyze.plotting.bars import BAR_SPACING, BAR_WIDTH, BarLayout, draw_bars
 from aud_dnn.analyze.plotting.style import (
     Drawing,
+    condition_suffix,
     display_name,
     layer_legend,
     mark_incomplete,
@@ -24,11 +25,6 @@ from aud_dnn.stats import within_participant_sem
 from aud_dnn.targets.facts import TargetFacts
 
 _MOST_NAMED = 12  # layers in the legend of a latency figure, evenly chosen among more
-
-
-def condition_suffix(randnetw: bool) -> str:
-    """The end of file names of the permuted condition."""
-    return "_randnetw" if randnetw else ""
 
 
 def _errors(table: pd.DataFrame) -> np.ndarray | None:

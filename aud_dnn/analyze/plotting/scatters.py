@@ -16,6 +16,7 @@ from aud_dnn.analyze.plotting.style import (
     Drawing,
     PointStyle,
     component_name,
+    condition_suffix,
     display_name,
     format_p,
     identity_line,
@@ -105,10 +106,6 @@ def correlation_text(x: np.ndarray, y: np.ndarray, decimals: int = 2) -> str:
     return f"$R^2$={r**2:.{decimals}f}, {format_p(p)}" if r == r else "too few points to correlate"
 
 
-def _condition(randnetw: bool) -> str:
-    return "_randnetw" if randnetw else ""
-
-
 def seed_scatter(data: AcrossModels, pairs: Sequence[tuple[str, str]], *, limits: Limits, suffix: str = "",
                  palette: str = "paper") -> Drawing | None:
     """First against second training run of the same networks (Figure 2).
@@ -141,7 +138,7 @@ def seed_scatter(data: AcrossModels, pairs: Sequence[tuple[str, str]], *, limits
     table = summary.rename_axis("source_model").assign(
         models1=", ".join(first), models2=", ".join(second), r=r, r2=r**2, p=p, target=data.target,
         randnetw=str(data.randnetw))
-    stem = (f"across-models_roi-None_{data.target}{_condition(data.randnetw)}_{CV_NAME}_within_subject_sem_"
+    stem = (f"across-models_roi-None_{data.target}{condition_suffix(data.randnetw)}_{CV_NAME}_within_subject_sem_"
             f"n-models={n}_{data.value}{suffix}")
     return Drawing(figure, stem, table)
 
@@ -173,7 +170,7 @@ def component_seed_scatter(data: ComponentScores, pairs: Sequence[tuple[str, str
                      for model in (*first, *second)]
         legend_right(ax, [display_name(model) for model in first], styles)
         mark_incomplete(figure, [model for model in data.missing if any(model in pair for pair in pairs)], notes=data.notes)
-    stem = (f"across-models_roi-None_NH2015comp{_condition(data.randnetw)}_{CV_NAME}_{data.value}_sem_over_it_"
+    stem = (f"across-models_roi-None_NH2015comp{condition_suffix(data.randnetw)}_{CV_NAME}_{data.value}_sem_over_it_"
             f"n-models={len(rows)}{data.value}{suffix}")
     return Drawing(figure, stem, pd.DataFrame(rows).set_index("comp"))
 
@@ -211,7 +208,7 @@ def region_scatter(data: RegionPositions, x: str, y: str, *, palette: str = "pap
             legend_right(ax, names, styles, size=9)
         mark_incomplete(figure, data.missing, notes=data.notes)
     stem = (f"across-models_scatter{'_annotated' if annotate else ''}{suffix}_within_subject_sem_roi_label_general_{x}-{y}_"
-            f"{data.target}{_condition(data.randnetw)}_rel_pos-median_{data.value}")
+            f"{data.target}{condition_suffix(data.randnetw)}_rel_pos-median_{data.value}")
     return Drawing(figure, stem, table.assign(target=data.target, randnetw=str(data.randnetw)))
 
 
@@ -248,7 +245,7 @@ def component_pair_scatter(data: ComponentScores, x: str, y: str, order: Sequenc
         legend_right(ax, models, styles)
         mark_incomplete(figure, data.missing, notes=data.notes)
     table = pd.DataFrame({component: data.mean.loc[component, models] for component in (x, y)}).rename_axis("source_model")
-    stem = (f"Component-{number[x]}-Component-{number[y]}_scatter_NH2015comp{_condition(data.randnetw)}{suffix}"
+    stem = (f"Component-{number[x]}-Component-{number[y]}_scatter_NH2015comp{condition_suffix(data.randnetw)}{suffix}"
             "_symbols-True_black-True")
     return Drawing(figure, stem, table)
 

@@ -27,7 +27,7 @@ from matplotlib.patches import Rectangle
 import aud_dnn
 from aud_dnn.errors import FAULT, InputError
 from aud_dnn.io.atomic import atomic_file
-from aud_dnn.resources import COMPONENT_COLORS, COMPONENT_DISPLAY_NAMES, MODELS, ROI_COLORS, SOUND_CATEGORIES, VALUE_LABELS
+from aud_dnn.resources import COMPONENT_DISPLAY_NAMES, MODELS, ROI_COLORS, SOUND_CATEGORIES, VALUE_LABELS
 
 PALETTES = ("paper", "colorblind")
 RASTER_DPI = 180
@@ -42,8 +42,6 @@ _SAFE_EXTERNAL = {"AST": ("purple", "^"), "wav2vec": ("yellow", "^"), "DCASE2020
                   "metricGAN": ("purple", "v"), "sepformer": ("sky", "^"), "spectemp": (None, "o")}
 _SAFE_ROIS = {"Primary": "green", "Anterior": "sky", "Lateral": "blue", "Posterior": "purple", "none": None,
               "any_roi": "orange"}
-_SAFE_COMPONENTS = {"lowfreq": "sky", "highfreq": "blue", "envsounds": "yellow", "pitch": "green", "music": "vermillion",
-                    "speech": "purple"}
 # for models without an entry in the registry, away from the published colours as far as that goes
 _OWN_MODEL_COLORS = ("#008b8b", "#00008b", "#ff00ff", "#8b8000", "#000000", "#ff4500", "#2f4f4f", "#7fff00")
 _OWN_MODEL_MARKERS = ("P", "X", "*", "h", "<", ">", "p", "d")
@@ -168,12 +166,9 @@ def roi_color(roi: str, palette: str = "paper") -> str:
     return ROI_COLORS[roi]
 
 
-def component_color(component: str, palette: str = "paper") -> str:
-    """Colour of a component."""
-    _check_palette(palette)
-    if palette == "colorblind" and component in _SAFE_COMPONENTS:
-        return _OKABE_ITO[_SAFE_COMPONENTS[component]]
-    return COMPONENT_COLORS[component]
+def condition_suffix(randnetw: bool) -> str:
+    """The end of file names of the network with permuted weights."""
+    return "_randnetw" if randnetw else ""
 
 
 def category_styles(palette: str = "paper") -> dict[str, PointStyle]:
