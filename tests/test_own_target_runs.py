@@ -113,6 +113,12 @@ def run(
     )
 
 
+def draw_targets(root: Path, *targets: str, out: Path | None = None) -> int:
+    where = [] if out is None else ["--out", str(out)]
+    one = ["--jobs", "1", "--formats", "svg"]
+    return draw(["--root", str(root), "--target", *targets, *one, *where])
+
+
 def result(root: Path, layer: str, target: str):
     return read_result(result_folder(ProjectPaths(root), MODEL, layer, target, False))
 
@@ -360,24 +366,7 @@ def test_check_data_says_what_is_no_target(tmp_path: Path, capsys) -> None:
 @pytest.fixture(scope="module")
 def figures(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("figures")
-    assert (
-        draw(
-            [
-                "--root",
-                str(root),
-                "--target",
-                "voxels90",
-                "sensors",
-                "--jobs",
-                "1",
-                "--formats",
-                "svg",
-                "--out",
-                str(out),
-            ]
-        )
-        == 0
-    )
+    assert draw_targets(root, "voxels90", "sensors", out=out) == 0
     return out / "PLOTS_across-models"
 
 
@@ -415,32 +404,19 @@ def test_curves_and_bars_are_means_over_participants(root: Path, figures: Path) 
 
 
 def test_figures_say_what_a_target_lacks(root: Path, tmp_path: Path, capsys) -> None:
-    arguments = [
-        "--root",
-        str(root),
-        "--target",
-        "sensors",
-        "--jobs",
-        "1",
-        "--formats",
-        "svg",
-        "--out",
-        str(tmp_path),
-    ]
-    assert draw(arguments) == 0
+    assert draw_targets(root, "sensors", out=tmp_path) == 0
     printed = capsys.readouterr().out
     assert "sensors has no participants" in printed and "sensors has no regions" in printed
 
 
 @pytest.mark.parametrize("changed", ["file of the target", "activations"])
 def test_figures_say_what_is_out_of_date(fresh: Path, capsys, changed: str) -> None:
-    arguments = ["--root", str(fresh), "--target", "voxels90", "--jobs", "1", "--formats", "svg"]
     provenances = list((fresh / "results" / MODEL).glob("*voxels90*/provenance.json"))
     for path in provenances:  # results name the file by its path; the root was copied
         record = json.loads(path.read_text())
         record["target"]["file"]["path"] = str(fresh / "voxels90.nc")
         path.write_text(json.dumps(record))
-    assert draw(arguments) == 0
+    assert draw_targets(fresh, "voxels90") == 0
     assert "Not current" not in capsys.readouterr().out
     if changed == "activations":
         with h5py.File(fresh / "model-actv" / MODEL / "natsound_activations.h5", "r+") as file:
@@ -449,8 +425,19 @@ def test_figures_say_what_is_out_of_date(fresh: Path, capsys, changed: str) -> N
         target = read_target(fresh / "voxels90.nc")
         target.responses[0, 0, 0] += 1
         write_target(fresh / "voxels90.nc", target)
-    assert draw(arguments) == 0
+    assert draw_targets(fresh, "voxels90") == 0
     assert f"Not current (other {changed}): twolayers. Fit again." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev/full", "gone.nc"])
+def test_a_device_named_as_the_file_of_a_target_is_not_read(fresh: Path, capsys, path: str) -> None:
+    """What is neither a file nor a folder cannot be compared."""
+    for record in (fresh / "results" / MODEL).glob("*voxels90*/provenance.json"):
+        content = json.loads(record.read_text())
+        content["target"]["file"]["path"] = path
+        record.write_text(json.dumps(content))
+    assert draw_targets(fresh, "voxels90") == 0
+    assert "other file" not in capsys.readouterr().out
 
 
 def test_figures_of_an_unknown_target(root: Path) -> None:

@@ -35,6 +35,7 @@ from aud_dnn.io.pickles.safe_pickle import load_pickle
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.store import files as result_files
 from aud_dnn.store.regression import find_results, parse_folder, read_result, result_folder, write_provenance
+from aud_dnn.targets.facts import facts_of
 
 
 @pytest.fixture(scope="module")
@@ -370,3 +371,10 @@ def test_a_malformed_result_is_not_already_there(name: str, demo_root: Path, tmp
     with pytest.raises(InputError, match=r"--overwrite"):
         main(arguments)
     assert main([*arguments, "--overwrite"]) == 0
+
+
+def test_a_published_target_that_calls_itself_a_users_own_escapes_no_check(result: Path) -> None:
+    own = {**facts_of("NH2015comp").record(), "splits": {"sha256": "0" * 64}, "file": {"path": "x", "sha256": "0" * 64}}
+    change_json(lambda content: {**content, "target": own})(result)
+    with pytest.raises(DamagedFileError, match="a published target is a user's own"):
+        read_result(result)

@@ -46,7 +46,7 @@ from aud_dnn.store.schema import (
     require_same,
     rescale,
 )
-from aud_dnn.targets.facts import facts_of
+from aud_dnn.targets.facts import TARGETS, facts_of
 
 if TYPE_CHECKING:
     import h5py
@@ -235,6 +235,7 @@ class OwnFiles:
         except (KeyError, TypeError):
             complete = False
         check(complete, f"{PROVENANCE_FILE} does not say what its target is")
+        check(self.named["target"] not in TARGETS, "it says that a published target is a user's own")
         mask = _h5_variable(file, next(iter(MASKS)), check, None, "iub")
         check(mask.ndim == 2, "its masks must be of sounds and splits")
         self.n_sounds, self.n_splits = mask.shape

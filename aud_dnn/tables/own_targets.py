@@ -181,7 +181,8 @@ def own_source_notes(paths: ProjectPaths, model: str, target: str, randnetw: boo
         result = read_result(folder, memo=memo)
         provenance = result.provenance
         file = Path(provenance["target"]["file"]["path"])
-        if file.exists() and content_digest(file) != provenance["target"]["file"]["sha256"]:
+        there = file.is_file() or file.is_dir()  # a provenance may name a device
+        if there and content_digest(file) != provenance["target"]["file"]["sha256"]:
             changes["other file of the target"] = None
         if provenance.get("numerics") != NUMERICS_VERSION:
             changes[f"other {NUMERICS}"] = None
