@@ -39,7 +39,7 @@ from aud_dnn.arguments import (
 )
 from aud_dnn.errors import InputError, unknown_name
 from aud_dnn.paths import ProjectPaths, find_root
-from aud_dnn.targets.facts import TARGETS
+from aud_dnn.targets.facts import DEFAULT_TARGET, TARGETS
 
 if TYPE_CHECKING:
     from aud_dnn.runs.own_targets import OwnTarget
@@ -55,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
                              "(default: Kell2018word)")
     parser.add_argument("--source_layer", nargs="+", default=None, metavar="LAYER",
                         help="one or more layers, or `all` (default: relu2; the layer of a model that has only one)")
-    parser.add_argument("--target", nargs="+", default=["NH2015"], metavar="TARGET",
+    parser.add_argument("--target", nargs="+", default=[DEFAULT_TARGET], metavar="TARGET",
                         help=f"one or more of {', '.join(TARGETS)}, `all` of these, or files and folders with targets "
                              "of your own (docs/own_target.md; default: NH2015)")
     parser.add_argument("--alphalimit", type=int, default=50, metavar="L",

@@ -49,6 +49,11 @@ class ProjectPaths:
         documented, archived = self.root / "model-actv", self.root / "model_actv"
         return archived if archived.is_dir() and not documented.is_dir() else documented
 
+    @property
+    def stimulus_file(self) -> Path:
+        """The published sounds, in order, with their categories; kept beside the first data set."""
+        return self.neural("NH2015") / "neural_stim_meta.npy"
+
     def neural(self, target: str) -> Path:
         """Folder of one target (``NH2015``, ``B2021``, ``NH2015comp``)."""
         return self.data / "neural" / target

@@ -243,7 +243,7 @@ def figure_4(paths: ProjectPaths, options: FigureOptions | None = None,
     options = options or FigureOptions()
     rows = [*rows, *((model, False) for model in options.own_models if (model, False) not in rows)]
     drawings = Drawings()
-    target = load_target(paths, "NH2015comp")
+    target = load_target(paths, COMPONENT_TARGET)
     measured, stimuli = target.responses[:, :, 0], target.stimuli
     for model, randnetw in rows:
         with drawings.attempt():

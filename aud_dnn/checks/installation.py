@@ -21,7 +21,7 @@ from aud_dnn.io.sounds import inspect_sound
 from aud_dnn.methods.repetitions import mean_response
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import MODELS
-from aud_dnn.targets.facts import TARGETS
+from aud_dnn.targets.facts import COMPONENT_TARGET, TARGETS
 from aud_dnn.utils import Stimuli, load_stimuli, load_target, models_on_disk, open_activations
 
 PUBLISHED_VOXELS = {"NH2015": (7694, 8), "B2021": (26792, 20)}
@@ -81,7 +81,7 @@ def check_target(paths: ProjectPaths, name: str, stimuli: Stimuli, *, required: 
     problems = []
     notes += map(str, target.remarks)
     n_sounds, n_voxels, n_repetitions = target.responses.shape
-    if name == "NH2015comp":
+    if name == COMPONENT_TARGET:
         what = f"{n_sounds} sounds × {n_voxels} components"
     else:
         subjects = target.metadata["subj_idx"].nunique() if "subj_idx" in target.metadata else 0
@@ -164,7 +164,7 @@ def check_installation(paths: ProjectPaths, *, models: Collection[str] | None = 
         yield Finding("sound list", f"{len(stimuli)} sounds in {len(set(stimuli.categories))} categories")
         yield check_sounds(paths, stimuli.ids, required=brought is not None)
         for name in TARGETS:
-            required = brought is not None and (name == "NH2015comp" or "data" in brought)
+            required = brought is not None and (name == COMPONENT_TARGET or "data" in brought)
             if brought is None or required:
                 yield check_target(paths, name, stimuli, required=required)
     if stimuli is not None and (models is not None or wanted("model_actv")):

@@ -58,7 +58,7 @@ def write_stimulus_tables(paths: ProjectPaths) -> list[Path]:
 
     The published file has further fields (where each sound lies in one long recording); nothing reads them.
     """
-    path = paths.neural("NH2015") / "neural_stim_meta.npy"
+    path = paths.stimulus_file
     if path.exists():
         return []
     categories = read_categories(paths.stimuli / "category_labels.csv")

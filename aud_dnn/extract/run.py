@@ -84,7 +84,7 @@ def stimulus_files(paths: ProjectPaths, sounds: Path | None = None) -> dict[str,
     (:func:`aud_dnn.io.sounds.sort_ids`).
     """
     wanted = None
-    if (paths.neural("NH2015") / "neural_stim_meta.npy").is_file():
+    if (paths.stimulus_file).is_file():
         wanted = load_stimuli(paths).ids
     return find_sounds(paths.stimuli if sounds is None else sounds, wanted)
 

@@ -321,7 +321,7 @@ def _neural_sides(plan: _Plan, to_do: Sequence[Unit]) -> Shared:
     try:
         order = category_order(stimuli.categories, list(SOUND_CATEGORIES))
     except ValueError as error:
-        raise InputError(f"{plan.paths.neural('NH2015') / 'neural_stim_meta.npy'}: {error}") from error
+        raise InputError(f"{plan.paths.stimulus_file}: {error}") from error
     train = published_splits(len(stimuli)).train
     vectors: dict[tuple[str, str], Vectors] = {}
     made_from = {}

@@ -77,7 +77,7 @@ class Origins:
     def _neural_now(self, target: str) -> dict[str, str]:
         stimuli = self.stimuli()
         folder = self._paths.neural(target)
-        files = {self._paths.neural("NH2015") / "neural_stim_meta.npy",
+        files = {self._paths.stimulus_file,
                  *(path for path in folder.glob("[!.]*") if path.is_file())}
         made: dict[str, str] = {}
 

@@ -15,6 +15,7 @@ import numpy as np
 from aud_dnn.errors import DamagedFileError, InputError, describe_os_error
 from aud_dnn.methods.ridge.scoring import LayerScores
 from aud_dnn.resources import COMPONENTS
+from aud_dnn.targets.facts import COMPONENT_TARGET
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,7 +90,7 @@ def check_rows(check: Check, n_rows: int, target: str | None, *, own: bool = Fal
     """As many rows as a target can have."""
     most = MOST_OWN_ROWS if own else MOST_ROWS
     check(0 < n_rows <= most, f"it has {n_rows} rows; 1 to {most:,} are possible")
-    check(target != "NH2015comp" or n_rows == len(COMPONENTS),
+    check(target != COMPONENT_TARGET or n_rows == len(COMPONENTS),
           f"it has {n_rows} rows, but {len(COMPONENTS)} components are expected")
 
 

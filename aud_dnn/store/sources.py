@@ -62,7 +62,7 @@ class Sources:
     def __init__(self, paths: ProjectPaths, stimuli: Stimuli | None, memo: DigestMemo,
                  own: Mapping[str, Mapping[str, str]] | None = None) -> None:
         self._paths, self.sounds, self._memo, self._own = paths, stimuli, memo, own or {}
-        self._stimulus_file = paths.neural("NH2015") / "neural_stim_meta.npy"
+        self._stimulus_file = paths.stimulus_file
         self.stimuli = "" if stimuli is None else combined_digest([*stimuli.ids, *stimuli.categories])
 
     def now(self, key: ResultKey, activations: Activations) -> dict[str, object]:

@@ -15,6 +15,7 @@ import pandas as pd
 from aud_dnn import stats
 from aud_dnn.errors import InputError
 from aud_dnn.resources import BASELINE_MODEL, COMPONENTS
+from aud_dnn.targets.facts import COMPONENT_TARGET
 
 STATISTICS = ("published", "recommended")
 """Which error bars and p-values a figure shows: those of the paper, or the ones to trust."""
@@ -211,7 +212,7 @@ def component_comparisons(data: ComponentScores, first: Sequence[str], second: S
                 "comp": component, "true_delta_model1_model2": found.mean_a - found.mean_b,
                 "bootstrap_delta_mean_distrib": found.reference, "p_value": found.p, "n_bootstrap": found.n_resamples,
                 "p_value_plus_one": found.p_plus_one, "difference_low": float((x - y).min()),
-                "difference_high": float((x - y).max()), "bootstrap": True, "target": "NH2015comp",
+                "difference_high": float((x - y).max()), "bootstrap": True, "target": COMPONENT_TARGET,
                 "randnetw": str(data.randnetw), "value_of_interest": data.value})
     return _adjusted(rows, ["p_value_plus_one"], family=["comp"])
 

@@ -51,7 +51,7 @@ def load_stimuli(paths: ProjectPaths) -> Stimuli:
     InputError
         The file is missing or damaged, its sound ids are not 165 different ones, or a category is not known.
     """
-    path = require_file(paths.neural("NH2015") / "neural_stim_meta.npy", GET_DATA)
+    path = require_file(paths.stimulus_file, GET_DATA)
     records = read_npy(path)
     if records.dtype.names is None or len(records.dtype.names) < 5 or records.ndim != 1:
         raise InputError(f"{path} must be a structured array with at least 5 fields, one record per sound; "

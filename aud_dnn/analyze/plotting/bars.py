@@ -26,6 +26,7 @@ from aud_dnn.analyze.plotting.style import (
 from aud_dnn.resources import BASELINE_MODEL, COMPONENTS, FIGURE_8_MODELS, FIGURE_9_MODELS
 from aud_dnn.tables.across_models import AcrossModels, ComponentScores
 from aud_dnn.tables.per_model import CV_NAME
+from aud_dnn.targets.facts import COMPONENT_TARGET
 
 BAR_WIDTH, BAR_SPACING = 0.3, 0.5
 GROUPED_CENTERS = dict(zip(FIGURE_8_MODELS, (0, 0.35, 1.05, 1.40, 2.10, 2.45, 3.15, 3.50)))
@@ -186,7 +187,7 @@ def component_table(data: ComponentScores, models: Sequence[str], **columns: str
     models = list(dict.fromkeys([*models, *([BASELINE_MODEL] if BASELINE_MODEL in data.mean else [])]))
     table = pd.concat([pd.DataFrame({data.value: data.mean[model], f"{data.value}_sem_over_it": data.sem[model],
                                      "source_model": model}).rename_axis("comp") for model in models])
-    return table.assign(target="NH2015comp", randnetw=str(data.randnetw), **columns)
+    return table.assign(target=COMPONENT_TARGET, randnetw=str(data.randnetw), **columns)
 
 
 def component_bars(data: ComponentScores, order: Sequence[str], *, layout: BarLayout | None = None, suffix: str = "",

@@ -24,6 +24,7 @@ from aud_dnn.analyze.plotting.style import (
 from aud_dnn.resources import BASELINE_MODEL, COMPONENTS
 from aud_dnn.tables.across_models import ComponentScores
 from aud_dnn.tables.per_model import CV_NAME
+from aud_dnn.targets.facts import COMPONENT_TARGET
 
 ALL_VOXELS_COLOR_KEY = "none"
 
@@ -84,7 +85,7 @@ def components_across_models(data: ComponentScores, order: Sequence[str], *, suf
         ax.set_xticks(places, [component_name(component) for component in COMPONENTS], rotation=30, ha="right",
                       rotation_mode="anchor")
         ax.set(ylim=(0, 1), ylabel=value_label(data.value))
-        ax.set_title(f"NH2015comp{' randnetw' if data.randnetw else ''} ({CV_NAME})", fontsize=12)
+        ax.set_title(f"{COMPONENT_TARGET}{' randnetw' if data.randnetw else ''} ({CV_NAME})", fontsize=12)
         ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=10)
         mark_incomplete(figure, data.missing, notes=data.notes)
     stem = (f"across-models_scatter_{CV_NAME}_NH2015comp{'_randnetw' if data.randnetw else ''}{suffix}_{data.value}")

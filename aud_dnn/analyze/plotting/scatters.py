@@ -29,6 +29,7 @@ from aud_dnn.analyze.plotting.style import (
 from aud_dnn.resources import COMPONENTS, MODELS
 from aud_dnn.tables.across_models import AcrossModels, ComponentScores, RegionPositions
 from aud_dnn.tables.per_model import CV_NAME
+from aud_dnn.targets.facts import COMPONENT_TARGET
 
 _OVER_POINTS = {"zorder": 3, "bbox": {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1}}
 """Keeps text legible where a point lies beneath it."""
@@ -241,7 +242,7 @@ def component_pair_scatter(data: ComponentScores, x: str, y: str, order: Sequenc
         ax.set_box_aspect(1)
         for axis, component in ((ax.xaxis, x), (ax.yaxis, y)):
             axis.set_label_text(f'{value_label(data.value)} Component {number[component]}: "{component_name(component)}"')
-        ax.set_title(f"NH2015comp{' randnetw' if data.randnetw else ''}", fontsize=12)
+        ax.set_title(f"{COMPONENT_TARGET}{' randnetw' if data.randnetw else ''}", fontsize=12)
         legend_right(ax, models, styles)
         mark_incomplete(figure, data.missing, notes=data.notes)
     table = pd.DataFrame({component: data.mean.loc[component, models] for component in (x, y)}).rename_axis("source_model")
