@@ -1,11 +1,13 @@
-"""Predict fMRI voxel responses (or response components) from the activations of a model's layers by ridge regression.
+"""Predict fMRI voxel responses (or response components) from the activations of a model's layers by
+ridge regression.
 
     python aud_dnn/AUD_main.py --source_model Kell2018word --source_layer relu2 --target NH2015
-    python aud_dnn/AUD_main.py --source_model AST --source_layer all --target NH2015 B2021 NH2015comp
-    python aud_dnn/AUD_main.py --source_model AST --source_layer all --target my_ecog.nc
+    python aud_dnn/AUD_main.py --source_model AST --source_layer all --target NH2015 B2021
+    NH2015comp python aud_dnn/AUD_main.py --source_model AST --source_layer all --target my_ecog.nc
 
-Reads model-actv/<model>/ and data/neural/<target>/, writes results/<model>/AUD-MAPPING-Ridge_…/. Results that are already
-there are kept; run the same command again after a stop and it goes on where it was.
+Reads model-actv/<model>/ and data/neural/<target>/, writes results/<model>/AUD-MAPPING-Ridge_…/.
+Results that are already there are kept; run the same command again after a stop and it goes on
+where it was.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    if not __package__:     # run as a file: import from the repository, not from this folder
+    if not __package__:  # run as a file: import from the repository, not from this folder
         sys.path[0] = str(Path(__file__).resolve().parents[1])
     from aud_dnn.terminal import start_script
 
@@ -50,22 +52,52 @@ PUBLISHED_LAYER = "relu2"
 def build_parser() -> argparse.ArgumentParser:
     """The command line. Flags, meanings and defaults are those of the published script."""
     parser = script_parser(__doc__)
-    parser.add_argument("--source_model", default="Kell2018word", metavar="MODEL",
-                        help="model: a name of the registry, or the folder of your own model below model-actv/ "
-                             "(default: Kell2018word)")
-    parser.add_argument("--source_layer", nargs="+", default=None, metavar="LAYER",
-                        help="one or more layers, or `all` (default: relu2; the layer of a model that has only one)")
-    parser.add_argument("--target", nargs="+", default=[DEFAULT_TARGET], metavar="TARGET",
-                        help=f"one or more of {', '.join(TARGETS)}, `all` of these, or files and folders with targets "
-                             "of your own (docs/own_target.md; default: NH2015)")
-    parser.add_argument("--alphalimit", type=int, default=50, metavar="L",
-                        help="the grid of ridge penalties is 10^(L-1), …, 10^-L (default: 50, as published)")
+    parser.add_argument(
+        "--source_model",
+        default="Kell2018word",
+        metavar="MODEL",
+        help="model: a name of the registry, or the folder of your own model below model-actv/ "
+        "(default: Kell2018word)",
+    )
+    parser.add_argument(
+        "--source_layer",
+        nargs="+",
+        default=None,
+        metavar="LAYER",
+        help="one or more layers, or `all` (default: relu2; the layer of a model that has only "
+        "one)",
+    )
+    parser.add_argument(
+        "--target",
+        nargs="+",
+        default=[DEFAULT_TARGET],
+        metavar="TARGET",
+        help=f"one or more of {', '.join(TARGETS)}, `all` of these, or files and folders with "
+        "targets of your own (docs/own_target.md; default: NH2015)",
+    )
+    parser.add_argument(
+        "--alphalimit",
+        type=int,
+        default=50,
+        metavar="L",
+        help="the grid of ridge penalties is 10^(L-1), …, 10^-L (default: 50, as published)",
+    )
     add_bool(parser, "--randnetw", False, "use the network with permuted weights")
-    add_bool(parser, "--save_plot", False, "also save diagnostic pictures: predicted against measured responses for every "
-                                           "500th voxel, and an overview of scores and alphas")
+    add_bool(
+        parser,
+        "--save_plot",
+        False,
+        "also save diagnostic pictures: predicted against measured responses for every "
+        "500th voxel, and an overview of scores and alphas",
+    )
     add_bool(parser, "--save_preds", True, "save the predictions for the test sounds")
     add_bool(parser, "--verbose", False, "log to the terminal what goes to the log file")
-    add_bool(parser, "--legacy_pickles", False, "also write df_output.pkl, ds.pkl and y_preds_test*.pkl as published")
+    add_bool(
+        parser,
+        "--legacy_pickles",
+        False,
+        "also write df_output.pkl, ds.pkl and y_preds_test*.pkl as published",
+    )
     add_bool(parser, "--overwrite", False, "fit again what is already there")
     add_layer_order(parser)
     add_stimulus_order(parser)
@@ -86,20 +118,28 @@ def chosen_targets(named: Sequence[str]) -> tuple[tuple[str, ...], tuple[Path, .
     files = [name for name in dict.fromkeys(named) if name not in (*TARGETS, "all")]
     for name in files:
         if not _is_there(name):
-            raise unknown_name("target", name, [*TARGETS, "all"], "A target of your own is a file or a folder; there is "
-                               f"none called {name!r} here.")
+            raise unknown_name(
+                "target",
+                name,
+                [*TARGETS, "all"],
+                f"A target of your own is a file or a folder; there is none called {name!r} here.",
+            )
     return TARGETS if "all" in named else tuple(dict.fromkeys(published)), tuple(map(Path, files))
 
 
 def _is_there(name: str) -> bool:
     try:
-        return bool(name) and Path(name).exists()       # of no text, it would be the current folder
-    except (OSError, ValueError):       # too long for a name, or holding what none can
+        return bool(name) and Path(name).exists()  # of no text, it would be the current folder
+    except (OSError, ValueError):  # too long for a name, or holding what none can
         return False
 
 
-def default_layers(paths: ProjectPaths, model: str, own: Sequence[OwnTarget] = ()) -> tuple[str, ...]:
-    """What is fitted where no layer is named: the published default where the model has it, or its only layer.
+def default_layers(
+    paths: ProjectPaths, model: str, own: Sequence[OwnTarget] = ()
+) -> tuple[str, ...]:
+    """What is fitted where no layer is named.
+
+    The published default where the model has it, or its only layer.
 
     Raises
     ------
@@ -110,8 +150,10 @@ def default_layers(paths: ProjectPaths, model: str, own: Sequence[OwnTarget] = (
     if PUBLISHED_LAYER in layers:
         return (PUBLISHED_LAYER,)
     if len(layers) > 1:
-        raise InputError(f"Which layer of {model}? It has {len(layers)}. Name some with --source_layer, or give "
-                         f"--source_layer all; --list_layers {model} shows them.")
+        raise InputError(
+            f"Which layer of {model}? It has {len(layers)}. Name some with --source_layer, or give "
+            f"--source_layer all; --list_layers {model} shows them."
+        )
     return layers
 
 
@@ -122,25 +164,42 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     targets, files = chosen_targets(arguments.target)
     paths, named = find_root(arguments.root), arguments.source_layer
-    keep_statements(paths, [arguments.source_model], arguments.layer_order,
-                    assume_stimulus_order=arguments.assume_stimulus_order)
+    keep_statements(
+        paths,
+        [arguments.source_model],
+        arguments.layer_order,
+        assume_stimulus_order=arguments.assume_stimulus_order,
+    )
     own: tuple[OwnTarget, ...] = ()
     if files:
         from aud_dnn.runs.own_targets import known_stimuli, read_own_targets
 
         stimuli = known_stimuli(paths, needed=bool(targets))
         own = read_own_targets(files, () if stimuli is None else stimuli.ids)
-    layers = (default_layers(paths, arguments.source_model, own) if named is None else None if "all" in named
-              else tuple(dict.fromkeys(named)))
+    layers = (
+        default_layers(paths, arguments.source_model, own)
+        if named is None
+        else None
+        if "all" in named
+        else tuple(dict.fromkeys(named))
+    )
     show_log(verbose=arguments.verbose)
 
     # heavy imports only once the command line is understood: --help answers at once
     from aud_dnn.runs.fit import FitOptions, fit_model, outcome_table
 
-    options = FitOptions(arguments.source_model, layers, targets, randnetw=arguments.randnetw,
-                         alphalimit=arguments.alphalimit, save_plot=arguments.save_plot, save_preds=arguments.save_preds,
-                         legacy_pickles=arguments.legacy_pickles, overwrite=arguments.overwrite,
-                         own_targets=own)
+    options = FitOptions(
+        arguments.source_model,
+        layers,
+        targets,
+        randnetw=arguments.randnetw,
+        alphalimit=arguments.alphalimit,
+        save_plot=arguments.save_plot,
+        save_preds=arguments.save_preds,
+        legacy_pickles=arguments.legacy_pickles,
+        overwrite=arguments.overwrite,
+        own_targets=own,
+    )
     outcomes = fit_model(paths, options)
     print(outcome_table(outcomes))
     return 0

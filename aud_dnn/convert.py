@@ -1,8 +1,11 @@
-"""Turn a published results tree (pickles) into this project's open formats: ``python -m aud_dnn.convert results converted``.
+"""Turn a published results tree (pickles) into this project's open formats.
 
-Every number is kept: after a result was written it is read back and compared with the pickles, bit by bit, before it gets
-its name. Results that are there already are left alone, so the same command goes on after a stop. The pickles are opened
-by :mod:`aud_dnn.io.pickles.safe_pickle` and never changed.
+``python -m aud_dnn.convert results converted``.
+
+Every number is kept: after a result was written it is read back and compared with the pickles, bit
+by bit, before it gets its name. Results that are there already are left alone, so the same command
+goes on after a stop. The pickles are opened by :mod:`aud_dnn.io.pickles.safe_pickle` and never
+changed.
 """
 
 from __future__ import annotations
@@ -64,25 +67,44 @@ class Outcome:
 
 
 def convert_tree(source: Path, destination: Path, *, overwrite: bool = False) -> Iterator[Outcome]:
-    """Convert every regression result and both RSA pickles below ``source``; yields one outcome after the other.
+    """Convert every regression result and both RSA pickles below ``source``.
+
+    Yields one outcome after the other.
 
     Raises
     ------
     InputError
-        The folders cannot be used; a single result that cannot be converted is an outcome, not an error.
+        The folders cannot be used; a single result that cannot be converted is an outcome, not an
+        error.
     """
     source, destination = Path(source), Path(destination)
     if not source.is_dir():
-        raise MissingDataError(f"{source} is not a folder. Name the published results/ "
-                               "(`python setup_utils/download_files.py --get_results True` brings it).")
-    if source.resolve() == destination.resolve() or source.resolve() in destination.resolve().parents:
-        raise InputError(f"{destination} lies in {source}. Name a folder beside it; the published files stay as they are.")
-    folders = sorted({path.parent for path in source.rglob("df_output.pkl")} | {p.parent for p in source.rglob("ds.pkl")})
+        raise MissingDataError(
+            f"{source} is not a folder. Name the published results/ "
+            "(`python setup_utils/download_files.py --get_results True` brings it)."
+        )
+    if (
+        source.resolve() == destination.resolve()
+        or source.resolve() in destination.resolve().parents
+    ):
+        raise InputError(
+            f"{destination} lies in {source}. Name a folder beside it; the published files stay as "
+            "they are."
+        )
+    folders = sorted(
+        {path.parent for path in source.rglob("df_output.pkl")}
+        | {p.parent for p in source.rglob("ds.pkl")}
+    )
     rsa = sorted(path for name in (ALL_VOXELS_FILE, BEST_LAYER_FILE) for path in source.rglob(name))
     if not folders and not rsa:
-        raise MissingDataError(f"{source} holds no published results: no df_output.pkl, no ds.pkl, no {ALL_VOXELS_FILE}.")
+        raise MissingDataError(
+            f"{source} holds no published results: no df_output.pkl, no ds.pkl, no "
+            f"{ALL_VOXELS_FILE}."
+        )
     for folder in tqdm(folders, unit="result", disable=None):
-        yield _guarded(str(folder.relative_to(source)), _convert_result, folder, destination, overwrite)
+        yield _guarded(
+            str(folder.relative_to(source)), _convert_result, folder, destination, overwrite
+        )
     for path in rsa:
         yield from _convert_rsa(path, source, destination, overwrite)
 
@@ -94,11 +116,14 @@ def _guarded(name: str, convert: Any, *arguments: Any) -> Outcome:
         return Outcome(name, "not converted", str(error))
 
 
-# --- regression --------------------------------------------------------------------------------------------------------
+# --- regression ---------------------------------------------------------------------------------
+
 
 def _convert_result(folder: Path, destination: Path, overwrite: bool) -> tuple[str, str]:
     if parse_folder(folder) is None:
-        raise InputError(f"{folder} is not named like a result (<model>/AUD-MAPPING-Ridge_TARGET-…).")
+        raise InputError(
+            f"{folder} is not named like a result (<model>/AUD-MAPPING-Ridge_TARGET-…)."
+        )
     target = destination / folder.parent.name / folder.name
     restore_replaced(target)
     remove_abandoned(target)
@@ -108,17 +133,27 @@ def _convert_result(folder: Path, destination: Path, overwrite: bool) -> tuple[s
         earlier.files.require_predictions_unchanged()
         changed = outdated((earlier.provenance or {}).get("converted_from", {}), digests)
         if changed:
-            raise InputError(f"{target} was not converted from what is there now (other {', '.join(changed)}). Use "
-                             "--overwrite to convert it again, or another destination.")
+            raise InputError(
+                f"{target} was not converted from what is there now (other {', '.join(changed)}). "
+                "Use --overwrite to convert it again, or another destination."
+            )
         return "already there", ""
     if target.exists() and not overwrite:
-        raise InputError(f"{target} exists but holds no whole result. Move it away, or use --overwrite.")
+        raise InputError(
+            f"{target} exists but holds no whole result. Move it away, or use --overwrite."
+        )
     published = read_result(folder)
-    predictions = [published.predictions(rescaled=rescaled) if name in digests else None
-                   for name, rescaled in zip(_PICKLES[2:], (False, True))]
-    provenance = {"converted_from": digests, "aud_dnn": __version__, "numerics": NUMERICS_VERSION,
-                  "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                  "note": "published result; the numbers are the authors'"}
+    predictions = [
+        published.predictions(rescaled=rescaled) if name in digests else None
+        for name, rescaled in zip(_PICKLES[2:], (False, True))
+    ]
+    provenance = {
+        "converted_from": digests,
+        "aud_dnn": __version__,
+        "numerics": NUMERICS_VERSION,
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "note": "published result; the numbers are the authors'",
+    }
     try:
         with atomic_folder(target, overwrite=overwrite) as staging:
             write_converted(staging, published, *predictions)
@@ -130,11 +165,15 @@ def _convert_result(folder: Path, destination: Path, overwrite: bool) -> tuple[s
         return "already there", "finished by another run in the meantime"
     except OSError as error:
         raise InputError(describe_os_error(error, "written", target)) from error
-    extra = sorted(p.name for p in folder.iterdir() if p.name not in _PICKLES and not p.match("out-*.log"))
+    extra = sorted(
+        p.name for p in folder.iterdir() if p.name not in _PICKLES and not p.match("out-*.log")
+    )
     return "converted", f"left out: {', '.join(extra[:5])}" if extra else ""
 
 
-def _require_same(written: RegressionResult, published: RegressionResult, predictions: list[np.ndarray | None]) -> None:
+def _require_same(
+    written: RegressionResult, published: RegressionResult, predictions: list[np.ndarray | None]
+) -> None:
     """Refuse a conversion that changed anything."""
     different = list(_table_differences(written.table, published.table))
     different += list(_dataset_differences(written.scores, published.scores))
@@ -142,8 +181,10 @@ def _require_same(written: RegressionResult, published: RegressionResult, predic
         if expected is not None and not _same(written.predictions(rescaled=rescaled), expected):
             different.append("y_preds_test" + ("_rescaled" if rescaled else ""))
     if different:
-        raise InputError(f"{published.folder}: {', '.join(different[:5])} would not be kept exactly. Nothing was written; "
-                         "the pickles can be read as they are.")
+        raise InputError(
+            f"{published.folder}: {', '.join(different[:5])} would not be kept exactly. Nothing "
+            "was written; the pickles can be read as they are."
+        )
 
 
 def _same(one: np.ndarray, other: np.ndarray) -> bool:
@@ -152,14 +193,18 @@ def _same(one: np.ndarray, other: np.ndarray) -> bool:
         return False
     if one.dtype.kind != "f":
         return bool(np.array_equal(one, other))
-    return bool(np.array_equal(one, other, equal_nan=True)
-                and (np.isnan(one) | (np.signbit(one) == np.signbit(other))).all())
+    return bool(
+        np.array_equal(one, other, equal_nan=True)
+        and (np.isnan(one) | (np.signbit(one) == np.signbit(other))).all()
+    )
 
 
 def _table_differences(written: pd.DataFrame, published: pd.DataFrame) -> Iterator[str]:
     import pandas as pd
 
-    if list(written.columns) != list(published.columns) or not written.index.equals(published.index):
+    if list(written.columns) != list(published.columns) or not written.index.equals(
+        published.index
+    ):
         yield "the columns or the index of df_output"
         return
     for name in published.columns:
@@ -169,7 +214,8 @@ def _table_differences(written: pd.DataFrame, published: pd.DataFrame) -> Iterat
         else:  # text may come back in another pandas type; None and NaN both mean missing
             missing = one.isna().to_numpy()
             same = np.array_equal(missing, other.isna().to_numpy()) and all(
-                type(a) is type(b) and a == b for a, b in zip(one[~missing], other[~missing]))
+                type(a) is type(b) and a == b for a, b in zip(one[~missing], other[~missing])
+            )
         if not same:
             yield f"column {name} of df_output"
 
@@ -189,7 +235,8 @@ def _dataset_differences(written: xr.Dataset, published: xr.Dataset) -> Iterator
             yield f"{name} of ds"
 
 
-# --- RSA ---------------------------------------------------------------------------------------------------------------
+# --- RSA ----------------------------------------------------------------------------------------
+
 
 def _convert_rsa(path: Path, source: Path, destination: Path, overwrite: bool) -> Iterator[Outcome]:
     name = str(path.relative_to(source))
@@ -199,11 +246,20 @@ def _convert_rsa(path: Path, source: Path, destination: Path, overwrite: bool) -
         yield Outcome(name, "not converted", str(error))
         return
     for (target, roi), dataset in datasets.items():
-        yield _guarded(f"{name}: {target}, {roi}", _convert_analysis, dataset, destination / "rsa_analysis", target, roi,
-                       overwrite)
+        yield _guarded(
+            f"{name}: {target}, {roi}",
+            _convert_analysis,
+            dataset,
+            destination / "rsa_analysis",
+            target,
+            roi,
+            overwrite,
+        )
 
 
-def _convert_analysis(dataset: xr.Dataset, folder: Path, target: str, roi: str, overwrite: bool) -> tuple[str, str]:
+def _convert_analysis(
+    dataset: xr.Dataset, folder: Path, target: str, roi: str, overwrite: bool
+) -> tuple[str, str]:
     for part in (target, roi):
         if not part.isalnum():
             raise InputError(f"{part!r} is not the name of a target or region.")
@@ -214,11 +270,16 @@ def _convert_analysis(dataset: xr.Dataset, folder: Path, target: str, roi: str, 
         return "already there", ""
     write_analysis(path, dataset)
     written = read_analysis(folder, target, roi)
-    different = [name for name in dataset.variables
-                 if not _same_variable(written[name].to_numpy(), dataset[name].to_numpy())]
+    different = [
+        name
+        for name in dataset.variables
+        if not _same_variable(written[name].to_numpy(), dataset[name].to_numpy())
+    ]
     if different:
         path.unlink()
-        raise InputError(f"{', '.join(map(str, different[:5]))} would not be kept exactly; nothing was written.")
+        raise InputError(
+            f"{', '.join(map(str, different[:5]))} would not be kept exactly; nothing was written."
+        )
     return "converted", ""
 
 
@@ -228,21 +289,32 @@ def _same_variable(one: np.ndarray, other: np.ndarray) -> bool:
     return _same(one, other)
 
 
-# --- command -----------------------------------------------------------------------------------------------------------
+# --- command ------------------------------------------------------------------------------------
+
 
 def main(arguments: list[str] | None = None) -> int:
-    """Convert, print what was done, write it to ``conversion.json``; 1 if something could not be converted."""
+    """Convert, print what was done, write it to ``conversion.json``.
+
+    1 if something could not be converted.
+    """
     parser = script_parser(__doc__, prog="python -m aud_dnn.convert")
     parser.add_argument("source", type=Path, help="the published results folder")
-    parser.add_argument("destination", type=Path, help="the folder to write to; finished results in it are kept")
+    parser.add_argument(
+        "destination", type=Path, help="the folder to write to; finished results in it are kept"
+    )
     add_bool(parser, "--overwrite", False, "convert again what is there already")
     args = parser.parse_args(arguments)
     outcomes = []
     for outcome in convert_tree(args.source, args.destination, overwrite=args.overwrite):
         outcomes.append(outcome)
-        tqdm.write(f"{outcome.status:15} {outcome.name}" + (f"\n    {outcome.detail}" if outcome.detail else ""))
-    counts = {status: sum(outcome.status == status for outcome in outcomes)
-              for status in ("converted", "already there", "not converted")}
+        tqdm.write(
+            f"{outcome.status:15} {outcome.name}"
+            + (f"\n    {outcome.detail}" if outcome.detail else "")
+        )
+    counts = {
+        status: sum(outcome.status == status for outcome in outcomes)
+        for status in ("converted", "already there", "not converted")
+    }
     print(", ".join(f"{count:,} {status}" for status, count in counts.items()))
     args.destination.mkdir(parents=True, exist_ok=True)
     with atomic_file(args.destination / REPORT_FILE) as staging:

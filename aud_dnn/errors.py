@@ -16,16 +16,28 @@ from typing import Any
 
 from aud_dnn import __version__
 
-FAULT = (f"This is a fault of auditory_brain_dnn {__version__}, not of your data or your command. Please report it, with "
-         "the lines above, your command and the output of `pip list`, as an issue in the repository that you have the code "
-         "from.")
-_MOST_COMPARED = 200    # letters of a name that is compared with others; the time grows with the square
-_MOST_LISTED = 1000     # names that are compared; a file can hold millions
-_HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")    # control, direction and other invisible signs, half characters, line ends
+FAULT = (
+    f"This is a fault of auditory_brain_dnn {__version__}, not of your data or your command. "
+    "Please report it, with the lines above, your command and the output of `pip list`, as an "
+    "issue in the repository that you have the code from."
+)
+_MOST_COMPARED = (
+    200  # letters of a name that is compared with others; the time grows with the square
+)
+_MOST_LISTED = 1000  # names that are compared; a file can hold millions
+_HIDDEN = (
+    "Cc",
+    "Cf",
+    "Cs",
+    "Zl",
+    "Zp",
+)  # control, direction and other invisible signs, half characters, line ends
 
 
 def printable(text: object, most: int | None = None) -> str:
-    """Text from a file or a server, safe to print: a terminal obeys escape codes, and half characters cannot be encoded.
+    """Text from a file or a server, safe to print.
+
+    A terminal obeys escape codes, and half characters cannot be encoded.
 
     Parameters
     ----------
@@ -39,15 +51,19 @@ def printable(text: object, most: int | None = None) -> str:
         text = text[:most] + "…"
     if text.isprintable():
         return text
-    return "".join(letter if letter == "\n" or unicodedata.category(letter) not in _HIDDEN
-                   else letter.encode("unicode_escape").decode() for letter in text)
+    return "".join(
+        letter
+        if letter == "\n" or unicodedata.category(letter) not in _HIDDEN
+        else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
 
 
 class InputError(ValueError):
     """Something handed to the analysis is wrong; the message says what, where, and what to do.
 
-    Scripts print the message without a traceback and exit with status 2. Messages quote names from files and servers, so
-    what a terminal would obey is escaped here, once for all of them.
+    Scripts print the message without a traceback and exit with status 2. Messages quote names from
+    files and servers, so what a terminal would obey is escaped here, once for all of them.
     """
 
     def __init__(self, message: object = "") -> None:
@@ -87,15 +103,23 @@ def unknown_name(kind: str, name: str, known: Iterable[str], remedy: str = "") -
     names = list(dict.fromkeys(printable(candidate, _MOST_COMPARED) for candidate in known))
     name = printable(name, _MOST_COMPARED)
     folded = {candidate.lower(): candidate for candidate in names[:_MOST_LISTED]}
-    close = [folded[hit] for hit in difflib.get_close_matches(name.lower(), folded, n=_FEW_NAMES, cutoff=0.5)]
+    close = [
+        folded[hit]
+        for hit in difflib.get_close_matches(name.lower(), folded, n=_FEW_NAMES, cutoff=0.5)
+    ]
     hint = f" Did you mean {' or '.join(close[:3])}?" if close else ""
     shown = names
     if len(names) > 2 * _FEW_NAMES:
         shown = list(dict.fromkeys([*close, *names]))[:_FEW_NAMES]
     more = ""
     if len(names) > len(shown):
-        flag = ("; --list_models shows them" if kind.startswith("model") else
-                f"; --list_layers {kind.removeprefix('layer of ')} shows them" if kind.startswith("layer of ") else "")
+        flag = (
+            "; --list_models shows them"
+            if kind.startswith("model")
+            else f"; --list_layers {kind.removeprefix('layer of ')} shows them"
+            if kind.startswith("layer of ")
+            else ""
+        )
         more = f", … ({len(names)} in all{flag})"
     listing = ", ".join(shown) if names else "none"
     return InputError(f"Unknown {kind}: {name!r}.{hint} Known: {listing}{more}. {remedy}".rstrip())
@@ -105,10 +129,16 @@ class MissingPackageError(InputError):
     """A package that the project needs is not installed for the Python that runs."""
 
     def __init__(self, name: str | None) -> None:
-        ready = Path(__file__).resolve().parents[1] / ".venv" / "bin" / "python"       # of make demo
-        instead = f"Use {ready}, or install" if ready.exists() and str(ready) != sys.executable else "Install"
-        super().__init__(f"{name} is not installed for this Python ({sys.executable}). {instead} what the project needs: "
-                         "`pip install -e .` in the checkout.")
+        ready = Path(__file__).resolve().parents[1] / ".venv" / "bin" / "python"  # of make demo
+        instead = (
+            f"Use {ready}, or install"
+            if ready.exists() and str(ready) != sys.executable
+            else "Install"
+        )
+        super().__init__(
+            f"{name} is not installed for this Python ({sys.executable}). {instead} what the "
+            "project needs: `pip install -e .` in the checkout."
+        )
 
 
 class DamagedFileError(InputError):
@@ -119,13 +149,14 @@ class UnsafePickleError(InputError):
     """A pickle asks for something that plain data never need; it was not opened."""
 
 
-# --- what the system refuses ------------------------------------------------------------------------------------------
+# --- what the system refuses --------------------------------------------------------------------
 
 _AGAIN = "and run the same command again; what was finished is kept."
 _ADVICE = {
     errno.ENOSPC: f"Free some space, {_AGAIN}",
     errno.EDQUOT: f"Your quota on that disk is used up. Delete or move some files, {_AGAIN}",
-    errno.EFBIG: f"Raise the limit on files (`ulimit -f`), or use a file system that takes larger ones, {_AGAIN}",
+    errno.EFBIG: "Raise the limit on files (`ulimit -f`), or use a file system that takes larger "
+    f"ones, {_AGAIN}",
     errno.EROFS: "Make it writable, or put the files elsewhere (--root).",
     errno.EACCES: f"Fix the permissions, {_AGAIN}",
     errno.EPERM: f"Fix the permissions, {_AGAIN}",
@@ -139,7 +170,8 @@ _ADVICE = {
     errno.EBUSY: f"Another program uses it. Close that, {_AGAIN}",
     errno.ENOENT: f"Look whether another program has moved or removed it, {_AGAIN}",
     errno.EEXIST: f"A file stands where a folder is needed. Move it away, {_AGAIN}",
-    errno.ENOTDIR: f"A file stands where a folder is needed. Move it away or name another folder, {_AGAIN}",
+    errno.ENOTDIR: "A file stands where a folder is needed. Move it away or name another folder, "
+    f"{_AGAIN}",
     errno.EISDIR: f"A folder stands where a file is needed. Move it away, {_AGAIN}",
 }
 _OTHER_ADVICE = f"Remove the cause, {_AGAIN}"
@@ -159,31 +191,45 @@ def doing(what: str, path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        beside = not isinstance(error.filename, (str, bytes)) or path.parent in Path(os.fsdecode(error.filename)).parents
-        if beside and not hasattr(error, "doing"):      # else it is about another file
+        beside = (
+            not isinstance(error.filename, (str, bytes))
+            or path.parent in Path(os.fsdecode(error.filename)).parents
+        )
+        if beside and not hasattr(error, "doing"):  # else it is about another file
             error.doing = (what, path)
         raise
 
 
 def os_error_number(error: Exception) -> int | None:
-    """What the system refused, as a number of :mod:`errno`; None if it was not the system or does not say.
+    """What the system refused, as a number of :mod:`errno`.
 
-    The HDF5 library has the number in its text only, and raises RuntimeError where it notices a full disk when it closes a
-    file.
+    None if it was not the system or does not say.
+
+    The HDF5 library has the number in its text only, and raises RuntimeError where it notices a
+    full disk when it closes a file.
     """
     code = error.errno if isinstance(error, OSError) else None
-    if code is None and isinstance(error, (OSError, RuntimeError)) and (found := re.search(r"errno = (\d+)", str(error))):
+    if (
+        code is None
+        and isinstance(error, (OSError, RuntimeError))
+        and (found := re.search(r"errno = (\d+)", str(error)))
+    ):
         code = int(found[1])
     return code
 
 
-def describe_os_error(error: OSError | RuntimeError, what: str | None = None, path: Path | None = None) -> str:
-    """One line on what the system refused, on which file, and what to do about it; never with a traceback.
+def describe_os_error(
+    error: OSError | RuntimeError, what: str | None = None, path: Path | None = None
+) -> str:
+    """One line on what the system refused, on which file, and what to do about it.
+
+    Never with a traceback.
 
     Parameters
     ----------
     error : OSError or RuntimeError
-        With or without a number and a file name; libraries leave out either (:func:`os_error_number`).
+        With or without a number and a file name; libraries leave out either
+        (:func:`os_error_number`).
     what, path
         As in :func:`doing`, where that was not around.
     """
@@ -192,19 +238,32 @@ def describe_os_error(error: OSError | RuntimeError, what: str | None = None, pa
     name = getattr(error, "filename", None)
     if path is None and name is not None and not isinstance(name, int):
         path = Path(os.fsdecode(name))
-    if path is not None and path.name.startswith("."):      # files being written have hidden names
+    if path is not None and path.name.startswith("."):  # files being written have hidden names
         path = path.parent
     code = os_error_number(error)
     if code == errno.ENOMEM:
         return describe_memory_error(error)
-    reason = os.strerror(code) if code is not None else " ".join(str(error).split()) or type(error).__name__
+    reason = (
+        os.strerror(code)
+        if code is not None
+        else " ".join(str(error).split()) or type(error).__name__
+    )
     advice = _ADVICE.get(code, _OTHER_ADVICE)
     if path is None:
         return f"The system refused to go on: {reason}. {advice}"
-    gone = next((link for link in (path, *path.parents) if link.is_symlink() and not link.exists()), None) \
-        if code in (errno.EEXIST, errno.ENOENT) else None
+    gone = (
+        next(
+            (link for link in (path, *path.parents) if link.is_symlink() and not link.exists()),
+            None,
+        )
+        if code in (errno.EEXIST, errno.ENOENT)
+        else None
+    )
     if gone is not None:
-        reason, advice = dangling(gone), f"Bring that back, or make the link point elsewhere, {_AGAIN}"
+        reason, advice = (
+            dangling(gone),
+            f"Bring that back, or make the link point elsewhere, {_AGAIN}",
+        )
     if gone == path:
         return f"{reason}. {advice}"
     return f"{path} cannot be {what}: {reason}. {advice}" if what else f"{path}: {reason}. {advice}"
@@ -217,9 +276,12 @@ def dangling(link: Path) -> str:
 
 def is_memory_error(error: BaseException) -> bool:
     """Whether memory was too small, by whatever name the libraries say so."""
-    return (isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
-            or type(error).__name__ == "OutOfMemoryError"       # of PyTorch, on a GPU; on the processor:
-            or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error)))
+    return (
+        isinstance(error, MemoryError)
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+        or type(error).__name__ == "OutOfMemoryError"  # of PyTorch, on a GPU; on the processor:
+        or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
+    )
 
 
 def describe_memory_error(error: BaseException) -> str:
@@ -227,16 +289,24 @@ def describe_memory_error(error: BaseException) -> str:
     said = " ".join(str(error).split())
     asked = re.search(r"allocate ([\d.]+ [KMGT]iB)", said)
     asked = f" ({asked[1]} more were asked for)" if asked else ""
-    return (f"There is not enough memory{asked}. Close other programs, ask the cluster for more (--mem), or do less at "
-            "once: --jobs 1, fewer layers, models or targets in one call. What was finished is kept.")
+    return (
+        f"There is not enough memory{asked}. Close other programs, ask the cluster for more "
+        "(--mem), or do less at once: --jobs 1, fewer layers, models or targets in one call. What "
+        "was finished is kept."
+    )
 
 
 def plain_warnings() -> None:
-    """Show what this project warns of as one line, each text once; warnings of libraries as Python shows them."""
+    """Show what this project warns of as one line, each text once.
+
+    Warnings of libraries as Python shows them.
+    """
     package, shown = str(Path(__file__).parent), set()
     others = warnings.showwarning
 
-    def show(message: Warning | str, category: type[Warning], filename: str, *rest: Any, **named: Any) -> None:
+    def show(
+        message: Warning | str, category: type[Warning], filename: str, *rest: Any, **named: Any
+    ) -> None:
         text = printable(message)
         if not filename.startswith(package):
             others(message, category, filename, *rest, **named)

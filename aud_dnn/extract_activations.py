@@ -1,4 +1,7 @@
-"""Run a model on the sounds and write its activations: ``python aud_dnn/extract_activations.py --model spectemp``."""
+"""Run a model on the sounds and write its activations.
+
+``python aud_dnn/extract_activations.py --model spectemp``.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    if not __package__:     # run as a file: import from the repository, not from this folder
+    if not __package__:  # run as a file: import from the repository, not from this folder
         sys.path[0] = str(Path(__file__).resolve().parents[1])
     from aud_dnn.terminal import start_script
 
@@ -65,53 +68,119 @@ examples
 
 
 def _columns(names: tuple[str, ...], per_line: int = 4) -> str:
-    return "\n".join("      " + "".join(name.ljust(25) for name in names[i:i + per_line]).rstrip()
-                     for i in range(0, len(names), per_line))
+    return "\n".join(
+        "      " + "".join(name.ljust(25) for name in names[i : i + per_line]).rstrip()
+        for i in range(0, len(names), per_line)
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
-    epilog = _EPILOG.format(baseline=BASELINE_MODEL, untrained=", ".join(UNTRAINED), written=", ".join(WRITTEN_HERE),
-                            libraries=", ".join(FROM_LIBRARIES),
-                            in_house=_columns(tuple(name for name in IN_HOUSE if name not in UNTRAINED)))
-    parser = argparse.ArgumentParser(description=_DESCRIPTION, epilog=f"{epilog}\n{STATUSES}",
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--list_models", action="version", version="\n".join(AVAILABLE_MODELS),
-                        help="print the models that can be extracted by name, and stop")
-    parser.add_argument("--list_layers", metavar="MODEL", help="print what can be tapped in a model (a name, or "
-                        "mypackage:build): modules, their classes and the shapes that they return for one sound, and stop")
-    parser.add_argument("--model", metavar="MODEL",
-                        help="a name of the list below, or mypackage:build for a model of your own")
+    epilog = _EPILOG.format(
+        baseline=BASELINE_MODEL,
+        untrained=", ".join(UNTRAINED),
+        written=", ".join(WRITTEN_HERE),
+        libraries=", ".join(FROM_LIBRARIES),
+        in_house=_columns(tuple(name for name in IN_HOUSE if name not in UNTRAINED)),
+    )
+    parser = argparse.ArgumentParser(
+        description=_DESCRIPTION,
+        epilog=f"{epilog}\n{STATUSES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--list_models",
+        action="version",
+        version="\n".join(AVAILABLE_MODELS),
+        help="print the models that can be extracted by name, and stop",
+    )
+    parser.add_argument(
+        "--list_layers",
+        metavar="MODEL",
+        help="print what can be tapped in a model (a name, or "
+        "mypackage:build): modules, their classes and the shapes that they return for one sound, "
+        "and stop",
+    )
+    parser.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="a name of the list below, or mypackage:build for a model of your own",
+    )
     add_bool(parser, "--randnetw", False, "permute the weights: the control network")
 
     where = parser.add_argument_group("input and output")
-    where.add_argument("--sounds", type=Path, metavar="DIR", help="folder of wav files (default: data/stimuli of the root)")
+    where.add_argument(
+        "--sounds",
+        type=Path,
+        metavar="DIR",
+        help="folder of wav files (default: data/stimuli of the root)",
+    )
     add_root(where)
-    where.add_argument("--name", help="folder below model-actv/, and the --source_model of the analyses (default: the "
-                                      "model's name)")
-    where.add_argument("--format", choices=FORMATS, help="h5: one file; pickle: one file per sound (default: as published)")
+    where.add_argument(
+        "--name",
+        help="folder below model-actv/, and the --source_model of the analyses (default: the "
+        "model's name)",
+    )
+    where.add_argument(
+        "--format",
+        choices=FORMATS,
+        help="h5: one file; pickle: one file per sound (default: as published)",
+    )
     add_bool(where, "--overwrite", False, "replace activations that were made with other settings")
 
     weights = parser.add_argument_group("weights")
-    weights.add_argument("--checkpoint", type=Path, metavar="FILE",
-                         help="the weights; for models from a library a folder, the copy of its hub repository")
-    weights.add_argument("--checkpoint_entry", metavar="NAME",
-                         help="what to take of a checkpoint that holds several state dicts, for example net or ema")
-    add_bool(weights, "--random_weights", False, "leave the network as it is initialised; for trials")
+    weights.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="the weights; for models from a library a folder, the copy of its hub repository",
+    )
+    weights.add_argument(
+        "--checkpoint_entry",
+        metavar="NAME",
+        help="what to take of a checkpoint that holds several state dicts, for example net or ema",
+    )
+    add_bool(
+        weights, "--random_weights", False, "leave the network as it is initialised; for trials"
+    )
     add_bool(weights, "--trust_checkpoint", False, "let a checkpoint run code while it is read")
-    weights.add_argument("--seed", type=int, help="of the permutation (default: the published one, else 0)")
-    weights.add_argument("--permutation_index", type=Path, nargs="+", default=[], metavar="FILE",
-                         help="published orders of the permutation, instead of a seed")
+    weights.add_argument(
+        "--seed", type=int, help="of the permutation (default: the published one, else 0)"
+    )
+    weights.add_argument(
+        "--permutation_index",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="published orders of the permutation, instead of a seed",
+    )
 
     running = parser.add_argument_group("running")
     running.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
-    running.add_argument("--batch", type=int, default=1, metavar="N", help="sounds per forward pass (default: 1)")
-    running.add_argument("--taps", type=Path, metavar="TOML", help="where to read a model of your own (docs/own_model.md)")
+    running.add_argument(
+        "--batch", type=int, default=1, metavar="N", help="sounds per forward pass (default: 1)"
+    )
+    running.add_argument(
+        "--taps",
+        type=Path,
+        metavar="TOML",
+        help="where to read a model of your own (docs/own_model.md)",
+    )
     add_bool(running, "--dry_run", False, "print the table of taps, shapes and lengths, and stop")
-    running.add_argument("--pooling", choices=POOLINGS, default="power",
-                         help="what spectemp does with the pooled power; power is the published one (default: power)")
-    running.add_argument("--envelope_floor", choices=ENVELOPE_FLOORS, default="none",
-                         help="least envelope of the cochleagram (spectemp, in-house networks): none, or the 1e-8 of the "
-                              "published training code, which only digital silence reaches (default: none)")
+    running.add_argument(
+        "--pooling",
+        choices=POOLINGS,
+        default="power",
+        help="what spectemp does with the pooled power; power is the published one (default: "
+        "power)",
+    )
+    running.add_argument(
+        "--envelope_floor",
+        choices=ENVELOPE_FLOORS,
+        default="none",
+        help="least envelope of the cochleagram (spectemp, in-house networks): none, or the 1e-8 "
+        "of the published training code, which only digital silence reaches (default: none)",
+    )
     return parser
 
 
@@ -123,22 +192,41 @@ def main(arguments: list[str] | None = None) -> int:
         print(list_modules(options.list_layers, options.taps))
         return 0
     if options.model is None:
-        parser.error("--model is needed: a name of --list_models, or mypackage:build for a model of your own")
+        parser.error(
+            "--model is needed: a name of --list_models, or mypackage:build for a model of your own"
+        )
     paths = find_root(options.root)
     extractor = build_extractor(
-        options.model, randnetw=options.randnetw, checkpoint=options.checkpoint, taps=options.taps,
-        random_weights=options.random_weights, seed=options.seed, index_files=tuple(options.permutation_index),
-        trust=options.trust_checkpoint, device=options.device, pooling=options.pooling,
-        floor=options.envelope_floor, entry=options.checkpoint_entry)
+        options.model,
+        randnetw=options.randnetw,
+        checkpoint=options.checkpoint,
+        taps=options.taps,
+        random_weights=options.random_weights,
+        seed=options.seed,
+        index_files=tuple(options.permutation_index),
+        trust=options.trust_checkpoint,
+        device=options.device,
+        pooling=options.pooling,
+        floor=options.envelope_floor,
+        entry=options.checkpoint_entry,
+    )
     name = options.name or default_name(options.model, options.pooling)
     format = options.format or default_format(options.model)
     if options.dry_run:
         check_request(extractor, name, format, options.batch)
         print(extractor.check(options.batch))
         return 0
-    done = extract(extractor, name, paths, sounds=options.sounds, randnetw=options.randnetw, format=format,
-                   batch=options.batch, overwrite=options.overwrite,
-                   tell=lambda remark: print(f"note: {remark}", file=sys.stderr))
+    done = extract(
+        extractor,
+        name,
+        paths,
+        sounds=options.sounds,
+        randnetw=options.randnetw,
+        format=format,
+        batch=options.batch,
+        overwrite=options.overwrite,
+        tell=lambda remark: print(f"note: {remark}", file=sys.stderr),
+    )
     print(f"{done.path}: {len(extractor.layers)} layers; {done.n_done} sounds run now.")
     return 0
 

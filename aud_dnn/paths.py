@@ -45,7 +45,9 @@ class ProjectPaths:
 
     @property
     def activations(self) -> Path:
-        """``model-actv``, or ``model_actv`` (the name inside the authors' archive) where only that one exists."""
+        """``model-actv``, or ``model_actv`` (the name inside the authors' archive) where only that
+        one exists.
+        """
         documented, archived = self.root / "model-actv", self.root / "model_actv"
         return archived if archived.is_dir() and not documented.is_dir() else documented
 
@@ -71,7 +73,10 @@ _FOLDERS = ("data", "model-actv", "model_actv", "results")
 
 
 def is_root(folder: Path) -> bool:
-    """Whether a folder looks like a root: ``model-actv/`` beside ``data/`` or ``results/``, or ``data/neural/``."""
+    """Whether a folder looks like a root.
+
+    ``model-actv/`` beside ``data/`` or ``results/``, or ``data/neural/``.
+    """
     has_activations = any((folder / name).is_dir() for name in ("model-actv", "model_actv"))
     beside = any((folder / name).is_dir() for name in ("data", "results"))
     return (has_activations and beside) or (folder / "data" / "neural").is_dir()
@@ -81,44 +86,62 @@ def _here() -> Path:
     try:
         return Path.cwd()
     except FileNotFoundError:
-        raise MissingDataError("The current folder does not exist any more. Change to one that does (cd).") from None
+        raise MissingDataError(
+            "The current folder does not exist any more. Change to one that does (cd)."
+        ) from None
 
 
 def _checkout() -> Path | None:
     """The checkout that this code lies in; None where it is installed."""
     folder = Path(__file__).resolve().parents[1]
-    return folder if (folder / "pyproject.toml").is_file() and (folder / "setup_utils").is_dir() else None
+    return (
+        folder
+        if (folder / "pyproject.toml").is_file() and (folder / "setup_utils").is_dir()
+        else None
+    )
 
 
 def find_root(root: str | os.PathLike | None = None) -> ProjectPaths:
     """The root to work in, by one rule for scripts, notebooks and Python.
 
-    ``root`` (of scripts: ``--root``) if given; else ``$AUD_DNN_ROOT``; else the nearest folder, from the current one
-    upwards, that is a root (:func:`is_root`); else the checkout that this code lies in. An installed copy of the code
-    (site-packages) is never a root.
+    ``root`` (of scripts: ``--root``) if given; else ``$AUD_DNN_ROOT``; else the nearest folder,
+    from the current one upwards, that is a root (:func:`is_root`); else the checkout that this code
+    lies in. An installed copy of the code (site-packages) is never a root.
 
     Raises
     ------
     MissingDataError
         There is no such folder, or it is not there.
     InputError
-        The folder named is a part of a root; ``data/``, ``model-actv/`` or ``results/`` is a link to nothing; the path is
-        not valid text.
+        The folder named is a part of a root; ``data/``, ``model-actv/`` or ``results/`` is a link
+        to nothing; the path is not valid text.
     """
     if root is not None or os.environ.get(ROOT_VARIABLE):
-        chosen, origin = (root, "--root") if root is not None else (os.environ[ROOT_VARIABLE], f"${ROOT_VARIABLE}")
+        chosen, origin = (
+            (root, "--root")
+            if root is not None
+            else (os.environ[ROOT_VARIABLE], f"${ROOT_VARIABLE}")
+        )
         chosen = _here() / chosen
         if not chosen.is_dir():
-            raise MissingDataError(f"The root folder {chosen} (from {origin}) does not exist. "
-                                   "Name the folder that holds data/ and model-actv/.")
+            raise MissingDataError(
+                f"The root folder {chosen} (from {origin}) does not exist. "
+                "Name the folder that holds data/ and model-actv/."
+            )
         _refuse_part_of_a_root(chosen.resolve(), origin)
     else:
         here = _here()
-        chosen = next((folder for folder in (here, *here.parents) if is_root(folder)), None) or _checkout()
+        chosen = (
+            next((folder for folder in (here, *here.parents) if is_root(folder)), None)
+            or _checkout()
+        )
         if chosen is None:
             raise MissingDataError(
-                f"Where are the data? {here} is not, and is not inside, a folder with model-actv/ beside data/ or results/. "
-                f'Name it with --root DIR (in Python: find_root("DIR")), set {ROOT_VARIABLE}, or change to it (cd).')
+                f"Where are the data? {here} is not, and is not inside, a folder with model-actv/ "
+                "beside data/ or results/. "
+                f'Name it with --root DIR (in Python: find_root("DIR")), set {ROOT_VARIABLE}, or '
+                "change to it (cd)."
+            )
     return _usable(ProjectPaths(chosen.resolve()))
 
 
@@ -128,17 +151,23 @@ def _refuse_part_of_a_root(chosen: Path, origin: str) -> None:
     for parent in chosen.parents:
         part = chosen.relative_to(parent).parts[0]
         if part in _FOLDERS and is_root(parent):
-            raise InputError(f"{chosen} (from {origin}) lies in {part}/ of a root. Did you mean {parent}?")
+            raise InputError(
+                f"{chosen} (from {origin}) lies in {part}/ of a root. Did you mean {parent}?"
+            )
 
 
 def _usable(paths: ProjectPaths) -> ProjectPaths:
     try:
         str(paths.root).encode()
     except UnicodeEncodeError:
-        raise InputError(f"The path {paths.root} is not valid text (UTF-8), and the libraries that write results cannot "
-                         "open files in it. Rename the folder, or choose another root.") from None
+        raise InputError(
+            f"The path {paths.root} is not valid text (UTF-8), and the libraries that write "
+            "results cannot open files in it. Rename the folder, or choose another root."
+        ) from None
     for name in _FOLDERS:
         folder = paths.root / name
         if folder.is_symlink() and not folder.exists():
-            raise MissingDataError(f"{dangling(folder)}. Bring that back, or make the link point elsewhere.")
+            raise MissingDataError(
+                f"{dangling(folder)}. Bring that back, or make the link point elsewhere."
+            )
     return paths

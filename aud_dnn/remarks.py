@@ -1,4 +1,7 @@
-"""What is odd about the input but no error: readers attach it to what they read; scripts, results, figures show it."""
+"""What is odd about the input but no error: readers attach it to what they read.
+
+Scripts, results, figures show it.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,9 @@
-"""How a script meets its surroundings: streams that never end a run, Ctrl-C and SIGTERM, pictures without a display.
+"""How a script meets its surroundings.
 
-Nothing here is for sessions and notebooks; :func:`aud_dnn.arguments.run_script` calls it once, before anything else.
+Streams that never end a run, Ctrl-C and SIGTERM, pictures without a display.
+
+Nothing here is for sessions and notebooks; :func:`aud_dnn.arguments.run_script` calls it once,
+before anything else.
 """
 
 from __future__ import annotations
@@ -20,9 +23,27 @@ from typing import Any, NoReturn
 from aud_dnn.errors import InputError, MissingPackageError
 from aud_dnn.io.memory import mind_address_space
 
-INTERRUPTED = "Stopped. Everything that was finished is on disk; run the same command again to go on."
-_PLAIN = {"–": "-", "—": "-", "−": "-", "…": "...", "×": "x", "²": "2", "α": "alpha", "▲": "^", "±": "+-", "’": "'",
-          "‘": "'", "“": '"', "”": '"', "é": "e", "ö": "oe", "\xa0": " "}
+INTERRUPTED = (
+    "Stopped. Everything that was finished is on disk; run the same command again to go on."
+)
+_PLAIN = {
+    "–": "-",
+    "—": "-",
+    "−": "-",
+    "…": "...",
+    "×": "x",
+    "²": "2",
+    "α": "alpha",
+    "▲": "^",
+    "±": "+-",
+    "’": "'",
+    "‘": "'",
+    "“": '"',
+    "”": '"',
+    "é": "e",
+    "ö": "oe",
+    "\xa0": " ",
+}
 
 
 class Terminated(BaseException):
@@ -30,12 +51,21 @@ class Terminated(BaseException):
 
 
 def _plainer(error: UnicodeError) -> tuple[str, int]:
-    """What a terminal shows for a character that it lacks: something alike, else its code (bytes of file names, too)."""
+    """What a terminal shows for a character that it lacks.
+
+    Something alike, else its code (bytes of file names, too).
+    """
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    shown = [_PLAIN.get(character) or (f"\\x{ord(character) - 0xdc00:02x}" if "\udc80" <= character <= "\udcff"
-                                       else character.encode("ascii", "backslashreplace").decode())
-             for character in error.object[error.start:error.end]]
+    shown = [
+        _PLAIN.get(character)
+        or (
+            f"\\x{ord(character) - 0xDC00:02x}"
+            if "\udc80" <= character <= "\udcff"
+            else character.encode("ascii", "backslashreplace").decode()
+        )
+        for character in error.object[error.start : error.end]
+    ]
     return "".join(shown), error.end
 
 
@@ -43,10 +73,13 @@ codecs.register_error("plainer", _plainer)
 
 
 class SteadyStream(io.TextIOWrapper):
-    """A standard stream that raises nothing: what cannot be encoded is shown plainer, what cannot be written is dropped.
+    """A standard stream that raises nothing.
 
-    Once a write fails (the reader of a pipe has left, the disk is full), the descriptor leads to nowhere, so that neither
-    later writes nor the interpreter's end stumble over it. ``failure`` keeps the reason.
+    What cannot be encoded is shown plainer, what cannot be written is dropped.
+
+    Once a write fails (the reader of a pipe has left, the disk is full), the descriptor leads to
+    nowhere, so that neither later writes nor the interpreter's end stumble over it. ``failure``
+    keeps the reason.
     """
 
     failure: OSError | None = None
@@ -74,39 +107,53 @@ class SteadyStream(io.TextIOWrapper):
 
 
 def steady_streams() -> None:
-    """Make standard output and error safe to write to, line by line; leave streams that are not the process's own alone."""
+    """Make standard output and error safe to write to, line by line.
+
+    Leave streams that are not the process's own alone.
+    """
     with contextlib.suppress(OSError):
         while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-            pass        # closed ones, which data files would get otherwise, now lead to nowhere
+            pass  # closed ones, which data files would get otherwise, now lead to nowhere
         os.close(descriptor)
     for number, name in ((1, "stdout"), (2, "stderr")):
         stream = getattr(sys, name)
-        if stream is None:      # it was closed when Python started
-            stream = open(number, "w", encoding="utf-8", closefd=False)     # noqa: SIM115
+        if stream is None:  # it was closed when Python started
+            stream = open(number, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
         elif stream is not getattr(sys, f"__{name}__") or not isinstance(stream, io.TextIOWrapper):
-            continue            # captured by a test or a notebook
+            continue  # captured by a test or a notebook
         encoding = stream.encoding
         with contextlib.suppress(OSError):
             stream.flush()
-        steady = SteadyStream(stream.detach(), encoding=encoding, errors="plainer", line_buffering=True)
+        steady = SteadyStream(
+            stream.detach(), encoding=encoding, errors="plainer", line_buffering=True
+        )
         setattr(sys, name, steady)
         setattr(sys, f"__{name}__", steady)
 
 
 def lost_output() -> str:
-    """A sentence on output that could not be written; empty if all was, or if its reader has left (``| head``)."""
+    """A sentence on output that could not be written.
+
+    Empty if all was, or if its reader has left (``| head``).
+    """
     failure = getattr(sys.stdout, "failure", None)
     if failure is None or isinstance(failure, BrokenPipeError):
         return ""
-    return f"Part of the output could not be written ({os.strerror(failure.errno)}); files and exit status are not affected."
+    return (
+        f"Part of the output could not be written ({os.strerror(failure.errno)}); files and exit "
+        "status are not affected."
+    )
 
 
 def draw_without_display() -> None:
-    """Pictures go to files, whatever backend the environment names; its configuration needs no home."""
+    """Pictures go to files, whatever backend the environment names.
+
+    Its configuration needs no home.
+    """
     os.environ["MPLBACKEND"] = "agg"
     try:
         Path.home()
-    except RuntimeError:        # no HOME, and a user whom the system does not know
+    except RuntimeError:  # no HOME, and a user whom the system does not know
         if "MPLCONFIGDIR" not in os.environ:
             import atexit
             import shutil
@@ -116,25 +163,30 @@ def draw_without_display() -> None:
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
-# --- signals -----------------------------------------------------------------------------------------------------------
+# --- signals ------------------------------------------------------------------------------------
 
 _GRACE_S = 10.0
 _received: list[int] = []
 
 
 def received_signal() -> int | None:
-    """The signal that asked the script to stop. Imports may have turned its exception into another one."""
+    """The signal that asked the script to stop.
+
+    Imports may have turned its exception into another one.
+    """
     return _received[-1] if _received else None
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
     _received.append(number)
-    signal.signal(number, signal.SIG_DFL)       # a second one ends the process at once
+    signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
     raise KeyboardInterrupt if number == signal.SIGINT else Terminated
 
 
 def _stop_anyway(unraisable: Any) -> None:
-    """The signal came while Python was in a place that drops exceptions (a weak reference's callback): once more, soon."""
+    """The signal came while Python was in a place that drops exceptions (a weak reference's
+    callback): once more, soon.
+    """
     if not _received or not issubclass(unraisable.exc_type, (KeyboardInterrupt, Terminated)):
         sys.__unraisablehook__(unraisable)
         return
@@ -142,7 +194,7 @@ def _stop_anyway(unraisable: Any) -> None:
 
     number = _received[-1]
     signal.signal(number, _stop)
-    if hasattr(signal, "pthread_kill"):     # interrupts what the main thread waits for, too
+    if hasattr(signal, "pthread_kill"):  # interrupts what the main thread waits for, too
         again = threading.Timer(0.01, signal.pthread_kill, [threading.main_thread().ident, number])
     else:
         import _thread
@@ -153,12 +205,15 @@ def _stop_anyway(unraisable: Any) -> None:
 
 
 def _end_in_the_end(wakeup: int) -> None:
-    """A thread: exceptions do not reach a library that waits or computes for long; after a grace time the process ends."""
+    """A thread: exceptions do not reach a library that waits or computes for long.
+
+    After a grace time the process ends.
+    """
     import time
 
     while (number := os.read(wakeup, 1)) and number[0] not in (signal.SIGINT, signal.SIGTERM):
         pass
-    if not number:      # the script has ended
+    if not number:  # the script has ended
         os.close(wakeup)
         return
     time.sleep(_GRACE_S)
@@ -178,32 +233,32 @@ def _watched() -> Iterator[None]:
     os.set_blocking(writing, False)
     try:
         before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    except ValueError:      # not the main thread
+    except ValueError:  # not the main thread
         os.close(reading)
         os.close(writing)
         yield
         return
     watch = threading.Thread(target=_end_in_the_end, args=(reading,), daemon=True)
-    with contextlib.suppress(RuntimeError):     # no more threads allowed
+    with contextlib.suppress(RuntimeError):  # no more threads allowed
         watch.start()
     try:
         yield
     finally:
         signal.set_wakeup_fd(before)
-        os.close(writing)       # ends the thread, unless it is counting already
+        os.close(writing)  # ends the thread, unless it is counting already
 
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[None]:
     """Inside, Ctrl-C raises ``KeyboardInterrupt`` and SIGTERM :class:`Terminated`, each once.
 
-    Where that has not ended the process after ten seconds, it is ended from outside Python. Signals that whoever started
-    the process wants ignored (``nohup``, jobs in the background) stay ignored.
+    Where that has not ended the process after ten seconds, it is ended from outside Python. Signals
+    that whoever started the process wants ignored (``nohup``, jobs in the background) stay ignored.
     """
     _received.clear()
     before, hook_before, sys.unraisablehook = {}, sys.unraisablehook, _stop_anyway
     for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(ValueError):       # not the main thread
+        with contextlib.suppress(ValueError):  # not the main thread
             if signal.getsignal(number) is not signal.SIG_IGN:
                 before[number] = signal.signal(number, _stop)
     try:
@@ -217,11 +272,15 @@ def stop_on_signals() -> Iterator[None]:
 
 
 def start_script() -> None:
-    """The first thing that a program does, before any import that takes time; :func:`stop_on_signals` takes over later.
+    """The first thing that a program does, before any import that takes time.
 
-    Nothing is half-written yet, so Ctrl-C and SIGTERM just end it; so do a hopeless limit on memory and a Python
-    without the packages of the project, such as that of the system in place of the environment's.
+    :func:`stop_on_signals` takes over later.
+
+    Nothing is half-written yet, so Ctrl-C and SIGTERM just end it; so do a hopeless limit on memory
+    and a Python without the packages of the project, such as that of the system in place of the
+    environment's.
     """
+
     def end(number: int, frame: FrameType | None) -> NoReturn:
         with contextlib.suppress(OSError):
             os.write(2, f"{INTERRUPTED}\n".encode())

@@ -1,4 +1,6 @@
-"""Inspect the data, activations and results below a root: shapes, types, ids, NaN, constant units, duplicated sounds.
+"""Inspect the data, activations and results below a root.
+
+Shapes, types, ids, NaN, constant units, duplicated sounds.
 
 Run it after a download, and on activations of your own before any fit::
 
@@ -13,7 +15,7 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    if not __package__:     # run as a file: import from the repository, not from this folder
+    if not __package__:  # run as a file: import from the repository, not from this folder
         sys.path[0] = str(Path(__file__).resolve().parents[1])
     from aud_dnn.terminal import start_script
 
@@ -38,10 +40,21 @@ from aud_dnn.paths import find_root
 def main(arguments: list[str] | None = None) -> int:
     parser = script_parser(__doc__)
     add_root(parser)
-    parser.add_argument("--models", nargs="+", default=[], metavar="MODEL",
-                        help="look at the activations of these models only (default: everything)")
-    parser.add_argument("--target", nargs="+", default=[], metavar="FILE",
-                        help="look at these targets of your own, files or folders (docs/own_target.md), and at nothing else")
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        default=[],
+        metavar="MODEL",
+        help="look at the activations of these models only (default: everything)",
+    )
+    parser.add_argument(
+        "--target",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="look at these targets of your own, files or folders (docs/own_target.md), and at "
+        "nothing else",
+    )
     add_layer_order(parser)
     add_stimulus_order(parser)
     add_listing(parser)
@@ -58,12 +71,14 @@ def main(arguments: list[str] | None = None) -> int:
         from aud_dnn.utils import load_stimuli
 
         published: tuple[str, ...] = ()
-        with contextlib.suppress(InputError):       # a target needs no installation
+        with contextlib.suppress(InputError):  # a target needs no installation
             published = load_stimuli(find_root(args.root)).ids
         return report(check_target_file(path, published) for path in args.target)
     models = [name.strip() for word in args.models for name in word.split(",") if name.strip()]
     paths = find_root(args.root)
-    keep_statements(paths, models, args.layer_order, assume_stimulus_order=args.assume_stimulus_order)
+    keep_statements(
+        paths, models, args.layer_order, assume_stimulus_order=args.assume_stimulus_order
+    )
     return report(check_installation(paths, models=models or None))
 
 

@@ -13,7 +13,9 @@ from aud_dnn.demo import DemoTruth, make_demo, read_truth
 
 @pytest.fixture(scope="session")
 def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo data set without WAV files. One for the whole session: tests that write must copy it first."""
+    """The demo data set without WAV files. One for the whole session: tests that write must copy it
+    first.
+    """
     root = tmp_path_factory.mktemp("session") / "demo"
     make_demo(root, seed=0, sounds=False)
     return root
@@ -30,7 +32,9 @@ GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden"
 
 @pytest.fixture(scope="session")
 def golden_expected() -> Path:
-    """Reference numbers of the published programs; tests that need them are skipped where they are not at hand."""
+    """Reference numbers of the published programs; tests that need them are skipped where they are
+    not at hand.
+    """
     if not GOLDEN.is_dir():
         pytest.skip("the reference outputs are not beside the repository")
     return GOLDEN / "expected"
@@ -48,12 +52,16 @@ def golden_root(golden_expected: Path, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="session")
 def real_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A writable copy of the real sounds' root (components and baseline features), where it is at hand."""
+    """A writable copy of the real sounds' root (components and baseline features), where it is at
+    hand.
+    """
     source = GOLDEN.parent / "data" / "natsound165"
     if not source.is_dir():
         pytest.skip("the real sounds are not beside the repository")
     root = tmp_path_factory.mktemp("real") / "natsound165"
-    shutil.copytree(source, root, ignore=shutil.ignore_patterns("*.wav"), copy_function=shutil.copyfile)
+    shutil.copytree(
+        source, root, ignore=shutil.ignore_patterns("*.wav"), copy_function=shutil.copyfile
+    )
     for folder in [root, *root.rglob("*")]:
         folder.chmod(0o755 if folder.is_dir() else 0o644)
     return root

@@ -1,7 +1,8 @@
 """Break runs on purpose and look at what is left: ``python tests/faults.py --kills 300``.
 
-Whatever happens to a run, a folder that has the name of a result holds the whole result, bit by bit what an undisturbed run
-writes; and the next run finishes the work and leaves nothing half-written behind.
+Whatever happens to a run, a folder that has the name of a result holds the whole result, bit by bit
+what an undisturbed run writes; and the next run finishes the work and leaves nothing half-written
+behind.
 """
 
 from __future__ import annotations
@@ -65,13 +66,23 @@ class Laboratory:
         return paths
 
     @staticmethod
-    def fit(paths: ProjectPaths, layers: tuple[str, ...] = LAYERS, overwrite: bool = False) -> list[Outcome]:
-        return fit_model(paths, FitOptions("Kell2018word", layers, ("NH2015comp",), overwrite=overwrite), progress=False)
+    def fit(
+        paths: ProjectPaths, layers: tuple[str, ...] = LAYERS, overwrite: bool = False
+    ) -> list[Outcome]:
+        return fit_model(
+            paths,
+            FitOptions("Kell2018word", layers, ("NH2015comp",), overwrite=overwrite),
+            progress=False,
+        )
 
     @staticmethod
     def results(paths: ProjectPaths) -> list[Path]:
         folder = paths.results / "Kell2018word"
-        return [path for path in sorted(folder.iterdir()) if parse_folder(path)] if folder.is_dir() else []
+        return (
+            [path for path in sorted(folder.iterdir()) if parse_folder(path)]
+            if folder.is_dir()
+            else []
+        )
 
     @staticmethod
     def contents(folder: Path) -> bytes:
@@ -84,25 +95,36 @@ class Laboratory:
         """Everything that is named like a result is whole and right; the number of results."""
         found = self.results(paths)
         for folder in found:
-            assert is_complete(folder), f"{folder.name} is not whole: {sorted(p.name for p in folder.iterdir())}"
-            assert self.contents(folder) == self.reference[folder.name], f"{folder.name} holds other numbers"
+            assert is_complete(folder), (
+                f"{folder.name} is not whole: {sorted(p.name for p in folder.iterdir())}"
+            )
+            assert self.contents(folder) == self.reference[folder.name], (
+                f"{folder.name} holds other numbers"
+            )
         return len(found)
 
     def require_recovery(self, paths: ProjectPaths) -> None:
         """The next run finishes the work, changes nothing that was finished, and tidies up."""
         self.fit(paths)
         assert self.require_whole(paths) == len(LAYERS)
-        hidden = [path.name for path in (paths.results / "Kell2018word").iterdir() if path.name.startswith(".")]
+        hidden = [
+            path.name
+            for path in (paths.results / "Kell2018word").iterdir()
+            if path.name.startswith(".")
+        ]
         assert not hidden, hidden
 
 
-# --- the n-th file operation fails -------------------------------------------------------------------------------------
+# --- the n-th file operation fails --------------------------------------------------------------
+
 
 class NthOperationFails:
-    """Lets the n-th file operation that changes the disk fail with a given error; counts them when ``nth`` is 0.
+    """Lets the n-th file operation that changes the disk fail with a given error; counts them when
+    ``nth`` is 0.
 
-    Works on everything that Python does (files opened for writing, folders made, names changed or removed); what HDF5 and
-    Parquet write inside their files is broken by :func:`small_disk` instead.
+    Works on everything that Python does (files opened for writing, folders made, names changed or
+    removed); what HDF5 and Parquet write inside their files is broken by :func:`small_disk`
+    instead.
     """
 
     _current: NthOperationFails | None = None
@@ -128,7 +150,11 @@ class NthOperationFails:
             return
         if event == "open":
             _, mode, flags = arguments
-            writes = set(mode) & set("wax+") if isinstance(mode, str) else (flags or 0) & (os.O_WRONLY | os.O_RDWR)
+            writes = (
+                set(mode) & set("wax+")
+                if isinstance(mode, str)
+                else (flags or 0) & (os.O_WRONLY | os.O_RDWR)
+            )
             if not writes:
                 return
         if not str(arguments[0]).startswith(self.below):
@@ -138,7 +164,8 @@ class NthOperationFails:
             raise OSError(self.error, os.strerror(self.error), str(arguments[0]))
 
 
-# --- a disk that is too small ------------------------------------------------------------------------------------------
+# --- a disk that is too small -------------------------------------------------------------------
+
 
 @contextlib.contextmanager
 def small_disk(folder: Path, n_bytes: int) -> Iterator[None]:
@@ -146,7 +173,9 @@ def small_disk(folder: Path, n_bytes: int) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     if os.name != "posix" or os.geteuid() != 0 or shutil.which("mount") is None:
         raise PermissionError("mounting needs root")
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={n_bytes}", "tmpfs", str(folder)], capture_output=True)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={n_bytes}", "tmpfs", str(folder)], capture_output=True
+    )
     if done.returncode:
         raise PermissionError(done.stderr.decode())
     try:
@@ -172,7 +201,9 @@ def small_files(n_bytes: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def no_forecast() -> Iterator[None]:
-    """Without the check of the free disk at the start, so that the disk fills in the middle of writing."""
+    """Without the check of the free disk at the start, so that the disk fills in the middle of
+    writing.
+    """
     check = fitting._check_disk_space
     fitting._check_disk_space = lambda *arguments: None
     try:
@@ -181,7 +212,8 @@ def no_forecast() -> Iterator[None]:
         fitting._check_disk_space = check
 
 
-# --- processes that are killed, or in each other's way -----------------------------------------------------------------
+# --- processes that are killed, or in each other's way ------------------------------------------
+
 
 def child(work: Callable[[], object], report: int | None = None) -> int:
     """Run ``work`` in a forked process (which needs no time to start); its process id."""
@@ -200,8 +232,12 @@ def child(work: Callable[[], object], report: int | None = None) -> int:
         os._exit(status)
 
 
-def kill_at_random(laboratory: Laboratory, kills: int, seed: int, overwrite: bool) -> tuple[int, int]:
-    """Kill runs at random moments; (runs that were killed in time, results that were there when looked at)."""
+def kill_at_random(
+    laboratory: Laboratory, kills: int, seed: int, overwrite: bool
+) -> tuple[int, int]:
+    """Kill runs at random moments; (runs that were killed in time, results that were there when
+    looked at).
+    """
     rng = random.Random(seed)
     paths = laboratory.finished_root(f"killed-{seed}-{overwrite}", len(LAYERS) if overwrite else 0)
     start = time.monotonic()
@@ -214,7 +250,9 @@ def kill_at_random(laboratory: Laboratory, kills: int, seed: int, overwrite: boo
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
         killed += os.WIFSIGNALED(os.waitpid(process, 0)[1])
-        if overwrite:  # a kill between two renames leaves the earlier result under a hidden name; the next run finds it
+        # a kill between two renames leaves the earlier result under a hidden name; the next run
+        # finds it
+        if overwrite:
             for name in laboratory.reference:
                 restore_replaced(paths.results / "Kell2018word" / name)
             assert laboratory.require_whole(paths) == len(LAYERS), "a finished result was lost"
@@ -266,10 +304,18 @@ def main(arguments: list[str] | None = None) -> int:
         laboratory = Laboratory(Path(folder))
         for overwrite in (False, True):
             killed, seen = kill_at_random(laboratory, args.kills // 2, args.seed, overwrite)
-            print(f"{args.kills // 2} runs{' with --overwrite' if overwrite else ''}: {killed} killed in the middle, {seen} "
-                  "results looked at, all whole and right; none lost", flush=True)
-        statuses = [sorted(status for (status,) in two_at_once(laboratory, number)) for number in range(args.pairs)]
-        print(f"{args.pairs} pairs at once:", {str(pair): statuses.count(pair) for pair in statuses})
+            print(
+                f"{args.kills // 2} runs{' with --overwrite' if overwrite else ''}: {killed} "
+                f"killed in the middle, {seen} results looked at, all whole and right; none lost",
+                flush=True,
+            )
+        statuses = [
+            sorted(status for (status,) in two_at_once(laboratory, number))
+            for number in range(args.pairs)
+        ]
+        print(
+            f"{args.pairs} pairs at once:", {str(pair): statuses.count(pair) for pair in statuses}
+        )
     return 0
 
 
@@ -279,12 +325,18 @@ if __name__ == "__main__":
 
 @contextlib.contextmanager
 def within(seconds: float, megabytes: float | None = None) -> Iterator[None]:
-    """The block takes at most this much processor time and, where the system says so (POSIX), more memory."""
+    """The block takes at most this much processor time and, where the system says so (POSIX), more
+    memory.
+    """
     try:
         import resource
     except ImportError:
         resource = None
-    peak = (lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024) if resource else (lambda: 0.0)
+    peak = (
+        (lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        if resource
+        else (lambda: 0.0)
+    )
     begun, before = time.process_time(), peak()
     yield
     assert time.process_time() - begun < seconds

@@ -1,4 +1,5 @@
-"""Run the tests on every promised Python, and with the oldest promised dependencies (``tests/oldest.txt``).
+"""Run the tests on every promised Python, and with the oldest promised dependencies
+(``tests/oldest.txt``).
 
     python tests/matrix.py [--row 3.10-oldest] [tests/test_ridge.py ...]
 
@@ -30,7 +31,7 @@ ROWS: dict[str, tuple[str, Path | None]] = {
 def _row_environment(home: Path, version: str, constraints: Path | None) -> Path | None:
     wanted = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
     packages = ["--editable", f"{REPOSITORY}[test]"]
-    if constraints:     # no building from source: an old numpy would take half an hour, or fail
+    if constraints:  # no building from source: an old numpy would take half an hour, or fail
         wanted += constraints.read_text(encoding="utf-8")
         packages += ["--constraint", str(constraints), "--only-binary=:all:"]
     return environment(home, version, wanted, [packages])
@@ -40,9 +41,25 @@ def run_tests(python: Path, tests: list[str]) -> tuple[int, str]:
     """Exit status and last line of the tests; the whole output where they fail."""
     environ = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
     run = subprocess.run(
-        [str(python), "-m", "pytest", "--numprocesses", "auto", "--dist", "loadfile",
-         "--disable-warnings", "-p", "no:cacheprovider", *tests],
-        check=False, cwd=REPOSITORY, env=environ, capture_output=True, text=True)
+        [
+            str(python),
+            "-m",
+            "pytest",
+            "--numprocesses",
+            "auto",
+            "--dist",
+            "loadfile",
+            "--disable-warnings",
+            "-p",
+            "no:cacheprovider",
+            *tests,
+        ],
+        check=False,
+        cwd=REPOSITORY,
+        env=environ,
+        capture_output=True,
+        text=True,
+    )
     if run.returncode:
         print(run.stdout[-20_000:], run.stderr[-2_000:], sep="\n")
     lines = run.stdout.strip().splitlines()
@@ -52,10 +69,19 @@ def run_tests(python: Path, tests: list[str]) -> tuple[int, str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tests", nargs="*", help="files of tests (default: all)")
-    parser.add_argument("--row", action="append", choices=tuple(ROWS), dest="rows",
-                        help="only this one; may be given several times (default: all)")
-    parser.add_argument("--folder", type=Path, default=REPOSITORY / ".matrix_environments",
-                        help="where the environments lie")
+    parser.add_argument(
+        "--row",
+        action="append",
+        choices=tuple(ROWS),
+        dest="rows",
+        help="only this one; may be given several times (default: all)",
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=REPOSITORY / ".matrix_environments",
+        help="where the environments lie",
+    )
     arguments = parser.parse_args()
     failed = False
     for row in arguments.rows or ROWS:

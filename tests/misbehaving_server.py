@@ -13,15 +13,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Page:
-    """What the server has under one name, and how it behaves. ``plan`` holds one behaviour per request to come.
+    """What the server has under one name, and how it behaves. ``plan`` holds one behaviour per
+    request to come.
 
-    Behaviours: an integer status; ``("cut", n)`` closes after n bytes of the body; ``("reset", n)`` resets the connection;
-    ``("stall", n)`` stops sending after n bytes; ``("slow", seconds)`` waits before it answers; ``("longer", n)`` states
-    n bytes more than it sends; ``("shorter", n)`` states n fewer; ``("swap", bytes)`` serves other contents from now on;
-    ``"garbage"`` is no HTTP; ``"html"`` a web page; ``"wrong range"`` another part than asked for; ``"no range"`` the whole;
-    ``("untagged", bytes)`` serves other contents, without ETag or date; ``("short range", n)`` sends n bytes of what was
-    asked for and says so; ``("continue", seconds)`` says "100 Continue" for so long; ``("drip", seconds)`` sends a byte
-    every so many seconds; ``("raw", bytes)`` sends these bytes and nothing else; ``"endless head"`` drips its header.
+    Behaviours: an integer status; ``("cut", n)`` closes after n bytes of the body; ``("reset", n)``
+    resets the connection; ``("stall", n)`` stops sending after n bytes; ``("slow", seconds)`` waits
+    before it answers; ``("longer", n)`` states n bytes more than it sends; ``("shorter", n)``
+    states n fewer; ``("swap", bytes)`` serves other contents from now on; ``"garbage"`` is no HTTP;
+    ``"html"`` a web page; ``"wrong range"`` another part than asked for; ``"no range"`` the whole;
+    ``("untagged", bytes)`` serves other contents, without ETag or date; ``("short range", n)``
+    sends n bytes of what was asked for and says so; ``("continue", seconds)`` says "100 Continue"
+    for so long; ``("drip", seconds)`` sends a byte every so many seconds; ``("raw", bytes)`` sends
+    these bytes and nothing else; ``"endless head"`` drips its header.
     """
 
     content: bytes
@@ -92,19 +95,25 @@ class _Handler(BaseHTTPRequestHandler):
         return int(match[1])
 
     def _send(self, page, start, kind, value):
-        body = page.content[start or 0:]
+        body = page.content[start or 0 :]
         if kind == "short range" and start is not None:
             body = body[:value]
-        stated = len(body) + {"longer": 1, "shorter": -1}.get(kind, 0) * (value or 0 if kind in ("longer", "shorter") else 0)
+        stated = len(body) + {"longer": 1, "shorter": -1}.get(kind, 0) * (
+            value or 0 if kind in ("longer", "shorter") else 0
+        )
         self.send_response(200 if start is None else 206)
         if start is not None:
             first = start + (1 if kind == "wrong range" else 0)
-            self.send_header("Content-Range", f"bytes {first}-{start + len(body) - 1}/{len(page.content)}")
+            self.send_header(
+                "Content-Range", f"bytes {first}-{start + len(body) - 1}/{len(page.content)}"
+            )
         if page.etag:
             self.send_header("ETag", page.etag)
         if page.modified:
             self.send_header("Last-Modified", page.modified)
-        self.send_header("Content-Type", "text/html; charset=utf-8" if kind == "html" else page.type)
+        self.send_header(
+            "Content-Type", "text/html; charset=utf-8" if kind == "html" else page.type
+        )
         if page.length:
             self.send_header("Content-Length", str(stated))
         else:
@@ -117,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(sent)
         else:
             for at in range(0, len(sent), 1000):
-                piece = sent[at:at + 1000]
+                piece = sent[at : at + 1000]
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
             if kind != "cut":
                 self.wfile.write(b"0\r\n\r\n")
@@ -143,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _drip(self, content, pause):
         self.close_connection = True
         for at in range(min(len(content), int(5 / pause))):
-            self.wfile.write(content[at:at + 1])
+            self.wfile.write(content[at : at + 1])
             self.wfile.flush()
             time.sleep(pause)
 
@@ -171,7 +180,9 @@ class MisbehavingServer:
         return self.pages[name]
 
     def __enter__(self):
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self.thread = threading.Thread(
+            target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        )
         self.thread.start()
         return self
 

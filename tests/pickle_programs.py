@@ -1,6 +1,5 @@
 """Pickles written instruction by instruction, to ask for what ``pickle.dumps`` never would."""
 
-
 import pickle
 
 
@@ -45,7 +44,9 @@ def dtype(code: str = "f8", state: bytes | None = None, arguments: bytes = b"\x8
 
 
 def array(shape: bytes, kind: bytes, payload: bytes, of: bytes = NDARRAY) -> bytes:
-    return call(RECONSTRUCT, of, lit((0,)), lit(b"b"), state=tup(lit(1), shape, kind, b"\x89", payload))
+    return call(
+        RECONSTRUCT, of, lit((0,)), lit(b"b"), state=tup(lit(1), shape, kind, b"\x89", payload)
+    )
 
 
 MANAGER = name("pandas.core.internals.managers", "BlockManager")
@@ -53,18 +54,26 @@ FRAME = name("pandas.core.frame", "DataFrame") + b")\x81"
 
 
 def stash(*parts: bytes) -> bytes:
-    """A program for a tuple of everything, so that parts may be made first and fetched with get() later."""
+    """A program for a tuple of everything, so that parts may be made first and fetched with get()
+    later.
+    """
     return program(tup(*parts))
 
 
 def doubled(n: int) -> bytes:
-    """A tuple that holds the one before it twice, ``n`` times over: 2**n things to hash, print or compare."""
+    """A tuple that holds the one before it twice, ``n`` times over: 2**n things to hash, print or
+    compare.
+    """
     return b")" + put(0) + b"".join(get(i) + get(i) + b"\x86" + put(i + 1) for i in range(n))
 
 
 def rows(n: int) -> bytes:
     bounds = lit({"name": None, "start": 0, "stop": n, "step": 1})
-    return call(name("pandas.core.indexes.base", "_new_Index"), name("pandas.core.indexes.range", "RangeIndex"), bounds)
+    return call(
+        name("pandas.core.indexes.base", "_new_Index"),
+        name("pandas.core.indexes.range", "RangeIndex"),
+        bounds,
+    )
 
 
 def block_manager(n_rows: int) -> bytes:

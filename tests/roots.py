@@ -15,7 +15,10 @@ from aud_dnn.io.digests import MEMO_FILE
 
 
 def borrow(source: Path, root: Path, *, without: tuple[str, ...] = ()) -> Path:
-    """A new root with the files of ``source``, linked where the file system can. Change them only through :func:`own`."""
+    """A new root with the files of ``source``, linked where the file system can. Change them only
+    through :func:`own`.
+    """
+
     def link(original: str, name: str) -> None:
         try:
             os.link(original, name)
@@ -35,16 +38,21 @@ def own(path: Path) -> Path:
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
-    """Every file below ``folder``, with its content; the memo of digests, which any run may extend, does not count."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*"))
-            if path.is_file() and path.name != MEMO_FILE}
+    """Every file below ``folder``, with its content; the memo of digests, which any run may extend,
+    does not count.
+    """
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != MEMO_FILE
+    }
 
 
 def cut(path: Path, length: float = 0.5) -> None:
     """Leave only the first part of a file."""
     content = path.read_bytes()
     path.unlink()
-    path.write_bytes(content[:int(len(content) * length)])
+    path.write_bytes(content[: int(len(content) * length)])
 
 
 def change_npy(path: Path, change: Callable[[np.ndarray], np.ndarray | None]) -> None:
@@ -74,8 +82,12 @@ def write_h5(path: Path, layers: dict[str, np.ndarray], **names: list[str]) -> P
     return path
 
 
-def write_pickles(folder: Path, ids: tuple[str, ...], layers: dict[str, np.ndarray],
-                  ending: str = "_activations.pkl") -> Path:
+def write_pickles(
+    folder: Path,
+    ids: tuple[str, ...],
+    layers: dict[str, np.ndarray],
+    ending: str = "_activations.pkl",
+) -> Path:
     """Activations as one pickle per sound."""
     folder.mkdir(parents=True, exist_ok=True)
     for row, sound in enumerate(ids):

@@ -1,4 +1,5 @@
-"""Tests that neither ``make test`` nor ``make test-extract`` has run, from the reports (JUnit XML) that both write.
+"""Tests that neither ``make test`` nor ``make test-extract`` has run, from the reports (JUnit XML)
+that both write.
 
     python tests/skipped_everywhere.py .reports/test.xml .reports/test-extract.xml
 
@@ -17,12 +18,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 KNOWN = {
-    r"no GPU here|mounting a small disk needs root|not kept elsewhere|text elsewhere|SIGKILL|POSIX|/proc"
+    r"no GPU here|mounting a small disk needs root|not kept elsewhere|text "
+    r"elsewhere|SIGKILL|POSIX|/proc"
     r"|signals|not known here": "the machine",
-    r"beside the repository|reference outputs are not here|reference set is not here|recorded outputs are not here"
+    r"beside the repository|reference outputs are not here|reference set is not here|recorded "
+    r"outputs are not here"
     r"|real stimulus list is not here": "data that do not come with the code",
-    r"'(torchvision|librosa|resampy)'|(torchvision|librosa|resampy|speechbrain) is not installed":
-        "large libraries that only check ours against theirs",
+    r"'(torchvision|librosa|resampy)'|(torchvision|librosa|resampy|speechbrain) is not "
+    r"installed": "large libraries that only check ours against theirs",
     r"'(rsatoolbox|nilearn)'": "optional, and not installed by the gate",
     r"SCIPY_ARRAY_API is not set": "arrays of other libraries, which nothing here takes",
 }
@@ -45,8 +48,12 @@ def skipped_everywhere(reports: Sequence[Path]) -> dict[str, str]:
     runs = [outcomes(report) for report in reports]
     ran = {name for run in runs for name, why in run.items() if why is None}
     files = {name.partition("::")[0] for name in ran}
-    return {name: why for run in runs for name, why in run.items()
-            if why is not None and name not in ran | files}
+    return {
+        name: why
+        for run in runs
+        for name, why in run.items()
+        if why is not None and name not in ran | files
+    }
 
 
 def known(why: str) -> str | None:
@@ -59,14 +66,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("reports", nargs="+", type=Path, help="JUnit XML files")
     skipped = skipped_everywhere(parser.parse_args(arguments).reports)
     counts = Counter(about for why in skipped.values() if (about := known(why)))
-    print(f"Skipped in every environment: {len(skipped)}" + "".join(
-        f"; {count} for {about}" for about, count in counts.items()))
+    print(
+        f"Skipped in every environment: {len(skipped)}"
+        + "".join(f"; {count} for {about}" for about, count in counts.items())
+    )
     unknown = {name: why for name, why in skipped.items() if known(why) is None}
     for name, why in unknown.items():
         print(f"Nobody runs {name}: {why.strip()[-300:]}", file=sys.stderr)
     if unknown:
-        print("Install what they need in one of the two environments (Makefile), or, if nobody need run them, add "
-              "the reason to KNOWN in tests/skipped_everywhere.py.", file=sys.stderr)
+        print(
+            "Install what they need in one of the two environments (Makefile), or, if nobody need "
+            "run them, add the reason to KNOWN in tests/skipped_everywhere.py.",
+            file=sys.stderr,
+        )
     return int(bool(unknown))
 
 

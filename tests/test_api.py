@@ -67,7 +67,7 @@ def own_target(
     return aud_dnn.Target.from_arrays(responses, sounds, name="own", **given)
 
 
-# --- the door -------------------------------------------------------------------------------------
+# --- the door -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", aud_dnn.__all__)
@@ -115,7 +115,7 @@ def test_the_first_python_of_the_readme_has_four_lines_and_runs() -> None:
     assert doctest.DocTestRunner().run(example).failed == 0
 
 
-# --- score ----------------------------------------------------------------------------------------
+# --- score --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["NH2015", "NH2015comp"])
@@ -219,7 +219,7 @@ def test_a_missing_repetition_is_left_out_and_counted() -> None:
     assert not np.allclose(scores["r2_train"][2], whole["r2_train"][2])
 
 
-# --- compare --------------------------------------------------------------------------------------
+# --- compare ------------------------------------------------------------------------------------
 
 
 def test_similarities_are_those_of_the_script(root: Path) -> None:
@@ -313,7 +313,7 @@ def test_targets_that_have_no_rdm_are_refused(case: str) -> None:
         aud_dnn.compare(np.random.default_rng(0).standard_normal((40, 5)), unusable)
 
 
-# --- bad input ------------------------------------------------------------------------------------
+# --- bad input ----------------------------------------------------------------------------------
 
 GOOD = np.random.default_rng(5).standard_normal((165, 4))
 BAD = {
@@ -404,7 +404,7 @@ def test_a_grid_without_alphas_is_refused(limit: int) -> None:
         aud_dnn.score(GOOD, "NH2015comp", alphalimit=limit)
 
 
-# --- what is on disk ------------------------------------------------------------------------------
+# --- what is on disk ----------------------------------------------------------------------------
 
 
 def test_the_table_holds_every_result(root: Path) -> None:
@@ -454,7 +454,7 @@ def test_a_root_without_results_has_an_empty_table(tmp_path: Path) -> None:
     assert aud_dnn.results(root=tmp_path).empty
 
 
-# --- real responses -------------------------------------------------------------------------------
+# --- real responses -----------------------------------------------------------------------------
 
 SONG = REPOSITORY.parent / "shared" / "data" / "song_ecog"
 ECOG_R2 = (0.53, 0.59, 0.17, 0.48, 0.29, 0.57, 0.47, 0.64, 0.50, 0.37, 0.31, 0.40, 0.34, 0.31, 0.60)

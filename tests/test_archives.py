@@ -1,4 +1,6 @@
-"""Archives that are damaged, hostile or large on paper: unpacked whole and inside their folder, or not at all."""
+"""Archives that are damaged, hostile or large on paper: unpacked whole and inside their folder, or
+not at all.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,12 @@ from aud_dnn.io import atomic
 from aud_dnn.io.digests import file_digest
 
 LIMITS = Limits(n_members=200, n_bytes=1_000_000)
-CONTENT = {"data/neural/a.npy": b"a" * 5000, "data/neural/sub/b.npy": b"b" * 12, "data/stimuli/c.wav": b"",
-           "data/d": b"d" * 512}
+CONTENT = {
+    "data/neural/a.npy": b"a" * 5000,
+    "data/neural/sub/b.npy": b"b" * 12,
+    "data/stimuli/c.wav": b"",
+    "data/d": b"d" * 512,
+}
 
 
 def member(name: str, content: bytes = b"", **fields) -> tuple[tarfile.TarInfo, bytes]:
@@ -42,7 +48,9 @@ def make_tar(path: Path, members, packed: bool = False) -> Path:
 
 def good_tar(path: Path, packed: bool = False, content=None) -> Path:
     folder = member("data", type=tarfile.DIRTYPE)
-    return make_tar(path, [folder, *(member(name, data) for name, data in (content or CONTENT).items())], packed)
+    return make_tar(
+        path, [folder, *(member(name, data) for name, data in (content or CONTENT).items())], packed
+    )
 
 
 def keep(path: PurePosixPath) -> PurePosixPath:
@@ -83,15 +91,19 @@ def test_large_members_in_a_gzip_stream_are_read_in_one_pass(tmp_path, monkeypat
     path = make_tar(tmp_path / "x.tar", [member(n, c) for n, c in content.items()], packed=True)
     made = []
     original = streams.Gunzip.__init__
-    monkeypatch.setattr(streams.Gunzip, "__init__", lambda self, raw: (made.append(1), original(self, raw))[1])
+    monkeypatch.setattr(
+        streams.Gunzip, "__init__", lambda self, raw: (made.append(1), original(self, raw))[1]
+    )
     unpack(path, tmp_path / "root", keep, Limits(10, 50_000_000))
     assert below(tmp_path / "root") == content
-    assert len(made) == 2       # one pass over the headers, one over the contents
+    assert len(made) == 2  # one pass over the headers, one over the contents
 
 
 def test_gzip_members_one_after_the_other_and_a_few_zeros_are_one_stream(tmp_path):
     raw = good_tar(tmp_path / "x.tar").read_bytes()
-    (tmp_path / "x.tar").write_bytes(gzip.compress(raw[:700]) + bytes(100) + gzip.compress(raw[700:]) + bytes(1000))
+    (tmp_path / "x.tar").write_bytes(
+        gzip.compress(raw[:700]) + bytes(100) + gzip.compress(raw[700:]) + bytes(1000)
+    )
     unpack(tmp_path / "x.tar", tmp_path / "root", keep, LIMITS)
     assert below(tmp_path / "root") == CONTENT
 
@@ -101,10 +113,14 @@ def test_megabytes_that_mean_nothing_in_a_gzip_file_take_no_time(tmp_path, where
     """Python's own reader takes these byte by byte, about a second for a megabyte."""
     raw, idle = good_tar(tmp_path / "x.tar").read_bytes(), bytes(50_000_000)
     packed = gzip.compress(raw)
-    if where == "in the header":    # a file name that does not end
+    if where == "in the header":  # a file name that does not end
         packed = packed[:3] + b"\x08" + packed[4:10] + b"x" * 50_000_000 + b"\0" + packed[10:]
     else:
-        packed = packed + idle if where == "behind" else gzip.compress(raw[:700]) + idle + gzip.compress(raw[700:])
+        packed = (
+            packed + idle
+            if where == "behind"
+            else gzip.compress(raw[:700]) + idle + gzip.compress(raw[700:])
+        )
     (tmp_path / "x.tar").write_bytes(packed)
     begun = time.process_time()
     unpack(tmp_path / "x.tar", tmp_path / "root", keep, LIMITS)
@@ -162,13 +178,18 @@ def test_selection_and_renaming(tmp_path):
         return PurePosixPath("model-actv", *path.parts[1:]) if "neural" in path.parts else None
 
     done = unpack(good_tar(tmp_path / "x.tar"), tmp_path / "root", place, LIMITS)
-    assert set(below(tmp_path / "root")) == {"model-actv/neural/a.npy", "model-actv/neural/sub/b.npy"}
+    assert set(below(tmp_path / "root")) == {
+        "model-actv/neural/a.npy",
+        "model-actv/neural/sub/b.npy",
+    }
     assert set(done.left_out) == {"data/stimuli/c.wav", "data/d"}
 
 
 def test_what_macos_adds_is_left_out(tmp_path):
-    path = make_tar(tmp_path / "x.tar", [member("data/._a.npy", b"x"), member("data/.DS_Store", b"x"),
-                                         member("data/a", b"y")])
+    path = make_tar(
+        tmp_path / "x.tar",
+        [member("data/._a.npy", b"x"), member("data/.DS_Store", b"x"), member("data/a", b"y")],
+    )
     unpack(path, tmp_path / "root", keep, LIMITS)
     assert below(tmp_path / "root") == {"data/a": b"y"}
 
@@ -203,8 +224,10 @@ def test_hostile_members_are_refused_before_anything_is_written(inside, kind, pa
 
 
 def test_a_link_followed_by_a_file_through_it_writes_nothing_outside(inside):
-    path = make_tar(inside.parent / "x.tar", [member("data/out", type=tarfile.SYMTYPE, linkname=".."),
-                                              member("data/out/escape", b"x")])
+    path = make_tar(
+        inside.parent / "x.tar",
+        [member("data/out", type=tarfile.SYMTYPE, linkname=".."), member("data/out/escape", b"x")],
+    )
     with pytest.raises(ArchiveError, match="symbolic link"):
         unpack(path, inside, keep, LIMITS)
     nothing_happened(inside)
@@ -227,8 +250,10 @@ def test_the_destination_itself_may_be_a_link_to_a_larger_disk(tmp_path):
     assert below(tmp_path / "big") == CONTENT
 
 
-@pytest.mark.parametrize("names", [("data/x", "data/x"), ("data/x", "data/X"), ("data/x", "./data/x"),
-                                   ("data/x", "data/x/y")])
+@pytest.mark.parametrize(
+    "names",
+    [("data/x", "data/x"), ("data/x", "data/X"), ("data/x", "./data/x"), ("data/x", "data/x/y")],
+)
 def test_names_that_collide_are_refused(inside, names):
     path = make_tar(inside.parent / "x.tar", [member(name, name.encode()) for name in names])
     with pytest.raises(ArchiveError, match=r"twice|as a file and as a folder"):
@@ -247,7 +272,9 @@ def stated_size(path: Path, size: int, content: bytes = b"x" * 600) -> Path:
     """An archive whose one header states ``size`` bytes whatever follows."""
     info, _ = member("data/huge", b"")
     info.size = size
-    path.write_bytes(info.tobuf(tarfile.GNU_FORMAT) + content + bytes(-len(content) % 512) + bytes(1024))
+    path.write_bytes(
+        info.tobuf(tarfile.GNU_FORMAT) + content + bytes(-len(content) % 512) + bytes(1024)
+    )
     return path
 
 
@@ -266,7 +293,9 @@ def test_sizes_beyond_the_stated_or_the_file_are_refused(inside, size, packed):
 def test_a_negative_size_does_not_loop(inside, packed):
     info, _ = member("data/a", b"")
     header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
-    header[124:136] = b"\xff" * 10 + (2**16 - 1024).to_bytes(2, "big")   # base-256, minus 1024: points to its own header
+    header[124:136] = b"\xff" * 10 + (2**16 - 1024).to_bytes(
+        2, "big"
+    )  # base-256, minus 1024: points to its own header
     header[148:156] = b" " * 8
     header[148:156] = b"%06o\0 " % sum(header)
     raw = bytes(header) * 3 + bytes(1024)
@@ -282,7 +311,9 @@ def test_a_header_that_would_fill_the_memory_is_refused(inside, kind):
     info = tarfile.TarInfo("long")
     info.type, info.size = kind, 40_000_000
     path = inside.parent / "x.tar"
-    path.write_bytes(gzip.compress(info.tobuf(tarfile.GNU_FORMAT) + bytes(40_000_000) + bytes(1024)))
+    path.write_bytes(
+        gzip.compress(info.tobuf(tarfile.GNU_FORMAT) + bytes(40_000_000) + bytes(1024))
+    )
     with pytest.raises(ArchiveError, match="a header states"):
         unpack(path, inside, keep, Limits(10, 10**9))
     nothing_happened(inside)
@@ -335,7 +366,7 @@ def test_a_broken_header_in_the_middle_is_noticed(tmp_path):
     raw[offset + 20] ^= 0xFF
     path.write_bytes(raw)
     with tarfile.open(path) as tar:
-        assert len(tar.getmembers()) == 3       # what tarfile alone makes of it: a shorter archive
+        assert len(tar.getmembers()) == 3  # what tarfile alone makes of it: a shorter archive
     with pytest.raises(ArchiveError, match="breaks off after 3 members"):
         unpack(path, tmp_path / "root", keep, LIMITS)
 
@@ -345,7 +376,7 @@ def test_a_flipped_bit_in_a_gzip_stream_is_noticed(tmp_path):
     path, root, noticed = good_tar(tmp_path / "x.tar", packed=True), tmp_path / "root", 0
     raw = path.read_bytes()
     for position in range(len(raw)):
-        path.write_bytes(raw[:position] + bytes([raw[position] ^ 0x10]) + raw[position + 1:])
+        path.write_bytes(raw[:position] + bytes([raw[position] ^ 0x10]) + raw[position + 1 :])
         try:
             unpack(path, root, keep, LIMITS)
         except ArchiveError:
@@ -357,7 +388,10 @@ def test_a_flipped_bit_in_a_gzip_stream_is_noticed(tmp_path):
     assert noticed > len(raw) - 30
 
 
-@pytest.mark.parametrize("content", [b"", b"\x1f\x8b", b"<!DOCTYPE html><html>not found</html>", bytes(300), b"\xff" * 5000])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x1f\x8b", b"<!DOCTYPE html><html>not found</html>", bytes(300), b"\xff" * 5000],
+)
 def test_what_is_no_archive_is_refused(inside, content):
     path = inside.parent / "x.tar"
     path.write_bytes(content)
@@ -387,7 +421,9 @@ def test_a_refusal_by_the_caller_moves_nothing(inside):
 def test_staging_of_a_killed_run_is_removed_and_that_of_a_live_one_is_not(tmp_path):
     path = good_tar(tmp_path / "x.tar")
     inside = tmp_path / "inside"
-    stale = atomic._beside(inside / archives._UNPACKING, atomic.STAGING_MARK, f"{atomic._host()}-dead")
+    stale = atomic._beside(
+        inside / archives._UNPACKING, atomic.STAGING_MARK, f"{atomic._host()}-dead"
+    )
     stale.mkdir(parents=True)
     (stale / "half").write_bytes(b"x")
     with atomic.scratch_folder(inside / archives._UNPACKING) as live:
@@ -396,6 +432,8 @@ def test_staging_of_a_killed_run_is_removed_and_that_of_a_live_one_is_not(tmp_pa
     assert not list(inside.rglob(".*"))
 
 
-@pytest.mark.parametrize("name", ["a/b.npy", "model_actv/AST/stim5_alarm_clock_activations.pkl", "./data/x", "é/ü"])
+@pytest.mark.parametrize(
+    "name", ["a/b.npy", "model_actv/AST/stim5_alarm_clock_activations.pkl", "./data/x", "é/ü"]
+)
 def test_ordinary_names_pass(name):
     assert checked_name(name) == PurePosixPath(name)

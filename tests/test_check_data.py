@@ -36,7 +36,9 @@ def whole(tmp_path_factory):
     root = tmp_path_factory.mktemp("whole")
     made_data.write_tree(root, made_data.data_files())
     files = made_data.activation_files()
-    return made_data.write_tree(root, {name.replace("model_actv", "model-actv"): data for name, data in files.items()})
+    return made_data.write_tree(
+        root, {name.replace("model_actv", "model-actv"): data for name, data in files.items()}
+    )
 
 
 @pytest.fixture
@@ -54,12 +56,15 @@ def test_a_whole_installation(whole):
     status, shown = look(whole)
     assert status == 0 and "PROBLEM" not in shown
     assert "165 sounds × 24 voxels × 3 repetitions, 8 participants" in shown
-    for where, what in [("spectemp: avgpool", "165 × 5 float32"), ("DCASE2020 (permuted): GRU_2", "165 × 6 float32"),
-                        ("Kell2018word: relufc", "165 × 13 float32")]:
+    for where, what in [
+        ("spectemp: avgpool", "165 × 5 float32"),
+        ("DCASE2020 (permuted): GRU_2", "165 × 6 float32"),
+        ("Kell2018word: relufc", "165 × 13 float32"),
+    ]:
         (line,) = [line for line in shown.splitlines() if line.startswith(f"{where} ")]
         assert what in line and line.endswith("ok")
     layers = [line.split()[1] for line in shown.splitlines() if line.startswith("Kell2018word: ")]
-    assert layers[:3] == ["relu0", "maxpool0", "relu1"]      # in network order
+    assert layers[:3] == ["relu0", "maxpool0", "relu1"]  # in network order
 
 
 def test_the_script(whole, tmp_path):
@@ -70,7 +75,9 @@ def test_the_script(whole, tmp_path):
     assert main(["--root", str(whole), "--models", "NoSuchModel"]) == 1
 
 
-@pytest.mark.parametrize("words", [("spectemp", "DCASE2020"), ("spectemp,DCASE2020",)], ids=["apart", "commas"])
+@pytest.mark.parametrize(
+    "words", [("spectemp", "DCASE2020"), ("spectemp,DCASE2020",)], ids=["apart", "commas"]
+)
 def test_several_models(whole, words, capsys):
     runpy.run_path(str(SCRIPT))["main"](["--root", str(whole), "--models", *words])
     shown = capsys.readouterr().out
@@ -86,6 +93,7 @@ def replace(name, array):
     def change(file):
         del file[name]
         file[name] = array
+
     return change
 
 
@@ -107,7 +115,9 @@ def _virtual(file):
 
 def _stored_elsewhere(file):
     del file["relu1"]
-    file.create_dataset("relu1", (165, 4), "f4", external=[("/etc/hostname", 0, h5py.h5f.UNLIMITED)])
+    file.create_dataset(
+        "relu1", (165, 4), "f4", external=[("/etc/hostname", 0, h5py.h5f.UNLIMITED)]
+    )
 
 
 def _soft(file):
@@ -124,9 +134,18 @@ H5_DEFECTS = {
     "nan": (_nan, rf"1 values are NaN or inf, in 1 sounds: {IDS[7]}"),
     "rows": (replace("relu1", np.ones((164, 4), "f4")), r"164 × 4 float32.*PROBLEM"),
     "text": (replace("relu1", np.array([b"a"] * 165)), r"165 \|S1.*PROBLEM"),
-    "lacking": (lambda file: file.__delitem__("relu1"), r"layer relu1 \(stored as 'relu1'\) is missing"),
-    "listed": (replace("layer_list", np.array([b"relu0", b"nowhere"])), r"names 'nowhere', which is not in the file"),
-    "ids": (lambda file: file.__setitem__("sound_ids", np.array([b"x"] * 165)), r"occur more than once"),
+    "lacking": (
+        lambda file: file.__delitem__("relu1"),
+        r"layer relu1 \(stored as 'relu1'\) is missing",
+    ),
+    "listed": (
+        replace("layer_list", np.array([b"relu0", b"nowhere"])),
+        r"names 'nowhere', which is not in the file",
+    ),
+    "ids": (
+        lambda file: file.__setitem__("sound_ids", np.array([b"x"] * 165)),
+        r"occur more than once",
+    ),
     "external link": (_external, r"is missing|may lead to another file"),
     "virtual": (_virtual, r"lie in another file"),
     "external storage": (_stored_elsewhere, r"lie in another file"),
@@ -143,6 +162,7 @@ def test_defects_of_h5_files(root, defect):
     status, shown = look(root, models=["Kell2018word"])
     assert status == 1
     import re
+
     assert re.search(words, shown), shown
 
 
@@ -153,13 +173,21 @@ def change_pickle(root: Path, change, sound=IDS[3]):
     path.write_bytes(pickle.dumps(content))
 
 
-GRU = "GRU(512, 256, batch_first=True)--0--hidden"      # GRU_4
+GRU = "GRU(512, 256, batch_first=True)--0--hidden"  # GRU_4
 
 PICKLE_DEFECTS = {
-    "nan": (lambda c: c[GRU].__setitem__(2, np.inf), rf"1 values are NaN or inf, in 1 sounds: {IDS[3]}"),
-    "units": (lambda c: c.__setitem__(GRU, np.ones(5)), rf"unequal numbers of units: \[5, 8\], e.g. {IDS[3]}"),
-    "matrix": (lambda c: c.__setitem__(GRU, np.ones((2, 4))),
-               r"must be a 1-D array.*float64 of shape \(2, 4\)\. Average over time"),
+    "nan": (
+        lambda c: c[GRU].__setitem__(2, np.inf),
+        rf"1 values are NaN or inf, in 1 sounds: {IDS[3]}",
+    ),
+    "units": (
+        lambda c: c.__setitem__(GRU, np.ones(5)),
+        rf"unequal numbers of units: \[5, 8\], e.g. {IDS[3]}",
+    ),
+    "matrix": (
+        lambda c: c.__setitem__(GRU, np.ones((2, 4))),
+        r"must be a 1-D array.*float64 of shape \(2, 4\)\. Average over time",
+    ),
     "lacking": (lambda c: c.__delitem__(GRU), r"in 164 of 165 files only"),
 }
 
@@ -182,27 +210,36 @@ def test_missing_extra_and_unreadable_pickles(root):
     (folder / f"{IDS[4]}_activations.pkl").write_bytes(pickle.dumps(ValueError("x")))
     status, shown = look(root, models=["DCASE2020"])
     assert status == 1
-    for words in (f"1 of 165 sounds are missing: {IDS[0]}", "stim9999_nothing",
-                  "must be a dict from layer key to a 1-D array; found list",
-                  "asks for `builtins.ValueError`", f"{IDS[1]}_activations.pkl"):
+    for words in (
+        f"1 of 165 sounds are missing: {IDS[0]}",
+        "stim9999_nothing",
+        "must be a dict from layer key to a 1-D array; found list",
+        "asks for `builtins.ValueError`",
+        f"{IDS[1]}_activations.pkl",
+    ):
         assert words in shown
 
 
 def test_two_formats_at_once(root):
     folder = root / "model-actv/DCASE2020"
-    (folder / "natsound_activations.h5").write_bytes((root / "model-actv/spectemp/natsound_activations.h5").read_bytes())
+    (folder / "natsound_activations.h5").write_bytes(
+        (root / "model-actv/spectemp/natsound_activations.h5").read_bytes()
+    )
     assert look(root, models=["DCASE2020"])[0] == 1
 
 
-@pytest.mark.parametrize("array, problems, notes", [
-    (np.random.default_rng(0).random((165, 3)), 0, []),
-    (np.zeros((165, 3)), 0, ["does not vary"]),
-    (np.ones((165, 3), int), 0, ["does not vary"]),
-    (np.column_stack([np.arange(165.0), np.ones(165)]), 0, ["1 unit"]),
-    (np.repeat(np.arange(83.0), 2)[:165, None], 0, ["164 sounds share their features"]),
-    (np.full((165, 2), np.nan), 1, []),
-    (np.ones((165, 0)), 1, []),
-])
+@pytest.mark.parametrize(
+    "array, problems, notes",
+    [
+        (np.random.default_rng(0).random((165, 3)), 0, []),
+        (np.zeros((165, 3)), 0, ["does not vary"]),
+        (np.ones((165, 3), int), 0, ["does not vary"]),
+        (np.column_stack([np.arange(165.0), np.ones(165)]), 0, ["1 unit"]),
+        (np.repeat(np.arange(83.0), 2)[:165, None], 0, ["164 sounds share their features"]),
+        (np.full((165, 2), np.nan), 1, []),
+        (np.ones((165, 0)), 1, []),
+    ],
+)
 def test_one_layer(array, problems, notes):
     found, noted = inspect_layer(array, IDS)
     assert len(found) == problems and len(noted) == len(notes)
@@ -210,7 +247,9 @@ def test_one_layer(array, problems, notes):
 
 
 def test_trained_and_permuted_that_do_not_match(root):
-    change_h5(root, replace("relu1", np.random.default_rng(0).random((165, 3), "f4")), suffix="_randnetw")
+    change_h5(
+        root, replace("relu1", np.random.default_rng(0).random((165, 3), "f4")), suffix="_randnetw"
+    )
     status, shown = look(root, models=["Kell2018word"])
     assert status == 0 and "layers differ: relu1" in shown
 
@@ -218,23 +257,51 @@ def test_trained_and_permuted_that_do_not_match(root):
 def test_a_model_of_ones_own(root):
     folder = root / "model-actv/mymodel"
     folder.mkdir()
-    (folder / "natsound_activations.h5").write_bytes(made_data.h5_bytes({"first": np.random.rand(165, 4),
-                                                                         "deep/second": np.random.rand(165, 3)}))
+    (folder / "natsound_activations.h5").write_bytes(
+        made_data.h5_bytes({"first": np.random.rand(165, 4), "deep/second": np.random.rand(165, 3)})
+    )
     findings = check_model(ProjectPaths(root), "mymodel", load_stimuli(ProjectPaths(root)))
     assert not any(finding.problems for finding in findings)
-    assert [f.where for f in findings] == ["mymodel", "mymodel: first", "mymodel: deep/second", "mymodel (permuted)"]
-    assert findings[0].what == "2 layers; order: layer_list of natsound_activations.h5; sounds: assumed"
-    assert len(findings[0].notes) == 1 and "does not name its sounds (sound_ids)" in findings[0].notes[0]
+    assert [f.where for f in findings] == [
+        "mymodel",
+        "mymodel: first",
+        "mymodel: deep/second",
+        "mymodel (permuted)",
+    ]
+    assert (
+        findings[0].what
+        == "2 layers; order: layer_list of natsound_activations.h5; sounds: assumed"
+    )
+    assert (
+        len(findings[0].notes) == 1
+        and "does not name its sounds (sound_ids)" in findings[0].notes[0]
+    )
 
 
 SOUND_DEFECTS = {
     "missing": (lambda folder: (folder / f"{IDS[0]}.wav").unlink(), "1 sounds are missing"),
-    "cut": (lambda folder: (folder / f"{IDS[0]}.wav").write_bytes(made_data.made_wav(0)[:-50]), "is cut off: it holds"),
-    "garbage": (lambda folder: (folder / f"{IDS[0]}.wav").write_bytes(b"garbage"), "cannot be read as a wav"),
-    "empty": (lambda folder: (folder / f"{IDS[0]}.wav").write_bytes(b""), "cannot be read as a wav"),
-    "twice": (lambda folder: (folder / f"{IDS[0]}.wav").write_bytes(made_data.made_wav(1)), "the same sound under 2 names"),
-    "silent": (lambda folder: (folder / f"{IDS[0]}.wav").write_bytes(
-        made_data.made_wav(1)[:44] + bytes(800)), "is silent"),
+    "cut": (
+        lambda folder: (folder / f"{IDS[0]}.wav").write_bytes(made_data.made_wav(0)[:-50]),
+        "is cut off: it holds",
+    ),
+    "garbage": (
+        lambda folder: (folder / f"{IDS[0]}.wav").write_bytes(b"garbage"),
+        "cannot be read as a wav",
+    ),
+    "empty": (
+        lambda folder: (folder / f"{IDS[0]}.wav").write_bytes(b""),
+        "cannot be read as a wav",
+    ),
+    "twice": (
+        lambda folder: (folder / f"{IDS[0]}.wav").write_bytes(made_data.made_wav(1)),
+        "the same sound under 2 names",
+    ),
+    "silent": (
+        lambda folder: (folder / f"{IDS[0]}.wav").write_bytes(
+            made_data.made_wav(1)[:44] + bytes(800)
+        ),
+        "is silent",
+    ),
 }
 
 
@@ -246,16 +313,25 @@ def test_defects_of_sounds(root, defect):
     assert any(words in problem for problem in finding.problems)
 
 
-@pytest.mark.parametrize("name", ["NH2015/voxel_features_array.npy", "NH2015/voxel_features_meta.npy",
-                                  "NH2015/df_roi_meta.pkl", "B2021/stim_info_v4.mat", "B2021/voxel_features_meta.npy",
-                                  "NH2015comp/components.mat", "NH2015/neural_stim_meta.npy"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "NH2015/voxel_features_array.npy",
+        "NH2015/voxel_features_meta.npy",
+        "NH2015/df_roi_meta.pkl",
+        "B2021/stim_info_v4.mat",
+        "B2021/voxel_features_meta.npy",
+        "NH2015comp/components.mat",
+        "NH2015/neural_stim_meta.npy",
+    ],
+)
 @pytest.mark.parametrize("damage", ["missing", "cut", "garbage"])
 def test_defects_of_targets(root, name, damage):
     path = root / "data/neural" / name
     raw = path.read_bytes()
     path.unlink()
     if damage != "missing":
-        path.write_bytes(raw[:len(raw) // 2] if damage == "cut" else b"garbage")
+        path.write_bytes(raw[: len(raw) // 2] if damage == "cut" else b"garbage")
     status, shown = look(root)
     assert status == 1 and path.name in shown
 
@@ -293,14 +369,26 @@ def test_results_on_assumed_rows_are_told_from_those_confirmed_since(tmp_path):
     target = fake_results.fake_target("NH2015comp")
     activations = open_activations(paths, "mine", fake_results.fake_stimuli())
     folder = fake_results.write_fake_layer(
-        paths, "mine", "conv1", fake_results.fake_scores("mine", target, 0, 1, randnetw=False), target, randnetw=False,
-        provenance={**fake_results.fake_provenance(target), "activations": activations.provenance})
+        paths,
+        "mine",
+        "conv1",
+        fake_results.fake_scores("mine", target, 0, 1, randnetw=False),
+        target,
+        randnetw=False,
+        provenance={**fake_results.fake_provenance(target), "activations": activations.provenance},
+    )
     _, shown = look(tmp_path)
-    assert "note: 1 result fitted while the order of sounds was assumed; it still is: conv1 / NH2015comp" in shown
+    assert (
+        "note: 1 result fitted while the order of sounds was assumed; it still is: conv1 / "
+        "NH2015comp" in shown
+    )
     assert "does not name its sounds" in " ".join(notes_on_activations(paths, ["mine"], False))
     confirm_stimulus_order(paths, "mine")
     _, shown = look(tmp_path)
-    assert "provenance.json keeps saying so, figures go by what holds now (confirmed with --assume_stimulus_order)" in shown
+    assert (
+        "provenance.json keeps saying so, figures go by what holds now (confirmed with "
+        "--assume_stimulus_order)" in shown
+    )
     assert notes_on_activations(paths, ["mine"], False) == []
     (folder / "ds.nc").write_bytes((folder / "ds.nc").read_bytes() + b"x")
     assert "ds.nc" in look(tmp_path)[1].partition("PROBLEM: ")[2].splitlines()[0]
@@ -318,10 +406,19 @@ def test_parts_of_the_rsa_are_looked_at(root):
     parts = ProjectPaths(root).rsa_results / "parts"
     key = {"model": "my_model", "condition": "trained"}
     write_part(parts / "models/my_model_trained.npz", {"rdms": np.ones(3)}, key)
-    write_part(parts / "NH2015/All/my_model_trained.npz", {"best": np.ones(3)}, {**key, "target": "NH2015", "roi": "All"})
-    write_part(parts / "NH2015/All/neural.npz", {"rdms": np.ones(3)}, {"target": "NH2015", "roi": "All"})
-    write_part(parts / "NH2015/Primary/neural.npz", {"rdms": np.ones(3)},
-               {"target": "NH2015", "roi": "Primary", "numerics_version": 0})
+    write_part(
+        parts / "NH2015/All/my_model_trained.npz",
+        {"best": np.ones(3)},
+        {**key, "target": "NH2015", "roi": "All"},
+    )
+    write_part(
+        parts / "NH2015/All/neural.npz", {"rdms": np.ones(3)}, {"target": "NH2015", "roi": "All"}
+    )
+    write_part(
+        parts / "NH2015/Primary/neural.npz",
+        {"rdms": np.ones(3)},
+        {"target": "NH2015", "roi": "Primary", "numerics_version": 0},
+    )
     status, shown = look(root)
     assert status == 0 and "RSA: parts" in shown and "4 parts" in shown
     assert "1 part of another version of the numerics" in shown
@@ -352,13 +449,27 @@ def test_other_files(root):
 
 
 def test_what_repeats_is_counted(capsys):
-    long = "a sentence that is long enough to be tiresome to read when it is printed for each of the layers of a model"
+    long = (
+        "a sentence that is long enough to be tiresome to read when it is printed for each of the "
+        "layers of a model"
+    )
     alike = tuple(f"stim{number}_x_activations.pkl is no dict" for number in range(165))
-    report([Finding("a", "b", alike, (long, "short")), Finding("c", "d", ("layer one is missing", "layer two is missing"),
-                                                                (long, "short"))])
+    report(
+        [
+            Finding("a", "b", alike, (long, "short")),
+            Finding("c", "d", ("layer one is missing", "layer two is missing"), (long, "short")),
+        ]
+    )
     shown = capsys.readouterr().out
-    assert shown.count("is no dict") == 1 and "stim0_x_activations.pkl is no dict (and 164 more like this)" in shown
-    assert shown.count(long) == 1 and f"note: {long[:60]}… as for a" in shown and shown.count("note: short") == 2
+    assert (
+        shown.count("is no dict") == 1
+        and "stim0_x_activations.pkl is no dict (and 164 more like this)" in shown
+    )
+    assert (
+        shown.count(long) == 1
+        and f"note: {long[:60]}… as for a" in shown
+        and shown.count("note: short") == 2
+    )
     assert "layer one is missing" in shown and "layer two is missing" in shown
     assert "2 places looked at: 167 problems, 4 notes." in shown
 

@@ -40,7 +40,9 @@ def test_rotation_shift_and_scale_change_nothing(n, p, scale, seed):
     first, second = rng.standard_normal((n, p)), rng.standard_normal((n, 6))
     rotation, _ = np.linalg.qr(rng.standard_normal((p, p)))
     plain = unbiased_cka(first, second)
-    assert unbiased_cka(scale * first @ rotation + rng.standard_normal(p), second) == pytest.approx(plain, abs=1e-9)
+    assert unbiased_cka(scale * first @ rotation + rng.standard_normal(p), second) == pytest.approx(
+        plain, abs=1e-9
+    )
     assert unbiased_cka(second, first) == pytest.approx(plain, abs=1e-12)
     order = rng.permutation(n)
     assert unbiased_cka(first[order], second[order]) == pytest.approx(plain, abs=1e-9)

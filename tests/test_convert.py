@@ -25,9 +25,21 @@ from aud_dnn.store.regression import identifier, read_result
 from aud_dnn.store.rsa import read_analysis
 from aud_dnn.store.schema import PROVENANCE_FILE, SUMMARIES
 
-SCORES = ("r_prior_zero", "r_test", "r2_test", "r2_test_c", "r2_train", "alphas", "y_pred_test_std_mean",
-          "y_pred_train_std_mean", "y_test_std_mean", "y_train_std_mean", "warning_constant_mean",
-          "warning_constant_splits", "warning_alphas")
+SCORES = (
+    "r_prior_zero",
+    "r_test",
+    "r2_test",
+    "r2_test_c",
+    "r2_train",
+    "alphas",
+    "y_pred_test_std_mean",
+    "y_pred_train_std_mean",
+    "y_test_std_mean",
+    "y_train_std_mean",
+    "warning_constant_mean",
+    "warning_constant_splits",
+    "warning_alphas",
+)
 
 
 def published_result(root: Path, layer: str = "relu2", n_voxels: int = 7, seed: int = 0) -> Path:
@@ -36,26 +48,51 @@ def published_result(root: Path, layer: str = "relu2", n_voxels: int = 7, seed: 
     folder = root / "Kell2018word" / identifier("Kell2018word", layer, "NH2015", False)
     folder.mkdir(parents=True)
     ids = np.arange(n_voxels) * 3 + 1
-    scores = {name: (("vox_idx", "split_idx"), rng.standard_normal((n_voxels, 10))) for name in SCORES}
+    scores = {
+        name: (("vox_idx", "split_idx"), rng.standard_normal((n_voxels, 10))) for name in SCORES
+    }
     scores["r_prior_zero"][1][2, 3] = np.nan
     scores["r2_test"][1][0, 0] = -0.0
     scores["alphas"][1][:] = 10.0 ** rng.integers(-49, 49, (n_voxels, 10))
     scores["warning_alphas"][1][:] = 0
-    ds = xr.Dataset(scores, coords={
-        "vox_idx": np.arange(n_voxels), "split_idx": np.arange(10), "voxel_id": ("voxel_id", ids),
-        "source_model": ("vox_idx_coord", ["Kell2018word"] * n_voxels),
-        "source_layer": ("vox_idx_coord", [layer] * n_voxels),
-        "randnetw": ("vox_idx_coord", ["False"] * n_voxels)},
-        attrs={"all_train_idxs": splits.train.T.astype(float), "all_test_idxs": splits.test.T.astype(float)})
-    table = pd.DataFrame({**{name: rng.standard_normal(n_voxels) for name in SUMMARIES}, "voxel_id": ids,
-                          "roi_label_general": np.array(["Primary", np.nan, *["Lateral"] * (n_voxels - 2)], dtype=object),
-                          "source_model": "Kell2018word", "source_layer": layer, "randnetw": "False", "target": "NH2015"},
-                         index=pd.Index(ids, name="voxel_id"))
+    ds = xr.Dataset(
+        scores,
+        coords={
+            "vox_idx": np.arange(n_voxels),
+            "split_idx": np.arange(10),
+            "voxel_id": ("voxel_id", ids),
+            "source_model": ("vox_idx_coord", ["Kell2018word"] * n_voxels),
+            "source_layer": ("vox_idx_coord", [layer] * n_voxels),
+            "randnetw": ("vox_idx_coord", ["False"] * n_voxels),
+        },
+        attrs={
+            "all_train_idxs": splits.train.T.astype(float),
+            "all_test_idxs": splits.test.T.astype(float),
+        },
+    )
+    table = pd.DataFrame(
+        {
+            **{name: rng.standard_normal(n_voxels) for name in SUMMARIES},
+            "voxel_id": ids,
+            "roi_label_general": np.array(
+                ["Primary", np.nan, *["Lateral"] * (n_voxels - 2)], dtype=object
+            ),
+            "source_model": "Kell2018word",
+            "source_layer": layer,
+            "randnetw": "False",
+            "target": "NH2015",
+        },
+        index=pd.Index(ids, name="voxel_id"),
+    )
     values = rng.standard_normal((165, 10, n_voxels))
     values[splits.train.T] = np.nan
     means = rng.standard_normal((10, n_voxels))
-    for name, content in (("ds", ds), ("df_output", table), ("y_preds_test", values),
-                          ("y_preds_test_rescaled", values + means)):
+    for name, content in (
+        ("ds", ds),
+        ("df_output", table),
+        ("y_preds_test", values),
+        ("y_preds_test_rescaled", values + means),
+    ):
         (folder / f"{name}.pkl").write_bytes(pickle.dumps(content, protocol=4))
     (folder / "out-20230101.log").write_text("the log")
     return folder
@@ -72,15 +109,25 @@ def test_every_number_is_kept(tmp_path, capsys):
     assert {p.suffix for p in target.iterdir()} == {".nc", ".parquet", ".json", ".log"}
     ours, theirs = read_result(target), read_result(folder)
     for rescaled in (False, True):
-        np.testing.assert_array_equal(ours.predictions(rescaled=rescaled), theirs.predictions(rescaled=rescaled))
+        np.testing.assert_array_equal(
+            ours.predictions(rescaled=rescaled), theirs.predictions(rescaled=rescaled)
+        )
     xr.testing.assert_equal(ours.scores.drop_vars("stimulus", errors="ignore"), theirs.scores)
     assert np.signbit(ours.scores["r2_test"].to_numpy()[0, 0])
     np.testing.assert_array_equal(ours.scores.attrs["all_test_idxs"], published_splits().test.T)
     pd.testing.assert_frame_equal(ours.table, theirs.table, check_dtype=False, check_exact=True)
     provenance = json.loads((target / PROVENANCE_FILE).read_text())
-    assert set(provenance["converted_from"]) == {"df_output.pkl", "ds.pkl", "y_preds_test.pkl", "y_preds_test_rescaled.pkl"}
+    assert set(provenance["converted_from"]) == {
+        "df_output.pkl",
+        "ds.pkl",
+        "y_preds_test.pkl",
+        "y_preds_test_rescaled.pkl",
+    }
     assert "1 converted, 0 already there, 0 not converted" in capsys.readouterr().out
-    assert json.loads((tmp_path / "open" / convert.REPORT_FILE).read_text())[0]["status"] == "converted"
+    assert (
+        json.loads((tmp_path / "open" / convert.REPORT_FILE).read_text())[0]["status"]
+        == "converted"
+    )
 
 
 def test_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
@@ -108,9 +155,12 @@ def test_what_was_converted_from_other_pickles_is_not_there(tmp_path, capsys, na
     assert convert_all(tmp_path / "results", tmp_path / "open") == 0
     stamp = (folder / name).stat()
     shutil.copyfile(published_result(tmp_path / "other", seed=1) / name, folder / name)
-    os.utime(folder / name, ns=(stamp.st_atime_ns, stamp.st_mtime_ns - 10**9))      # older, if anything
+    os.utime(folder / name, ns=(stamp.st_atime_ns, stamp.st_mtime_ns - 10**9))  # older, if anything
     assert convert_all(tmp_path / "results", tmp_path / "open") == 1
-    assert re.search(rf"not converted from what is there now \(other {name}\)\. Use --overwrite", capsys.readouterr().out)
+    assert re.search(
+        rf"not converted from what is there now \(other {name}\)\. Use --overwrite",
+        capsys.readouterr().out,
+    )
     assert convert_all(tmp_path / "results", tmp_path / "open", "--overwrite") == 0
 
 
@@ -140,16 +190,21 @@ def test_what_would_not_be_kept_is_refused(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("name", ["ds.pkl", "df_output.pkl", "y_preds_test.pkl"])
 @pytest.mark.parametrize("damage", ["cut", "missing", "hostile", "other voxels"])
 def test_one_bad_result_does_not_stop_the_others(tmp_path, capsys, name, damage):
-    bad, good = published_result(tmp_path / "results", "relu0"), published_result(tmp_path / "results", "relu1")
+    bad, good = (
+        published_result(tmp_path / "results", "relu0"),
+        published_result(tmp_path / "results", "relu1"),
+    )
     path = bad / name
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:-40])
     elif damage == "missing":
         path.unlink()
     elif damage == "hostile":
+
         class Evil:
             def __reduce__(self):
                 return os.system, (f"touch {tmp_path}/ran",)
+
         path.write_bytes(pickle.dumps(Evil()))
     else:
         other = published_result(tmp_path / "other", "relu0", n_voxels=8)
@@ -183,8 +238,14 @@ def test_source_and_destination(tmp_path):
         convert_all(tmp_path / "empty", tmp_path / "open")
 
 
-REFERENCE = next((folder / "shared/golden/published_pickles.tar.gz" for folder in Path(__file__).resolve().parents
-                  if (folder / "shared/golden/published_pickles.tar.gz").is_file()), None)
+REFERENCE = next(
+    (
+        folder / "shared/golden/published_pickles.tar.gz"
+        for folder in Path(__file__).resolve().parents
+        if (folder / "shared/golden/published_pickles.tar.gz").is_file()
+    ),
+    None,
+)
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +267,9 @@ def test_the_reference_pickles_of_python_36(reference, tmp_path, capsys):
         for name, variable in theirs.scores.items():
             np.testing.assert_array_equal(ours.scores[name], variable)
         if (folder / "y_preds_test.pkl").is_file():
-            np.testing.assert_array_equal(ours.predictions(), load_pickle(folder / "y_preds_test.pkl"))
+            np.testing.assert_array_equal(
+                ours.predictions(), load_pickle(folder / "y_preds_test.pkl")
+            )
 
 
 def _different(one, other, where=""):
@@ -217,7 +280,9 @@ def _different(one, other, where=""):
             return
         for key in one:
             yield from _different(one[key], other[key], f"{where}/{key}")
-    elif not np.array_equal(np.asarray(one), np.asarray(other), equal_nan=np.asarray(one).dtype.kind == "f"):
+    elif not np.array_equal(
+        np.asarray(one), np.asarray(other), equal_nan=np.asarray(one).dtype.kind == "f"
+    ):
         yield where
 
 

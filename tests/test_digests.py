@@ -12,7 +12,14 @@ import pandas as pd
 import pytest
 
 from aud_dnn.io import digests
-from aud_dnn.io.digests import DigestMemo, array_digest, combined_digest, file_digest, outdated, table_digest
+from aud_dnn.io.digests import (
+    DigestMemo,
+    array_digest,
+    combined_digest,
+    file_digest,
+    outdated,
+    table_digest,
+)
 
 
 @pytest.fixture
@@ -33,6 +40,7 @@ def counting(path, calls):
     def compute():
         calls.append(path)
         return file_digest(path)
+
     return compute
 
 
@@ -42,7 +50,9 @@ def test_untouched_files_are_digested_once_also_by_a_later_run(settled, later, t
     first = memo.of([settled], "content", counting(settled, calls))
     assert memo.of([settled], "content", counting(settled, calls)) == first
     memo.save()
-    assert DigestMemo(tmp_path / "results").of([settled], "content", counting(settled, calls)) == first
+    assert (
+        DigestMemo(tmp_path / "results").of([settled], "content", counting(settled, calls)) == first
+    )
     assert len(calls) == 1
 
 
@@ -54,8 +64,10 @@ def test_a_file_written_just_now_is_not_believed(settled, tmp_path):
     assert len(calls) == 2
 
 
-@pytest.mark.parametrize("change", ["older time, other content", "same time and size", "same content, new time",
-                                    "new inode"])
+@pytest.mark.parametrize(
+    "change",
+    ["older time, other content", "same time and size", "same content, new time", "new inode"],
+)
 def test_any_change_of_the_file_means_reading_it(change, settled, later, tmp_path):
     memo = DigestMemo(tmp_path)
     memo.file(settled)
@@ -67,7 +79,13 @@ def test_any_change_of_the_file_means_reading_it(change, settled, later, tmp_pat
         other.replace(settled)
     else:
         settled.write_bytes(content)
-        earlier = 10**12 if change == "older time, other content" else 0 if change == "same time and size" else -10**9
+        earlier = (
+            10**12
+            if change == "older time, other content"
+            else 0
+            if change == "same time and size"
+            else -(10**9)
+        )
         os.utime(settled, ns=(status.st_atime_ns, status.st_mtime_ns - earlier))
     calls: list = []
     assert memo.of([settled], "content", counting(settled, calls)) == file_digest(settled)
@@ -99,7 +117,9 @@ def test_two_runs_keep_what_each_learned(settled, later, tmp_path):
     assert calls == []
 
 
-@pytest.mark.parametrize("content", [b"", b"[1]", b"{", b'{"a": 1}', b'{"a": {"files": 3}}', b"\xff\xfe", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "content", [b"", b"[1]", b"{", b'{"a": 1}', b'{"a": {"files": 3}}', b"\xff\xfe", b"[" * 100_000]
+)
 def test_a_damaged_memo_costs_only_time(content, settled, tmp_path):
     (tmp_path / digests.MEMO_FILE).write_bytes(content)
     assert DigestMemo(tmp_path).file(settled) == file_digest(settled)
@@ -107,7 +127,9 @@ def test_a_damaged_memo_costs_only_time(content, settled, tmp_path):
 
 @pytest.mark.parametrize("known", [[1], {"a": 1}, {"a": {"files": 3}}])
 def test_neither_does_a_memo_of_another_form(known, settled, tmp_path):
-    (tmp_path / digests.MEMO_FILE).write_text(json.dumps({"sha256": digests._memo_digest(known), "known": known}))
+    (tmp_path / digests.MEMO_FILE).write_text(
+        json.dumps({"sha256": digests._memo_digest(known), "known": known})
+    )
     assert DigestMemo(tmp_path).file(settled) == file_digest(settled)
 
 
@@ -136,7 +158,12 @@ def test_outdated_names_what_changed_or_was_never_recorded():
 
 def test_array_digest_sees_values_shape_and_type():
     array = np.arange(6.0).reshape(2, 3)
-    different = [array.reshape(3, 2), array.astype(np.float32), array + np.eye(2, 3) * 1e-16 * 8, array.T.reshape(2, 3)]
+    different = [
+        array.reshape(3, 2),
+        array.astype(np.float32),
+        array + np.eye(2, 3) * 1e-16 * 8,
+        array.T.reshape(2, 3),
+    ]
     assert len({array_digest(item) for item in [array, *different]}) == 5
     assert array_digest(np.asfortranarray(array)) == array_digest(array)
 
@@ -145,8 +172,13 @@ def test_table_digest_sees_names_values_and_order_but_not_types():
     table = pd.DataFrame({"voxel_id": [1, 2], "roi": ["Primary", None], "x": [0.1, np.nan]})
     same = table.astype({"roi": "string"}).set_index(pd.Index([7, 8]))
     assert table_digest(same) == table_digest(table)
-    changed = [table[["roi", "voxel_id", "x"]], table.iloc[::-1], table.rename(columns={"x": "y"}),
-               table.assign(roi=["Primary,", None]), table.assign(x=[0.1 + 1e-16, np.nan])]
+    changed = [
+        table[["roi", "voxel_id", "x"]],
+        table.iloc[::-1],
+        table.rename(columns={"x": "y"}),
+        table.assign(roi=["Primary,", None]),
+        table.assign(x=[0.1 + 1e-16, np.nan]),
+    ]
     assert len({table_digest(item) for item in [table, *changed]}) == len(changed) + 1
 
 

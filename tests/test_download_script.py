@@ -1,4 +1,6 @@
-"""``setup_utils/download_files.py`` from the command line to the checked installation, on made archives."""
+"""``setup_utils/download_files.py`` from the command line to the checked installation, on made
+archives.
+"""
 
 from __future__ import annotations
 
@@ -57,8 +59,11 @@ def fetch(main, server, tmp_path):
 
 
 def tree(root: Path) -> dict[str, bytes]:
-    return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*")
-            if p.is_file() and not p.is_relative_to(root / "downloads")}
+    return {
+        p.relative_to(root).as_posix(): p.read_bytes()
+        for p in root.rglob("*")
+        if p.is_file() and not p.is_relative_to(root / "downloads")
+    }
 
 
 def no_leftovers(root: Path, *records: str) -> None:
@@ -102,21 +107,36 @@ def test_flags_and_defaults_are_the_published_ones(main, capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     shown = re.sub(r"\s+", " ", capsys.readouterr().out)
-    for name, default in [("data", True), ("model_actv", False), ("results", False), ("fsavg_surf", False),
-                          ("vox_matrix", False), ("stimuli", False)]:
+    for name, default in [
+        ("data", True),
+        ("model_actv", False),
+        ("results", False),
+        ("fsavg_surf", False),
+        ("vox_matrix", False),
+        ("stimuli", False),
+    ]:
         assert re.search(rf"--get_{name} \[True\|False\] [^-]*\(default: {default}\)", shown), name
 
 
-@pytest.mark.parametrize("name, member, target", [
-    ("data", "data/neural/x.npy", "neural/x.npy"), ("data", "./data/neural/x.npy", "neural/x.npy"),
-    ("data", "wrapped/data/neural/x.npy", "neural/x.npy"), ("data", "neural/x.npy", "neural/x.npy"),
-    ("data", "data/README.md", None), ("model_actv", "model_actv/AST/a.pkl", "AST/a.pkl"),
-    ("model_actv", "model-actv/AST/a.pkl", "AST/a.pkl"), ("results", "results/m/i/ds.pkl", "m/i/ds.pkl"),
-    ("fsavg_surf", "data/fsavg_surf/lh.white", "lh.white"), ("vox_matrix", "voxel_matrix_for_alex.mat",
-                                                             "voxel_matrix_for_alex.mat"),
-    ("stimuli", "repo-v1/sounds/wav/a.wav", "stimuli/a.wav"), ("stimuli", "repo-v1/sounds/wav/sub/a.wav", None),
-    ("stimuli", "repo-v1/code/a.m", None), ("stimuli", "sounds/wav/a.wav", None),
-])
+@pytest.mark.parametrize(
+    "name, member, target",
+    [
+        ("data", "data/neural/x.npy", "neural/x.npy"),
+        ("data", "./data/neural/x.npy", "neural/x.npy"),
+        ("data", "wrapped/data/neural/x.npy", "neural/x.npy"),
+        ("data", "neural/x.npy", "neural/x.npy"),
+        ("data", "data/README.md", None),
+        ("model_actv", "model_actv/AST/a.pkl", "AST/a.pkl"),
+        ("model_actv", "model-actv/AST/a.pkl", "AST/a.pkl"),
+        ("results", "results/m/i/ds.pkl", "m/i/ds.pkl"),
+        ("fsavg_surf", "data/fsavg_surf/lh.white", "lh.white"),
+        ("vox_matrix", "voxel_matrix_for_alex.mat", "voxel_matrix_for_alex.mat"),
+        ("stimuli", "repo-v1/sounds/wav/a.wav", "stimuli/a.wav"),
+        ("stimuli", "repo-v1/sounds/wav/sub/a.wav", None),
+        ("stimuli", "repo-v1/code/a.m", None),
+        ("stimuli", "sounds/wav/a.wav", None),
+    ],
+)
 def test_where_members_go(name, member, target):
     placed = SOURCES[name].place(PurePosixPath(member))
     assert placed == (None if target is None else PurePosixPath(target))
@@ -138,28 +158,42 @@ def test_only_some_models(fetch, tmp_path, server):
     assert models == {"spectemp", "DCASE2020"}
     asked = len(server.pages["model_actv.tar"].requests)
     assert fetch("--get_data", "False", "--get_model_actv", "True", "--only", "spectemp") == 0
-    assert len(server.pages["model_actv.tar"].requests) == asked        # it is here: not fetched again
+    assert len(server.pages["model_actv.tar"].requests) == asked  # it is here: not fetched again
     assert fetch("--get_data", "False", "--get_model_actv", "True", "--only", "Kell2018word") == 0
     record = installation.read_record(ProjectPaths(tmp_path / "root"), "model_actv")
     assert record.only == ["DCASE2020", "Kell2018word", "spectemp"]
     assert len(record.files) == 330 + 2 + 1
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (["--get_model_actv", "True", "--only", "Kell2018wrd"], "Did you mean Kell2018wor"),
-    (["--get_model_actv", "True", "--only", "ASTT"], "Unknown model in --only: 'ASTT'. Did you mean AST"),
-    (["--get_model_actv", "True", "--only", "VGGishSL10"], "model in model_actv.tar: 'VGGishSL10'"),
-    (["--get_model_actv", "True", "--only", "VGGish"], "model in model_actv.tar: 'VGGish'.*Known: DCASE2020"),
-    (["--only", "AST"], "add --get_model_actv True"),
-    (["--get_data", "False"], "Nothing to download"),
-    (["--get_results", "True"], "404"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--get_model_actv", "True", "--only", "Kell2018wrd"], "Did you mean Kell2018wor"),
+        (
+            ["--get_model_actv", "True", "--only", "ASTT"],
+            "Unknown model in --only: 'ASTT'. Did you mean AST",
+        ),
+        (
+            ["--get_model_actv", "True", "--only", "VGGishSL10"],
+            "model in model_actv.tar: 'VGGishSL10'",
+        ),
+        (
+            ["--get_model_actv", "True", "--only", "VGGish"],
+            "model in model_actv.tar: 'VGGish'.*Known: DCASE2020",
+        ),
+        (["--only", "AST"], "add --get_model_actv True"),
+        (["--get_data", "False"], "Nothing to download"),
+        (["--get_results", "True"], "404"),
+    ],
+)
 def test_what_cannot_be_fetched_is_said(fetch, tmp_path, arguments, words):
     with pytest.raises(InputError, match=words):
         fetch(*arguments)
 
 
-def test_a_second_run_fetches_nothing_and_the_checksum_is_compared_ever_after(fetch, server, tmp_path, capsys):
+def test_a_second_run_fetches_nothing_and_the_checksum_is_compared_ever_after(
+    fetch, server, tmp_path, capsys
+):
     fetch()
     page = server.pages["data.tar"]
     fetch()
@@ -185,26 +219,36 @@ def test_a_differing_file_is_kept_unless_overwrite(fetch, tmp_path):
     no_leftovers(tmp_path / "root", "data")
 
 
-@pytest.mark.parametrize("damage", ["cut tar", "garbage", "corrupt gzip", "empty", "link", "escape", "huge"])
+@pytest.mark.parametrize(
+    "damage", ["cut tar", "garbage", "corrupt gzip", "empty", "link", "escape", "huge"]
+)
 def test_a_damaged_or_hostile_archive_leaves_the_root_as_it_was(fetch, server, tmp_path, damage):
     def hostile(**fields):
         info = tarfile.TarInfo(fields.pop("name"))
         for key, value in fields.items():
             setattr(info, key, value)
-        return made_data.pack({"data/a": b"a"})[:3 * 512] + info.tobuf() + bytes(1024)
+        return made_data.pack({"data/a": b"a"})[: 3 * 512] + info.tobuf() + bytes(1024)
 
-    server.put("data.tar", {
-        "cut tar": DATA[:len(DATA) // 2], "garbage": bytes(range(256)) * 40, "empty": b"",
-        "corrupt gzip": gzip.compress(DATA)[:-3000] + b"x" * 3000,
-        "link": hostile(name="data/link", type=tarfile.SYMTYPE, linkname="/etc"),
-        "escape": hostile(name="../escape"), "huge": hostile(name="data/huge", size=10**12),
-    }[damage])
+    server.put(
+        "data.tar",
+        {
+            "cut tar": DATA[: len(DATA) // 2],
+            "garbage": bytes(range(256)) * 40,
+            "empty": b"",
+            "corrupt gzip": gzip.compress(DATA)[:-3000] + b"x" * 3000,
+            "link": hostile(name="data/link", type=tarfile.SYMTYPE, linkname="/etc"),
+            "escape": hostile(name="../escape"),
+            "huge": hostile(name="data/huge", size=10**12),
+        }[damage],
+    )
     (tmp_path / "root/data").mkdir(parents=True)
     (tmp_path / "root/data/README.md").write_text("mine")
     with pytest.raises(InputError, match=r"data\.tar .*[Nn]othing was unpacked|damaged"):
         fetch()
     assert tree(tmp_path / "root") == {"data/README.md": b"mine"}
-    assert not list((tmp_path / "root/downloads").iterdir())      # also no checksum was recorded, and no lock is left
+    assert not list(
+        (tmp_path / "root/downloads").iterdir()
+    )  # also no checksum was recorded, and no lock is left
     assert not (tmp_path / "escape").exists()
     server.put("data.tar", DATA)
     fetch()
@@ -217,11 +261,20 @@ def test_archives_carried_by_hand(main, tmp_path, capsys):
     (carried / "data.tar").write_bytes(DATA)
     (carried / "model_actv.tar.gz").write_bytes(gzip.compress(ACTIVATIONS))
     (tmp_path / "root").mkdir()
-    arguments = ["--root", str(tmp_path / "root"), "--from-dir", str(carried), "--get_model_actv", "True"]
+    arguments = [
+        "--root",
+        str(tmp_path / "root"),
+        "--from-dir",
+        str(carried),
+        "--get_model_actv",
+        "True",
+    ]
     assert main([*arguments, "--dry-run"]) == 0
     assert "unpacked from" in capsys.readouterr().out and not tree(tmp_path / "root")
     main(arguments)
-    assert len(tree(tmp_path / "root")) == len(made_data.data_files()) + len(made_data.activation_files())
+    assert len(tree(tmp_path / "root")) == len(made_data.data_files()) + len(
+        made_data.activation_files()
+    )
     assert (carried / "data.tar").read_bytes() == DATA
     with pytest.raises(InputError, match=r"holds no results\.tar"):
         main([*arguments, "--get_results", "True"])
@@ -240,7 +293,10 @@ def test_verify_finds_what_changed(fetch, tmp_path, capsys):
     assert fetch("--verify") == 1
     shown = capsys.readouterr().out
     assert "173 of 175" in shown
-    assert "voxel_features_meta.npy has other contents" in shown and "stim6_sound.wav is missing" in shown
+    assert (
+        "voxel_features_meta.npy has other contents" in shown
+        and "stim6_sound.wav is missing" in shown
+    )
 
 
 def test_dry_run_shows_sizes_and_free_disk_and_changes_nothing(fetch, tmp_path, capsys, server):
@@ -251,23 +307,37 @@ def test_dry_run_shows_sizes_and_free_disk_and_changes_nothing(fetch, tmp_path, 
     assert not list((tmp_path / "root").iterdir())
 
 
-def test_the_sounds_from_their_repository_are_enough_for_spectemp_and_the_components(fetch, tmp_path, server, capsys):
+def test_the_sounds_from_their_repository_are_enough_for_spectemp_and_the_components(
+    fetch, tmp_path, server, capsys
+):
     from aud_dnn.utils import load_stimuli, load_target
 
     assert fetch("--get_data", "False", "--get_stimuli", "True") == 0
     root = tmp_path / "root"
     paths = ProjectPaths(root)
     stimuli = load_stimuli(paths)
-    assert stimuli.ids == tuple(made_data.NAMES) and stimuli.categories == tuple(made_data.CATEGORIES)
+    assert stimuli.ids == tuple(made_data.NAMES) and stimuli.categories == tuple(
+        made_data.CATEGORIES
+    )
     target = load_target(paths, "NH2015comp", stimuli)
     assert target.responses.shape == (165, 6, 1)
-    assert list(target.metadata["comp"]) == ["lowfreq", "highfreq", "envsounds", "pitch", "speech", "music"]
+    assert list(target.metadata["comp"]) == [
+        "lowfreq",
+        "highfreq",
+        "envsounds",
+        "pitch",
+        "speech",
+        "music",
+    ]
     assert len(list((root / "data/stimuli").glob("*.wav"))) == 165
     assert not list(root.rglob("*.md")) and not list(root.rglob("plot.m"))
     shown = capsys.readouterr().out
     assert "165 sounds × 6 components" in shown and "0 problems" in shown
     # the same contents packed anew are the same; the published table replaces the one made here
-    server.put("natsound165-neuron2015.tar.gz", made_data.pack(dict(reversed(made_data.repository_files().items())), "gz"))
+    server.put(
+        "natsound165-neuron2015.tar.gz",
+        made_data.pack(dict(reversed(made_data.repository_files().items())), "gz"),
+    )
     (root / "data/stimuli/stim5_sound.wav").unlink()
     assert fetch("--get_data", "False", "--get_stimuli", "True") == 0
     fetch()
@@ -279,7 +349,10 @@ def test_changed_sounds_in_the_repository_are_noticed(fetch, tmp_path, server):
     fetch("--get_data", "False", "--get_stimuli", "True")
     files = made_data.repository_files()
     changed = next(name for name in files if name.endswith("stim9_sound.wav"))
-    server.put("natsound165-neuron2015.tar.gz", made_data.pack(files | {changed: made_data.made_wav(999)}, "gz"))
+    server.put(
+        "natsound165-neuron2015.tar.gz",
+        made_data.pack(files | {changed: made_data.made_wav(999)}, "gz"),
+    )
     (tmp_path / "root/data/stimuli/stim9_sound.wav").unlink()
     with pytest.raises(InputError, match=r"1 files .* are not those of .*stim9"):
         fetch("--get_data", "False", "--get_stimuli", "True")
@@ -287,28 +360,58 @@ def test_changed_sounds_in_the_repository_are_noticed(fetch, tmp_path, server):
 
 def test_surfaces_and_the_voxel_matrix_go_into_one_folder(fetch, tmp_path, server):
     matrix = made_data._mat({"m": np.eye(3)})
-    server.put("fsavg_surf.tar", made_data.pack({"fsavg_surf/lh.inflated": b"surface",
-                                                 "fsavg_surf/sub/x.npy": made_data._npy(np.arange(3))}))
+    server.put(
+        "fsavg_surf.tar",
+        made_data.pack(
+            {
+                "fsavg_surf/lh.inflated": b"surface",
+                "fsavg_surf/sub/x.npy": made_data._npy(np.arange(3)),
+            }
+        ),
+    )
     server.put("voxel_matrix_for_alex.tar", made_data.pack({"voxel_matrix_for_alex.mat": matrix}))
     assert fetch("--get_data", "False", "--get_fsavg_surf", "True", "--get_vox_matrix") == 0
-    assert set(tree(tmp_path / "root")) == {"data/fsavg_surf/lh.inflated", "data/fsavg_surf/sub/x.npy",
-                                            "data/fsavg_surf/voxel_matrix_for_alex.mat"}
+    assert set(tree(tmp_path / "root")) == {
+        "data/fsavg_surf/lh.inflated",
+        "data/fsavg_surf/sub/x.npy",
+        "data/fsavg_surf/voxel_matrix_for_alex.mat",
+    }
 
 
 def test_two_downloads_at_once(fetch, tmp_path):
     (tmp_path / "root").mkdir()
-    with exclusive(tmp_path / "root/downloads/.lock"), pytest.raises(InputError, match="Another download"):
+    with (
+        exclusive(tmp_path / "root/downloads/.lock"),
+        pytest.raises(InputError, match="Another download"),
+    ):
         fetch()
     assert not (tmp_path / "root/downloads/.lock").exists()
     fetch()
 
 
 def test_without_a_network_the_first_line_says_so(main, tmp_path, capsys, monkeypatch):
-    """It took two minutes of silence; and one server that is out of reach is not asked for every archive."""
+    """It took two minutes of silence; and one server that is out of reach is not asked for every
+    archive.
+    """
     begun, asked = time.monotonic(), []
-    monkeypatch.setattr(installation, "remote_size", lambda url: (asked.append(url), remote_size(url))[1])
-    with pytest.raises(InputError, match=r"failed 3 times in a row: its name cannot be looked up.*--from_dir"):
-        main(["--root", str(tmp_path), "--get_data", "True", "--get_results", "True", "--base_url", "http://nowhere.invalid/x"])
+    monkeypatch.setattr(
+        installation, "remote_size", lambda url: (asked.append(url), remote_size(url))[1]
+    )
+    with pytest.raises(
+        InputError, match=r"failed 3 times in a row: its name cannot be looked up.*--from_dir"
+    ):
+        main(
+            [
+                "--root",
+                str(tmp_path),
+                "--get_data",
+                "True",
+                "--get_results",
+                "True",
+                "--base_url",
+                "http://nowhere.invalid/x",
+            ]
+        )
     assert time.monotonic() - begun < 30
     shown = capsys.readouterr()
     assert shown.out.startswith("http://nowhere.invalid/x/data.tar: its name cannot be looked up")
@@ -346,5 +449,11 @@ def test_the_record_is_plain(fetch, tmp_path):
 
 
 def test_the_script_prints_errors_without_a_traceback(tmp_path):
-    done = subprocess.run([sys.executable, SCRIPT, "--root", tmp_path / "nowhere"], capture_output=True, text=True)
-    assert done.returncode == 2 and done.stderr.startswith("error: The root folder") and "Traceback" not in done.stderr
+    done = subprocess.run(
+        [sys.executable, SCRIPT, "--root", tmp_path / "nowhere"], capture_output=True, text=True
+    )
+    assert (
+        done.returncode == 2
+        and done.stderr.startswith("error: The root folder")
+        and "Traceback" not in done.stderr
+    )

@@ -32,9 +32,15 @@ def server(monkeypatch):
 @pytest.fixture
 def get(server, tmp_path):
     """Download ``x.tar``; pauses are written down instead of waited for."""
+
     def fetch(name="x.tar", **options):
         fetch.pauses = []
-        options = {"max_bytes": 10**6, "progress": False, "timeout": (2, 0.7), "wait": fetch.pauses.append} | options
+        options = {
+            "max_bytes": 10**6,
+            "progress": False,
+            "timeout": (2, 0.7),
+            "wait": fetch.pauses.append,
+        } | options
         return download(f"{server.url}/{name}", tmp_path / name, **options)
 
     return fetch
@@ -66,11 +72,15 @@ def test_goes_on_where_it_stopped(server, get, tmp_path, kind):
 
 
 def test_a_cut_at_every_byte(server, get, tmp_path):
-    """One download that is cut after each single byte of a small file, and one new download per byte."""
+    """One download that is cut after each single byte of a small file, and one new download per
+    byte.
+    """
     small = CONTENT[:257]
     page = server.put("x.tar", small, plan=[("cut", 1)] * 256)
     assert get().path.read_bytes() == small
-    assert [request.get("Range") for request in page.requests] == [None] + [f"bytes={n}-" for n in range(1, 257)]
+    assert [request.get("Range") for request in page.requests] == [None] + [
+        f"bytes={n}-" for n in range(1, 257)
+    ]
     for n in range(257):
         (tmp_path / "x.tar").unlink()
         page = server.put("x.tar", small, plan=[("cut", n)])
@@ -80,7 +90,9 @@ def test_a_cut_at_every_byte(server, get, tmp_path):
 
 def test_a_second_run_goes_on_with_the_part_of_the_first(server, get, tmp_path):
     page = server.put("x.tar", CONTENT, plan=[("cut", 100_000), *[("cut", 0)] * 7])
-    with pytest.raises(DownloadError, match=r"8 times in a row.*100,000 bytes are kept in .*goes on from there"):
+    with pytest.raises(
+        DownloadError, match=r"8 times in a row.*100,000 bytes are kept in .*goes on from there"
+    ):
         get()
     assert left(tmp_path) == {"x.tar.part", "x.tar.part.json"}
     get()
@@ -101,14 +113,20 @@ def test_a_part_that_is_complete_needs_no_further_request(server, get, tmp_path)
 
 @pytest.mark.parametrize("heed_if_range", [True, False])
 def test_starts_over_when_the_server_changed_the_file(server, get, tmp_path, heed_if_range):
-    page = server.put("x.tar", CONTENT, heed_if_range=heed_if_range, plan=[("cut", 70_000), ("swap", OTHER)])
+    page = server.put(
+        "x.tar", CONTENT, heed_if_range=heed_if_range, plan=[("cut", 70_000), ("swap", OTHER)]
+    )
     get()
-    assert (tmp_path / "x.tar").read_bytes() == OTHER       # never the head of one and the tail of the other
+    assert (
+        tmp_path / "x.tar"
+    ).read_bytes() == OTHER  # never the head of one and the tail of the other
     assert page.requests[1]["Range"] == "bytes=70000-"
 
 
 def test_starts_over_when_the_changed_file_is_shorter_than_the_part(server, get, tmp_path):
-    page = server.put("x.tar", CONTENT, heed_if_range=False, plan=[("cut", 150_000), ("swap", OTHER[:1000])])
+    page = server.put(
+        "x.tar", CONTENT, heed_if_range=False, plan=[("cut", 150_000), ("swap", OTHER[:1000])]
+    )
     get()
     assert (tmp_path / "x.tar").read_bytes() == OTHER[:1000]
     assert len(page.requests) == 3
@@ -133,7 +151,9 @@ DATE = "Mon, 02 Jan 2023 10:00:00 GMT"
 
 @pytest.mark.parametrize("marks", [{}, {"etag": None, "modified": DATE}], ids=["etag", "date"])
 def test_a_rest_without_a_validator_is_never_joined(server, get, tmp_path, marks):
-    """The file changes after the cut, and the answer to the resume says 206 and neither ETag nor date."""
+    """The file changes after the cut, and the answer to the resume says 206 and neither ETag nor
+    date.
+    """
     page = server.put("x.tar", CONTENT, plan=[("cut", 70_000), ("untagged", OTHER)], **marks)
     get()
     assert (tmp_path / "x.tar").read_bytes() == OTHER
@@ -150,16 +170,21 @@ def test_another_total_length_is_another_file(server, get, tmp_path):
     page = server.put("x.tar", CONTENT, plan=[("cut", 70_000)] + [("cut", 0)] * 7)
     with pytest.raises(DownloadError):
         get()
-    page.content = OTHER + b"more"      # under the same tag
+    page.content = OTHER + b"more"  # under the same tag
     assert get().path.read_bytes() == OTHER + b"more"
 
 
-@pytest.mark.parametrize("act", [("continue", 2), ("drip", 0.02), "endless head"], ids=["continue", "drip", "head"])
+@pytest.mark.parametrize(
+    "act", [("continue", 2), ("drip", 0.02), "endless head"], ids=["continue", "drip", "head"]
+)
 def test_a_server_that_keeps_us_waiting_is_given_up(server, get, act):
     """Each of these sends something all the time, so no timeout between two bytes ever ends it."""
     page = server.put("x.tar", CONTENT, plan=[act] * 50)
     begun = time.monotonic()
-    with pytest.raises(DownloadError, match=r"3 times in a row: the server sent (no answer|less than 64 kB) within 0\.2 s"):
+    with pytest.raises(
+        DownloadError,
+        match=r"3 times in a row: the server sent (no answer|less than 64 kB) within 0\.2 s",
+    ):
         get(attempts=3, window=0.2)
     assert time.monotonic() - begun < 3
     assert len(page.requests) == 3
@@ -187,18 +212,33 @@ def test_there_is_a_bound_on_all_attempts_and_on_all_time(server, get, monkeypat
         get(longest=0.0)
 
 
-@pytest.mark.parametrize("location", [b"http://127.0.0.1/\xe9", b"\xff\xfe", b"http://[", b"ftp://127.0.0.1/x", b"http://a:b:c/"])
+@pytest.mark.parametrize(
+    "location",
+    [b"http://127.0.0.1/\xe9", b"\xff\xfe", b"http://[", b"ftp://127.0.0.1/x", b"http://a:b:c/"],
+)
 def test_a_redirect_to_nonsense(server, get, location):
-    page = server.put("x.tar", CONTENT, plan=[("raw", b"HTTP/1.1 302 Found\r\nLocation: " + location
-                                              + b"\r\nContent-Length: 0\r\n\r\n")])
+    page = server.put(
+        "x.tar",
+        CONTENT,
+        plan=[
+            (
+                "raw",
+                b"HTTP/1.1 302 Found\r\nLocation: " + location + b"\r\nContent-Length: 0\r\n\r\n",
+            )
+        ],
+    )
     with pytest.raises(DownloadError, match=r"x\.tar"):
         get()
     assert len(page.requests) == 1
 
 
 def test_what_a_server_says_is_cleaned_before_it_is_printed(server, get, capsys):
-    server.put("x.tar", CONTENT, plan=[("raw", b"HTTP/1.1 503 \x1b[2J\x1b[31mowned\r\nContent-Length: 0\r\n\r\n")] * 2
-               + [("raw", b"HTTP/1.1 404 \x1b]0;title\x07\r\nContent-Length: 0\r\n\r\n")])
+    server.put(
+        "x.tar",
+        CONTENT,
+        plan=[("raw", b"HTTP/1.1 503 \x1b[2J\x1b[31mowned\r\nContent-Length: 0\r\n\r\n")] * 2
+        + [("raw", b"HTTP/1.1 404 \x1b]0;title\x07\r\nContent-Length: 0\r\n\r\n")],
+    )
     with pytest.raises(DownloadError, match="404") as raised:
         get(progress=True)
     shown = capsys.readouterr()
@@ -209,8 +249,12 @@ def test_what_a_server_says_is_cleaned_before_it_is_printed(server, get, capsys)
 def test_no_network_is_said_at_once(get, tmp_path, capsys):
     """Three tries, and the cause in each line."""
     pauses = []
-    with pytest.raises(DownloadError, match=r"failed 3 times in a row: its name cannot be looked up"):
-        download("http://nowhere.invalid/x.tar", tmp_path / "x.tar", max_bytes=10, wait=pauses.append)
+    with pytest.raises(
+        DownloadError, match=r"failed 3 times in a row: its name cannot be looked up"
+    ):
+        download(
+            "http://nowhere.invalid/x.tar", tmp_path / "x.tar", max_bytes=10, wait=pauses.append
+        )
     assert sum(pauses) < 5
     assert capsys.readouterr().err.count("cannot be looked up") == 2
 
@@ -247,10 +291,14 @@ def test_the_pause_that_the_server_asks_for_is_kept(server, get):
     assert get.pauses[0] == 17 and get.pauses[1] == 120 and get.pauses[2] < 10
 
 
-@pytest.mark.parametrize("status, words", [(403, "access is refused"), (404, "there is no such file"), (401, "401")])
+@pytest.mark.parametrize(
+    "status, words", [(403, "access is refused"), (404, "there is no such file"), (401, "401")]
+)
 def test_refusals_are_final_and_say_what_to_do(server, get, tmp_path, status, words):
     page = server.put("x.tar", CONTENT, plan=[status] * 9)
-    with pytest.raises(DownloadError, match=f"{status}.*{words}.*--base_url.*--from_dir|{status}.*--from_dir"):
+    with pytest.raises(
+        DownloadError, match=f"{status}.*{words}.*--base_url.*--from_dir|{status}.*--from_dir"
+    ):
         get()
     assert len(page.requests) == 1 and not left(tmp_path)
 
@@ -301,7 +349,9 @@ def test_a_wrong_checksum_drops_the_file(server, get, tmp_path):
     assert not left(tmp_path)
 
 
-def test_a_joined_file_with_a_wrong_checksum_is_fetched_once_more_in_one_piece(server, get, tmp_path):
+def test_a_joined_file_with_a_wrong_checksum_is_fetched_once_more_in_one_piece(
+    server, get, tmp_path
+):
     """A changed file under the same tag: only the checksum can tell."""
     page = server.put("x.tar", OTHER, plan=[("cut", 70_000), *[("cut", 0)] * 7])
     with pytest.raises(DownloadError):
@@ -342,7 +392,13 @@ def test_what_is_no_http_is_tried_again(server, get):
 
 def test_nobody_listens(get, server, tmp_path):
     with pytest.raises(DownloadError, match="cannot be reached: the connection is refused"):
-        download("http://127.0.0.1:9/x.tar", tmp_path / "x.tar", max_bytes=10, progress=False, wait=lambda seconds: None)
+        download(
+            "http://127.0.0.1:9/x.tar",
+            tmp_path / "x.tar",
+            max_bytes=10,
+            progress=False,
+            wait=lambda seconds: None,
+        )
     assert not left(tmp_path)
 
 
@@ -352,7 +408,9 @@ def test_only_web_addresses(tmp_path, url):
         download(url, tmp_path / "x", max_bytes=10)
 
 
-@pytest.mark.parametrize("note", ["", "{", "[]", '{"url": 3}', '{"url":"u","validator":"x","n_bytes":"many"}'])
+@pytest.mark.parametrize(
+    "note", ["", "{", "[]", '{"url": 3}', '{"url":"u","validator":"x","n_bytes":"many"}']
+)
 def test_a_damaged_note_starts_over(server, get, tmp_path, note):
     server.put("x.tar", CONTENT)
     (tmp_path / "x.tar.part").write_bytes(b"old")
@@ -381,7 +439,9 @@ def test_a_full_disk_says_so_and_keeps_the_part(server, get, tmp_path, monkeypat
         return real_open(self, mode, *args, **kwargs)
 
     monkeypatch.setattr(Path, "open", opening)
-    with pytest.raises(DownloadError, match=r"disk is full: 131,072 bytes .* 68,928 more are needed"):
+    with pytest.raises(
+        DownloadError, match=r"disk is full: 131,072 bytes .* 68,928 more are needed"
+    ):
         get()
     monkeypatch.undo()
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -418,15 +478,20 @@ def test_kill_and_go_on(server, tmp_path):
     """A process that is killed at random moments loses nothing that was received."""
     content = random.Random(2).randbytes(1_000_000)
     page = server.put("x.tar", content)
-    code = ("import sys; from pathlib import Path; from aud_dnn.download.transfer import download; "
-            "print('ready', flush=True);"
-            "download(sys.argv[1], Path(sys.argv[2]), max_bytes=10**7, progress=False)")
+    code = (
+        "import sys; from pathlib import Path; from aud_dnn.download.transfer import download; "
+        "print('ready', flush=True);download(sys.argv[1], Path(sys.argv[2]), max_bytes=10**7, "
+        "progress=False)"
+    )
     root = Path(__file__).resolve().parents[1]
     rng, kept = random.Random(5), 0
     for _ in range(6):
         page.plan = [("stall", 66_000)]
-        process = subprocess.Popen([sys.executable, "-c", code, f"{server.url}/x.tar", tmp_path / "x.tar"],
-                                   env=os.environ | {"PYTHONPATH": str(root)}, stdout=subprocess.PIPE)
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, f"{server.url}/x.tar", tmp_path / "x.tar"],
+            env=os.environ | {"PYTHONPATH": str(root)},
+            stdout=subprocess.PIPE,
+        )
         process.stdout.readline()
         time.sleep(rng.uniform(0.02, 0.5))
         process.kill()

@@ -1,4 +1,6 @@
-"""Extractions that are killed, run twice at once, or on failing disks: nothing finished is lost, nothing half passes."""
+"""Extractions that are killed, run twice at once, or on failing disks: nothing finished is lost,
+nothing half passes.
+"""
 
 from __future__ import annotations
 
@@ -50,8 +52,10 @@ class Spectrum:
 
     def run(self, prepared):
         time.sleep(self._seconds)
-        magnitudes = [self._scale * np.abs(np.fft.rfft(samples))[:self._width] for samples in prepared]
-        return [{"magnitudes": row, "power": np.array([np.sum(row ** 2)])} for row in magnitudes]
+        magnitudes = [
+            self._scale * np.abs(np.fft.rfft(samples))[: self._width] for samples in prepared
+        ]
+        return [{"magnitudes": row, "power": np.array([np.sum(row**2)])} for row in magnitudes]
 
 
 @pytest.fixture
@@ -60,7 +64,9 @@ def root(tmp_path):
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     for sound in IDS:
-        scipy.io.wavfile.write(folder / f"{sound}.wav", RATE, rng.uniform(-0.5, 0.5, RATE).astype(np.float32))
+        scipy.io.wavfile.write(
+            folder / f"{sound}.wav", RATE, rng.uniform(-0.5, 0.5, RATE).astype(np.float32)
+        )
     return find_root(tmp_path)
 
 
@@ -75,15 +81,31 @@ def same(one, other):
 
 
 def hidden(root, name="mine"):
-    return [path.name for path in root.model_activations(name).iterdir() if path.name.startswith(".")]
+    return [
+        path.name for path in root.model_activations(name).iterdir() if path.name.startswith(".")
+    ]
 
 
 def alone(work, root, *arguments):
-    """Run one of the functions below in a process without threads, which can fork safely whatever other tests imported."""
-    code = f"import test_extract_faults as t; t.{work.__name__}(t.find_root({str(root.root)!r}), *{arguments!r})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, env={
-        **os.environ, "PYTHONPATH": os.pathsep.join(map(str, (HERE, HERE.parent))), "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1"})
+    """Run one of the functions below in a process without threads, which can fork safely whatever
+    other tests imported.
+    """
+    code = (
+        f"import test_extract_faults as t; t.{work.__name__}(t.find_root({str(root.root)!r}), "
+        f"*{arguments!r})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(map(str, (HERE, HERE.parent))),
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+        },
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -101,13 +123,19 @@ def kill_again_and_again(root, format):
     rng = random.Random(0)
     kept = [0]
     while kept[-1] < len(IDS):
-        process = child(lambda: extract(Spectrum(seconds=0.02), "mine", root, format=format, progress=False))
-        while len(finished(root)) <= kept[-1] and not os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        process = child(
+            lambda: extract(Spectrum(seconds=0.02), "mine", root, format=format, progress=False)
+        )
+        while len(finished(root)) <= kept[-1] and not os.waitid(
+            os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT
+        ):
             time.sleep(0.001)  # however slow the disk is, every run gets one sound further
         time.sleep(rng.uniform(0, 0.05))
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
-        if len(finished(root)) <= kept[-1]:  # it was tidying up, or had ended: then the result is whole
+        if (
+            len(finished(root)) <= kept[-1]
+        ):  # it was tidying up, or had ended: then the result is whole
             same(values(root, "mine"), values(root, "reference"))
             break
         kept.append(len(finished(root)))
@@ -129,8 +157,10 @@ def run_a_second_one(root):
     for other in (Spectrum(), Spectrum(scale=2.0)):
         with pytest.raises(InputError, match="Another process is writing these activations"):
             extract(other, "mine", root, overwrite=True, progress=False)
-    extract(Spectrum(), "reference", root, progress=False)                  # another name, at the same time
-    extract(Spectrum(), "mine", root, randnetw=True, progress=False)        # the permuted control, at the same time
+    extract(Spectrum(), "reference", root, progress=False)  # another name, at the same time
+    extract(
+        Spectrum(), "mine", root, randnetw=True, progress=False
+    )  # the permuted control, at the same time
     assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
     same(values(root, "mine"), values(root, "reference"))
     assert not hidden(root)
@@ -141,7 +171,10 @@ def test_the_lock_goes_with_the_process(root):
 
 
 def kill_the_holder_of_the_lock(root):
-    with exclusive(root.model_activations("mine")), pytest.raises(InputError, match="Another process"):
+    with (
+        exclusive(root.model_activations("mine")),
+        pytest.raises(InputError, match="Another process"),
+    ):
         extract(Spectrum(), "mine", root, progress=False)
     process = child(lambda: extract(Spectrum(seconds=5), "mine", root, progress=False))
     while not hidden_lock(root):
@@ -158,9 +191,13 @@ def hidden_lock(root):
 
 
 @pytest.mark.parametrize("format", FORMATS)
-@pytest.mark.parametrize(("error", "step"), [(errno.ENOSPC, 3), pytest.param(errno.EIO, 1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("error", "step"), [(errno.ENOSPC, 3), pytest.param(errno.EIO, 1, marks=pytest.mark.slow)]
+)
 def test_every_file_operation_fails_once(root, format, error, step):
-    """The first, the second, … of the operations of a run fails; the next run makes good what is missing."""
+    """The first, the second, … of the operations of a run fails; the next run makes good what is
+    missing.
+    """
     extract(Spectrum(), "reference", root, format=format, progress=False)
     below = root.activations
     with NthOperationFails(0, below) as counted:
@@ -188,7 +225,10 @@ def test_a_disk_that_fills(root, format, n_bytes, monkeypatch):
     monkeypatch.setattr("aud_dnn.extract.store.ActivationStore._check_disk", lambda *_: None)
     try:
         with small_disk(root.activations, n_bytes):
-            with pytest.raises(InputError, match=r"cannot be written: No space left.*Free some space.*finished is kept"):
+            with pytest.raises(
+                InputError,
+                match=r"cannot be written: No space left.*Free some space.*finished is kept",
+            ):
                 extract(Spectrum(width=400), "mine", root, format=format, progress=False)
             with pytest.raises(InputError):
                 values(root, "mine")  # nothing half-written passes for a result
@@ -199,7 +239,10 @@ def test_a_disk_that_fills(root, format, n_bytes, monkeypatch):
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("n_bytes", [100, 1_000, 1_740])
 def test_files_that_may_not_grow(root, format, n_bytes):
-    with small_files(n_bytes), pytest.raises(InputError, match=r"cannot be written: File too large"):
+    with (
+        small_files(n_bytes),
+        pytest.raises(InputError, match=r"cannot be written: File too large"),
+    ):
         extract(Spectrum(width=400), "mine", root, format=format, progress=False)
     extract(Spectrum(width=400), "mine", root, format=format, progress=False)
     extract(Spectrum(width=400), "reference", root, format=format, progress=False)
@@ -212,7 +255,9 @@ def test_too_little_disk_is_said_after_the_first_sound(root, monkeypatch):
         free = 1000
 
     monkeypatch.setattr("shutil.disk_usage", lambda path: Usage)
-    with pytest.raises(InputError, match=r"need 0 MB while they are made, but .* has only 0 MB free"):
+    with pytest.raises(
+        InputError, match=r"need 0 MB while they are made, but .* has only 0 MB free"
+    ):
         extract(Spectrum(), "mine", root, progress=False)
     monkeypatch.undo()
     assert extract(Spectrum(), "mine", root, progress=False).n_done == len(IDS)
@@ -232,7 +277,9 @@ def test_nan_for_one_sound_stops_with_its_name_and_keeps_the_others(root):
     class NaNForTheFifth(Spectrum):
         def run(self, prepared):
             rows = super().run(prepared)
-            if np.array_equal(prepared[0], scipy.io.wavfile.read(root.stimuli / f"{IDS[4]}.wav")[1]):
+            if np.array_equal(
+                prepared[0], scipy.io.wavfile.read(root.stimuli / f"{IDS[4]}.wav")[1]
+            ):
                 rows[0]["magnitudes"][3] = np.nan
             return rows
 

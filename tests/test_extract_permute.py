@@ -35,7 +35,8 @@ class Network(nn.Module):
         self.register_buffer("codebook", torch.randn(5, 4))
 
 
-# --- permutation -------------------------------------------------------------------------------------------------------
+# --- permutation --------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("scheme", ["named", "published"])
 def test_every_entry_keeps_its_values_and_changes_their_order(scheme):
@@ -44,12 +45,22 @@ def test_every_entry_keeps_its_values_and_changes_their_order(scheme):
     report = permute_network(network, seed=0, scheme=scheme)
     after = network.state_dict()
     for name, tensor in before.items():
-        np.testing.assert_array_equal(np.sort(tensor.numpy(), axis=None), np.sort(after[name].numpy(), axis=None))
+        np.testing.assert_array_equal(
+            np.sort(tensor.numpy(), axis=None), np.sort(after[name].numpy(), axis=None)
+        )
         assert after[name].shape == tensor.shape
-    assert {"front.weight", "conv.weight", "conv.bias", "norm.running_mean", "head.weight",
-            "codebook"} <= set(report.changed)
+    assert {
+        "front.weight",
+        "conv.weight",
+        "conv.bias",
+        "norm.running_mean",
+        "head.weight",
+        "codebook",
+    } <= set(report.changed)
     # initialised to ones or zeros throughout, or a single number: there is no other order
-    assert {"norm.weight", "norm.bias", "norm.running_var", "norm.num_batches_tracked"} <= set(report.unchanged)
+    assert {"norm.weight", "norm.bias", "norm.running_var", "norm.num_batches_tracked"} <= set(
+        report.unchanged
+    )
     assert set(report.changed) | set(report.unchanged) == set(before)
     assert all(not torch.equal(before[name], after[name]) for name in report.changed)
 
@@ -87,8 +98,10 @@ def test_two_values_always_change_places():
 def test_the_published_scheme_is_randperm_in_order_of_the_entries():
     network, state = Network(), Network().state_dict()
     torch.manual_seed(1)
-    expected = {name: tensor.flatten()[torch.randperm(tensor.numel())].reshape(tensor.shape)
-                for name, tensor in state.items()}
+    expected = {
+        name: tensor.flatten()[torch.randperm(tensor.numel())].reshape(tensor.shape)
+        for name, tensor in state.items()
+    }
     before = torch.random.get_rng_state()
     permute_network(network, seed=1, scheme="published")
     assert torch.equal(before, torch.random.get_rng_state())
@@ -96,9 +109,18 @@ def test_the_published_scheme_is_randperm_in_order_of_the_entries():
         assert torch.equal(tensor, expected[name]), name
 
 
-@pytest.mark.parametrize(("model", "seed"), [
-    ("Kell2018word", 0), ("Kell2018wordSeed2", 1), ("ResNet50multitaskSeed2", 1), ("Kell2018wordCleanSeed2", 1),
-    ("Kell2018speakerCleanSeed2", 0), ("ResNet50speakerCleanSeed2", 0), ("ResNet50speakerClean", 0)])
+@pytest.mark.parametrize(
+    ("model", "seed"),
+    [
+        ("Kell2018word", 0),
+        ("Kell2018wordSeed2", 1),
+        ("ResNet50multitaskSeed2", 1),
+        ("Kell2018wordCleanSeed2", 1),
+        ("Kell2018speakerCleanSeed2", 0),
+        ("ResNet50speakerCleanSeed2", 0),
+        ("ResNet50speakerClean", 0),
+    ],
+)
 def test_published_seeds(model, seed):
     assert in_house_seed(model) == seed
 
@@ -133,7 +155,9 @@ def test_index_files_reproduce_a_permutation(tmp_path, kind):
     indices = published_indices(state, 7)
     permute_network(reference, seed=7, scheme="published")
     tensors = {f"module.model.1.{name}": torch.as_tensor(index) for name, index in indices.items()}
-    tensors |= {f"module.attacker.model.1.{name}": torch.as_tensor(index) for name, index in indices.items()}
+    tensors |= {
+        f"module.attacker.model.1.{name}": torch.as_tensor(index) for name, index in indices.items()
+    }
     path = tmp_path / "orders"
     if kind == "pickle":
         path.write_bytes(pickle.dumps(tensors))
@@ -148,10 +172,14 @@ def test_index_files_reproduce_a_permutation(tmp_path, kind):
         assert torch.equal(tensor, reference.state_dict()[name])
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    (lambda orders: orders.pop("conv.weight"), "no order for conv.weight"),
-    (lambda orders: orders.update({"conv.bias": np.arange(7)}), "not an order of its 8 values"),
-    (lambda orders: orders.update({"conv.bias": np.zeros(8, int)}), "not an order")])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda orders: orders.pop("conv.weight"), "no order for conv.weight"),
+        (lambda orders: orders.update({"conv.bias": np.arange(7)}), "not an order of its 8 values"),
+        (lambda orders: orders.update({"conv.bias": np.zeros(8, int)}), "not an order"),
+    ],
+)
 def test_index_files_that_do_not_fit_are_refused_before_anything_changes(change, message):
     network = Network()
     orders = named_indices(network.state_dict(), 0)
@@ -162,7 +190,8 @@ def test_index_files_that_do_not_fit_are_refused_before_anything_changes(change,
     assert torch.equal(network.conv.weight, before)
 
 
-# --- checkpoints -------------------------------------------------------------------------------------------------------
+# --- checkpoints --------------------------------------------------------------------------------
+
 
 class Evil:
     """Pickled, it asks for a file to be made while it is read."""
@@ -190,7 +219,11 @@ def same(tensors, state):
 @pytest.mark.parametrize("entry", [None, "model", "state_dict"])
 def test_checkpoints_of_torch_are_read(tmp_path, legacy, entry):
     state = Network().state_dict()
-    content = state if entry is None else {"epoch": 5, entry: state, "optimizer": {"state": {0: torch.ones(3)}}}
+    content = (
+        state
+        if entry is None
+        else {"epoch": 5, entry: state, "optimizer": {"state": {0: torch.ones(3)}}}
+    )
     torch.save(content, tmp_path / "c.pt", _use_new_zipfile_serialization=not legacy)
     same(read_tensors(tmp_path / "c.pt"), state)
 
@@ -199,7 +232,13 @@ def test_checkpoints_of_torch_are_read(tmp_path, legacy, entry):
 @pytest.mark.parametrize("plain", [False, True])
 def test_nothing_that_a_checkpoint_asks_for_is_run(tmp_path, legacy, plain):
     state, target = Network().state_dict(), tmp_path / "made_by_the_pickle"
-    content = {"model": state, "evil": Evil(target), "recipe": Recipe(), "loss": nn.functional.relu, "args": (print, [max])}
+    content = {
+        "model": state,
+        "evil": Evil(target),
+        "recipe": Recipe(),
+        "loss": nn.functional.relu,
+        "args": (print, [max]),
+    }
     if plain:
         (tmp_path / "c.pt").write_bytes(pickle.dumps(content))
     else:
@@ -212,9 +251,12 @@ def test_nothing_that_a_checkpoint_asks_for_is_run(tmp_path, legacy, plain):
 
 
 def test_a_class_made_on_the_fly_stays_inert(tmp_path):
-    # as dill writes classes: a call that makes a type, then an object of that type with state and items
-    evil = (b"\x80\x04}(\x8c\x05modelccollections\nOrderedDict\n)R\x8c\x01x"
-            b"cdill._dill\n_create_type\n(cbuiltins\ntype\n\x8c\x04Evil)tR)\x81}\x8c\x01ycos\nsystem\n\x8c\x04true\x85Rsbu.")
+    # as dill writes classes: a call that makes a type, then an object of that type with state and
+    # items
+    evil = (
+        b"\x80\x04}(\x8c\x05modelccollections\nOrderedDict\n)R\x8c\x01x"
+        b"cdill._dill\n_create_type\n(cbuiltins\ntype\n\x8c\x04Evil)tR)\x81}\x8c\x01ycos\nsystem\n\x8c\x04true\x85Rsbu."
+    )
     (tmp_path / "c.pt").write_bytes(evil)
     with pytest.raises(InputError, match="no tensors by name"):
         read_tensors(tmp_path / "c.pt")
@@ -229,14 +271,20 @@ def test_whole_networks_are_read_only_on_trust(tmp_path):
 
 def test_twins_that_share_their_memory_are_read(tmp_path):
     state = Network().state_dict()
-    twins = OrderedDict([*((f"model.{name}", tensor) for name, tensor in state.items()),
-                         *((f"attacker.{name}", tensor) for name, tensor in state.items())])
+    twins = OrderedDict(
+        [
+            *((f"model.{name}", tensor) for name, tensor in state.items()),
+            *((f"attacker.{name}", tensor) for name, tensor in state.items()),
+        ]
+    )
     torch.save({"model": twins}, tmp_path / "c.pt")
     same(read_checkpoint(tmp_path / "c.pt")[0], twins)
 
 
 def test_what_was_named_is_what_is_loaded(tmp_path):
-    """A conversion beside the checkpoint, with the digest of the checkpoint in it, is none of its business."""
+    """A conversion beside the checkpoint, with the digest of the checkpoint in it, is none of its
+    business.
+    """
     safetensors = pytest.importorskip("safetensors.torch")
     path, planted = tmp_path / "c.pt", tmp_path / "c.pt.safetensors"
     torch.save({"model": Network().state_dict()}, path)
@@ -262,21 +310,34 @@ def test_an_object_where_the_weights_should_be_is_not_taken_for_another_models_c
 
 
 STATE = dict(Network().state_dict())
-OTHER = {name: tensor + 1 if tensor.is_floating_point() else tensor for name, tensor in STATE.items()}
+OTHER = {
+    name: tensor + 1 if tensor.is_floating_point() else tensor for name, tensor in STATE.items()
+}
 MOMENTS = {"state": {0: {"exp_avg": torch.ones(3), "exp_avg_sq": torch.ones(3)}}, "lr": 0.1}
 
 
 @pytest.mark.parametrize("trust", [False, True])
-@pytest.mark.parametrize(("content", "entry", "named"), [
-    ({"net": STATE, "ema": OTHER, "optimizer": MOMENTS, "epoch": 3}, "ema", "net .* ema .* optimizer.state.0"),
-    ({"net": OTHER, "step": torch.tensor(3)}, "net", "net"),
-    ({"ema": {"decay": 0.9, "shadow": OTHER}}, "ema.shadow", "ema.shadow"),
-    ((STATE, OTHER, 3), "1", "0 .* 1 "), ([MOMENTS, {"w": OTHER}], "1.w", "1.w"),
-    ({"model": {"width": 3}, "weights": OTHER}, "weights", "weights")])
+@pytest.mark.parametrize(
+    ("content", "entry", "named"),
+    [
+        (
+            {"net": STATE, "ema": OTHER, "optimizer": MOMENTS, "epoch": 3},
+            "ema",
+            "net .* ema .* optimizer.state.0",
+        ),
+        ({"net": OTHER, "step": torch.tensor(3)}, "net", "net"),
+        ({"ema": {"decay": 0.9, "shadow": OTHER}}, "ema.shadow", "ema.shadow"),
+        ((STATE, OTHER, 3), "1", "0 .* 1 "),
+        ([MOMENTS, {"w": OTHER}], "1.w", "1.w"),
+        ({"model": {"width": 3}, "weights": OTHER}, "weights", "weights"),
+    ],
+)
 def test_entries_are_listed_and_one_can_be_chosen(tmp_path, content, entry, named, trust):
     path = tmp_path / "c.pt"
     torch.save(content, path)
-    with pytest.raises(InputError, match=f"holds tensors under {named}.*--checkpoint_entry") as error:
+    with pytest.raises(
+        InputError, match=f"holds tensors under {named}.*--checkpoint_entry"
+    ) as error:
         read_tensors(path, trust=trust)
     assert "--trust" not in str(error.value)
     tensors, origin = read_checkpoint(path, entry=entry, trust=trust)
@@ -286,11 +347,20 @@ def test_entries_are_listed_and_one_can_be_chosen(tmp_path, content, entry, name
         read_tensors(path, entry="elsewhere", trust=trust)
 
 
-@pytest.mark.parametrize(("content", "trust", "message"), [
-    ([torch.ones(2), torch.ones(3)], False, "tensors without names"), (torch.ones(2), False, "tensors without names"),
-    ({0: torch.ones(2)}, False, "tensors without names"), ((1, "a"), False, "a tuple of int, str"),
-    ({"epoch": 3, "loss": 0.1}, False, "a dict with epoch, loss"), ({}, False, "an empty dict"), (5, False, "int"),
-    ({"model": nn.ReLU}, True, "a dict with model"), ({"epoch": 3, "loss": 0.1}, True, "a dict with epoch, loss")])
+@pytest.mark.parametrize(
+    ("content", "trust", "message"),
+    [
+        ([torch.ones(2), torch.ones(3)], False, "tensors without names"),
+        (torch.ones(2), False, "tensors without names"),
+        ({0: torch.ones(2)}, False, "tensors without names"),
+        ((1, "a"), False, "a tuple of int, str"),
+        ({"epoch": 3, "loss": 0.1}, False, "a dict with epoch, loss"),
+        ({}, False, "an empty dict"),
+        (5, False, "int"),
+        ({"model": nn.ReLU}, True, "a dict with model"),
+        ({"epoch": 3, "loss": 0.1}, True, "a dict with epoch, loss"),
+    ],
+)
 def test_trust_is_never_advised_where_it_cannot_help(tmp_path, content, trust, message):
     torch.save(content, tmp_path / "c.pt")
     with pytest.raises(InputError, match=message) as error:
@@ -299,11 +369,24 @@ def test_trust_is_never_advised_where_it_cannot_help(tmp_path, content, trust, m
     assert "network.state_dict()" in str(error.value)
 
 
-@pytest.mark.parametrize("wrapped", ["module.{}", "model.{}", "_orig_mod.{}", "module._orig_mod.{}", "_orig_mod.module.{}",
-                                     "model.module.{}", "module.model.{}", "model._orig_mod.model.{}"])
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        "module.{}",
+        "model.{}",
+        "_orig_mod.{}",
+        "module._orig_mod.{}",
+        "_orig_mod.module.{}",
+        "model.module.{}",
+        "module.model.{}",
+        "model._orig_mod.model.{}",
+    ],
+)
 def test_what_wrappers_put_before_names_is_left_out_where_every_name_fits_then(wrapped):
     network = Network(seed=1)
-    note = load_weights(network, {wrapped.format(name): tensor for name, tensor in STATE.items()}, "file.pt")
+    note = load_weights(
+        network, {wrapped.format(name): tensor for name, tensor in STATE.items()}, "file.pt"
+    )
     same(network.state_dict(), STATE)
     first = next(iter(STATE))
     assert note == {"names": f"names of wrappers were matched: {wrapped.format(first)} is {first}"}
@@ -314,21 +397,34 @@ def test_a_wrapped_network_takes_bare_names_and_parts_may_be_wrapped():
     assert load_weights(network, STATE, "file.pt")
     same(network.module.state_dict(), STATE)
     part = Network(seed=1)
-    load_weights(part, {name.replace("conv.", "conv.module."): tensor for name, tensor in STATE.items()}, "file.pt")
+    load_weights(
+        part,
+        {name.replace("conv.", "conv.module."): tensor for name, tensor in STATE.items()},
+        "file.pt",
+    )
     same(part.state_dict(), STATE)
     assert load_weights(part, STATE, "file.pt") == {}
 
 
 def test_names_that_do_not_all_fit_are_left_as_they_are():
     names = {f"module.{name}": tensor for name, tensor in STATE.items()}
-    for wrong in ({**names, "criterion.weight": torch.ones(1)}, {**names, next(iter(STATE)): torch.ones(1)}):
+    for wrong in (
+        {**names, "criterion.weight": torch.ones(1)},
+        {**names, next(iter(STATE)): torch.ones(1)},
+    ):
         with pytest.raises(InputError, match=r"not known: module\."):
             load_weights(Network(), wrong, "file.pt")
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    (b"", "cannot be read"), (b"not a checkpoint at all", "cannot be read"), (pickle.dumps([1, 2]), "no tensors by name"),
-    (pickle.dumps({"model": {"a": 1}}), "no tensors by name")])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "cannot be read"),
+        (b"not a checkpoint at all", "cannot be read"),
+        (pickle.dumps([1, 2]), "no tensors by name"),
+        (pickle.dumps({"model": {"a": 1}}), "no tensors by name"),
+    ],
+)
 def test_other_files_are_refused(tmp_path, content, message):
     (tmp_path / "c.pt").write_bytes(content)
     with pytest.raises(InputError, match=message):
@@ -354,7 +450,10 @@ def test_truncated_missing_tar_and_torchscript_files_are_refused(tmp_path):
 @pytest.mark.parametrize("dtype", [torch.int8, torch.complex64, torch.bool])
 def test_weights_of_another_kind_of_number_are_refused_and_shorter_floats_taken(dtype):
     state = Network().state_dict()
-    with pytest.raises(InputError, match=rf"1 of another kind of number: conv.bias {dtype} instead of torch.float32"):
+    with pytest.raises(
+        InputError,
+        match=rf"1 of another kind of number: conv.bias {dtype} instead of torch.float32",
+    ):
         load_weights(Network(), {**state, "conv.bias": state["conv.bias"].to(dtype)}, "file.pt")
     network = Network(seed=1)
     load_weights(network, {**state, "conv.bias": state["conv.bias"].half()}, "file.pt")
@@ -369,5 +468,10 @@ def test_weights_must_fit_completely():
     state["head.weight"] = torch.ones(3, 3)
     with pytest.raises(InputError) as error:
         load_weights(network, state, "file.pt")
-    for part in ("file.pt", "1 missing: conv.bias", "1 not known: extra", "head.weight (3, 3) instead of (2, 8)"):
+    for part in (
+        "file.pt",
+        "1 missing: conv.bias",
+        "1 not known: extra",
+        "head.weight (3, 3) instead of (2, 8)",
+    ):
         assert part in str(error.value)

@@ -1,4 +1,6 @@
-"""Whoever draws random numbers in evaluation mode is found by the generator that moves, not by values that may differ."""
+"""Whoever draws random numbers in evaluation mode is found by the generator that moves, not by
+values that may differ.
+"""
 
 import os
 import random
@@ -35,7 +37,9 @@ def extractor(network, prepare=prepare, **options):
 
 
 class LayerDrop(nn.Module):
-    """Skips each of three layers with a small probability, also in evaluation mode; ``draw`` gives a number in [0, 1)."""
+    """Skips each of three layers with a small probability, also in evaluation mode; ``draw`` gives
+    a number in [0, 1).
+    """
 
     def __init__(self, p, draw):
         super().__init__()
@@ -79,7 +83,9 @@ class Front:
         self.settings = {"noise": [np.random.RandomState(3)]}
 
     def __call__(self, samples, rate):
-        return prepare(samples + 1e-9 * self.settings["noise"][0].standard_normal(len(samples)), rate)
+        return prepare(
+            samples + 1e-9 * self.settings["noise"][0].standard_normal(len(samples)), rate
+        )
 
 
 def dithered(samples, rate):
@@ -98,7 +104,9 @@ class Hooked(LayerDrop):
         super().__init__(0, lambda: 1)
         self.many = nn.ModuleList(nn.Linear(1, 1) for _ in range(3000))
         own = torch.Generator()
-        self.last.register_forward_pre_hook(lambda _, inputs: (inputs[0] + 1e-9 * torch.rand(1, generator=own),))
+        self.last.register_forward_pre_hook(
+            lambda _, inputs: (inputs[0] + 1e-9 * torch.rand(1, generator=own),)
+        )
 
 
 def in_another_file():
@@ -116,17 +124,41 @@ class OfThePlatform(LayerDrop):
 
 
 CASES = {
-    "another file": (LayerDrop(0, lambda: 1), in_another_file(), "The front end draws .*noise_of_another_file.GENERATOR"),
+    "another file": (
+        LayerDrop(0, lambda: 1),
+        in_another_file(),
+        "The front end draws .*noise_of_another_file.GENERATOR",
+    ),
     "hook": (Hooked(), prepare, "The network draws"),
-    "NumPy": (LayerDrop(0.02, np.random.random), prepare, r"The network draws .*NumPy \(np.random\)"),
+    "NumPy": (
+        LayerDrop(0.02, np.random.random),
+        prepare,
+        r"The network draws .*NumPy \(np.random\)",
+    ),
     "random": (LayerDrop(0.02, random.random), prepare, r"The network draws .*Python \(random\)"),
     "global": (LayerDrop(0.02, OF_THIS_FILE.random), prepare, r"The network draws .*Generator\)"),
-    "own torch": (WithOwn(torch.Generator(), lambda own: torch.rand([], generator=own)), prepare,
-                  r"The network draws .*generator \(Generator\)"),
-    "own numpy": (WithOwn(np.random.default_rng(0), lambda own: own.random()), prepare, r"The network draws .*generator"),
-    "own random": (WithOwn(random.Random(0), lambda own: own.random()), prepare, r"The network draws .*\(Random\)"),
-    "within": (nn.ModuleDict({"last": WithOwn({"a": [np.random.default_rng(0)]}, lambda own: own["a"][0].random())}),
-               prepare, "The network draws .*in the module last"),
+    "own torch": (
+        WithOwn(torch.Generator(), lambda own: torch.rand([], generator=own)),
+        prepare,
+        r"The network draws .*generator \(Generator\)",
+    ),
+    "own numpy": (
+        WithOwn(np.random.default_rng(0), lambda own: own.random()),
+        prepare,
+        r"The network draws .*generator",
+    ),
+    "own random": (
+        WithOwn(random.Random(0), lambda own: own.random()),
+        prepare,
+        r"The network draws .*\(Random\)",
+    ),
+    "within": (
+        nn.ModuleDict(
+            {"last": WithOwn({"a": [np.random.default_rng(0)]}, lambda own: own["a"][0].random())}
+        ),
+        prepare,
+        "The network draws .*in the module last",
+    ),
     "dither": (LayerDrop(0, lambda: 1), dithered, "The front end draws .*OF_THIS_FILE"),
     "dither of an object": (LayerDrop(0, lambda: 1), Front(), "The front end draws .*noise"),
     "dither of a closure": (LayerDrop(0, lambda: 1), in_closure(), "The front end draws"),
@@ -162,16 +194,27 @@ def test_a_generator_of_unknown_kind_is_found_by_the_values():
         def forward(self, x):
             return self.last(x + random.Random().random())
 
-    with pytest.raises(InputError, match="other values the second time, and no known random generator"):
+    with pytest.raises(
+        InputError, match="other values the second time, and no known random generator"
+    ):
         extractor(Noisy(0, None)).dry_run()
 
 
 @pytest.mark.parametrize("stochastic", [False, True])
-@pytest.mark.parametrize("draw", [lambda: np.random.default_rng().random(), lambda: np.random.RandomState().rand(),
-                                  random.SystemRandom().random, lambda: secrets.randbelow(100) / 100,
-                                  lambda: os.urandom(1)[0] / 256])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: np.random.default_rng().random(),
+        lambda: np.random.RandomState().rand(),
+        random.SystemRandom().random,
+        lambda: secrets.randbelow(100) / 100,
+        lambda: os.urandom(1)[0] / 256,
+    ],
+)
 def test_numbers_that_no_seed_governs_are_always_refused(draw, stochastic):
-    with pytest.raises(InputError, match=r"from the operating system \(in .*test_extract_randomness\).*Seed it"):
+    with pytest.raises(
+        InputError, match=r"from the operating system \(in .*test_extract_randomness\).*Seed it"
+    ):
         extractor(LayerDrop(1e-9, draw), stochastic=stochastic).dry_run()
 
 
@@ -221,9 +264,13 @@ def test_dropout_and_layers_that_are_left_alone_in_evaluation_mode_pass():
 def test_the_generator_of_a_gpu_is_watched_and_seeded():
     network = LayerDrop(0.02, lambda: torch.rand([], device="cuda"))
     options = {"sample_rate": RATE, "prepare": prepare, "duration": 0.1}
-    with pytest.raises(InputError, match=r"draws random numbers in evaluation mode \(from PyTorch on cuda:0\)"):
+    with pytest.raises(
+        InputError, match=r"draws random numbers in evaluation mode \(from PyTorch on cuda:0\)"
+    ):
         TorchExtractor(TorchModel(network, [TAP], **options), "cuda").dry_run()
-    declared = TorchExtractor(TorchModel(LayerDrop(0.5, network.draw), [TAP], **options, stochastic=True), "cuda")
+    declared = TorchExtractor(
+        TorchModel(LayerDrop(0.5, network.draw), [TAP], **options, stochastic=True), "cuda"
+    )
     before = declared._generators.states()
     declared.dry_run()
     assert not declared._generators.drawn_since(before)

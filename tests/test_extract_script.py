@@ -27,7 +27,9 @@ def root(tmp_path):
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     for sound in IDS:
-        scipy.io.wavfile.write(folder / f"{sound}.wav", 44100, np.int16(8000 * rng.standard_normal(88200).clip(-3, 3)))
+        scipy.io.wavfile.write(
+            folder / f"{sound}.wav", 44100, np.int16(8000 * rng.standard_normal(88200).clip(-3, 3))
+        )
     return tmp_path / "root"
 
 
@@ -37,14 +39,23 @@ def stored(root, model, suffix=""):
         return {layer: file[layer][()] for layer in layers}, json.loads(file.attrs["provenance"])
 
 
-# --- the baseline ------------------------------------------------------------------------------------------------------
+# --- the baseline -------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("pooling", ["power", "rms", "log"])
 def test_the_baseline_from_wav_files_to_hdf5(root, pooling, capsys):
-    assert extract_activations.main(["--model", "spectemp", "--root", str(root), "--pooling", pooling]) == 0
+    assert (
+        extract_activations.main(["--model", "spectemp", "--root", str(root), "--pooling", pooling])
+        == 0
+    )
     name = "spectemp" if pooling == "power" else f"spectemp_{pooling}"
     arrays, provenance = stored(root, name)
-    assert list(arrays) == ["input_after_preproc", "filtered_signal", "spectempfilter_power", "avgpool"]
+    assert list(arrays) == [
+        "input_after_preproc",
+        "filtered_signal",
+        "spectempfilter_power",
+        "avgpool",
+    ]
     assert provenance["pooling"] == pooling
     for row, sound in enumerate(IDS):
         rate, samples = scipy.io.wavfile.read(root / "data" / "stimuli" / f"{sound}.wav")
@@ -53,18 +64,29 @@ def test_the_baseline_from_wav_files_to_hdf5(root, pooling, capsys):
         np.testing.assert_allclose(arrays["spectempfilter_power"][row], power.ravel(), atol=2e-5)
         pooled = {"power": power, "rms": np.sqrt(power), "log": np.log(power)}[pooling]
         np.testing.assert_allclose(arrays["avgpool"][row], pooled.ravel(), atol=2e-5)
-        np.testing.assert_allclose(arrays["input_after_preproc"][row], image.mean(axis=1), atol=1e-6)
+        np.testing.assert_allclose(
+            arrays["input_after_preproc"][row], image.mean(axis=1), atol=1e-6
+        )
     assert "3 sounds run now" in capsys.readouterr().out
 
 
 def test_the_stored_baseline_features_of_real_sounds_are_reproduced(real_root, tmp_path):
     source = REPOSITORY.parent / "shared" / "data" / "natsound165" / "data" / "stimuli"
     with h5py.File(real_root / "model-actv" / "spectemp" / "natsound_activations.h5") as file:
-        names = np.load(real_root / "data" / "neural" / "NH2015" / "neural_stim_meta.npy")["filename"]
-        for row in (0, 1, 60, 164):  # all 165 differ by at most 8.3e-6; four are enough for every run of the tests
+        names = np.load(real_root / "data" / "neural" / "NH2015" / "neural_stim_meta.npy")[
+            "filename"
+        ]
+        for row in (
+            0,
+            1,
+            60,
+            164,
+        ):  # all 165 differ by at most 8.3e-6; four are enough for every run of the tests
             rate, samples = scipy.io.wavfile.read(source / names[row].decode())
             image = cochleagram(prepare_waveform(samples, rate))
-            np.testing.assert_allclose(image.mean(axis=1), file["input_after_preproc"][row], atol=1e-6)
+            np.testing.assert_allclose(
+                image.mean(axis=1), file["input_after_preproc"][row], atol=1e-6
+            )
             power = spectrotemporal_features(image).power
             np.testing.assert_allclose(power.ravel(), file["avgpool"][row], atol=2e-5)
 
@@ -75,7 +97,10 @@ def test_what_is_odd_about_the_sounds_is_said_before_the_first_one_is_run(root, 
     with pytest.raises(InputError, match="runs 1 times"):
         extract_activations.main(described)
     said = capsys.readouterr().err
-    assert "note: Sampled below the 96000 Hz of the model, so what it gets is empty above 22050 Hz: stim2_b.wav" in said
+    assert (
+        "note: Sampled below the 96000 Hz of the model, so what it gets is empty above 22050 Hz: "
+        "stim2_b.wav" in said
+    )
     assert "Is that the rate that it was trained at?" in said
 
 
@@ -83,25 +108,38 @@ def test_sounds_of_another_folder_and_other_names(root, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     (other / "dog.wav").write_bytes((root / "data" / "stimuli" / "stim2_b.wav").read_bytes())
-    extract_activations.main(["--model", "spectemp", "--root", str(root), "--sounds", str(other), "--name", "dogs"])
+    extract_activations.main(
+        ["--model", "spectemp", "--root", str(root), "--sounds", str(other), "--name", "dogs"]
+    )
     arrays, provenance = stored(root, "dogs")
     assert arrays["avgpool"].shape == (1, 23421)
     assert [sound for sound, _ in provenance["sounds"]] == ["dog"]
 
 
 def test_a_sound_that_cannot_be_used_stops_the_run_before_it_begins(root):
-    scipy.io.wavfile.write(root / "data" / "stimuli" / "stim5_silent.wav", 44100, np.zeros(88200, np.int16))
-    with pytest.raises(InputError, match=r"1 of 4 sounds cannot be used.*stim5_silent\.wav is silent"):
+    scipy.io.wavfile.write(
+        root / "data" / "stimuli" / "stim5_silent.wav", 44100, np.zeros(88200, np.int16)
+    )
+    with pytest.raises(
+        InputError, match=r"1 of 4 sounds cannot be used.*stim5_silent\.wav is silent"
+    ):
         extract_activations.main(["--model", "spectemp", "--root", str(root)])
     assert not (root / "model-actv").exists()
 
 
 def test_the_script_runs_as_a_file_and_prints_errors_without_traceback(root):
     script = [sys.executable, str(REPOSITORY / "aud_dnn" / "extract_activations.py")]
-    done = subprocess.run([*script, "--model", "spectemp", "--dry_run"], capture_output=True, text=True, cwd=root)
+    done = subprocess.run(
+        [*script, "--model", "spectemp", "--dry_run"], capture_output=True, text=True, cwd=root
+    )
     assert done.returncode == 0
     assert "avgpool" in done.stdout and "23421" in done.stdout
-    done = subprocess.run([*script, "--model", "spectmp", "--root", str(root)], capture_output=True, text=True, cwd=root)
+    done = subprocess.run(
+        [*script, "--model", "spectmp", "--root", str(root)],
+        capture_output=True,
+        text=True,
+        cwd=root,
+    )
     assert done.returncode == 2
     assert done.stderr.startswith("error: Unknown model: 'spectmp'. Did you mean spectemp?")
     assert "Traceback" not in done.stderr
@@ -122,24 +160,30 @@ def test_help_lists_every_model_and_hyphens_are_taken_for_underscores(capsys):
 
 
 def test_everything_imports_and_the_baseline_runs_without_torch(root):
-    code = ("import sys\n"
-            "class Hidden:\n"
-            "    def find_spec(self, name, path=None, target=None):\n"
-            "        if name.split('.')[0] == 'torch':\n"
-            "            raise ModuleNotFoundError('no torch here')\n"
-            "sys.meta_path.insert(0, Hidden())\n"
-            "import aud_dnn.extract\n"
-            "from aud_dnn.extract_activations import main\n"
-            f"main(['--model', 'spectemp', '--root', {str(root)!r}])\n"
-            "from aud_dnn.extract.registry import build_extractor\n"
-            "build_extractor('Kell2018init')\n")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={
-        **os.environ, "PYTHONPATH": str(REPOSITORY)})
+    code = (
+        "import sys\n"
+        "class Hidden:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] == 'torch':\n"
+        "            raise ModuleNotFoundError('no torch here')\n"
+        "sys.meta_path.insert(0, Hidden())\n"
+        "import aud_dnn.extract\n"
+        "from aud_dnn.extract_activations import main\n"
+        f"main(['--model', 'spectemp', '--root', {str(root)!r}])\n"
+        "from aud_dnn.extract.registry import build_extractor\n"
+        "build_extractor('Kell2018init')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
     assert "Kell2018init needs PyTorch: pip install -e '.[extract]'" in done.stderr
     assert stored(root, "spectemp")[0]["avgpool"].shape == (3, 23421)
 
 
-# --- a model of one's own ----------------------------------------------------------------------------------------------
+# --- a model of one's own -----------------------------------------------------------------------
 
 TAPS = """
 sample_rate = 16000
@@ -167,7 +211,16 @@ def described(root):
     pytest.importorskip("torch")
     path = root / "taps.toml"
     path.write_text(TAPS)
-    return ["--model", "aud_dnn.extract.example:build_network", "--taps", str(path), "--root", str(root), "--name", "mine"]
+    return [
+        "--model",
+        "aud_dnn.extract.example:build_network",
+        "--taps",
+        str(path),
+        "--root",
+        str(root),
+        "--name",
+        "mine",
+    ]
 
 
 def test_a_network_with_a_description_of_its_taps(root, described):
@@ -178,19 +231,29 @@ def test_a_network_with_a_description_of_its_taps(root, described):
 
     assert extract_activations.main([*described, "--batch", "2"]) == 0
     arrays, provenance = stored(root, "mine")
-    assert {key: array.shape for key, array in arrays.items()} == {"early": (3, 64), "stored/late": (3, 128)}
+    assert {key: array.shape for key, array in arrays.items()} == {
+        "early": (3, 64),
+        "stored/late": (3, 128),
+    }
     assert provenance["builder"] == "aud_dnn.extract.example:build_network"
     assert len(provenance["weights"]["state_sha256"]) == 64
     network = build_network().eval()
     for row, sound in enumerate(IDS):
         rate, samples = scipy.io.wavfile.read(root / "data" / "stimuli" / f"{sound}.wav")
-        waveform = torch.tensor(resample(samples / 32768, rate, 16000, "polyphase"), dtype=torch.float32)[None, None]
+        waveform = torch.tensor(
+            resample(samples / 32768, rate, 16000, "polyphase"), dtype=torch.float32
+        )[None, None]
         with torch.no_grad():
             early = network.filters(waveform)
             late = network.combinations[0](network.patterns(early)).clamp(min=0)
         np.testing.assert_allclose(arrays["early"][row], early.mean(dim=2)[0], atol=1e-5)
-        np.testing.assert_allclose(arrays["stored/late"][row], late.square().mean(dim=2).sqrt()[0], atol=1e-5)
-    assert open_activations(_paths(root), "mine", Stimuli(IDS, ("Music",) * 3)).layers == ("early", "stored/late")
+        np.testing.assert_allclose(
+            arrays["stored/late"][row], late.square().mean(dim=2).sqrt()[0], atol=1e-5
+        )
+    assert open_activations(_paths(root), "mine", Stimuli(IDS, ("Music",) * 3)).layers == (
+        "early",
+        "stored/late",
+    )
 
 
 def _paths(root):
@@ -215,10 +278,27 @@ def test_the_permuted_twin_has_the_same_layers_and_other_values(root, described)
 
 def test_a_model_that_describes_itself_in_python(root):
     pytest.importorskip("torch")
-    assert extract_activations.main(["--model", "aud_dnn.extract.example:build", "--root", str(root), "--format", "pickle",
-                                     "--batch", "3"]) == 0
+    assert (
+        extract_activations.main(
+            [
+                "--model",
+                "aud_dnn.extract.example:build",
+                "--root",
+                str(root),
+                "--format",
+                "pickle",
+                "--batch",
+                "3",
+            ]
+        )
+        == 0
+    )
     read = open_activations(_paths(root), "example", Stimuli(IDS, ("Music",) * 3))
-    assert {layer: array.shape[1] for layer, array in read.items()} == {"filters": 64, "patterns": 96, "combinations": 128}
+    assert {layer: array.shape[1] for layer, array in read.items()} == {
+        "filters": 64,
+        "patterns": 96,
+        "combinations": 128,
+    }
 
 
 def test_weights_of_one_s_own_are_loaded_and_change_the_fingerprint(root, described):
@@ -241,28 +321,40 @@ def test_the_chosen_entry_and_matched_names_are_in_the_provenance(root, describe
 
     from aud_dnn.extract.example import build_network
 
-    ema = {f"module._orig_mod.{name}": tensor for name, tensor in build_network().state_dict().items()}
+    ema = {
+        f"module._orig_mod.{name}": tensor for name, tensor in build_network().state_dict().items()
+    }
     torch.save({"net": dict.fromkeys(ema, torch.zeros(1)), "ema": ema}, root / "weights.pt")
     checkpoint = [*described, "--checkpoint", str(root / "weights.pt")]
-    with pytest.raises(InputError, match=r"under net \(\d+ tensors\), ema \(\d+ tensors\).*--checkpoint_entry net"):
+    with pytest.raises(
+        InputError, match=r"under net \(\d+ tensors\), ema \(\d+ tensors\).*--checkpoint_entry net"
+    ):
         extract_activations.main(checkpoint)
     extract_activations.main([*checkpoint, "--checkpoint_entry", "ema"])
     _, provenance = stored(root, "mine")
     assert provenance["weights"]["entry"] == "ema"
-    assert provenance["weights"]["names"].endswith("module._orig_mod.filters.0.weight is filters.0.weight")
+    assert provenance["weights"]["names"].endswith(
+        "module._orig_mod.filters.0.weight is filters.0.weight"
+    )
     with pytest.raises(InputError, match="Name that, too"):
         extract_activations.main([*described, "--checkpoint_entry", "ema"])
 
 
 @pytest.mark.parametrize("floor", ["none", "published"])
 def test_the_file_says_which_floor_the_cochleagram_has(root, floor):
-    extract_activations.main(["--model", "spectemp", "--root", str(root), "--envelope_floor", floor])
+    extract_activations.main(
+        ["--model", "spectemp", "--root", str(root), "--envelope_floor", floor]
+    )
     assert stored(root, "spectemp")[1]["envelope_floor"] == floor
     other = "none" if floor == "published" else "published"
     with pytest.raises(InputError, match=r"other settings \(envelope_floor\)"):
-        extract_activations.main(["--model", "spectemp", "--root", str(root), "--envelope_floor", other])
+        extract_activations.main(
+            ["--model", "spectemp", "--root", str(root), "--envelope_floor", other]
+        )
     with pytest.raises(InputError, match="--envelope_floor belongs to"):
-        extract_activations.main(["--model", "VGGish", "--root", str(root), "--envelope_floor", "published"])
+        extract_activations.main(
+            ["--model", "VGGish", "--root", str(root), "--envelope_floor", "published"]
+        )
 
 
 def test_the_dry_run_prints_a_table_and_writes_nothing(root, described, capsys):
@@ -273,28 +365,32 @@ def test_the_dry_run_prints_a_table_and_writes_nothing(root, described, capsys):
     assert not (root / "model-actv").exists()
 
 
-@pytest.mark.parametrize(("old", "new", "message"), [
-    ("sample_rate = 16000\n", "", "sample_rate missing"),
-    ("sample_rate = 16000", "sample_rat = 16000", "Did you mean sample_rate"),
-    ("sample_rate = 16000", 'sample_rate = "16000"', "wrong type"),
-    ("sample_rate = 16000", "sample_rate = 16000.5", "whole number"),
-    ("sample_rate = 16000", "sample_rate = inf", "finite number"),
-    ("sample_rate = 16000", "sample_rate = 8e9", "whole number"),
-    ("max_batch = 8", "duration = 0", "positive number of seconds"),
-    ("max_batch = 8", "duration = nan", "finite number"),
-    ("max_batch = 8", "fixed_entries = [1]", "list of strings"),
-    ('"time"]', "1]", "list of strings"),
-    ("max_batch = 8", "max_batch = true", "wrong type"),
-    ("max_batch = 8", "max_batch = 0", "at least 1"),
-    ("max_batch = 8", 'policy = "cut"', "Unknown policy"),
-    ('"polyphase"', '"sox"', "Did you mean soxr"),
-    ('"batch channel time"', '"time"', "Unknown input"),
-    ('module = "filters"', 'modul = "filters"', "Did you mean module"),
-    ('module = "filters"', 'module = "filter"', "Did you mean filters"),
-    ('pooling = "rms"', 'pooling = "median"', "Unknown pooling"),
-    ('name = "early"\n', "", "name missing"),
-    ('name = "early"', 'name = "stored/late"', "unique"),
-    ("[[tap]]", "[tap", "not valid TOML")])
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("sample_rate = 16000\n", "", "sample_rate missing"),
+        ("sample_rate = 16000", "sample_rat = 16000", "Did you mean sample_rate"),
+        ("sample_rate = 16000", 'sample_rate = "16000"', "wrong type"),
+        ("sample_rate = 16000", "sample_rate = 16000.5", "whole number"),
+        ("sample_rate = 16000", "sample_rate = inf", "finite number"),
+        ("sample_rate = 16000", "sample_rate = 8e9", "whole number"),
+        ("max_batch = 8", "duration = 0", "positive number of seconds"),
+        ("max_batch = 8", "duration = nan", "finite number"),
+        ("max_batch = 8", "fixed_entries = [1]", "list of strings"),
+        ('"time"]', "1]", "list of strings"),
+        ("max_batch = 8", "max_batch = true", "wrong type"),
+        ("max_batch = 8", "max_batch = 0", "at least 1"),
+        ("max_batch = 8", 'policy = "cut"', "Unknown policy"),
+        ('"polyphase"', '"sox"', "Did you mean soxr"),
+        ('"batch channel time"', '"time"', "Unknown input"),
+        ('module = "filters"', 'modul = "filters"', "Did you mean module"),
+        ('module = "filters"', 'module = "filter"', "Did you mean filters"),
+        ('pooling = "rms"', 'pooling = "median"', "Unknown pooling"),
+        ('name = "early"\n', "", "name missing"),
+        ('name = "early"', 'name = "stored/late"', "unique"),
+        ("[[tap]]", "[tap", "not valid TOML"),
+    ],
+)
 def test_mistakes_in_a_description_are_named(root, described, old, new, message):
     path = root / "taps.toml"
     path.write_text(TAPS.replace(old, new))
@@ -303,10 +399,17 @@ def test_mistakes_in_a_description_are_named(root, described, old, new, message)
             extract_activations.main([*described, "--dry_run", dry_run])
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    (["--batch", "9"], "at most 8"), (["--batch", "0"], "at least 1"), (["--name", "../up"], "cannot be the name"),
-    (["--randnetw", "--seed", "-1"], "0 or more"), (["--checkpoint", "."], "is a folder"),
-    (["--taps", "."], "cannot be read")])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--batch", "9"], "at most 8"),
+        (["--batch", "0"], "at least 1"),
+        (["--name", "../up"], "cannot be the name"),
+        (["--randnetw", "--seed", "-1"], "0 or more"),
+        (["--checkpoint", "."], "is a folder"),
+        (["--taps", "."], "cannot be read"),
+    ],
+)
 def test_the_dry_run_refuses_what_the_extraction_would(described, options, message):
     for dry_run in ("True", "False"):
         with pytest.raises(InputError, match=message):
@@ -319,24 +422,38 @@ def test_fixed_entries_that_fix_nothing_are_refused(root, described):
         extract_activations.main([*described, "--randnetw"])
 
 
-@pytest.mark.parametrize("layer", ["torch.nn.LazyConv1d(4, 3)", "torch.nn.Conv1d(1, 4, 3, device='meta')"])
+@pytest.mark.parametrize(
+    "layer", ["torch.nn.LazyConv1d(4, 3)", "torch.nn.Conv1d(1, 4, 3, device='meta')"]
+)
 def test_a_network_without_values_is_refused(root, described, layer, tmp_path, monkeypatch):
-    (tmp_path / "empty_network.py").write_text(f"import torch\n\ndef build():\n    return torch.nn.Sequential({layer})\n")
+    (tmp_path / "empty_network.py").write_text(
+        f"import torch\n\ndef build():\n    return torch.nn.Sequential({layer})\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "empty_network", raising=False)
     with pytest.raises(InputError, match=r"0\.\w+ has no values yet"):
         extract_activations.main(["--model", "empty_network:build", *described[2:]])
 
 
-@pytest.mark.parametrize(("model", "taps", "message"), [
-    ("nowhere:build", True, "no Python module 'nowhere'"),
-    (":build", True, "names no Python module"),
-    ("aud_dnn.extract.example:bild", True, "Did you mean build"),
-    ("aud_dnn.extract.example:build_network", False, "say with --taps"),
-    ("aud_dnn.extract.example:build", True, "leave --taps out"),
-    ("builtins:dict", True, "must return")])
+@pytest.mark.parametrize(
+    ("model", "taps", "message"),
+    [
+        ("nowhere:build", True, "no Python module 'nowhere'"),
+        (":build", True, "names no Python module"),
+        ("aud_dnn.extract.example:bild", True, "Did you mean build"),
+        ("aud_dnn.extract.example:build_network", False, "say with --taps"),
+        ("aud_dnn.extract.example:build", True, "leave --taps out"),
+        ("builtins:dict", True, "must return"),
+    ],
+)
 def test_builders_that_do_not_fit_are_refused(root, described, model, taps, message):
-    arguments = ["--model", model, "--root", str(root), *(["--taps", str(root / "taps.toml")] if taps else [])]
+    arguments = [
+        "--model",
+        model,
+        "--root",
+        str(root),
+        *(["--taps", str(root / "taps.toml")] if taps else []),
+    ]
     with pytest.raises(InputError, match=message):
         extract_activations.main(arguments)
 
@@ -377,13 +494,17 @@ def test_sounds_of_a_changed_network_are_not_mixed(root, described, monkeypatch)
             continue
         extract_activations.main([*described, "--name", "n2", *options])
         extract_activations.main([*described, "--name", "clean"])
-        np.testing.assert_array_equal(stored(root, "n2")[0]["early"], stored(root, "clean")[0]["early"])
-    for format in ("h5", "pickle"):     # finished ones are not kept silently either
+        np.testing.assert_array_equal(
+            stored(root, "n2")[0]["early"], stored(root, "clean")[0]["early"]
+        )
+    for format in ("h5", "pickle"):  # finished ones are not kept silently either
         finished = [*described, "--name", format, "--format", format]
         extract_activations.main(finished)
         extract_activations.main(finished)
         gain.clear() if gain else gain.append(True)
-        with pytest.raises(InputError, match=r"holds activations, but the model now gives other values"):
+        with pytest.raises(
+            InputError, match=r"holds activations, but the model now gives other values"
+        ):
             extract_activations.main(finished)
         extract_activations.main([*finished, "--overwrite"])
         extract_activations.main(finished)

@@ -7,7 +7,14 @@ import pytest
 import scipy.io.wavfile
 
 from aud_dnn.errors import InputError, MissingDataError
-from aud_dnn.io.sounds import check_sounds, find_sounds, fit_duration, inspect_sound, read_sound, sort_ids
+from aud_dnn.io.sounds import (
+    check_sounds,
+    find_sounds,
+    fit_duration,
+    inspect_sound,
+    read_sound,
+    sort_ids,
+)
 
 RATE = 8000
 NOISE = np.random.default_rng(0).uniform(-0.5, 0.5, 2 * RATE)
@@ -17,13 +24,18 @@ def write(folder, name, samples=NOISE, rate=RATE, dtype=np.int16):
     path = folder / name
     if np.issubdtype(dtype, np.integer):
         scale = np.iinfo(dtype).max
-        samples = np.round(np.asarray(samples) * (scale if dtype != np.uint8 else 127) + (128 if dtype == np.uint8 else 0))
+        samples = np.round(
+            np.asarray(samples) * (scale if dtype != np.uint8 else 127)
+            + (128 if dtype == np.uint8 else 0)
+        )
     scipy.io.wavfile.write(path, rate, np.asarray(samples).astype(dtype))
     return path
 
 
-@pytest.mark.parametrize(("dtype", "step"), [(np.uint8, 1 / 127), (np.int16, 1 / 32767), (np.int32, 1e-9),
-                                             (np.float32, 1e-7)])
+@pytest.mark.parametrize(
+    ("dtype", "step"),
+    [(np.uint8, 1 / 127), (np.int16, 1 / 32767), (np.int32, 1e-9), (np.float32, 1e-7)],
+)
 def test_every_encoding_gives_the_same_samples_between_minus_one_and_one(tmp_path, dtype, step):
     samples, rate = read_sound(write(tmp_path, "a.wav", dtype=dtype))
     assert rate == RATE
@@ -32,7 +44,9 @@ def test_every_encoding_gives_the_same_samples_between_minus_one_and_one(tmp_pat
 
 def test_channels_are_averaged_as_floats(tmp_path):
     # 16-bit integers would overflow in the sum
-    both = np.stack([np.full(2 * RATE, 0.9) * np.sign(NOISE), np.full(2 * RATE, 0.8) * np.sign(NOISE)], axis=1)
+    both = np.stack(
+        [np.full(2 * RATE, 0.9) * np.sign(NOISE), np.full(2 * RATE, 0.8) * np.sign(NOISE)], axis=1
+    )
     samples, _ = read_sound(write(tmp_path, "a.wav", both))
     np.testing.assert_allclose(samples, 0.85 * np.sign(NOISE), atol=1e-4)
 
@@ -68,15 +82,23 @@ def test_all_unusable_sounds_are_named_at_once(tmp_path):
     write(tmp_path, "b_silent.wav", np.zeros(2 * RATE))
     write(tmp_path, "c_short.wav", NOISE[:RATE])
     (tmp_path / "d_text.wav").write_text("this is no sound")
-    write(tmp_path, "e_nan.wav", np.where(np.arange(2 * RATE) == 5, np.nan, NOISE), dtype=np.float32)
+    write(
+        tmp_path, "e_nan.wav", np.where(np.arange(2 * RATE) == 5, np.nan, NOISE), dtype=np.float32
+    )
     write(tmp_path, "f_cancel.wav", np.stack([NOISE, -NOISE], axis=1))
     write(tmp_path, "g_empty.wav", NOISE[:0])
     with pytest.raises(InputError) as error:
         check_sounds(find_sounds(tmp_path), duration=2.0)
     message = str(error.value)
     assert message.startswith("6 of 7 sounds cannot be used")
-    for part in ("b_silent.wav is silent", "c_short.wav is 1.000 s long", "d_text.wav cannot be read", "e_nan.wav holds NaN",
-                 "f_cancel.wav is silent once", "And 1 more"):
+    for part in (
+        "b_silent.wav is silent",
+        "c_short.wav is 1.000 s long",
+        "d_text.wav cannot be read",
+        "e_nan.wav holds NaN",
+        "f_cancel.wav is silent once",
+        "And 1 more",
+    ):
         assert part in message
     assert "a_good" not in message
 
@@ -94,7 +116,15 @@ def riff(samples, bits=16, *, size=None, channels=1, code=1, extra=b"", file_siz
     step = channels * bits // 8
     head = struct.pack("<HHIIHH", code, channels, RATE, RATE * step, step, bits) + extra
     chunk = struct.pack("<4sI", b"data", len(data) if size is None else size) + data
-    body = b"WAVE" + struct.pack("<4sI", b"fmt ", len(head)) + head + b"LIST" + struct.pack("<I", 3) + b"abc\0" + chunk
+    body = (
+        b"WAVE"
+        + struct.pack("<4sI", b"fmt ", len(head))
+        + head
+        + b"LIST"
+        + struct.pack("<I", 3)
+        + b"abc\0"
+        + chunk
+    )
     return b"RIFF" + struct.pack("<I", len(body) if file_size is None else file_size) + body
 
 
@@ -103,12 +133,24 @@ INT24 = np.round(NOISE * 8388607).astype("<i4")
 
 
 @pytest.mark.parametrize("policy", ["exact", "crop", "pad", "any"])
-@pytest.mark.parametrize("content", [riff(INT16)[:-RATE], riff(INT16)[:-2], riff(INT16)[:-1],
-                                     riff(NOISE.astype("<f4"), 32, code=3)[:1000]])
+@pytest.mark.parametrize(
+    "content",
+    [
+        riff(INT16)[:-RATE],
+        riff(INT16)[:-2],
+        riff(INT16)[:-1],
+        riff(NOISE.astype("<f4"), 32, code=3)[:1000],
+    ],
+)
 def test_a_file_that_is_cut_off_is_refused_whatever_length_is_wanted(tmp_path, content, policy):
     (tmp_path / "a.wav").write_bytes(content)
-    with pytest.raises(InputError, match=r"a\.wav is cut off: it holds \d+ of \d+ bytes of samples\. Copy or save it again"):
-        check_sounds({"a": tmp_path / "a.wav"}, duration=None if policy == "any" else 2.0, policy=policy)
+    with pytest.raises(
+        InputError,
+        match=r"a\.wav is cut off: it holds \d+ of \d+ bytes of samples\. Copy or save it again",
+    ):
+        check_sounds(
+            {"a": tmp_path / "a.wav"}, duration=None if policy == "any" else 2.0, policy=policy
+        )
 
 
 @pytest.mark.parametrize("size", [0xFFFFFFFF, 0])
@@ -127,11 +169,16 @@ def test_a_file_of_nothing_but_chunks_is_refused_at_once(tmp_path):
 GUID = struct.pack("<HHIH", 22, 24, 0, 1) + bytes.fromhex("000000001000800000aa00389b71")
 
 
-@pytest.mark.parametrize(("content", "step"), [
-    (riff(INT24.view(np.uint8).reshape(-1, 4)[:, :3], 24), 2 ** -22),
-    (riff(INT24.view(np.uint8).reshape(-1, 4)[:, :3], 24, code=0xFFFE, extra=GUID), 2 ** -22),
-    (riff(INT16, code=0xFFFE, extra=GUID), 2 ** -14), (riff(NOISE, 64, code=3), 1e-15),
-    (riff(np.stack([INT16, INT16], axis=1), channels=2), 2 ** -14)])
+@pytest.mark.parametrize(
+    ("content", "step"),
+    [
+        (riff(INT24.view(np.uint8).reshape(-1, 4)[:, :3], 24), 2**-22),
+        (riff(INT24.view(np.uint8).reshape(-1, 4)[:, :3], 24, code=0xFFFE, extra=GUID), 2**-22),
+        (riff(INT16, code=0xFFFE, extra=GUID), 2**-14),
+        (riff(NOISE, 64, code=3), 1e-15),
+        (riff(np.stack([INT16, INT16], axis=1), channels=2), 2**-14),
+    ],
+)
 def test_24_bits_float64_extensible_and_stereo_files_are_read(tmp_path, content, step):
     (tmp_path / "a.wav").write_bytes(content)
     np.testing.assert_allclose(read_sound(tmp_path / "a.wav")[0], NOISE, atol=step)
@@ -150,14 +197,22 @@ def test_a_cut_off_file_with_64_bit_sizes_is_refused(tmp_path):
 SQUARE = np.where(NOISE > 0, 1, -1)
 
 
-@pytest.mark.parametrize(("samples", "message"), [
-    (np.float32(INT16), "reach 163.*divide them by 32768"), (np.float64(INT16), "reach 163.*divide them by 32768"),
-    (np.float32(INT24), "24-bit integers: divide them by 8388608"),
-    (np.float64(INT24) * 256, "32-bit integers: divide them by 2147483648"),
-    (np.float32(np.round(NOISE * 127) + 128), "unsigned 8-bit integers: subtract 128"),
-    (np.float32(NOISE * 1e12), "Scale them to lie between -1 and 1"),
-    (INT16.astype("<i4"), "32-bit integers and never exceed 163.*scale of 16-bit integers"),
-    (np.round(60 * np.sin(np.arange(2 * RATE) / 9)).astype(np.int8).view(np.uint8), "8-bit samples are signed")])
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (np.float32(INT16), "reach 163.*divide them by 32768"),
+        (np.float64(INT16), "reach 163.*divide them by 32768"),
+        (np.float32(INT24), "24-bit integers: divide them by 8388608"),
+        (np.float64(INT24) * 256, "32-bit integers: divide them by 2147483648"),
+        (np.float32(np.round(NOISE * 127) + 128), "unsigned 8-bit integers: subtract 128"),
+        (np.float32(NOISE * 1e12), "Scale them to lie between -1 and 1"),
+        (INT16.astype("<i4"), "32-bit integers and never exceed 163.*scale of 16-bit integers"),
+        (
+            np.round(60 * np.sin(np.arange(2 * RATE) / 9)).astype(np.int8).view(np.uint8),
+            "8-bit samples are signed",
+        ),
+    ],
+)
 def test_samples_on_another_scale_than_their_type_are_refused(tmp_path, samples, message):
     scipy.io.wavfile.write(tmp_path / "a.wav", RATE, samples)
     with pytest.raises(InputError, match=message):
@@ -166,11 +221,21 @@ def test_samples_on_another_scale_than_their_type_are_refused(tmp_path, samples,
         check_sounds({"a": tmp_path / "a.wav"})
 
 
-@pytest.mark.parametrize(("samples", "remark"), [
-    (np.float32(3 * NOISE), "beyond full scale"), (INT24, "Very quiet"), ((INT16 // 256).astype("<i2"), "Very quiet"),
-    (np.float32(NOISE * 0.005), "Very quiet"), (np.float32(SQUARE), "Clipped"), (np.float32(NOISE), None), (INT16, None),
-    (np.uint8(np.round(NOISE * 127) + 128), None), (np.uint8(np.where(NOISE > 0, 255, 0)), "Clipped"),
-    (np.uint8(128 + np.round(60 * np.sin(np.arange(2 * RATE) / 9))), None)])
+@pytest.mark.parametrize(
+    ("samples", "remark"),
+    [
+        (np.float32(3 * NOISE), "beyond full scale"),
+        (INT24, "Very quiet"),
+        ((INT16 // 256).astype("<i2"), "Very quiet"),
+        (np.float32(NOISE * 0.005), "Very quiet"),
+        (np.float32(SQUARE), "Clipped"),
+        (np.float32(NOISE), None),
+        (INT16, None),
+        (np.uint8(np.round(NOISE * 127) + 128), None),
+        (np.uint8(np.where(NOISE > 0, 255, 0)), "Clipped"),
+        (np.uint8(128 + np.round(60 * np.sin(np.arange(2 * RATE) / 9))), None),
+    ],
+)
 def test_samples_that_may_be_meant_are_taken_with_a_remark(tmp_path, samples, remark):
     scipy.io.wavfile.write(tmp_path / "a.wav", RATE, samples)
     _, remarks = check_sounds({"a": tmp_path / "a.wav"})
@@ -187,18 +252,29 @@ def test_remarks_name_the_files(tmp_path):
     sounds, remarks = check_sounds(find_sounds(tmp_path), sample_rate=16000, duration=2.0)
     assert [sound.id for sound in sounds] == ["a", "b", "c_stereo", "d_clipped", "e_rate"]
     text = "\n".join(remarks)
-    for part in ("averaged: c_stereo.wav", "Clipped (runs of samples at full scale): d_clipped.wav",
-                 "differ (8000, 16000 Hz)", "e_rate.wav", "several names: a.wav, b.wav", "Sampled below the 16000 Hz"):
+    for part in (
+        "averaged: c_stereo.wav",
+        "Clipped (runs of samples at full scale): d_clipped.wav",
+        "differ (8000, 16000 Hz)",
+        "e_rate.wav",
+        "several names: a.wav, b.wav",
+        "Sampled below the 16000 Hz",
+    ):
         assert part in text
     assert len(remarks) == 5
 
 
-@pytest.mark.parametrize(("rate", "doubted"), [(RATE, None), (12000, False), (2 * RATE, False), (4 * RATE, True)])
+@pytest.mark.parametrize(
+    ("rate", "doubted"), [(RATE, None), (12000, False), (2 * RATE, False), (4 * RATE, True)]
+)
 def test_a_model_that_works_at_a_higher_rate_than_the_sounds(tmp_path, rate, doubted):
     _, remarks = check_sounds({"a": write(tmp_path, "a.wav")}, sample_rate=rate)
     assert len(remarks) == (doubted is not None)
     if remarks:
-        assert f"below the {rate} Hz of the model, so what it gets is empty above 4000 Hz: a.wav." in remarks[0]
+        assert (
+            f"below the {rate} Hz of the model, so what it gets is empty above 4000 Hz: a.wav."
+            in remarks[0]
+        )
         assert remarks[0].endswith("Is that the rate that it was trained at?") == doubted
 
 
@@ -210,9 +286,19 @@ def test_a_lone_peak_at_full_scale_is_not_clipping(tmp_path):
     assert inspect_sound("a", write(tmp_path, "a.wav", peak)).n_clipped == 4
 
 
-@pytest.mark.parametrize(("policy", "length", "result"), [
-    ("exact", 100, 100), ("exact", 99, None), ("exact", 101, None), ("crop", 120, 100), ("crop", 99, None), ("pad", 80, 100),
-    ("pad", 101, None), ("any", 33, 33)])
+@pytest.mark.parametrize(
+    ("policy", "length", "result"),
+    [
+        ("exact", 100, 100),
+        ("exact", 99, None),
+        ("exact", 101, None),
+        ("crop", 120, 100),
+        ("crop", 99, None),
+        ("pad", 80, 100),
+        ("pad", 101, None),
+        ("any", 33, 33),
+    ],
+)
 def test_duration_policies(policy, length, result):
     samples = np.arange(1.0, length + 1)
     if result is None:

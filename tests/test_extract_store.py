@@ -1,4 +1,6 @@
-"""Writing activations: layout, provenance, going on after a stop, what is refused, and what the reader makes of it."""
+"""Writing activations: layout, provenance, going on after a stop, what is refused, and what the
+reader makes of it.
+"""
 
 import json
 import pickle
@@ -42,8 +44,13 @@ class MeanAndSpread:
         if self._stop_after is not None and len(self.seen) >= self._stop_after:
             raise KeyboardInterrupt
         self.seen += [sound.mean() for sound in prepared]
-        return [{"final/signal/word_int": np.array([sound.mean(), sound.std()]), "relu0": np.abs(sound[:5])}
-                for sound in prepared]
+        return [
+            {
+                "final/signal/word_int": np.array([sound.mean(), sound.std()]),
+                "relu0": np.abs(sound[:5]),
+            }
+            for sound in prepared
+        ]
 
 
 @pytest.fixture
@@ -52,14 +59,26 @@ def root(tmp_path):
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     for sound in IDS:
-        scipy.io.wavfile.write(folder / f"{sound}.wav", RATE, rng.uniform(-0.5, 0.5, RATE).astype(np.float32))
+        scipy.io.wavfile.write(
+            folder / f"{sound}.wav", RATE, rng.uniform(-0.5, 0.5, RATE).astype(np.float32)
+        )
     return find_root(tmp_path)
 
 
 def expected(root, model):
-    rows = [model.run([model.prepare(scipy.io.wavfile.read(root.stimuli / f"{sound}.wav")[1].astype(float), RATE)])[0]
-            for sound in IDS]
-    return {layer: np.stack([row[layer] for row in rows]).astype(np.float32) for layer in model.layers}
+    rows = [
+        model.run(
+            [
+                model.prepare(
+                    scipy.io.wavfile.read(root.stimuli / f"{sound}.wav")[1].astype(float), RATE
+                )
+            ]
+        )[0]
+        for sound in IDS
+    ]
+    return {
+        layer: np.stack([row[layer] for row in rows]).astype(np.float32) for layer in model.layers
+    }
 
 
 def test_h5_has_the_published_layout_and_says_how_it_was_made(root):
@@ -87,7 +106,9 @@ def test_h5_has_the_published_layout_and_says_how_it_was_made(root):
 @pytest.mark.parametrize("randnetw", [False, True])
 def test_the_reader_opens_what_was_written(root, format, randnetw):
     extract(MeanAndSpread(), "mine", root, format=format, randnetw=randnetw)
-    shuffled = Stimuli((IDS[2], IDS[0], IDS[1]), ("Music",) * 3)  # rows are matched by sound, not by luck
+    shuffled = Stimuli(
+        (IDS[2], IDS[0], IDS[1]), ("Music",) * 3
+    )  # rows are matched by sound, not by luck
     activations = open_activations(root, "mine", shuffled, randnetw=randnetw)
     assert activations.layers == MeanAndSpread.layers
     for layer, array in expected(root, MeanAndSpread()).items():
@@ -97,7 +118,9 @@ def test_the_reader_opens_what_was_written(root, format, randnetw):
 def test_pickles_are_plain_dicts_of_vectors_under_the_published_names(root):
     done = extract(MeanAndSpread(), "mine", root, format="pickle", randnetw=True)
     files = sorted(path.name for path in done.path.iterdir())
-    assert files == sorted([f"{sound}_activations_randnetw.pkl" for sound in IDS] + ["provenance_randnetw.json"])
+    assert files == sorted(
+        [f"{sound}_activations_randnetw.pkl" for sound in IDS] + ["provenance_randnetw.json"]
+    )
     for sound, row in zip(IDS, expected(root, MeanAndSpread())["relu0"]):
         content = pickle.loads((done.path / f"{sound}_activations_randnetw.pkl").read_bytes())
         assert list(content) == list(MeanAndSpread.layers)
@@ -114,16 +137,22 @@ def test_a_stop_loses_no_finished_sound(root, format):
     again = MeanAndSpread()
     done = extract(again, "mine", root, format=format)
     assert done.n_done == 1
-    assert len(again.seen) == 2  # the missing one, and one that was there, to see that the model is the same
+    assert (
+        len(again.seen) == 2
+    )  # the missing one, and one that was there, to see that the model is the same
     read = open_activations(root, "mine", Stimuli(IDS, ("Music",) * 3))
     for layer, array in expected(root, MeanAndSpread()).items():
         np.testing.assert_array_equal(read.read(layer), array)
-    assert not [path for path in (root.root / "model-actv" / "mine").iterdir() if path.name.startswith(".")]
+    assert not [
+        path for path in (root.root / "model-actv" / "mine").iterdir() if path.name.startswith(".")
+    ]
     once = MeanAndSpread(stop_after=1)  # only to see that the model is the same
     assert extract(once, "mine", root, format=format).n_done == 0 and len(once.seen) == 1
 
 
-@pytest.mark.parametrize("instead", [None, np.ones(3), np.ones((0, 5)), np.ones((3, 5), int), np.ones((3, 5, 1))])
+@pytest.mark.parametrize(
+    "instead", [None, np.ones(3), np.ones((0, 5)), np.ones((3, 5), int), np.ones((3, 5, 1))]
+)
 def test_a_result_that_somebody_changed_is_refused(root, instead):
     path = extract(MeanAndSpread(), "mine", root).path
     with h5py.File(path, "r+") as file:
@@ -145,8 +174,11 @@ def test_a_record_of_a_run_that_is_none_is_as_good_as_none(root, content):
 
 def test_what_a_killed_overwrite_left_beside_a_whole_result_is_removed(root):
     done = extract(MeanAndSpread(), "mine", root)
-    killed = ("import os, sys\nfrom pathlib import Path\nfrom aud_dnn.io.atomic import atomic_file\n"
-              "with atomic_file(Path(sys.argv[1])) as staging:\n    staging.write_bytes(b'half')\n    os._exit(9)")
+    killed = (
+        "import os, sys\nfrom pathlib import Path\nfrom aud_dnn.io.atomic import atomic_file\n"
+        "with atomic_file(Path(sys.argv[1])) as staging:\n    staging.write_bytes(b'half')\n    "
+        "os._exit(9)"
+    )
     subprocess.run([sys.executable, "-c", killed, str(done.path)], cwd=REPOSITORY)
     assert len(list(done.path.parent.iterdir())) > 1
     assert extract(MeanAndSpread(), "mine", root).n_done == 0
@@ -175,7 +207,9 @@ def test_an_unfinished_run_with_other_settings_is_not_mixed_in(root):
 
 def test_a_changed_sound_counts_as_another_setting(root):
     extract(MeanAndSpread(), "mine", root)
-    scipy.io.wavfile.write(root.stimuli / f"{IDS[0]}.wav", RATE, np.linspace(-0.3, 0.3, RATE).astype(np.float32))
+    scipy.io.wavfile.write(
+        root.stimuli / f"{IDS[0]}.wav", RATE, np.linspace(-0.3, 0.3, RATE).astype(np.float32)
+    )
     with pytest.raises(InputError, match=r"other settings \(sounds\)"):
         extract(MeanAndSpread(), "mine", root)
 
@@ -186,7 +220,9 @@ def test_the_two_formats_never_lie_side_by_side(root, first, second):
     with pytest.raises(InputError, match="other format"):
         extract(MeanAndSpread(), "mine", root, format=second)
     extract(MeanAndSpread(), "mine", root, format=second, overwrite=True)
-    assert open_activations(root, "mine", Stimuli(IDS, ("Music",) * 3)).layers == MeanAndSpread.layers
+    assert (
+        open_activations(root, "mine", Stimuli(IDS, ("Music",) * 3)).layers == MeanAndSpread.layers
+    )
 
 
 def test_a_published_file_is_not_overwritten_by_accident(root):
@@ -216,14 +252,20 @@ def test_a_stop_between_the_first_and_the_last_pickle_is_mended(root, monkeypatc
     with pytest.raises(InputError, match="missing"):
         open_activations(root, "mine", Stimuli(IDS, ("Music",) * 3))
     assert extract(MeanAndSpread(), "mine", root, format="pickle").n_done == 0
-    assert open_activations(root, "mine", Stimuli(IDS, ("Music",) * 3)).layers == MeanAndSpread.layers
+    assert (
+        open_activations(root, "mine", Stimuli(IDS, ("Music",) * 3)).layers == MeanAndSpread.layers
+    )
 
 
-@pytest.mark.parametrize(("vectors", "message"), [
-    ({"a": np.ones(2)}, "expected the layers"),
-    ({"a": np.ones(2), "b": np.ones((2, 2))}, "1-D"),
-    ({"a": np.ones(2), "b": np.array([1, np.nan])}, "NaN or inf"),
-    ({"a": np.ones(2), "b": np.ones(3)}, "has 3 values, but 2")])
+@pytest.mark.parametrize(
+    ("vectors", "message"),
+    [
+        ({"a": np.ones(2)}, "expected the layers"),
+        ({"a": np.ones(2), "b": np.ones((2, 2))}, "1-D"),
+        ({"a": np.ones(2), "b": np.array([1, np.nan])}, "NaN or inf"),
+        ({"a": np.ones(2), "b": np.ones(3)}, "has 3 values, but 2"),
+    ],
+)
 def test_bad_vectors_are_refused_with_sound_and_layer_named(tmp_path, vectors, message):
     store = ActivationStore(tmp_path / "m", {"x": 1}, ["s1", "s2"], ["a", "b"])
     store.add("s1", {"a": np.ones(2), "b": np.ones(2)})
@@ -231,8 +273,16 @@ def test_bad_vectors_are_refused_with_sound_and_layer_named(tmp_path, vectors, m
         store.add("s2", vectors)
 
 
-@pytest.mark.parametrize(("layers", "message"), [(["a", "a"], "unique"), ([], "no layers"), (["a", "a/b"], "both a dataset"),
-                                                 (["layer_list"], "cannot be"), (["../x"], "cannot be")])
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        (["a", "a"], "unique"),
+        ([], "no layers"),
+        (["a", "a/b"], "both a dataset"),
+        (["layer_list"], "cannot be"),
+        (["../x"], "cannot be"),
+    ],
+)
 def test_layer_names_that_cannot_be_stored_are_refused(tmp_path, layers, message):
     with pytest.raises(InputError, match=message):
         ActivationStore(tmp_path / "m", {}, ["s"], layers)
@@ -241,20 +291,37 @@ def test_layer_names_that_cannot_be_stored_are_refused(tmp_path, layers, message
 def test_remarks_on_dead_layers_constant_features_and_sounds_alike(tmp_path):
     store = ActivationStore(tmp_path / "m", {}, ["s1", "s2", "s3"], ["dead", "half", "good"])
     for sound, value in (("s1", 1.0), ("s2", 2.0), ("s3", 1.0)):
-        store.add(sound, {"dead": np.zeros(4), "half": np.array([value, 5.0]), "good": np.array([value])})
-    assert store.finish() == ["Layer dead is zero for every sound.",
-                              "Layer half: 1 of 2 features do not vary over sounds.",
-                              "No layer tells these sounds apart: s1, s3."]
+        store.add(
+            sound, {"dead": np.zeros(4), "half": np.array([value, 5.0]), "good": np.array([value])}
+        )
+    assert store.finish() == [
+        "Layer dead is zero for every sound.",
+        "Layer half: 1 of 2 features do not vary over sounds.",
+        "No layer tells these sounds apart: s1, s3.",
+    ]
 
 
 def test_order_comes_from_the_stimulus_list_where_there_is_one(root):
     assert list(stimulus_files(root)) == list(IDS)  # by stimulus number
     folder = root.neural("NH2015")
     folder.mkdir(parents=True)
-    names = [*(f"{sound}.wav".encode() for sound in reversed(IDS)), *(f"x{i}.wav".encode() for i in range(162))]
-    np.save(folder / "neural_stim_meta.npy", np.array(
-        [(name, 0, 0, 0, "Music") for name in names],
-        dtype=[("filename", "S20"), ("id", "i4"), ("n", "i4"), ("c", "i4"), ("cat_assignment", "U10")]))
+    names = [
+        *(f"{sound}.wav".encode() for sound in reversed(IDS)),
+        *(f"x{i}.wav".encode() for i in range(162)),
+    ]
+    np.save(
+        folder / "neural_stim_meta.npy",
+        np.array(
+            [(name, 0, 0, 0, "Music") for name in names],
+            dtype=[
+                ("filename", "S20"),
+                ("id", "i4"),
+                ("n", "i4"),
+                ("c", "i4"),
+                ("cat_assignment", "U10"),
+            ],
+        ),
+    )
     with pytest.raises(InputError, match="lacks 162 of 165 sounds"):
         stimulus_files(root)
     for i in range(162):
@@ -271,7 +338,10 @@ def test_a_name_that_is_no_folder_name_is_refused(root, name):
 def test_a_batch_gives_what_single_sounds_give_and_too_large_a_batch_is_refused(root):
     extract(MeanAndSpread(), "one", root)
     extract(MeanAndSpread(), "three", root, batch=3)
-    one, three = (open_activations(root, name, Stimuli(IDS, ("Music",) * 3)).read("relu0") for name in ("one", "three"))
+    one, three = (
+        open_activations(root, name, Stimuli(IDS, ("Music",) * 3)).read("relu0")
+        for name in ("one", "three")
+    )
     np.testing.assert_array_equal(one, three)
     limited = MeanAndSpread()
     limited.max_batch = 1

@@ -30,10 +30,13 @@ def extractor(network, *taps, **options):
     return TorchExtractor(TorchModel(network, taps, RATE, prepare, **{"duration": 1.0, **options}))
 
 
-# --- collapse rules, by loops ------------------------------------------------------------------------------------------
+# --- collapse rules, by loops -------------------------------------------------------------------
+
 
 def slow_mean(array, axes, averaged, rms=False):
-    """Loop over every combination of the axes that are kept; average the rest with math.fsum's precision."""
+    """Loop over every combination of the axes that are kept; average the rest with math.fsum's
+    precision.
+    """
     kept = [axis for axis in axes if axis not in averaged and axis != "batch"]
     n_sounds = array.shape[axes.index("batch")] if "batch" in axes else 1
     rows = []
@@ -47,7 +50,7 @@ def slow_mean(array, axes, averaged, rms=False):
                 index[axes.index(axis)] = at
             chosen = [float(value) for value in np.asarray(array[tuple(index)]).ravel()]
             if rms:
-                row.append((sum(value ** 2 for value in chosen) / len(chosen)) ** 0.5)
+                row.append((sum(value**2 for value in chosen) / len(chosen)) ** 0.5)
             else:
                 row.append(sum(chosen) / len(chosen))
         rows.append(row)
@@ -55,20 +58,23 @@ def slow_mean(array, axes, averaged, rms=False):
 
 
 @pytest.mark.parametrize("pooling", ["mean", "rms"])
-@pytest.mark.parametrize(("rule", "axes", "shape"), [
-    ("time_mean", ("batch", "channel", "frequency", "time"), (2, 3, 4, 5)),
-    ("time_mean", ("batch", "time", "feature"), (2, 5, 3)),
-    ("time_mean", ("time", "feature"), (5, 3)),
-    ("time_mean", ("time", "batch", "feature"), (5, 2, 3)),
-    ("time_mean", ("batch", "channel", "frequency", "time"), (1, 3, 1, 1)),
-    ("token_mean", ("batch", "token", "feature"), (2, 7, 3)),
-    ("frequency_time_mean", ("batch", "channel", "frequency", "time"), (2, 3, 4, 5)),
-    ("patch_then_time_mean", ("patch", "channel", "time", "frequency"), (2, 3, 5, 4)),
-    ("patch_mean", ("patch", "feature"), (2, 6)),
-    ("chunk_mean", ("position", "chunk", "feature"), (5, 4, 3)),
-    ("chunk_mean", ("chunk", "position", "feature"), (4, 5, 3)),
-    ("identity", ("batch", "channel", "frequency"), (2, 3, 4)),
-])
+@pytest.mark.parametrize(
+    ("rule", "axes", "shape"),
+    [
+        ("time_mean", ("batch", "channel", "frequency", "time"), (2, 3, 4, 5)),
+        ("time_mean", ("batch", "time", "feature"), (2, 5, 3)),
+        ("time_mean", ("time", "feature"), (5, 3)),
+        ("time_mean", ("time", "batch", "feature"), (5, 2, 3)),
+        ("time_mean", ("batch", "channel", "frequency", "time"), (1, 3, 1, 1)),
+        ("token_mean", ("batch", "token", "feature"), (2, 7, 3)),
+        ("frequency_time_mean", ("batch", "channel", "frequency", "time"), (2, 3, 4, 5)),
+        ("patch_then_time_mean", ("patch", "channel", "time", "frequency"), (2, 3, 5, 4)),
+        ("patch_mean", ("patch", "feature"), (2, 6)),
+        ("chunk_mean", ("position", "chunk", "feature"), (5, 4, 3)),
+        ("chunk_mean", ("chunk", "position", "feature"), (4, 5, 3)),
+        ("identity", ("batch", "channel", "frequency"), (2, 3, 4)),
+    ],
+)
 def test_every_averaging_rule_agrees_with_plain_loops(rule, axes, shape, pooling):
     array = values(*shape)
     collapsed = tap(rule, axes, pooling=pooling).collapsed(array)
@@ -79,11 +85,16 @@ def test_every_averaging_rule_agrees_with_plain_loops(rule, axes, shape, pooling
 
 def test_kept_axes_are_flattened_channel_major():
     array = torch.arange(6.0).reshape(1, 2, 3, 1).expand(1, 2, 3, 4)
-    np.testing.assert_array_equal(tap(axes=("batch", "channel", "frequency", "time")).collapsed(array)[0], np.arange(6))
+    np.testing.assert_array_equal(
+        tap(axes=("batch", "channel", "frequency", "time")).collapsed(array)[0], np.arange(6)
+    )
 
 
 def slow_lstm(module, x):
-    """Final hidden and cell states of a stacked bidirectional LSTM, (layers * directions, hidden), cell by cell in NumPy."""
+    """Final hidden and cell states of a stacked bidirectional LSTM, (layers * directions, hidden),
+    cell by cell in NumPy.
+    """
+
     def sigmoid(value):
         return 1 / (1 + np.exp(-value))
 
@@ -91,11 +102,13 @@ def slow_lstm(module, x):
     for layer in range(module.num_layers):
         outputs = []
         for reverse in ("", "_reverse"):
-            w_ih, w_hh, b_ih, b_hh = (getattr(module, f"{name}_l{layer}{reverse}").detach().numpy().astype(float)
-                                      for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+            w_ih, w_hh, b_ih, b_hh = (
+                getattr(module, f"{name}_l{layer}{reverse}").detach().numpy().astype(float)
+                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            )
             h, c = np.zeros(module.hidden_size), np.zeros(module.hidden_size)
             states = []
-            for frame in (sequence[::-1] if reverse else sequence):
+            for frame in sequence[::-1] if reverse else sequence:
                 i, f, g, o = np.split(w_ih @ frame + b_ih + w_hh @ h + b_hh, 4)
                 c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
                 h = sigmoid(o) * np.tanh(c)
@@ -116,7 +129,10 @@ def test_final_states_of_a_stacked_bidirectional_lstm(layer, packed):
     output = module(given)
     for rule, which in (("final_hidden", 0), ("final_cell", 1)):
         found = Tap("t", "t", module="m", collapse=rule, layer=layer).collapsed(output, module)
-        expected = [slow_lstm(module, x[:, sound])[which][2 * layer:2 * layer + 2].ravel() for sound in range(2)]
+        expected = [
+            slow_lstm(module, x[:, sound])[which][2 * layer : 2 * layer + 2].ravel()
+            for sound in range(2)
+        ]
         np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
 
 
@@ -138,29 +154,34 @@ def test_a_packed_sequence_can_be_averaged_like_any_other():
     np.testing.assert_array_equal(rule.collapsed(packed, module), rule.collapsed(plain, module))
 
 
-@pytest.mark.parametrize(("post", "function"), [("relu", lambda x: max(x, 0)),
-                                                ("leaky_relu:0.3", lambda x: x if x > 0 else 0.3 * x)])
+@pytest.mark.parametrize(
+    ("post", "function"),
+    [("relu", lambda x: max(x, 0)), ("leaky_relu:0.3", lambda x: x if x > 0 else 0.3 * x)],
+)
 def test_post_functions_act_before_the_average(post, function):
     array = values(1, 2, 9)
     expected = [np.mean([function(float(value)) for value in channel]) for channel in array[0]]
     np.testing.assert_allclose(tap(post=post).collapsed(array)[0], expected, atol=1e-6)
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"axes": ("batch", "channel")}, "averages over time"),
-    ({"axes": ("batch", "tiem")}, "Did you mean time"),
-    ({"axes": ("time", "time")}, "must be different"),
-    ({"axes": ()}, "name the axes"),
-    ({"collapse": "mean"}, "Unknown collapse rule"),
-    ({"pooling": "median"}, "Unknown pooling"),
-    ({"post": "gelu"}, "Unknown post function"),
-    ({"post": "leaky_relu:steep"}, "is not understood"),
-    ({"post": "relu:0.3"}, "is not understood"),
-    ({"module": ""}, "either module or returned"),
-    ({"returned": "logits"}, "either module or returned"),
-    ({"call": 1}, "between 0 and calls - 1"),
-    ({"collapse": "final_cell"}, "takes no axes"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"axes": ("batch", "channel")}, "averages over time"),
+        ({"axes": ("batch", "tiem")}, "Did you mean time"),
+        ({"axes": ("time", "time")}, "must be different"),
+        ({"axes": ()}, "name the axes"),
+        ({"collapse": "mean"}, "Unknown collapse rule"),
+        ({"pooling": "median"}, "Unknown pooling"),
+        ({"post": "gelu"}, "Unknown post function"),
+        ({"post": "leaky_relu:steep"}, "is not understood"),
+        ({"post": "relu:0.3"}, "is not understood"),
+        ({"module": ""}, "either module or returned"),
+        ({"returned": "logits"}, "either module or returned"),
+        ({"call": 1}, "between 0 and calls - 1"),
+        ({"collapse": "final_cell"}, "takes no axes"),
+    ],
+)
 def test_contradictory_taps_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         tap(**options)
@@ -175,17 +196,22 @@ def test_wrong_number_of_axes_and_no_tensor_are_refused():
         tap(element="5").collapsed((values(1, 2, 3),))
 
 
-@pytest.mark.parametrize(("module", "options", "message"), [
-    (nn.GRU(3, 4), {"collapse": "final_cell"}, "only an LSTM"),
-    (nn.LSTM(3, 4, num_layers=2), {"collapse": "final_cell"}, "say which with layer"),
-    (nn.LSTM(3, 4), {"collapse": "final_cell", "layer": 3}, "layer 3 of 1"),
-    (nn.Linear(3, 4), {"collapse": "final_hidden"}, "needs a recurrent module")])
+@pytest.mark.parametrize(
+    ("module", "options", "message"),
+    [
+        (nn.GRU(3, 4), {"collapse": "final_cell"}, "only an LSTM"),
+        (nn.LSTM(3, 4, num_layers=2), {"collapse": "final_cell"}, "say which with layer"),
+        (nn.LSTM(3, 4), {"collapse": "final_cell", "layer": 3}, "layer 3 of 1"),
+        (nn.Linear(3, 4), {"collapse": "final_hidden"}, "needs a recurrent module"),
+    ],
+)
 def test_final_states_of_the_wrong_thing_are_refused(module, options, message):
     with pytest.raises(InputError, match=message):
         Tap("t", "t", module="m", **options).collapsed(module(values(5, 1, 3)), module)
 
 
-# --- running a model: the pitfalls -------------------------------------------------------------------------------------
+# --- running a model: the pitfalls --------------------------------------------------------------
+
 
 class InPlace(nn.Module):
     """A convolution that is rectified in place right after it ran."""
@@ -205,9 +231,12 @@ CONV_AXES = {"axes": ("batch", "channel", "time")}
 def test_a_later_in_place_rectifier_does_not_reach_the_tap():
     torch.manual_seed(0)
     network = InPlace()
-    model = extractor(network, Tap("conv", "conv", module="conv", **CONV_AXES),
-                      Tap("declared", "declared", module="conv", post="relu", **CONV_AXES),
-                      Tap("relu", "relu", module="relu", **CONV_AXES))
+    model = extractor(
+        network,
+        Tap("conv", "conv", module="conv", **CONV_AXES),
+        Tap("declared", "declared", module="conv", post="relu", **CONV_AXES),
+        Tap("relu", "relu", module="relu", **CONV_AXES),
+    )
     sound = values(1, 1, RATE)
     row = model.run([sound])[0]
     with torch.no_grad():
@@ -221,8 +250,9 @@ def test_a_later_in_place_rectifier_does_not_reach_the_tap():
 
 def test_an_identity_tap_shares_no_memory_with_what_is_changed_in_place():
     network = nn.Sequential(nn.Flatten(), nn.Linear(RATE, 4), nn.ReLU(inplace=True))
-    row = extractor(network, Tap("a", "a", module="1", axes=("batch", "feature"), collapse="identity")).run(
-        [values(1, 1, RATE)])[0]
+    row = extractor(
+        network, Tap("a", "a", module="1", axes=("batch", "feature"), collapse="identity")
+    ).run([values(1, 1, RATE)])[0]
     assert (row["a"] < 0).any()
 
 
@@ -242,7 +272,9 @@ def test_a_module_that_runs_twice_has_to_be_declared_and_each_run_can_be_taken()
     with pytest.raises(InputError, match="runs 2 times"):
         extractor(Twice(), Tap("a", "a", module="conv", calls=3, call=0, **CONV_AXES)).dry_run()
     network = Twice()
-    taps = [Tap(f"run{i}", f"conv--{i}", module="conv", calls=2, call=i, **CONV_AXES) for i in (0, 1)]
+    taps = [
+        Tap(f"run{i}", f"conv--{i}", module="conv", calls=2, call=i, **CONV_AXES) for i in (0, 1)
+    ]
     sound = values(1, 1, RATE)
     model = extractor(network, *taps)
     with torch.no_grad():
@@ -274,7 +306,9 @@ class Unused(nn.Module):
 
 
 def test_a_tap_that_never_fires_or_does_not_exist_is_refused():
-    with pytest.raises(InputError, match=r"^tap a: unused never runs"):  # as it is, not as a fault of the input
+    with pytest.raises(
+        InputError, match=r"^tap a: unused never runs"
+    ):  # as it is, not as a fault of the input
         extractor(Unused(), Tap("a", "a", module="unused", **CONV_AXES)).dry_run()
     with pytest.raises(InputError, match=r"Unknown module.*Did you mean unused"):
         extractor(Unused(), Tap("a", "a", module="unsed", **CONV_AXES))
@@ -291,7 +325,9 @@ class FunctionalDropout(nn.Module):
 
 def test_dropout_that_evaluation_mode_does_not_reach_is_refused_or_declared():
     taps = [Tap("a", "a", module="conv", **CONV_AXES)]
-    with pytest.raises(InputError, match=r"draws random numbers in evaluation mode \(from PyTorch\)"):
+    with pytest.raises(
+        InputError, match=r"draws random numbers in evaluation mode \(from PyTorch\)"
+    ):
         extractor(FunctionalDropout(), *taps).dry_run()
     declared = extractor(FunctionalDropout(), *taps, stochastic=True)
     declared.dry_run()
@@ -313,11 +349,16 @@ class StaysInTraining(nn.Module):
 
 def test_a_network_that_stays_in_training_mode_is_refused():
     with pytest.raises(InputError, match="stay in training mode"):
-        extractor(nn.Sequential(StaysInTraining(), nn.Conv1d(1, 2, 3)), Tap("a", "a", module="1", **CONV_AXES))
+        extractor(
+            nn.Sequential(StaysInTraining(), nn.Conv1d(1, 2, 3)),
+            Tap("a", "a", module="1", **CONV_AXES),
+        )
 
 
 class BatchNormalised(nn.Module):
-    """Divides by the largest value of the whole batch, as padding to the longest sound of a batch might."""
+    """Divides by the largest value of the whole batch, as padding to the longest sound of a batch
+    might.
+    """
 
     def __init__(self):
         super().__init__()
@@ -328,7 +369,11 @@ class BatchNormalised(nn.Module):
 
 
 def test_values_that_depend_on_the_batch_are_refused():
-    model = extractor(BatchNormalised(), Tap("a", "a", module="identity", pooling="rms", **CONV_AXES), max_batch=None)
+    model = extractor(
+        BatchNormalised(),
+        Tap("a", "a", module="identity", pooling="rms", **CONV_AXES),
+        max_batch=None,
+    )
     model.dry_run(batch=1)
     with pytest.raises(InputError, match="Use --batch 1"):
         model.dry_run(batch=4)
@@ -336,13 +381,30 @@ def test_values_that_depend_on_the_batch_are_refused():
 
 def test_a_tap_without_a_batch_axis_limits_the_batch_to_one():
     network = nn.Sequential(nn.Conv1d(1, 2, 3))
-    assert extractor(network, Tap("a", "a", module="0", axes=("patch", "channel", "time"),
-                                  collapse="patch_then_time_mean"), max_batch=None).max_batch == 1
-    assert extractor(network, Tap("a", "a", module="0", **CONV_AXES), max_batch=None).max_batch is None
+    assert (
+        extractor(
+            network,
+            Tap(
+                "a",
+                "a",
+                module="0",
+                axes=("patch", "channel", "time"),
+                collapse="patch_then_time_mean",
+            ),
+            max_batch=None,
+        ).max_batch
+        == 1
+    )
+    assert (
+        extractor(network, Tap("a", "a", module="0", **CONV_AXES), max_batch=None).max_batch is None
+    )
 
 
 def test_a_wrongly_named_batch_axis_is_noticed():
-    model = extractor(nn.Sequential(nn.Conv1d(1, 2, 3)), Tap("a", "a", module="0", axes=("channel", "batch", "time")))
+    model = extractor(
+        nn.Sequential(nn.Conv1d(1, 2, 3)),
+        Tap("a", "a", module="0", axes=("channel", "batch", "time")),
+    )
     with pytest.raises(InputError, match="batch axis named right"):
         model.run([values(1, 1, RATE)])
 
@@ -358,9 +420,12 @@ class ReturnsStates(nn.Module):
 
 
 def test_what_the_model_returns_can_be_tapped():
-    model = extractor(ReturnsStates(), Tap("h1", "h1", returned="hidden_states.1", **CONV_AXES),
-                      Tap("h0", "h0", module="conv", **CONV_AXES),
-                      Tap("logits", "logits", returned="logits", axes=("batch", "feature"), collapse="identity"))
+    model = extractor(
+        ReturnsStates(),
+        Tap("h1", "h1", returned="hidden_states.1", **CONV_AXES),
+        Tap("h0", "h0", module="conv", **CONV_AXES),
+        Tap("logits", "logits", returned="logits", axes=("batch", "feature"), collapse="identity"),
+    )
     row = model.run([values(1, 1, RATE)])[0]
     assert list(row) == ["h1", "h0", "logits"]  # the order of the taps, not of the computation
     np.testing.assert_allclose(row["h1"], 2 * row["h0"], rtol=1e-6)
@@ -373,7 +438,20 @@ def test_the_table_of_a_dry_run_names_taps_shapes_and_lengths():
     model = extractor(InPlace(), Tap("nice", "stored--0", module="conv", post="relu", **CONV_AXES))
     header, row = format_table(model.dry_run()).splitlines()
     assert header.split()[0] == "tap"
-    assert row.split() == ["nice", "stored--0", "conv", "1", "x", "4", "x", "96", "time_mean", "after", "relu", "4"]
+    assert row.split() == [
+        "nice",
+        "stored--0",
+        "conv",
+        "1",
+        "x",
+        "4",
+        "x",
+        "96",
+        "time_mean",
+        "after",
+        "relu",
+        "4",
+    ]
 
 
 def test_an_absent_device_is_refused():
@@ -385,12 +463,27 @@ def test_an_absent_device_is_refused():
 
 
 def test_the_provenance_describes_every_tap():
-    model = extractor(InPlace(), Tap("nice", "key", module="conv", post="relu", **CONV_AXES), details={"weights": "none"})
-    assert model.details == {"weights": "none", "taps": [
-        {"name": "nice", "key": "key", "module": "conv", "axes": ["batch", "channel", "time"], "post": "relu"}]}
+    model = extractor(
+        InPlace(),
+        Tap("nice", "key", module="conv", post="relu", **CONV_AXES),
+        details={"weights": "none"},
+    )
+    assert model.details == {
+        "weights": "none",
+        "taps": [
+            {
+                "name": "nice",
+                "key": "key",
+                "module": "conv",
+                "axes": ["batch", "channel", "time"],
+                "post": "relu",
+            }
+        ],
+    }
 
 
-# --- precision ---------------------------------------------------------------------------------------------------------
+# --- precision ----------------------------------------------------------------------------------
+
 
 class AutocastInside(nn.Module):
     """Computes in 16 bits without showing it: the tapped module gives 32 bits again."""
@@ -413,15 +506,19 @@ def in_bfloat16(samples, rate):
     return prepare(samples, rate).to(torch.bfloat16)
 
 
-@pytest.mark.parametrize(("network", "module", "given"), [(AutocastInside(), "after", prepare),
-                                                          (halved(), "0", in_bfloat16)])
+@pytest.mark.parametrize(
+    ("network", "module", "given"),
+    [(AutocastInside(), "after", prepare), (halved(), "0", in_bfloat16)],
+)
 def test_sixteen_bits_are_refused_or_declared(network, module, given):
     taps = [Tap("a", "a", module=module, **CONV_AXES)]
 
     def built(**options):
         return TorchExtractor(TorchModel(network, taps, RATE, given, duration=1.0, **options))
 
-    with pytest.raises(InputError, match=r"compute in 16 bits, for example (conv|0).*half_precision = true"):
+    with pytest.raises(
+        InputError, match=r"compute in 16 bits, for example (conv|0).*half_precision = true"
+    ):
         built().dry_run()
     assert built(half_precision=True).dry_run()[0].length == 4
 
@@ -466,10 +563,22 @@ def test_averages_of_short_floats_are_taken_in_32_bits():
     assert float(tap().collapsed(steps)) == 1 + 1 / 256
 
 
-# --- shapes and memory -------------------------------------------------------------------------------------------------
+# --- shapes and memory --------------------------------------------------------------------------
 
-@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (1, 1, 1, 7), (1, 5, 1, 7), (1, 1, 3, 1), (1, 5, 3, 1), (3, 1, 1, 1),
-                                   (3, 1, 4, 7), (3, 5, 1, 1)])
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (1, 1, 1, 1),
+        (1, 1, 1, 7),
+        (1, 5, 1, 7),
+        (1, 1, 3, 1),
+        (1, 5, 3, 1),
+        (3, 1, 1, 1),
+        (3, 1, 4, 7),
+        (3, 5, 1, 1),
+    ],
+)
 def test_axes_of_length_one_are_never_mistaken_for_another(shape):
     array = values(*shape)
     found = tap(axes=("batch", "channel", "frequency", "time")).collapsed(array)
@@ -479,17 +588,29 @@ def test_axes_of_length_one_are_never_mistaken_for_another(shape):
 
 def test_one_patch_one_chunk_and_one_frame():
     one_patch = values(1, 3, 5, 4)
-    found = tap("patch_then_time_mean", ("patch", "channel", "time", "frequency")).collapsed(one_patch)
+    found = tap("patch_then_time_mean", ("patch", "channel", "time", "frequency")).collapsed(
+        one_patch
+    )
     np.testing.assert_allclose(found[0], one_patch.numpy()[0].mean(axis=1).ravel(), atol=1e-6)
     one_chunk = values(5, 1, 3)
     found = tap("chunk_mean", ("position", "chunk", "feature")).collapsed(one_chunk)
     np.testing.assert_allclose(found[0], one_chunk.numpy()[:, 0].mean(axis=0), atol=1e-6)
     one_frame = values(1, 1, 3)
-    np.testing.assert_array_equal(tap(axes=("batch", "time", "feature")).collapsed(one_frame)[0], one_frame[0, 0])
+    np.testing.assert_array_equal(
+        tap(axes=("batch", "time", "feature")).collapsed(one_frame)[0], one_frame[0, 0]
+    )
 
 
-@pytest.mark.parametrize("view", [lambda x: x.transpose(1, 2), lambda x: x[:, :, ::2], lambda x: x[:, :1].expand(-1, 6, -1),
-                                  lambda x: x.flip(2), lambda x: x.permute(2, 0, 1).contiguous().permute(1, 2, 0)])
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda x: x.transpose(1, 2),
+        lambda x: x[:, :, ::2],
+        lambda x: x[:, :1].expand(-1, 6, -1),
+        lambda x: x.flip(2),
+        lambda x: x.permute(2, 0, 1).contiguous().permute(1, 2, 0),
+    ],
+)
 @pytest.mark.parametrize("rule", ["time_mean", "identity"])
 def test_views_that_do_not_lie_in_one_piece_are_read_in_the_order_of_their_axes(view, rule):
     array = view(values(2, 6, 8))
@@ -500,7 +621,9 @@ def test_views_that_do_not_lie_in_one_piece_are_read_in_the_order_of_their_axes(
 
 
 class ChangesLater(nn.Module):
-    """Writes into what its parts returned, after their hooks: into the tensor, a view of it, and the hidden states."""
+    """Writes into what its parts returned, after their hooks: into the tensor, a view of it, and
+    the hidden states.
+    """
 
     def __init__(self):
         super().__init__()
@@ -518,15 +641,21 @@ class ChangesLater(nn.Module):
 
 def test_what_happens_to_a_tensor_after_its_hook_does_not_matter():
     sound = values(1, 1, RATE)
-    row = extractor(ChangesLater(), Tap("a", "a", module="part", **CONV_AXES),
-                    Tap("b", "b", module="vector", axes=("batch", "feature"), collapse="identity")).run([sound])[0]
+    row = extractor(
+        ChangesLater(),
+        Tap("a", "a", module="part", **CONV_AXES),
+        Tap("b", "b", module="vector", axes=("batch", "feature"), collapse="identity"),
+    ).run([sound])[0]
     np.testing.assert_allclose(row["a"], sound.mean(dim=2)[0], atol=1e-6)
     np.testing.assert_array_equal(row["b"], sound[0, 0])
 
 
 def test_rows_of_a_batch_share_no_memory():
-    model = extractor(nn.Sequential(nn.Flatten()), Tap("a", "a", module="0", axes=("batch", "feature"), collapse="identity"),
-                      max_batch=None)
+    model = extractor(
+        nn.Sequential(nn.Flatten()),
+        Tap("a", "a", module="0", axes=("batch", "feature"), collapse="identity"),
+        max_batch=None,
+    )
     one, other = model.run([values(1, 1, RATE), values(1, 1, RATE, seed=1)])
     kept = other["a"].copy()
     one["a"][:] = 7
@@ -534,7 +663,9 @@ def test_rows_of_a_batch_share_no_memory():
 
 
 class TwoPaths(nn.Module):
-    """Its modules are defined in another order than they run in, and one of them sits under two names."""
+    """Its modules are defined in another order than they run in, and one of them sits under two
+    names.
+    """
 
     def __init__(self):
         super().__init__()
@@ -561,8 +692,11 @@ def test_vectors_belong_to_their_tap_in_whatever_order_modules_are_defined_run_a
 
 def test_a_module_under_two_names_is_found_under_both():
     network = TwoPaths()
-    row = extractor(network, Tap("a", "a", module="first", **CONV_AXES), Tap("b", "b", module="twin", **CONV_AXES)).run(
-        [values(1, 1, RATE)])[0]
+    row = extractor(
+        network,
+        Tap("a", "a", module="first", **CONV_AXES),
+        Tap("b", "b", module="twin", **CONV_AXES),
+    ).run([values(1, 1, RATE)])[0]
     np.testing.assert_array_equal(row["a"], row["b"])
 
 
@@ -578,14 +712,21 @@ class PadsToTheLongest(nn.Module):
 
 
 def test_statistics_over_the_batch_are_refused():
-    model = extractor(PadsToTheLongest(), Tap("a", "a", module="out", pooling="rms", **CONV_AXES), max_batch=None)
+    model = extractor(
+        PadsToTheLongest(), Tap("a", "a", module="out", pooling="rms", **CONV_AXES), max_batch=None
+    )
     with pytest.raises(InputError, match="depend on the other sounds of its batch"):
         model.dry_run(batch=2)
 
 
 def test_sounds_of_different_lengths_cannot_share_a_batch():
-    model = extractor(nn.Sequential(nn.Conv1d(1, 2, 3)), Tap("a", "a", module="0", **CONV_AXES), max_batch=None,
-                      duration=None, policy="any")
+    model = extractor(
+        nn.Sequential(nn.Conv1d(1, 2, 3)),
+        Tap("a", "a", module="0", **CONV_AXES),
+        max_batch=None,
+        duration=None,
+        policy="any",
+    )
     with pytest.raises(InputError, match=r"different shapes .*Use --batch 1"):
         model.run([values(1, 1, RATE), values(1, 1, RATE // 2)])
 
@@ -599,11 +740,15 @@ class Function(nn.Module):
         return self.function(x)
 
 
-@pytest.mark.parametrize(("function", "message"), [
-    (lambda x: x / 0, "NaN or inf"), (lambda x: torch.complex(x, x), "complex")])
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [(lambda x: x / 0, "NaN or inf"), (lambda x: torch.complex(x, x), "complex")],
+)
 def test_values_that_cannot_be_stored_are_refused_by_the_dry_run(function, message):
     with pytest.raises(InputError, match=message):
-        extractor(nn.Sequential(Function(function)), Tap("a", "a", module="0", **CONV_AXES)).dry_run()
+        extractor(
+            nn.Sequential(Function(function)), Tap("a", "a", module="0", **CONV_AXES)
+        ).dry_run()
 
 
 def test_an_input_of_the_wrong_shape_is_named_before_the_first_sound():

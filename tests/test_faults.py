@@ -1,4 +1,6 @@
-"""Failing writes, full disks, kills and races: no partial result passes for a whole one, no finished result is lost."""
+"""Failing writes, full disks, kills and races: no partial result passes for a whole one, no
+finished result is lost.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,10 @@ def laboratory(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("overwrite, error", [(False, errno.ENOSPC), (True, errno.EIO)])
 def test_every_file_operation_fails_once(laboratory, overwrite, error):
-    """The first, the second, … of the operations of a run fails; what was there before is there after."""
+    """The first, the second, … of the operations of a run fails; what was there before is there
+    after.
+    """
+
     def prepared(name):
         return laboratory.finished_root(f"{name}-{overwrite}-{error}", before)
 
@@ -63,13 +68,15 @@ def test_a_disk_that_fills_while_results_are_written(laboratory, tmp_path, n_byt
                 try:
                     laboratory.fit(paths)
                 except InputError as error:
-                    assert "cannot be written" in str(error) and "what was finished is kept" in str(error)
+                    assert "cannot be written" in str(error) and "what was finished is kept" in str(
+                        error
+                    )
                 else:
                     pytest.fail("everything fitted on the small disk")
             laboratory.require_whole(paths)
             hidden = [p for p in paths.results.rglob("*") if ".partial-" in p.name]
             assert not hidden
-            if n_bytes < 40_000:       # with the forecast the run does not even start
+            if n_bytes < 40_000:  # with the forecast the run does not even start
                 with pytest.raises(InputError, match=r"may need .* free"):
                     laboratory.fit(paths)
     except PermissionError:
@@ -94,7 +101,9 @@ def test_a_disk_that_fills_while_an_archive_is_unpacked(tmp_path, n_bytes):
     try:
         with small_disk(disk, n_bytes):
             (disk / "mine").write_bytes(b"mine")
-            with pytest.raises(InputError, match=r"disk is full: unpacking x\.tar .* needs 400,000 bytes"):
+            with pytest.raises(
+                InputError, match=r"disk is full: unpacking x\.tar .* needs 400,000 bytes"
+            ):
                 unpack(tmp_path / "x.tar", disk, lambda path: path, Limits(50, 10**6))
             assert [path.name for path in disk.iterdir()] == ["mine"]
     except PermissionError:
@@ -116,10 +125,17 @@ def test_a_disk_that_fills_while_an_archive_is_downloaded(tmp_path, monkeypatch)
                 kept = {path.name: path.read_bytes() for path in disk.iterdir()}
         except PermissionError:
             pytest.skip("mounting a small disk needs root")
-        assert set(kept) == {"x.tar.part", "x.tar.part.json"} and content.startswith(kept["x.tar.part"])
+        assert set(kept) == {"x.tar.part", "x.tar.part.json"} and content.startswith(
+            kept["x.tar.part"]
+        )
         for name, raw in kept.items():
             (disk / name).write_bytes(raw)
-        assert download(f"{server.url}/x.tar", disk / "x.tar", max_bytes=10**7, progress=False).path.read_bytes() == content
+        assert (
+            download(
+                f"{server.url}/x.tar", disk / "x.tar", max_bytes=10**7, progress=False
+            ).path.read_bytes()
+            == content
+        )
         assert page.requests[-1]["Range"] == f"bytes={len(kept['x.tar.part'])}-"
 
 
@@ -141,12 +157,14 @@ def test_every_file_operation_of_unpacking_fails_once(tmp_path):
                 passed += 1
             except OSError:
                 pass
-        for path in (p for p in root.rglob("*") if p.is_file()):       # what has its name is whole
+        for path in (p for p in root.rglob("*") if p.is_file()):  # what has its name is whole
             assert path.read_bytes() == files[path.relative_to(root).as_posix()]
         assert not list(root.glob(".unpack*"))
         run(root)
-        assert {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()} == files
-    assert passed == 1      # without its lock file, as where there are no locks
+        assert {
+            p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()
+        } == files
+    assert passed == 1  # without its lock file, as where there are no locks
 
 
 @pytest.mark.slow
@@ -160,7 +178,10 @@ def test_kills_at_random_moments(laboratory, overwrite):
 def test_two_processes_on_one_result(laboratory, number):
     """One wins, the other says so."""
     first, second = faults.two_at_once(laboratory, number)
-    assert sorted([*first, *second]) in (["finished by another run", "fitted"], ["already there", "fitted"])
+    assert sorted([*first, *second]) in (
+        ["finished by another run", "fitted"],
+        ["already there", "fitted"],
+    )
 
 
 @pytest.mark.slow

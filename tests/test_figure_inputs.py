@@ -1,4 +1,6 @@
-"""From result folders to tables: the conformance inputs by way of the disk, and every kind of bad input."""
+"""From result folders to tables: the conformance inputs by way of the disk, and every kind of bad
+input.
+"""
 
 from __future__ import annotations
 
@@ -40,9 +42,13 @@ def write_vectors(paths: ProjectPaths, model: str, target: str, *, randnetw: boo
     metadata = vectors.metadata(target)
     scores = vectors.scores(model, target, randnetw=randnetw)
     responses = np.zeros((165, len(metadata), 1 if target == "NH2015comp" else 3))
-    made = Target(target, responses, metadata["voxel_id"].to_numpy(), metadata, fake_results.fake_stimuli())
+    made = Target(
+        target, responses, metadata["voxel_id"].to_numpy(), metadata, fake_results.fake_stimuli()
+    )
     for place, layer in enumerate(MODELS[model].layer_names):
-        fake_results.write_fake_layer(paths, model, layer, scores[:, place], made, randnetw=randnetw)
+        fake_results.write_fake_layer(
+            paths, model, layer, scores[:, place], made, randnetw=randnetw
+        )
 
 
 @pytest.fixture(scope="module")
@@ -72,17 +78,28 @@ def test_the_conformance_table_by_way_of_the_disk(vector_root):
     assert data.missing == ("AST",) and list(data.scores.index) == ["0", "1", "2"]
     summary = data.summary()
     order = ["DCASE2020", "ZeroSpeech2020", "metricGAN", "spectemp"]
-    np.testing.assert_allclose(summary.loc[order, "median_r2_test_c_mean"],
-                               [0.44583013868890703, 0.4378410913329571, 0.4236350273061544, 0.537933789519593], rtol=1e-15)
-    np.testing.assert_allclose(summary.loc["DCASE2020", "median_r2_test_c_yerr"], 0.005776895921812291, rtol=5e-14)
+    np.testing.assert_allclose(
+        summary.loc[order, "median_r2_test_c_mean"],
+        [0.44583013868890703, 0.4378410913329571, 0.4236350273061544, 0.537933789519593],
+        rtol=1e-15,
+    )
+    np.testing.assert_allclose(
+        summary.loc["DCASE2020", "median_r2_test_c_yerr"], 0.005776895921812291, rtol=5e-14
+    )
 
 
 def test_permuted_tables_take_the_trained_baseline(vector_root):
     data = inputs.collect_scores(vector_root, ["metricGAN", "spectemp"], "NH2015", True)
-    np.testing.assert_allclose(data.scores["metricGAN"], [0.45077502138912673, 0.4651220058090984, 0.4567614210862666],
-                               rtol=1e-15)
-    np.testing.assert_allclose(data.scores["spectemp"], [0.5172755569405852, 0.5676330477464944, 0.5288927638716996],
-                               rtol=1e-15)
+    np.testing.assert_allclose(
+        data.scores["metricGAN"],
+        [0.45077502138912673, 0.4651220058090984, 0.4567614210862666],
+        rtol=1e-15,
+    )
+    np.testing.assert_allclose(
+        data.scores["spectemp"],
+        [0.5172755569405852, 0.5676330477464944, 0.5288927638716996],
+        rtol=1e-15,
+    )
     assert not list((vector_root.results / "spectemp" / "outputs").glob("*randnetw*"))
 
 
@@ -90,37 +107,59 @@ def test_tables_have_the_published_names_and_unique_columns(vector_root):
     inputs.ensure_tables(vector_root, "metricGAN", "NH2015", False)
     inputs.ensure_tables(vector_root, "metricGAN", "NH2015comp", False)
     names = {path.name for path in (vector_root.results / "metricGAN" / "outputs").iterdir()}
-    assert {"best-layer_CV-splits-nit-10_roi-None_metricGAN_NH2015_median_r2_test_c.csv",
-            "best-layer_CV-splits-nit-10_roi-None_metricGAN_NH2015_median_r2_test_c_stats.csv",
-            "across-layers_roi-None_metricGAN_NH2015_median_r2_test_c.csv",
-            "across-layers_roi-Anterior_metricGAN_NH2015_median_r2_test_c.csv",
-            "best-layer_barplot_roi_label_general_metricGAN_NH2015_within_subject_sem_rel_pos-median_median_r2_test_c_"
-            "layer-exclude-None.csv",
-            "best-layer-CV-splits-nit-10_per-comp_metricGAN_NH2015comp_median_r2_test.csv",
-            "across-layers_metricGAN_NH2015comp_median_r2_test.csv",
-            "best-layer-argmax_per-comp_metricGAN_NH2015comp_median_r2_test.csv"} <= names
+    assert {
+        "best-layer_CV-splits-nit-10_roi-None_metricGAN_NH2015_median_r2_test_c.csv",
+        "best-layer_CV-splits-nit-10_roi-None_metricGAN_NH2015_median_r2_test_c_stats.csv",
+        "across-layers_roi-None_metricGAN_NH2015_median_r2_test_c.csv",
+        "across-layers_roi-Anterior_metricGAN_NH2015_median_r2_test_c.csv",
+        "best-layer_barplot_roi_label_general_metricGAN_NH2015_within_subject_sem_rel_pos-median_median_r2_test_c_"
+        "layer-exclude-None.csv",
+        "best-layer-CV-splits-nit-10_per-comp_metricGAN_NH2015comp_median_r2_test.csv",
+        "across-layers_metricGAN_NH2015comp_median_r2_test.csv",
+        "best-layer-argmax_per-comp_metricGAN_NH2015comp_median_r2_test.csv",
+    } <= names
     for name in names:
-        header = (vector_root.results / "metricGAN" / "outputs" / name).read_text().splitlines()[0].split(",")
+        header = (
+            (vector_root.results / "metricGAN" / "outputs" / name)
+            .read_text()
+            .splitlines()[0]
+            .split(",")
+        )
         assert len(header) == len(set(header)), name
 
 
 def test_iterations_and_chosen_layers_are_kept(vector_root):
     data = inputs.collect_components(vector_root, ["metricGAN"], False)
-    assert data.layers["metricGAN"].loc[0, ["lowfreq", "music"]].tolist() == ["Linear_1", "Linear_2"]
+    assert data.layers["metricGAN"].loc[0, ["lowfreq", "music"]].tolist() == [
+        "Linear_1",
+        "Linear_2",
+    ]
     assert data.iterations["metricGAN"].shape == (10, 6)
-    np.testing.assert_allclose(data.mean.loc["lowfreq", "metricGAN"], 0.40978051656857134, rtol=1e-15)
-    np.testing.assert_allclose(data.sem.loc["speech", "metricGAN"], 0.025146015282437446, rtol=1e-14)
+    np.testing.assert_allclose(
+        data.mean.loc["lowfreq", "metricGAN"], 0.40978051656857134, rtol=1e-15
+    )
+    np.testing.assert_allclose(
+        data.sem.loc["speech", "metricGAN"], 0.025146015282437446, rtol=1e-14
+    )
 
 
 def test_across_layers_and_regions(vector_root):
     table, error = inputs.collect_layers(vector_root, "metricGAN", "NH2015", False)
-    np.testing.assert_allclose(table.loc["0"], [0.6073450952768326, 0.5862314935773612, 0.5865042379125953,
-                                                0.5871665152721107], rtol=1e-15)
+    np.testing.assert_allclose(
+        table.loc["0"],
+        [0.6073450952768326, 0.5862314935773612, 0.5865042379125953, 0.5871665152721107],
+        rtol=1e-15,
+    )
     np.testing.assert_allclose(error["Linear_1"], 0.007735067892370784, rtol=5e-14)
-    regions = inputs.collect_regions(vector_root, ["metricGAN", "ZeroSpeech2020", "DCASE2020"], "NH2015", False)
+    regions = inputs.collect_regions(
+        vector_root, ["metricGAN", "ZeroSpeech2020", "DCASE2020"], "NH2015", False
+    )
     pair = regions.pair("Primary", "Anterior")
-    np.testing.assert_allclose(pair.loc["ZeroSpeech2020", ["primary_mean", "primary_yerr"]].astype(float),
-                               [0.625, 0.10090043850788596], rtol=1e-14)
+    np.testing.assert_allclose(
+        pair.loc["ZeroSpeech2020", ["primary_mean", "primary_yerr"]].astype(float),
+        [0.625, 0.10090043850788596],
+        rtol=1e-14,
+    )
 
 
 def test_published_tables_are_read(tmp_path):
@@ -128,9 +167,11 @@ def test_published_tables_are_read(tmp_path):
     paths = ProjectPaths(tmp_path)
     path = tables.best_layer_path(paths, "AST", "NH2015", False)
     path.parent.mkdir(parents=True)
-    path.write_text("subj_idx,median_r2_test_c,pos,rel_pos,nit,median_r2_test_c_std_over_it,nit,roi,source_model,target,"
-                    "randnetw,datetag,method\n1,0.5,2,0.1,10,0.01,10,,AST,NH2015,False,20220101,regr\n"
-                    "2,0.6,3,0.2,10,0.01,10,,AST,NH2015,False,20220101,regr\n")
+    path.write_text(
+        "subj_idx,median_r2_test_c,pos,rel_pos,nit,median_r2_test_c_std_over_it,nit,roi,source_model,target,"
+        "randnetw,datetag,method\n1,0.5,2,0.1,10,0.01,10,,AST,NH2015,False,20220101,regr\n"
+        "2,0.6,3,0.2,10,0.01,10,,AST,NH2015,False,20220101,regr\n"
+    )
     data = inputs.collect_scores(paths, ["AST"], "NH2015", False)
     assert data.scores["AST"].tolist() == [0.5, 0.6]
 
@@ -142,12 +183,22 @@ def stamps(paths: ProjectPaths, model: str) -> dict[str, int]:
 
 
 def rewrite(folder: Path, values: np.ndarray, *, stamp: tuple[int, int] = (1, 1)) -> None:
-    """Another result in the place of one, with old times on all of its files, as ``rsync -a`` or ``cp -p`` bring it."""
+    """Another result in the place of one, with old times on all of its files, as ``rsync -a`` or
+    ``cp -p`` bring it.
+    """
     shutil.rmtree(folder)
     metadata = vectors.metadata("NH2015")
-    made = Target("NH2015", np.zeros((165, 24, 3)), metadata["voxel_id"].to_numpy(), metadata, fake_results.fake_stimuli())
+    made = Target(
+        "NH2015",
+        np.zeros((165, 24, 3)),
+        metadata["voxel_id"].to_numpy(),
+        metadata,
+        fake_results.fake_stimuli(),
+    )
     key = parse_folder(folder)
-    fake_results.write_fake_layer(ProjectPaths(folder.parents[2]), key.model, key.layer, values, made, randnetw=False)
+    fake_results.write_fake_layer(
+        ProjectPaths(folder.parents[2]), key.model, key.layer, values, made, randnetw=False
+    )
     for path in (folder, *folder.iterdir()):
         os.utime(path, stamp)
 
@@ -156,7 +207,7 @@ def test_tables_are_made_again_when_results_are_others_whatever_the_time(paths):
     inputs.ensure_tables(paths, "metricGAN", "NH2015", False)
     first = stamps(paths, "metricGAN")
     later = max(first.values()) / 1e9 + 10
-    os.utime(folder_of(paths, "Linear_1") / SCORES_FILE, (later, later))        # touched, not changed
+    os.utime(folder_of(paths, "Linear_1") / SCORES_FILE, (later, later))  # touched, not changed
     inputs.ensure_tables(paths, "metricGAN", "NH2015", False)
     assert stamps(paths, "metricGAN") == first
     before = inputs.collect_scores(paths, ["metricGAN"], "NH2015", False).scores
@@ -168,7 +219,9 @@ def test_tables_are_made_again_when_results_are_others_whatever_the_time(paths):
 
 @pytest.mark.parametrize("change", ["removed", "edited"])
 @pytest.mark.parametrize("which", [{"by_hemisphere": True}, {"voxels": True}, {}])
-def test_tables_that_are_missing_or_not_as_they_were_written_are_made_again(tmp_path, which, change):
+def test_tables_that_are_missing_or_not_as_they_were_written_are_made_again(
+    tmp_path, which, change
+):
     paths = ProjectPaths(tmp_path)
     fake_results.write_fake_model(paths, "metricGAN", ["B2021"], conditions=(False,))
     inputs.ensure_tables(paths, "metricGAN", "B2021", False)
@@ -179,7 +232,9 @@ def test_tables_that_are_missing_or_not_as_they_were_written_are_made_again(tmp_
         inputs.ensure_tables(paths, "metricGAN", "B2021", False)
     else:
         path.write_bytes(content.replace(b"0.", b"0.9", 1))
-        with pytest.warns(UserWarning, match=f"changed after they were made: {re.escape(str(path))}"):
+        with pytest.warns(
+            UserWarning, match=f"changed after they were made: {re.escape(str(path))}"
+        ):
             inputs.ensure_tables(paths, "metricGAN", "B2021", False)
     assert path.read_bytes() == content
     first = stamps(paths, "metricGAN")
@@ -191,12 +246,26 @@ def test_tables_of_results_that_were_here_before_do_not_stay(paths):
     """Voxels without labels of regions have fewer tables."""
     inputs.ensure_tables(paths, "metricGAN", "NH2015", False)
     assert tables.region_path(paths, "metricGAN", "NH2015", False).is_file()
-    metadata = vectors.metadata("NH2015").drop(columns=["roi_label_general", "roi_anat_hemi"], errors="ignore")
-    made = Target("NH2015", np.zeros((165, 24, 3)), metadata["voxel_id"].to_numpy(), metadata, fake_results.fake_stimuli())
+    metadata = vectors.metadata("NH2015").drop(
+        columns=["roi_label_general", "roi_anat_hemi"], errors="ignore"
+    )
+    made = Target(
+        "NH2015",
+        np.zeros((165, 24, 3)),
+        metadata["voxel_id"].to_numpy(),
+        metadata,
+        fake_results.fake_stimuli(),
+    )
     for place, layer in enumerate(MODELS["metricGAN"].layer_names):
         shutil.rmtree(folder_of(paths, layer))
-        fake_results.write_fake_layer(paths, "metricGAN", layer, vectors.scores("metricGAN", "NH2015")[:, place], made,
-                                      randnetw=False)
+        fake_results.write_fake_layer(
+            paths,
+            "metricGAN",
+            layer,
+            vectors.scores("metricGAN", "NH2015")[:, place],
+            made,
+            randnetw=False,
+        )
     inputs.ensure_tables(paths, "metricGAN", "NH2015", False)
     assert not tables.region_path(paths, "metricGAN", "NH2015", False).exists()
     assert not tables.across_layers_path(paths, "metricGAN", "NH2015", False, "Primary").exists()
@@ -205,17 +274,23 @@ def test_tables_of_results_that_were_here_before_do_not_stay(paths):
 def test_what_a_killed_run_left_beside_current_tables_is_removed(paths):
     inputs.ensure_tables(paths, "metricGAN", "NH2015", False)
     folder = paths.results / "metricGAN" / "outputs"
-    killed = (f"import os, signal; from pathlib import Path; from aud_dnn.io.atomic import atomic_file\n"
-              f"with atomic_file(Path({str(tables.best_layer_path(paths, 'metricGAN', 'NH2015', False))!r})) as path:\n"
-              f"    path.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)")
-    subprocess.run([sys.executable, "-c", killed], cwd=Path(inputs.__file__).parents[2], check=False)
+    killed = (
+        f"import os, signal; from pathlib import Path; from aud_dnn.io.atomic import atomic_file\n"
+        f"with atomic_file(Path({str(tables.best_layer_path(paths, 'metricGAN', 'NH2015', False))!r})) as path:\n"
+        f"    path.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run(
+        [sys.executable, "-c", killed], cwd=Path(inputs.__file__).parents[2], check=False
+    )
     assert list(folder.glob(".*")) or os.name != "posix"
     inputs.ensure_tables(paths, "metricGAN", "NH2015", False)
     assert not list(folder.glob(".*"))
 
 
 def test_a_single_layer_and_half_a_hemisphere_need_no_further_tables(paths, monkeypatch):
-    """The conformance voxels lack regions in one hemisphere; the baseline has one layer. Nothing is made twice for that."""
+    """The conformance voxels lack regions in one hemisphere; the baseline has one layer. Nothing is
+    made twice for that.
+    """
     for model in ("spectemp", "metricGAN"):
         inputs.ensure_tables(paths, model, "NH2015", False)
     monkeypatch.setattr(current_tables, "write_model_tables", lambda *_: pytest.fail("made again"))
@@ -223,7 +298,8 @@ def test_a_single_layer_and_half_a_hemisphere_need_no_further_tables(paths, monk
         inputs.ensure_tables(paths, model, "NH2015", False)
 
 
-# --- results that are not what they say -----------------------------------------------------------------------------------
+# --- results that are not what they say ---------------------------------------------------------
+
 
 def _edited(paths: ProjectPaths, folder: Path) -> None:
     with h5py.File(folder / SCORES_FILE, "r+") as file:
@@ -246,11 +322,19 @@ def _other_layer(paths: ProjectPaths, folder: Path) -> None:
     shutil.copytree(folder_of(paths, "Linear_2"), folder)
 
 
-@pytest.mark.parametrize(("spoil", "says"), [
-    (_edited, "not as it was written"), (_other_model, "model ZeroSpeech2020, not metricGAN"),
-    (_other_condition, "condition True, not False"), (_other_layer, "layer Linear_2, not Linear_1")])
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (_edited, "not as it was written"),
+        (_other_model, "model ZeroSpeech2020, not metricGAN"),
+        (_other_condition, "condition True, not False"),
+        (_other_layer, "layer Linear_2, not Linear_1"),
+    ],
+)
 @pytest.mark.parametrize("with_tables", [False, True])
-def test_results_that_are_not_what_they_say_are_refused_with_and_without_tables(paths, spoil, says, with_tables):
+def test_results_that_are_not_what_they_say_are_refused_with_and_without_tables(
+    paths, spoil, says, with_tables
+):
     if with_tables:
         inputs.ensure_tables(paths, "metricGAN", "NH2015", False)
     spoil(paths, folder_of(paths, "Linear_1"))
@@ -269,8 +353,12 @@ def test_a_file_that_may_not_be_read_costs_only_its_model(paths, monkeypatch):
 
     monkeypatch.setattr(DigestMemo, "file", refuse)
     found = current_tables.aggregate_all(paths, ["NH2015"])
-    errors = {model: error for (model, _, randnetw), error in found.items() if error and not randnetw}
-    assert list(errors) == ["metricGAN"] and "cannot be read: Permission denied" in errors["metricGAN"]
+    errors = {
+        model: error for (model, _, randnetw), error in found.items() if error and not randnetw
+    }
+    assert (
+        list(errors) == ["metricGAN"] and "cannot be read: Permission denied" in errors["metricGAN"]
+    )
 
 
 def test_processes_make_the_same_tables(paths, monkeypatch):
@@ -283,22 +371,42 @@ def test_processes_make_the_same_tables(paths, monkeypatch):
         made[jobs] = current_tables.aggregate_all(paths, ["NH2015"], jobs=jobs)
         written[jobs] = roots.snapshot(paths.results)
     assert made[1] == made[2] and written[1] == written[2]
-    assert [model for (model, _, randnetw), error in made[1].items() if error and not randnetw] == ["metricGAN"]
+    assert [model for (model, _, randnetw), error in made[1].items() if error and not randnetw] == [
+        "metricGAN"
+    ]
 
 
-@pytest.mark.parametrize(("target", "change", "says"), [
-    ("NH2015", lambda table: table.drop(columns="subj_idx"), "subj_idx must name the participant"),
-    ("NH2015", lambda table: table.assign(subj_idx=np.nan), "subj_idx must name the participant"),
-    ("NH2015", lambda table: table.assign(subj_idx=None), "subj_idx must name the participant"),
-    ("NH2015comp", lambda table: table.assign(comp=None), "components must be lowfreq"),
-    ("NH2015comp", lambda table: table.assign(comp=table["comp"].to_numpy()[::-1]), "components must be lowfreq")])
+@pytest.mark.parametrize(
+    ("target", "change", "says"),
+    [
+        (
+            "NH2015",
+            lambda table: table.drop(columns="subj_idx"),
+            "subj_idx must name the participant",
+        ),
+        (
+            "NH2015",
+            lambda table: table.assign(subj_idx=np.nan),
+            "subj_idx must name the participant",
+        ),
+        ("NH2015", lambda table: table.assign(subj_idx=None), "subj_idx must name the participant"),
+        ("NH2015comp", lambda table: table.assign(comp=None), "components must be lowfreq"),
+        (
+            "NH2015comp",
+            lambda table: table.assign(comp=table["comp"].to_numpy()[::-1]),
+            "components must be lowfreq",
+        ),
+    ],
+)
 def test_metadata_that_no_table_can_be_made_of_are_named(tmp_path, target, change, says):
     paths = ProjectPaths(tmp_path)
     fake_results.write_fake_model(paths, "spectemp", [target])
     folder = result_folder(paths, "spectemp", "avgpool", target, False)
-    change(pd.read_parquet(folder / "df_output.parquet")).to_parquet(folder / "df_output.parquet", index=False)
+    change(pd.read_parquet(folder / "df_output.parquet")).to_parquet(
+        folder / "df_output.parquet", index=False
+    )
     write_provenance(folder, json.loads((folder / "provenance.json").read_text()))
-    error, = current_tables.aggregate_all(paths, [target]).values()
+    (error,) = current_tables.aggregate_all(paths, [target]).values()
     assert error.startswith(str(folder)) and says in error and "--source_model spectemp" in error
 
 
@@ -320,7 +428,10 @@ def test_a_participant_without_a_region_costs_the_regions_only(tmp_path):
     for layer in MODELS["metricGAN"].layer_names:
         folder = folder_of(paths, layer)
         table = pd.read_parquet(folder / "df_output.parquet")
-        table.loc[(table["subj_idx"] == 3) & (table["roi_label_general"] == "Anterior"), "roi_label_general"] = None
+        table.loc[
+            (table["subj_idx"] == 3) & (table["roi_label_general"] == "Anterior"),
+            "roi_label_general",
+        ] = None
         table.to_parquet(folder / "df_output.parquet", index=False)
         write_provenance(folder, json.loads((folder / "provenance.json").read_text()))
     assert current_tables.aggregate_all(paths, ["NH2015"]) == {("metricGAN", "NH2015", False): None}
@@ -328,21 +439,34 @@ def test_a_participant_without_a_region_costs_the_regions_only(tmp_path):
     assert inputs.collect_regions(paths, ["metricGAN"], "NH2015", False) is None
 
 
-# --- what is out of date --------------------------------------------------------------------------------------------------
+# --- what is out of date ------------------------------------------------------------------------
+
 
 @pytest.fixture
 def mine(tmp_path) -> ProjectPaths:
     """A model with activations and components, and results made from these."""
     paths = ProjectPaths(tmp_path / "mine")
     fake_results.write_fake_data(paths)
-    layers = {layer: np.random.default_rng(place).random((165, 3)) for place, layer in enumerate(("conv1", "conv2"))}
-    roots.write_h5(paths.root / "model-actv/mine/natsound_activations.h5", layers, layer_list=list(layers),
-                   sound_ids=list(fake_results.fake_stimuli().ids))
+    layers = {
+        layer: np.random.default_rng(place).random((165, 3))
+        for place, layer in enumerate(("conv1", "conv2"))
+    }
+    roots.write_h5(
+        paths.root / "model-actv/mine/natsound_activations.h5",
+        layers,
+        layer_list=list(layers),
+        sound_ids=list(fake_results.fake_stimuli().ids),
+    )
     target = fake_results.fake_target("NH2015comp")
     for place, layer in enumerate(layers):
         values = fake_results.fake_scores("mine", target, place, 2, randnetw=False)
-        made_from = {**fake_results.fake_provenance(target), "activations": {"sha256": array_digest(layers[layer])}}
-        fake_results.write_fake_layer(paths, "mine", layer, values, target, randnetw=False, provenance=made_from)
+        made_from = {
+            **fake_results.fake_provenance(target),
+            "activations": {"sha256": array_digest(layers[layer])},
+        }
+        fake_results.write_fake_layer(
+            paths, "mine", layer, values, target, randnetw=False, provenance=made_from
+        )
     return paths
 
 
@@ -374,8 +498,12 @@ def _unrecorded(paths: ProjectPaths) -> str:
 def test_figures_say_that_results_are_not_of_the_data_that_are_there(mine, change):
     assert inputs.collect_components(mine, ["mine"], False).notes == ()
     expected = change(mine)
-    note, = inputs.collect_components(mine, ["mine"], False).notes
-    assert note.startswith("Not current (") and expected in note and note.endswith("): mine. Fit again.")
+    (note,) = inputs.collect_components(mine, ["mine"], False).notes
+    assert (
+        note.startswith("Not current (")
+        and expected in note
+        and note.endswith("): mine. Fit again.")
+    )
 
 
 def test_the_pictures_say_it_too(mine):
@@ -384,22 +512,42 @@ def test_the_pictures_say_it_too(mine):
     said = "Not current (other activations): mine. Fit again."
     drawn = figures.figure_5(mine, options)
     assert any(said in text.get_text() for drawing in drawn for text in drawing.figure.texts)
-    assert drawn.notes.count(said) == 1         # which scripts print
+    assert drawn.notes.count(said) == 1  # which scripts print
     assert said in figures.figure_4(mine, options, rows=[("mine", False)]).notes
-    assert f"mine (trained) on NH2015comp: {said}" in diagnostics_report.diagnostics(mine, options).notes
+    assert (
+        f"mine (trained) on NH2015comp: {said}"
+        in diagnostics_report.diagnostics(mine, options).notes
+    )
 
 
 def test_the_script_prints_what_is_on_the_pictures_once(mine, tmp_path, capsys):
     _other_activations(mine)
-    arguments = ["--root", str(mine.root), "--figures", "5", "9", "--models", "mine", "--condition", "trained",
-                 "--formats", "svg", "--out", str(tmp_path / "out"), "--jobs", "1"]
+    arguments = [
+        "--root",
+        str(mine.root),
+        "--figures",
+        "5",
+        "9",
+        "--models",
+        "mine",
+        "--condition",
+        "trained",
+        "--formats",
+        "svg",
+        "--out",
+        str(tmp_path / "out"),
+        "--jobs",
+        "1",
+    ]
     assert AUD_plot_main.main(arguments) == 0
     said = capsys.readouterr().out
     assert said.count("Not current (other activations): mine. Fit again.") == 1
 
 
 def test_data_that_are_not_there_any_longer_are_not_compared(mine):
-    os.utime(mine.root / "model-actv/mine/natsound_activations.h5", (1, 1))      # neither does a time stamp count
+    os.utime(
+        mine.root / "model-actv/mine/natsound_activations.h5", (1, 1)
+    )  # neither does a time stamp count
     assert inputs.collect_components(mine, ["mine"], False).notes == ()
     with h5py.File(mine.root / "model-actv/mine/natsound_activations.h5", "r+") as file:
         for layer in ("conv1", "conv2"):
@@ -413,14 +561,18 @@ def test_data_that_are_not_there_any_longer_are_not_compared(mine):
 
 
 def test_no_result_is_missing_data_with_the_command(paths):
-    with pytest.raises(MissingDataError, match=r"AUD_main.py --source_model AST --source_layer all --target NH2015"):
+    with pytest.raises(
+        MissingDataError, match=r"AUD_main.py --source_model AST --source_layer all --target NH2015"
+    ):
         model_results.load_model_results(paths, "AST", "NH2015", False)
     assert inputs.collect_scores(paths, ["AST"], "NH2015", False) is None
 
 
 def test_a_missing_layer_is_named_with_its_command(paths):
     shutil.rmtree(folder_of(paths, "LSTM_2-cell"))
-    with pytest.raises(InputError, match=r"1 of 4 layers have no result: LSTM_2-cell\. .*--source_layer all"):
+    with pytest.raises(
+        InputError, match=r"1 of 4 layers have no result: LSTM_2-cell\. .*--source_layer all"
+    ):
         inputs.collect_scores(paths, ["metricGAN"], "NH2015", False)
 
 
@@ -466,7 +618,10 @@ def test_tables_whose_results_were_removed_say_so_and_are_refused_once_changed(p
     assert data.notes[0] == "Not current (made from results that are gone): DCASE2020. Fit again."
     path = tables.best_layer_path(paths, "DCASE2020", "NH2015", False)
     path.write_text(path.read_text().replace("0.4", "0.9"))
-    with pytest.raises(InputError, match=rf"changed after they were made: {path}. Remove them.*--source_model DCASE2020"):
+    with pytest.raises(
+        InputError,
+        match=rf"changed after they were made: {path}. Remove them.*--source_model DCASE2020",
+    ):
         inputs.collect_scores(paths, ["DCASE2020"], "NH2015", False)
 
 
@@ -485,7 +640,13 @@ def test_nan_is_refused(paths):
     metadata = vectors.metadata("NH2015")
     scores = vectors.scores("metricGAN", "NH2015")[:, 2].copy()
     scores[4, 4] = np.nan
-    made = Target("NH2015", np.zeros((165, 24, 3)), metadata["voxel_id"].to_numpy(), metadata, fake_results.fake_stimuli())
+    made = Target(
+        "NH2015",
+        np.zeros((165, 24, 3)),
+        metadata["voxel_id"].to_numpy(),
+        metadata,
+        fake_results.fake_stimuli(),
+    )
     shutil.rmtree(folder_of(paths, "Linear_1"))
     fake_results.write_fake_layer(paths, "metricGAN", "Linear_1", scores, made, randnetw=False)
     with pytest.raises(InputError, match=r"Linear_1.*NaN or inf for 1 voxel"):
@@ -512,12 +673,20 @@ def test_an_own_model_has_its_layers_in_the_order_of_its_activations(tmp_path):
         for layer in ("z_first", "a_last"):
             file[layer] = np.zeros((165, 3))
         file["layer_list"] = np.array([b"z_first", b"a_last"])
-    fake_results.write_fake_model(paths, "mine", ["NH2015"], conditions=(False,), layers=("a_last", "z_first"))
-    assert model_results.load_model_results(paths, "mine", "NH2015", False).layers == ("z_first", "a_last")
+    fake_results.write_fake_model(
+        paths, "mine", ["NH2015"], conditions=(False,), layers=("a_last", "z_first")
+    )
+    assert model_results.load_model_results(paths, "mine", "NH2015", False).layers == (
+        "z_first",
+        "a_last",
+    )
     assert inputs.own_models(paths) == ("mine",)
     shutil.rmtree(folder)
     with pytest.warns(UserWarning, match="natural order"):
-        assert model_results.load_model_results(paths, "mine", "NH2015", False).layers == ("a_last", "z_first")
+        assert model_results.load_model_results(paths, "mine", "NH2015", False).layers == (
+            "a_last",
+            "z_first",
+        )
 
 
 LAYERS = tuple(f"encoder.{number}" for number in range(12))
@@ -531,49 +700,83 @@ def _fake_own_model(paths: ProjectPaths, activations: dict | None, layers=LAYERS
         provenance["activations"] = activations
     for layer in layers:
         values = np.full((target.n_voxels, 10), 0.9 if layer == "encoder.2" else 0.1)
-        fake_results.write_fake_layer(paths, "mine", layer, values, target, randnetw=False, provenance=provenance)
+        fake_results.write_fake_layer(
+            paths, "mine", layer, values, target, randnetw=False, provenance=provenance
+        )
 
 
-@pytest.mark.parametrize(("recorded", "position"), [(None, 2 / 11), ([*LAYERS, "head"][::-1], 9 / 11)])
+@pytest.mark.parametrize(
+    ("recorded", "position"), [(None, 2 / 11), ([*LAYERS, "head"][::-1], 9 / 11)]
+)
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_layer_positions_follow_what_results_recorded(recorded, position, tmp_path):
     """Activations are gone; alphabetical order would put ``encoder.2`` at 4/11."""
     paths = ProjectPaths(tmp_path)
     fake_results.write_fake_data(paths)
     doubts = ["layer positions (Figure 7) …: x", "rows are taken to be in stimulus order: x"]
-    _fake_own_model(paths, None if recorded is None else {"layer_order": recorded, "remarks": doubts})
+    _fake_own_model(
+        paths, None if recorded is None else {"layer_order": recorded, "remarks": doubts}
+    )
     regions = inputs.collect_regions(paths, ["mine"], "NH2015", False)
     for values in regions.positions.values():
         np.testing.assert_allclose(values["mine"], position)
     if recorded is None:
-        assert len(regions.notes) == 1 and "mine: the order of the layers is not stated" in regions.notes[0]
-    else:       # doubts about rows stand on every figure, doubts about the order only where it counts
-        assert regions.notes[:2] == tuple(f"mine: {doubt}" for doubt in doubts) and len(regions.notes) == 3
-        assert inputs.collect_scores(paths, ["mine"], "NH2015", False).notes == (f"mine: {doubts[1]}",)
+        assert (
+            len(regions.notes) == 1
+            and "mine: the order of the layers is not stated" in regions.notes[0]
+        )
+    else:  # doubts about rows stand on every figure, doubts about the order only where it counts
+        assert (
+            regions.notes[:2] == tuple(f"mine: {doubt}" for doubt in doubts)
+            and len(regions.notes) == 3
+        )
+        assert inputs.collect_scores(paths, ["mine"], "NH2015", False).notes == (
+            f"mine: {doubts[1]}",
+        )
 
 
-@pytest.mark.parametrize(("recorded", "names", "says"), [
-    (None, LAYERS, "order of the layers is not stated"),
-    ([3, {}], LAYERS, "order of the layers is not stated"),
-    ("encoder.1", LAYERS, "order of the layers is not stated"),
-    ([*LAYERS[2:], *LAYERS[:2]], (*LAYERS[2:], *LAYERS[:2]), None),
-    ([*LAYERS, "head"], LAYERS, "only some layers have results; layer positions (Figure 7) are relative to these: 12 of 13"),
-    (list(LAYERS)[:11], LAYERS[:11], "not in the list of layers are left out: encoder.11"),
-])
+@pytest.mark.parametrize(
+    ("recorded", "names", "says"),
+    [
+        (None, LAYERS, "order of the layers is not stated"),
+        ([3, {}], LAYERS, "order of the layers is not stated"),
+        ("encoder.1", LAYERS, "order of the layers is not stated"),
+        ([*LAYERS[2:], *LAYERS[:2]], (*LAYERS[2:], *LAYERS[:2]), None),
+        (
+            [*LAYERS, "head"],
+            LAYERS,
+            "only some layers have results; layer positions (Figure 7) are relative to these: 12 "
+            "of 13",
+        ),
+        (list(LAYERS)[:11], LAYERS[:11], "not in the list of layers are left out: encoder.11"),
+    ],
+)
 def test_the_order_that_results_recorded(recorded, names, says, tmp_path, monkeypatch):
     monkeypatch.setattr(own_models, "_about", lambda *asked: {"layer_order": recorded})
     order = own_models.own_layer_order(ProjectPaths(tmp_path), "mine", False, LAYERS[::-1])
     assert order.names == names
-    assert (says in str(order.remarks[0]) and len(order.remarks) == 1) if says else not order.remarks
+    assert (
+        (says in str(order.remarks[0]) and len(order.remarks) == 1) if says else not order.remarks
+    )
 
 
 def test_a_long_table_reads_back_as_a_short_one_does(tmp_path):
     rng = np.random.default_rng(0)
-    table = pd.DataFrame({"rel_pos": rng.random(1_500), "pos": rng.integers(1, 9, 1_500), "randnetw": "False",
-                          "roi_label_general": np.where(rng.random(1_500) < 0.3, "Primary", None), "layer": "a,\"b\" c"},
-                         index=pd.Index(np.arange(1_500) * 2, name="voxel_id"))
-    long, short = (tables.read_table(tables.write_table(tmp_path / f"{n}.csv", table[:n]), "voxel_id") for n in (1_500, 900))
+    table = pd.DataFrame(
+        {
+            "rel_pos": rng.random(1_500),
+            "pos": rng.integers(1, 9, 1_500),
+            "randnetw": "False",
+            "roi_label_general": np.where(rng.random(1_500) < 0.3, "Primary", None),
+            "layer": 'a,"b" c',
+        },
+        index=pd.Index(np.arange(1_500) * 2, name="voxel_id"),
+    )
+    long, short = (
+        tables.read_table(tables.write_table(tmp_path / f"{n}.csv", table[:n]), "voxel_id")
+        for n in (1_500, 900)
+    )
     pd.testing.assert_frame_equal(long[:900], short)
-    np.testing.assert_array_equal(long["rel_pos"], table["rel_pos"])        # to the last bit
-    assert long["layer"].unique().tolist() == ["a,\"b\" c"]
+    np.testing.assert_array_equal(long["rel_pos"], table["rel_pos"])  # to the last bit
+    assert long["layer"].unique().tolist() == ['a,"b" c']
     assert long["roi_label_general"].isna().sum() == table["roi_label_general"].isna().sum()

@@ -14,18 +14,35 @@ from hypothesis.extra import numpy as hnp
 from scipy.io import savemat
 
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
-from aud_dnn.io.files import h5_dataset, h5_dataset_names, mat_strings, open_h5, read_mat, read_npy, require_file
+from aud_dnn.io.files import (
+    h5_dataset,
+    h5_dataset_names,
+    mat_strings,
+    open_h5,
+    read_mat,
+    read_npy,
+    require_file,
+)
 
-# --- npy --------------------------------------------------------------------------------------------------------------
+# --- npy -----------------------------------------------------------------------------------------
 
-PLAIN = st.one_of(hnp.floating_dtypes(), hnp.integer_dtypes(), hnp.boolean_dtypes(), hnp.byte_string_dtypes(min_len=1),
-                  hnp.unicode_string_dtypes(min_len=1))
+PLAIN = st.one_of(
+    hnp.floating_dtypes(),
+    hnp.integer_dtypes(),
+    hnp.boolean_dtypes(),
+    hnp.byte_string_dtypes(min_len=1),
+    hnp.unicode_string_dtypes(min_len=1),
+)
 
 
 @settings(max_examples=40, deadline=None)
-@given(array=hnp.arrays(PLAIN, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)), fortran=st.booleans())
-def test_arrays_come_back_as_they_were_saved(array: np.ndarray, fortran: bool,
-                                                 tmp_path_factory: pytest.TempPathFactory) -> None:
+@given(
+    array=hnp.arrays(PLAIN, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)),
+    fortran=st.booleans(),
+)
+def test_arrays_come_back_as_they_were_saved(
+    array: np.ndarray, fortran: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     path = tmp_path_factory.mktemp("npy") / "array.npy"
     np.save(path, np.asfortranarray(array) if fortran and array.ndim else array)
     back = read_npy(path)
@@ -40,20 +57,43 @@ def npy(path: Path, header: str, body: bytes = b"", version: tuple[int, int] = (
     return path
 
 
-@pytest.mark.parametrize(("descr", "shape", "body"), [
-    ("'<f8'", "(-2, -3)", bytes(48)), ("'<f8'", "(True, 2)", bytes(16)), ("'<f8'", "(1000000000000000,)", b""),
-    ("'<f8'", "(2,)", bytes(15)), ("'<f8'", "(2,)", bytes(17)), ("'V0'", "(1000000000,)", b""), ("'S0'", "(5,)", b""),
-    ("'<f8'", "(10**12,)", b""), ("'<q9'", "(1,)", bytes(9)), ("__import__('os').system('true')", "(1,)", b""),
-])
-def test_headers_that_do_not_fit_the_bytes_are_refused(descr: str, shape: str, body: bytes, tmp_path: Path) -> None:
-    path = npy(tmp_path / "odd.npy", f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}", body)
+@pytest.mark.parametrize(
+    ("descr", "shape", "body"),
+    [
+        ("'<f8'", "(-2, -3)", bytes(48)),
+        ("'<f8'", "(True, 2)", bytes(16)),
+        ("'<f8'", "(1000000000000000,)", b""),
+        ("'<f8'", "(2,)", bytes(15)),
+        ("'<f8'", "(2,)", bytes(17)),
+        ("'V0'", "(1000000000,)", b""),
+        ("'S0'", "(5,)", b""),
+        ("'<f8'", "(10**12,)", b""),
+        ("'<q9'", "(1,)", bytes(9)),
+        ("__import__('os').system('true')", "(1,)", b""),
+    ],
+)
+def test_headers_that_do_not_fit_the_bytes_are_refused(
+    descr: str, shape: str, body: bytes, tmp_path: Path
+) -> None:
+    path = npy(
+        tmp_path / "odd.npy",
+        f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}",
+        body,
+    )
     with pytest.raises(DamagedFileError, match=r"odd\.npy.*again"):
         read_npy(path)
 
 
 def test_unknown_versions_of_the_format_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DamagedFileError, match=r"odd\.npy"):
-        read_npy(npy(tmp_path / "odd.npy", "{'descr': '<f8', 'fortran_order': False, 'shape': (1,), }", bytes(8), (9, 0)))
+        read_npy(
+            npy(
+                tmp_path / "odd.npy",
+                "{'descr': '<f8', 'fortran_order': False, 'shape': (1,), }",
+                bytes(8),
+                (9, 0),
+            )
+        )
 
 
 @pytest.mark.parametrize("dtype", [object, [("name", "S5"), ("anything", object)]])
@@ -64,13 +104,22 @@ def test_arrays_of_objects_are_refused(dtype: object, tmp_path: Path) -> None:
         read_npy(path)
 
 
-# --- mat --------------------------------------------------------------------------------------------------------------
+# --- mat ----------------------------------------------------------------------------------------
+
 
 def test_mat_variables_and_names(tmp_path: Path) -> None:
     path = tmp_path / "some.mat"
     names = np.array(["one", "two"], dtype=object)
-    savemat(path, {"R": np.arange(6.0).reshape(2, 3), "column": names[:, None], "row": names[None], "other": 1,
-                   "wrapped": {"names": names[:, None]}})
+    savemat(
+        path,
+        {
+            "R": np.arange(6.0).reshape(2, 3),
+            "column": names[:, None],
+            "row": names[None],
+            "other": 1,
+            "wrapped": {"names": names[:, None]},
+        },
+    )
     content = read_mat(path, ("R", "column", "row", "wrapped"))
     assert set(content) == {"R", "column", "row", "wrapped"}
     np.testing.assert_array_equal(content["R"], np.arange(6.0).reshape(2, 3))
@@ -90,7 +139,8 @@ def test_newer_matlab_files_are_refused_by_name(tmp_path: Path) -> None:
         read_mat(path, ("R",))
 
 
-# --- h5 ---------------------------------------------------------------------------------------------------------------
+# --- h5 -----------------------------------------------------------------------------------------
+
 
 @pytest.fixture
 def h5(tmp_path: Path) -> Path:
@@ -98,7 +148,7 @@ def h5(tmp_path: Path) -> Path:
     with h5py.File(path, "w") as file:
         file["a"] = np.arange(4.0)
         file["group/b"] = np.arange(3)
-        file["twin"] = file["a"]                                        # a hard link: the same data under another name
+        file["twin"] = file["a"]  # a hard link: the same data under another name
         file["soft"] = h5py.SoftLink("/a")
         file["soft_group"] = h5py.SoftLink("/group")
         file["external"] = h5py.ExternalLink(str(tmp_path / "secret.h5"), "/a")
@@ -115,7 +165,9 @@ def test_datasets_in_the_file_are_found(h5: Path) -> None:
         np.testing.assert_array_equal(h5_dataset(file, "a")[()], np.arange(4.0))
         np.testing.assert_array_equal(h5_dataset(file, "twin")[()], np.arange(4.0))
         np.testing.assert_array_equal(h5_dataset(file, "group/b")[()], np.arange(3))
-        assert h5_dataset(file, "zeros").shape == (300_000,)             # packs well, but not beyond what deflate can
+        assert h5_dataset(file, "zeros").shape == (
+            300_000,
+        )  # packs well, but not beyond what deflate can
         for key in ("nothing", "group", "group/c", "a/b", "", "/", "group//b", "group/"):
             assert h5_dataset(file, key) is None, key
         assert {"a", "group/b", "zeros"} <= set(h5_dataset_names(file))
@@ -124,12 +176,18 @@ def test_datasets_in_the_file_are_found(h5: Path) -> None:
 
 @pytest.mark.parametrize("key", ["soft", "external", "soft_group/b"])
 def test_links_are_refused(key: str, h5: Path) -> None:
-    with open_h5(h5) as file, pytest.raises(InputError, match=rf"some\.h5: '{key}' is a link .*Store the data itself"):
+    with (
+        open_h5(h5) as file,
+        pytest.raises(InputError, match=rf"some\.h5: '{key}' is a link .*Store the data itself"),
+    ):
         h5_dataset(file, key)
 
 
 def test_datasets_that_promise_more_than_is_stored_are_refused(h5: Path) -> None:
-    with open_h5(h5) as file, pytest.raises(DamagedFileError, match=r"some\.h5: 'boast'.*8000000000000 bytes but only 0"):
+    with (
+        open_h5(h5) as file,
+        pytest.raises(DamagedFileError, match=r"some\.h5: 'boast'.*8000000000000 bytes but only 0"),
+    ):
         h5_dataset(file, "boast")
 
 
@@ -141,7 +199,8 @@ def test_errors_while_a_file_is_open_name_it(h5: Path) -> None:
         raise InputError("mine")
 
 
-# --- the rest ---------------------------------------------------------------------------------------------------------
+# --- the rest -----------------------------------------------------------------------------------
+
 
 def test_missing_files_come_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(MissingDataError, match=r"gone\.npy is missing\. Fetch it\."):

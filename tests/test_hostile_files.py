@@ -1,4 +1,6 @@
-"""Hostile and damaged files at every reader; ``python tests/fuzz_readers.py --count 100000`` is the long version."""
+"""Hostile and damaged files at every reader; ``python tests/fuzz_readers.py --count 100000`` is the
+long version.
+"""
 
 from __future__ import annotations
 
@@ -64,6 +66,7 @@ def test_well_formed_files_with_one_wrong_thing_at_every_reader():
 
 def test_the_structured_run_notices_what_it_looks_for(tmp_path, monkeypatch, capsys):
     """A reader that raises, takes long, or fills the memory is caught (each is planted here)."""
+
     def spend(folder):
         begun = time.process_time()
         while time.process_time() - begun < 0.2:
@@ -72,18 +75,31 @@ def test_the_structured_run_notices_what_it_looks_for(tmp_path, monkeypatch, cap
     monkeypatch.setattr(fuzz_readers, "STRUCTURED_SECONDS", 0.1)
     monkeypatch.setattr(fuzz_readers, "STRUCTURED_MB", 100)
     held = []
-    made = [structured_inputs.StructuredReader(name, lambda folder, rng: None, read) for name, read in (
-        ("good", lambda folder: 1), ("refusing", lambda folder: read_npy(folder / "x")), ("failing", lambda folder: 1 / 0),
-        ("slow", spend), ("large", lambda folder: held.append(np.ones(40_000_000))))]
+    made = [
+        structured_inputs.StructuredReader(name, lambda folder, rng: None, read)
+        for name, read in (
+            ("good", lambda folder: 1),
+            ("refusing", lambda folder: read_npy(folder / "x")),
+            ("failing", lambda folder: 1 / 0),
+            ("slow", spend),
+            ("large", lambda folder: held.append(np.ones(40_000_000))),
+        )
+    ]
     monkeypatch.setattr(structured_inputs, "structured_readers", lambda scratch: made)
     monkeypatch.setattr(pytest.importorskip("resource"), "setrlimit", lambda *limits: None)
     fuzz_readers.structured_worker(0, 0, 5, 1)
-    outcomes = [line.split(" ")[2] for line in capsys.readouterr().out.splitlines() if line.startswith("done")]
+    outcomes = [
+        line.split(" ")[2]
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith("done")
+    ]
     assert outcomes == ["read", "refused", "FAILED", "FAILED", "FAILED"]
 
 
 def test_the_fuzz_run_notices_what_it_looks_for():
-    """A reader that hangs, crashes, fails, runs a program or writes elsewhere is caught (each is planted here)."""
+    """A reader that hangs, crashes, fails, runs a program or writes elsewhere is caught (each is
+    planted here).
+    """
     judge = fuzz_readers._judge
     plain = fuzz_readers.Reader("x", (b"good",), bytes)
     assert judge(plain, b"good", b"bad", {fuzz_readers._digest(b"good")}) == "same"
@@ -93,8 +109,21 @@ def test_the_fuzz_run_notices_what_it_looks_for():
     assert judge(sealed, b"other", b"bad", set()).startswith("FAILED")
 
 
-@pytest.mark.parametrize("name", ["npy", "npz", "mat", "h5", "csv", "parquet", "netcdf, scores", "netcdf, RSA",
-                                  "json, provenance", "json, record"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "npy",
+        "npz",
+        "mat",
+        "h5",
+        "csv",
+        "parquet",
+        "netcdf, scores",
+        "netcdf, RSA",
+        "json, provenance",
+        "json, record",
+    ],
+)
 def test_files_cut_at_every_length_are_refused(readers, name, tmp_path):
     """At each of up to 300 lengths; never taken for whole."""
     reader = readers[name]
@@ -108,9 +137,14 @@ def test_files_cut_at_every_length_are_refused(readers, name, tmp_path):
             except InputError:
                 pass
             else:
-                # A part of an RSA that cannot be read is computed again; trailing white space means nothing; a MATLAB file
-                # cut between two variables lacks the second, which its reader asks for by name.
-                assert value is None or not good[length:].strip() or (name == "mat" and len(value) == 1)
+                # A part of an RSA that cannot be read is computed again; trailing white space means
+                # nothing; a MATLAB file cut between two variables lacks the second, which its
+                # reader asks for by name.
+                assert (
+                    value is None
+                    or not good[length:].strip()
+                    or (name == "mat" and len(value) == 1)
+                )
             for path in folder.rglob("*"):
                 if path.is_file():
                     path.unlink()
@@ -125,7 +159,9 @@ def npy_header(shape: str, dtype: str = "'<f8'") -> bytes:
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
 
 
-@pytest.mark.parametrize("shape", ["(1000000000000,)", "(1000000, 1000000, 1000000)", "(-1,)", "(True, 8)", "(2**40,)"])
+@pytest.mark.parametrize(
+    "shape", ["(1000000000000,)", "(1000000, 1000000, 1000000)", "(-1,)", "(True, 8)", "(2**40,)"]
+)
 def test_an_array_of_enormous_or_impossible_shape_takes_no_memory(tmp_path, shape):
     path = tmp_path / "x.npy"
     path.write_bytes(npy_header(shape) + bytes(64))
@@ -176,7 +212,7 @@ def test_matlab_files_that_would_fill_the_memory(tmp_path):
     good = made_data._mat({"R": np.ones((3, 4))})
     path = tmp_path / "x.mat"
     at = good.index(struct.pack("<ii", 3, 4))
-    path.write_bytes(good[:at] + struct.pack("<ii", 10**6, 10**6) + good[at + 8:])
+    path.write_bytes(good[:at] + struct.pack("<ii", 10**6, 10**6) + good[at + 8 :])
     with pytest.raises(DamagedFileError):
         read_mat(path, ("R",))
     bomb = zlib.compress(good[128:] + bytes(50_000_000))
@@ -209,7 +245,9 @@ def _external_storage(file, outside):
     file.create_dataset("relu0", (165, 3), "f8", external=[(str(outside), 0, h5py.h5f.UNLIMITED)])
 
 
-@pytest.mark.parametrize("way", [_external_link, _soft_link_to_external, _external_group, _virtual, _external_storage])
+@pytest.mark.parametrize(
+    "way", [_external_link, _soft_link_to_external, _external_group, _virtual, _external_storage]
+)
 def test_h5_files_that_lead_to_other_files_are_refused(tmp_path, way):
     """The other file holds good activations: nothing but the refusal keeps them out."""
     made_data.write_tree(tmp_path, made_data.data_files(sounds=False))
@@ -241,18 +279,25 @@ def test_an_h5_dataset_of_enormous_shape_is_refused(tmp_path):
 def _packed(*pieces: tuple[bytes, int]) -> bytes:
     """The zlib stream of each piece so many times over."""
     packer = zlib.compressobj(9)
-    return b"".join(packer.compress(piece) for piece, count in pieces for _ in range(count)) + packer.flush()
+    return (
+        b"".join(packer.compress(piece) for piece, count in pieces for _ in range(count))
+        + packer.flush()
+    )
 
 
 def _many_zeros(file):
-    dataset = file.create_dataset("x", (165, 600_000), "f8", chunks=(165, 20_000), compression="gzip")
+    dataset = file.create_dataset(
+        "x", (165, 600_000), "f8", chunks=(165, 20_000), compression="gzip"
+    )
     chunk = _packed((bytes(165 * 8 * 1000), 20))
     for column in range(0, 600_000, 20_000):
         dataset.id.write_direct_chunk((0, column), chunk)
 
 
 def _chunk_larger_than_the_data(file):
-    dataset = file.create_dataset("x", (165, 10), "f8", chunks=(165, 500_000), maxshape=(None, None), compression="gzip")
+    dataset = file.create_dataset(
+        "x", (165, 10), "f8", chunks=(165, 500_000), maxshape=(None, None), compression="gzip"
+    )
     dataset.id.write_direct_chunk((0, 0), _packed((bytes(1 << 20), 10)))
 
 
@@ -262,7 +307,9 @@ def _chunk_that_holds_more(file):
 
 
 def _lzf_chunk_that_holds_more(file):
-    """The filter tries again with a little more memory, each time from the start: 8 s for these 300 kB."""
+    """The filter tries again with a little more memory, each time from the start: 8 s for these 300
+    kB.
+    """
     dataset = file.create_dataset("x", (1 << 17,), "f8", chunks=(1 << 17,), compression="lzf")
     dataset.id.write_direct_chunk((0,), b"\0\0" + b"\xe0\xff\0" * 100_000)
 
@@ -274,7 +321,9 @@ def _lzf_into_another_buffer(file):
     content = path.read_bytes()
     stated = struct.pack("<I", 165 * 100 * 8)
     assert content.count(struct.pack("<II", 4, 261) + stated) == 1
-    path.write_bytes(content.replace(struct.pack("<II", 4, 261) + stated, struct.pack("<III", 4, 261, 1)))
+    path.write_bytes(
+        content.replace(struct.pack("<II", 4, 261) + stated, struct.pack("<III", 4, 261, 1))
+    )
 
 
 def _lists(file):
@@ -310,42 +359,75 @@ def _many_groups(file):
         file.create_group(str(number))
 
 
-H5_BOMBS = [_many_zeros, _chunk_larger_than_the_data, _chunk_that_holds_more, _lzf_chunk_that_holds_more,
-            _lzf_into_another_buffer, _lists, _packed_twice, _tiny_chunks, _one_text_many_times, _deep_groups, _many_groups]
+H5_BOMBS = [
+    _many_zeros,
+    _chunk_larger_than_the_data,
+    _chunk_that_holds_more,
+    _lzf_chunk_that_holds_more,
+    _lzf_into_another_buffer,
+    _lists,
+    _packed_twice,
+    _tiny_chunks,
+    _one_text_many_times,
+    _deep_groups,
+    _many_groups,
+]
 
 
 @pytest.mark.parametrize("make", H5_BOMBS)
 def test_hdf5_files_that_become_large_are_refused_first(tmp_path, make):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         make(file)
-    with within(2, 60), pytest.raises(InputError, match=r"x\.h5"), open_h5(tmp_path / "x.h5") as file:
+    with (
+        within(2, 60),
+        pytest.raises(InputError, match=r"x\.h5"),
+        open_h5(tmp_path / "x.h5") as file,
+    ):
         for name in h5_dataset_names(file):
             h5_array(h5_dataset(file, name))
 
 
 def test_the_largest_published_layer_and_text_pass_however_they_are_packed(tmp_path):
-    """165 sounds x 300,000 units of 8 bytes; zeros, which pack best, to the nearest thing to a bomb that is none."""
+    """165 sounds x 300,000 units of 8 bytes; zeros, which pack best, to the nearest thing to a bomb
+    that is none.
+    """
     with h5py.File(tmp_path / "x.h5", "w") as file:
-        dataset = file.create_dataset("x", (165, 300_000), "f8", chunks=(165, 300_000), compression="gzip", shuffle=True)
+        dataset = file.create_dataset(
+            "x", (165, 300_000), "f8", chunks=(165, 300_000), compression="gzip", shuffle=True
+        )
         dataset.id.write_direct_chunk((0, 0), _packed((bytes(165 * 8 * 1000), 300)))
         file.create_dataset("y", (165, 300_000), "f8")[0] = 0
-        file.create_dataset("z", data=np.arange(40.0).reshape(4, 10), chunks=(3, 7), compression="gzip", fletcher32=True)
+        file.create_dataset(
+            "z",
+            data=np.arange(40.0).reshape(4, 10),
+            chunks=(3, 7),
+            compression="gzip",
+            fletcher32=True,
+        )
         file.create_dataset("w", data=np.ones((4, 10)), chunks=(3, 7), compression="lzf")
         file["names"] = ["a", "bcd"]
     with open_h5(tmp_path / "x.h5") as file:
         assert h5_dataset(file, "x").shape == h5_dataset(file, "y").shape == (165, 300_000)
-        np.testing.assert_array_equal(h5_array(h5_dataset(file, "z")), np.arange(40.0).reshape(4, 10))
+        np.testing.assert_array_equal(
+            h5_array(h5_dataset(file, "z")), np.arange(40.0).reshape(4, 10)
+        )
         assert h5_array(h5_dataset(file, "w")).all()
         assert h5_array(h5_dataset(file, "names")).tolist() == [b"a", b"bcd"]
         with pytest.raises(InputError, match="only"):
             h5_dataset(file, "x", most_bytes=1 << 20)
 
 
-@pytest.mark.parametrize(("name", "value"), [
-    ("R", lambda: np.zeros((2000, 2000))), ("other", lambda: np.zeros((2000, 2000))),
-    ("R", lambda: np.array([" " * 5_000_000])),
-    ("R", lambda: np.full((1, 2000), 1, object)), ("R", lambda: np.empty((0, 90_000_000), object))],
-    ids=["numbers", "another variable", "text", "cells", "no cells"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("R", lambda: np.zeros((2000, 2000))),
+        ("other", lambda: np.zeros((2000, 2000))),
+        ("R", lambda: np.array([" " * 5_000_000])),
+        ("R", lambda: np.full((1, 2000), 1, object)),
+        ("R", lambda: np.empty((0, 90_000_000), object)),
+    ],
+    ids=["numbers", "another variable", "text", "cells", "no cells"],
+)
 def test_matlab_files_that_become_large_are_refused_first(tmp_path, name, value, monkeypatch):
     monkeypatch.setattr(mat_structure, "_LARGEST_UNPACKED", 24 << 20)
     monkeypatch.setattr(mat_structure, "_MOST_CELLS", 1000)
@@ -368,7 +450,7 @@ def test_a_flipped_bit_anywhere_in_a_result_of_ours_is_noticed(tmp_path):
             continue
         raw = path.read_bytes()
         for at in rng.integers(len(raw), size=25):
-            path.write_bytes(raw[:at] + bytes([raw[at] ^ 1 << int(at) % 8]) + raw[at + 1:])
+            path.write_bytes(raw[:at] + bytes([raw[at] ^ 1 << int(at) % 8]) + raw[at + 1 :])
             with pytest.raises(DamagedFileError, match="not as it was written"):
                 read_result(folder).predictions()
         path.write_bytes(raw)
@@ -379,16 +461,20 @@ _UNSAFE = r"(pickle|joblib|torch|dill|shelve)\.(load|loads|Unpickler|open)$|read
 
 
 def test_one_place_decides_what_may_be_unpickled():
-    """No module calls a plain unpickler, ``eval``, ``exec`` or ``extractall``, or turns ``allow_pickle`` on.
+    """No module calls a plain unpickler, ``eval``, ``exec`` or ``extractall``, or turns
+    ``allow_pickle`` on.
 
-    Checkpoints of networks have a place of their own: ``torch.load`` with an unpickler that makes tensors only, or, after
-    ``--trust-checkpoint``, without.
+    Checkpoints of networks have a place of their own: ``torch.load`` with an unpickler that makes
+    tensors only, or, after ``--trust-checkpoint``, without.
     """
     found = []
     for path in [*REPOSITORY.glob("aud_dnn/**/*.py"), *REPOSITORY.glob("setup_utils/*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.keyword) and node.arg == "allow_pickle" and not (
-                    isinstance(node.value, ast.Constant) and node.value.value is False):
+            if (
+                isinstance(node, ast.keyword)
+                and node.arg == "allow_pickle"
+                and not (isinstance(node.value, ast.Constant) and node.value.value is False)
+            ):
                 found.append(f"{path.name}: allow_pickle")
             if not isinstance(node, ast.Call):
                 continue
@@ -402,19 +488,35 @@ def test_one_place_decides_what_may_be_unpickled():
 
 
 def test_one_place_reads_hdf5():
-    """Values are asked for by ``h5_array``, which looks first at what they become; xarray opens no file by itself."""
+    """Values are asked for by ``h5_array``, which looks first at what they become; xarray opens no
+    file by itself.
+    """
     found = []
     for path in [*REPOSITORY.glob("aud_dnn/**/*.py"), *REPOSITORY.glob("setup_utils/*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            whole = isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple) and not node.slice.elts \
+            whole = (
+                isinstance(node, ast.Subscript)
+                and isinstance(node.slice, ast.Tuple)
+                and not node.slice.elts
                 and isinstance(node.ctx, ast.Load)
+            )
             call = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
-            if (whole or re.search(r"(open|load)_(mf)?dataset$|open_dataarray$|^np\.load$", call)
-                    or (call == "h5py.File" and not any(ast.unparse(argument) == "'w'" for argument in node.args))):
+            if (
+                whole
+                or re.search(r"(open|load)_(mf)?dataset$|open_dataarray$|^np\.load$", call)
+                or (
+                    call == "h5py.File"
+                    and not any(ast.unparse(argument) == "'w'" for argument in node.args)
+                )
+            ):
                 found.append((f"{path.parent.name}/{path.name}", call or "[()]"))
-    assert set(found) == {("io/files.py", "h5py.File"), ("io/h5_structure.py", "[()]"), ("store/files.py", "h5py.File"),
-                          ("extract/store.py", "h5py.File"),              # an attribute alone
-                          ("targets/target_files.py", "xr.load_dataset")}     # of a file that was looked at before
+    assert set(found) == {
+        ("io/files.py", "h5py.File"),
+        ("io/h5_structure.py", "[()]"),
+        ("store/files.py", "h5py.File"),
+        ("extract/store.py", "h5py.File"),  # an attribute alone
+        ("targets/target_files.py", "xr.load_dataset"),
+    }  # of a file that was looked at before
 
 
 def test_a_wav_file_that_promises_gigabytes(readers, tmp_path):

@@ -1,6 +1,5 @@
 """Hostile and damaged pickles do nothing but raise an InputError."""
 
-
 import copyreg
 import functools
 import io
@@ -69,7 +68,9 @@ SENTINEL = "ran.txt"
 
 
 def attacks() -> dict[str, tuple[bytes, str]]:
-    """Pickles that would write a file when opened carelessly, and the name that the refusal must give."""
+    """Pickles that would write a file when opened carelessly, and the name that the refusal must
+    give.
+    """
     touch = f"open({SENTINEL!r}, 'w').close()"
     found = {}
     for protocol in (0, 1, *PROTOCOLS):
@@ -90,7 +91,8 @@ def attacks() -> dict[str, tuple[bytes, str]]:
         "path": (pickle.dumps(Path("x")), type(Path("x")).__name__),
         "read_pickle": (program(call(name("pandas", "read_pickle"), lit("x.pkl"))), "pandas.read_pickle"),
         "memmap": (pickle.dumps(Reduces(np.memmap, (SENTINEL, "f8", "w+", 0, (1,)))), "numpy.memmap"),
-        "memmap as array": (program(array(lit((1,)), dtype(), lit(bytes(8)), of=name("numpy", "memmap"))), "numpy.memmap"),
+        "memmap as "
+        "array": (program(array(lit((1,)), dtype(), lit(bytes(8)), of=name("numpy", "memmap"))), "numpy.memmap"),
         "numpy.load": (program(call(name("numpy", "load"), lit("x.npy"))), "numpy.load"),
         "dotted": (program(call(lit("numpy") + lit("f2py.os.system") + b"\x93", lit(touch))), "numpy.f2py.os.system"),
         "instance": (b"\x80\x02(" + lit(f"echo > {SENTINEL}") + b"ios\nsystem\n.", "os.system"),
@@ -117,7 +119,11 @@ def test_nothing_in_a_hostile_file_runs(attack, allow, tmp_path, monkeypatch):
     path.write_bytes(data)
     with pytest.raises(UnsafePickleError) as caught:
         load_pickle(path, allow=allow)
-    assert asked in str(caught.value) and str(path) in str(caught.value) and "export" in str(caught.value)
+    assert (
+        asked in str(caught.value)
+        and str(path) in str(caught.value)
+        and "export" in str(caught.value)
+    )
     assert [file.name for file in tmp_path.iterdir()] == ["bad.pkl"]
 
 
@@ -162,7 +168,8 @@ OTHER_REFUSALS = {
         "fields"),
     "dtype as text": (program(array(lit((1,)), dtype("f8,O"), lit(bytes(8)))), "dtype 'f8,O'"),
     "dates": (program(array(lit((1,)), dtype("M8"), lit(bytes(8)))), "dtype 'M8'"),
-    "strange dtype arguments": (program(array(lit((1,)), dtype("f8", arguments=lit([1])), lit(bytes(8)))), "dtype 'f8'"),
+    "strange dtype "
+    "arguments": (program(array(lit((1,)), dtype("f8", arguments=lit([1])), lit(bytes(8)))), "dtype 'f8'"),
     "an array in an object array": (
         program(array(lit((1,)), dtype("O"), b"]" + array(lit((1,)), dtype(), lit(bytes(8))) + b"a")), "plain scalar"),
     "strange arguments": (program(call(RECONSTRUCT, NDARRAY, lit((5,)), lit(b"b"))), "_reconstruct"),
@@ -183,16 +190,21 @@ def test_other_things_that_plain_data_never_need_are_refused(case):
 BLOCK = lit(bytes(1_000_000))
 DEEP_TUPLE = b")" + b"\x85" * 200_000
 BOMBS = {
-    "10^12 elements from eight bytes": (program(array(lit((10**12,)), dtype(), lit(bytes(8)))), "with 8 bytes of data"),
-    "a shape that overflows": (program(array(lit((2**40,) * 3), dtype(), lit(b""))), "with 0 bytes of data"),
-    "an empty array with an enormous side": (program(array(lit((0, 2**45)), dtype(), lit(b""))), "far more data"),
+    "10^12 elements from eight "
+    "bytes": (program(array(lit((10**12,)), dtype(), lit(bytes(8)))), "with 8 bytes of data"),
+    "a shape that "
+    "overflows": (program(array(lit((2**40,) * 3), dtype(), lit(b""))), "with 0 bytes of data"),
+    "an empty array with an enormous "
+    "side": (program(array(lit((0, 2**45)), dtype(), lit(b""))), "far more data"),
     "a negative shape": (program(array(lit((-1,)), dtype(), lit(bytes(8)))), "impossible shape"),
     "items of no size": (program(array(lit((2**40,)), dtype("S0"), lit(b""))), "dtype 'S0'"),
-    "items of enormous size": (program(array(lit((1,)), dtype("U999999999"), lit(bytes(8)))), "dtype 'U999999999'"),
+    "items of enormous "
+    "size": (program(array(lit((1,)), dtype("U999999999"), lit(bytes(8)))), "dtype 'U999999999'"),
     "an item size of its own": (
         program(array(lit((1,)), dtype("U1", tup(lit(3), lit("<"), b"NNN", lit(2**30), lit(4), lit(8))), lit(bytes(4)))),
         "another item size"),
-    "objects that are not there": (program(array(lit((10**12,)), dtype("O"), lit([1]))), "without as many objects"),
+    "objects that are not "
+    "there": (program(array(lit((10**12,)), dtype("O"), lit([1]))), "without as many objects"),
     "one payload, many arrays": (
         stash(BLOCK, put(1), array(lit((1_000_000,)), dtype("u1"), get(1)) * 500), "far more data"),
     "one payload, many texts": (
@@ -200,7 +212,9 @@ BOMBS = {
               call(SCALAR, get(2), get(1)) * 500), "far more data"),
     "one text, many encodings": (
         stash(lit("a" * 1_000_000), put(1), call(name("_codecs", "encode"), get(1), lit("latin1")) * 500), "far more data"),
-    "one payload, many bytes": (stash(BLOCK, put(1), call(name("builtins", "bytearray"), get(1)) * 500), "far more data"),
+    "one payload, many "
+    "bytes": (stash(BLOCK, put(1), call(name("builtins", "bytearray"), get(1)) * 500), "far more "
+                                                                                       "data"),
     "one list, many sets": (
         stash(lit([*range(100_000)]), put(1), call(name("builtins", "set"), get(1)) * 500), "far more data"),
     "one list, many object arrays": (
@@ -212,19 +226,24 @@ BOMBS = {
         program(FRAME, b"}", lit("_mgr"), call(MANAGER, b")", b"](" + rows(1_000_000) + rows(1) + b"e"), b"sb"),
         "1000000 columns"),
     "2^60 bytes announced": (program(b"\x8e" + (2**60).to_bytes(8, "little")), "cut short"),
-    "2^60 bytes announced as an array": (program(b"\x96" + (2**60).to_bytes(8, "little")), "cut short"),
+    "2^60 bytes announced as an "
+    "array": (program(b"\x96" + (2**60).to_bytes(8, "little")), "cut short"),
     "2^60 letters announced": (program(b"\x8d" + (2**60).to_bytes(8, "little")), "cut short"),
     "a frame of 2^60 bytes": (program(b"\x95" + (2**60).to_bytes(8, "little")), "cut short"),
     "an enormous text number": (b"\x80\x04I" + b"9" * 1_000_000 + b"\n.", "the instruction INT"),
     "lists of lists of lists": (
         stash(b"]", put(0), *[b"](" + get(i) * 10 + b"e" + put(i + 1) for i in range(30)]), "stand for far more"),
     "tuples of tuples": (stash(doubled(60)), "stand for far more"),
-    "tuples of tuples as a key": (stash(doubled(60), b"}" + get(60) + lit(1) + b"s"), "plain scalars as the key"),
-    "tuples of tuples in a set": (stash(doubled(60), b"\x8f(" + get(60) + b"\x90"), "plain scalars as the key"),
+    "tuples of tuples as a "
+    "key": (stash(doubled(60), b"}" + get(60) + lit(1) + b"s"), "plain scalars as the key"),
+    "tuples of tuples in a "
+    "set": (stash(doubled(60), b"\x8f(" + get(60) + b"\x90"), "plain scalars as the key"),
     "tuples of tuples as a dtype": (
         program(array(lit((1,)), call(DTYPE, doubled(60)), lit(bytes(8)))), "dtype of an odd form"),
-    "tuples of tuples as a shape": (program(array(tup(doubled(60)), dtype(), lit(bytes(8)))), "impossible shape"),
-    "tuples of tuples as a name": (stash(doubled(60), get(60) + lit("x") + b"\x93"), "no proper name"),
+    "tuples of tuples as a "
+    "shape": (program(array(tup(doubled(60)), dtype(), lit(bytes(8)))), "impossible shape"),
+    "tuples of tuples as a "
+    "name": (stash(doubled(60), get(60) + lit("x") + b"\x93"), "no proper name"),
     "a deep list": (program(b"]" * 200_000 + b"a" * 199_999), "64 deep"),
     "a deep tuple": (program(DEEP_TUPLE), "64 deep"),
     "a deep tuple as a key": (program(b"}", DEEP_TUPLE, lit(1), b"s"), "plain scalars as the key"),
@@ -240,7 +259,7 @@ def test_no_file_can_blow_up(bomb):
     data, words = BOMBS[bomb]
     tracemalloc.start()
     try:
-        with within(15), pytest.raises(InputError) as caught:       # traced, so slower than for a user
+        with within(15), pytest.raises(InputError) as caught:  # traced, so slower than for a user
             load_pickle(io.BytesIO(data), allow="dataset")
         peak = tracemalloc.get_traced_memory()[1]
     finally:
@@ -264,26 +283,36 @@ def changed(table: pd.DataFrame, old: bytes, new: bytes, protocol: int = 4) -> b
 
 
 def test_a_table_written_by_hand_opens():
-    opened = load_pickle(io.BytesIO(program(FRAME, b"}", lit("_mgr"), block_manager(3), b"sb")), allow="tables")
-    pd.testing.assert_frame_equal(opened, pd.DataFrame({0: np.zeros(3, "u1")}), check_column_type=False)
+    opened = load_pickle(
+        io.BytesIO(program(FRAME, b"}", lit("_mgr"), block_manager(3), b"sb")), allow="tables"
+    )
+    pd.testing.assert_frame_equal(
+        opened, pd.DataFrame({0: np.zeros(3, "u1")}), check_column_type=False
+    )
 
 
 def test_row_numbers_without_rows_are_refused():
     table = pd.DataFrame(index=range(70_000))
-    data = changed(table, b"J" + (70_000).to_bytes(4, "little"), b"J" + (2**31 - 1).to_bytes(4, "little"))
+    data = changed(
+        table, b"J" + (70_000).to_bytes(4, "little"), b"J" + (2**31 - 1).to_bytes(4, "little")
+    )
     with pytest.raises(UnsafePickleError, match="far more data"):
         load_pickle(io.BytesIO(data), allow="tables")
 
 
 def test_rows_that_do_not_fit_the_columns_are_damage():
     table = pd.DataFrame({"a": np.arange(70_000.0)})
-    data = changed(table, b"J" + (70_000).to_bytes(4, "little"), b"J" + (70_001).to_bytes(4, "little"))
+    data = changed(
+        table, b"J" + (70_000).to_bytes(4, "little"), b"J" + (70_001).to_bytes(4, "little")
+    )
     with pytest.raises(DamagedFileError):
         load_pickle(io.BytesIO(data), allow="tables")
 
 
 def test_categories_out_of_range_are_damage():
-    data = changed(pd.DataFrame({"c": pd.Categorical(list("xyxy"))}), b"\x00\x01\x00\x01", b"\x00\x01\x07\x01")
+    data = changed(
+        pd.DataFrame({"c": pd.Categorical(list("xyxy"))}), b"\x00\x01\x00\x01", b"\x00\x01\x07\x01"
+    )
     with pytest.raises(DamagedFileError):
         load_pickle(io.BytesIO(data), allow="tables")
 
@@ -308,7 +337,9 @@ def test_a_dataset_with_unequal_dimensions_is_damage():
     def whole(n):
         variables = b"}(" + lit("a") + values(3) + lit("b") + values(n) + b"u"
         dataset = name("xarray.core.dataset", "Dataset") + b")\x81"
-        return program(dataset, b"}(", lit("_variables"), variables, lit("_coord_names"), b"\x8f", b"ub")
+        return program(
+            dataset, b"}(", lit("_variables"), variables, lit("_coord_names"), b"\x8f", b"ub"
+        )
 
     opened = load_pickle(io.BytesIO(whole(3)), allow="dataset")
     assert dict(opened.sizes) == {"x": 3} and set(opened) == {"a", "b"}
@@ -319,7 +350,9 @@ def test_a_dataset_with_unequal_dimensions_is_damage():
 def test_impossible_characters_and_booleans_do_not_get_in():
     with pytest.raises(DamagedFileError, match="characters"):
         state = tup(lit(3), lit("<"), b"NNN", lit(4), lit(4), lit(8))
-        load_pickle(io.BytesIO(program(array(lit((1,)), dtype("U1", state), lit(b"\xff\xff\xff\xff")))))
+        load_pickle(
+            io.BytesIO(program(array(lit((1,)), dtype("U1", state), lit(b"\xff\xff\xff\xff"))))
+        )
     flags = load_pickle(io.BytesIO(program(array(lit((3,)), dtype("b1"), lit(b"\x00\x01\x07")))))
     assert flags.view("u1").tolist() == [0, 1, 1]
 
@@ -338,7 +371,13 @@ def test_a_file_cut_short_anywhere_is_damaged(protocol, tmp_path):
 
 
 def test_files_that_are_no_pickle_and_files_that_are_not_there(tmp_path):
-    others = [b"<html>404</html>", b"PK\x03\x04zip", b"\x89HDF\r\n\x1a\n", b"\x93NUMPY", b"\x1f\x8b\x08"]
+    others = [
+        b"<html>404</html>",
+        b"PK\x03\x04zip",
+        b"\x89HDF\r\n\x1a\n",
+        b"\x93NUMPY",
+        b"\x1f\x8b\x08",
+    ]
     for number, content in enumerate(others):
         path = tmp_path / f"{number}.pkl"
         path.write_bytes(content)
@@ -355,9 +394,18 @@ def test_files_that_are_no_pickle_and_files_that_are_not_there(tmp_path):
 @pytest.mark.filterwarnings("ignore")
 def test_random_damage_never_does_more_than_raise_an_input_error():
     rng = random.Random(0)
-    table = pd.DataFrame({"a": [1.0, 2.0], "s": ["x", None], "c": pd.Categorical(["p", "q"])}, index=["r1", "r2"])
-    contents = {"layer": np.arange(3.0), "scalar": np.float64(2), "o": np.array(["a", None], object)}, table, xr.Dataset(
-        {"v": (("x", "y"), np.ones((2, 3)))}, coords={"x": ["a", "b"]}, attrs={"t": np.ones(2)})  # fmt: skip
+    table = pd.DataFrame(
+        {"a": [1.0, 2.0], "s": ["x", None], "c": pd.Categorical(["p", "q"])}, index=["r1", "r2"]
+    )
+    contents = (
+        {"layer": np.arange(3.0), "scalar": np.float64(2), "o": np.array(["a", None], object)},
+        table,
+        xr.Dataset(
+            {"v": (("x", "y"), np.ones((2, 3)))},
+            coords={"x": ["a", "b"]},
+            attrs={"t": np.ones(2)},
+        ),
+    )
     seeds = [pickle.dumps(content, protocol) for content in contents for protocol in PROTOCOLS]
     load_pickle(io.BytesIO(seeds[-1]), allow="dataset")  # imports are not to be measured
     outcomes = {"opened": 0, "refused": 0}
@@ -374,7 +422,9 @@ def test_random_damage_never_does_more_than_raise_an_input_error():
             elif kind == 2:
                 del data[at : at + rng.randrange(1, 9)]
             else:
-                data[at:at] = data[(start := rng.randrange(len(data))) : start + rng.randrange(1, 20)]
+                data[at:at] = data[
+                    (start := rng.randrange(len(data))) : start + rng.randrange(1, 20)
+                ]
         started = time.perf_counter()
         try:
             load_pickle(io.BytesIO(bytes(data)), allow="dataset")
@@ -420,7 +470,9 @@ ENORMOUS_AS_ARRAYS = {
 
 @pytest.mark.parametrize("kind", ENORMOUS_AS_ARRAYS)
 def test_no_list_becomes_enormous_as_an_array(kind, tmp_path):
-    """An array gives every entry the room of the longest text: 300 kB of text and numbers asked for 37 GB."""
+    """An array gives every entry the room of the longest text: 300 kB of text and numbers asked for
+    37 GB.
+    """
     (tmp_path / "x.pkl").write_bytes(pickle.dumps({"layer": ENORMOUS_AS_ARRAYS[kind]}))
     assert (tmp_path / "x.pkl").stat().st_size < 500_000
     with pytest.raises(InputError, match=r"beside a text of 100000 letters|stand for far more"):
@@ -429,8 +481,13 @@ def test_no_list_becomes_enormous_as_an_array(kind, tmp_path):
 
 def test_long_texts_and_shared_arrays_as_data_have_them_are_read():
     shared = np.ones((165, 165))
-    content = {"provenance": TEXT, "names": [f"layer{i}" for i in range(1000)], "numbers": [0.5] * 100_000,
-               "models": {str(i): {"matrix": shared} for i in range(200)}, "pair": [shared, shared]}
+    content = {
+        "provenance": TEXT,
+        "names": [f"layer{i}" for i in range(1000)],
+        "numbers": [0.5] * 100_000,
+        "models": {str(i): {"matrix": shared} for i in range(200)},
+        "pair": [shared, shared],
+    }
     opened = load_pickle(io.BytesIO(pickle.dumps(content)))
     assert opened["provenance"] == TEXT and opened["numbers"] == content["numbers"]
     np.testing.assert_array_equal(opened["models"]["199"]["matrix"], shared)

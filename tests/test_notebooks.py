@@ -1,4 +1,6 @@
-"""The notebooks run from start to end on the fitted demo, and the demo's planted truth comes out of the figures."""
+"""The notebooks run from start to end on the fitted demo, and the demo's planted truth comes out of
+the figures.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,14 @@ from aud_dnn.tables.figure_inputs import collect_components, collect_regions, co
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("generate_Figure*.ipynb"))
-PUBLISHED_BASELINE = {"lowfreq": 0.71, "highfreq": 0.55, "envsounds": 0.45, "pitch": 0.53, "speech": 0.66, "music": 0.34}
+PUBLISHED_BASELINE = {
+    "lowfreq": 0.71,
+    "highfreq": 0.55,
+    "envsounds": 0.45,
+    "pitch": 0.53,
+    "speech": 0.66,
+    "music": 0.34,
+}
 
 
 @pytest.fixture(scope="module")
@@ -27,16 +36,34 @@ def fitted(demo_root, tmp_path_factory) -> ProjectPaths:
     """The demo with regression and RSA results on NH2015 and the components."""
     root = tmp_path_factory.mktemp("fitted") / "demo"
     shutil.copytree(demo_root, root)
-    for model, conditions in (("Kell2018word", (False, True)), ("mymodel", (False,)), ("spectemp", (False,))):
+    for model, conditions in (
+        ("Kell2018word", (False, True)),
+        ("mymodel", (False,)),
+        ("spectemp", (False,)),
+    ):
         for randnetw in conditions:
-            AUD_main.main(["--source_model", model, "--source_layer", "all", "--target", "NH2015", "NH2015comp",
-                           "--randnetw", str(randnetw), "--root", str(root)])
+            AUD_main.main(
+                [
+                    "--source_model",
+                    model,
+                    "--source_layer",
+                    "all",
+                    "--target",
+                    "NH2015",
+                    "NH2015comp",
+                    "--randnetw",
+                    str(randnetw),
+                    "--root",
+                    str(root),
+                ]
+            )
     paths = ProjectPaths(root)
     run_rsa(paths, targets=["NH2015"], models=["Kell2018word", "spectemp"], jobs=1, progress=False)
     return paths
 
 
-# --- planted truth ---------------------------------------------------------------------------------------------------
+# --- planted truth ------------------------------------------------------------------------------
+
 
 def test_the_order_of_best_layers_by_region_is_recovered(fitted, demo_truth):
     data = collect_regions(fitted, ["Kell2018word"], "NH2015", False)
@@ -48,10 +75,15 @@ def test_the_order_of_best_layers_by_region_is_recovered(fitted, demo_truth):
 
 def test_trained_is_above_permuted_and_above_the_baseline(fitted):
     models = ["Kell2018word", "spectemp"]
-    trained, permuted = (collect_scores(fitted, models, "NH2015", randnetw).scores for randnetw in (False, True))
+    trained, permuted = (
+        collect_scores(fitted, models, "NH2015", randnetw).scores for randnetw in (False, True)
+    )
     assert (trained["Kell2018word"] > permuted["Kell2018word"] + 0.2).all()
     assert (trained["Kell2018word"] > trained["spectemp"]).all()
-    components = [collect_components(fitted, models, randnetw).mean["Kell2018word"] for randnetw in (False, True)]
+    components = [
+        collect_components(fitted, models, randnetw).mean["Kell2018word"]
+        for randnetw in (False, True)
+    ]
     assert (components[0] > components[1]).all()
 
 
@@ -75,10 +107,13 @@ def test_predicted_component_responses_have_the_level_of_the_measured_ones(fitte
     assert np.corrcoef(table["predicted"], table["measured"])[0, 1] ** 2 > 0.7
 
 
-# --- notebooks and scripts -------------------------------------------------------------------------------------------
+# --- notebooks and scripts ----------------------------------------------------------------------
+
 
 def test_there_is_a_notebook_for_every_figure():
-    assert {path.stem for path in NOTEBOOKS} == {f"generate_Figure{number}" for number in figures.FIGURES}
+    assert {path.stem for path in NOTEBOOKS} == {
+        f"generate_Figure{number}" for number in figures.FIGURES
+    }
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -87,13 +122,19 @@ def test_notebook_runs(path, fitted, tmp_path, monkeypatch):
     nbclient = pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")
     monkeypatch.setenv("AUD_DNN_ROOT", str(fitted.root))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
+    )
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = []
-    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3",
-                            resources={"metadata": {"path": str(tmp_path)}}).execute()
+    nbclient.NotebookClient(
+        notebook,
+        timeout=300,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(tmp_path)}},
+    ).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert any("image/png" in output.get("data", {}) for output in outputs)
     assert not list(tmp_path.iterdir())  # notebooks show, they do not save
@@ -105,15 +146,23 @@ def test_stored_outputs_are_there_and_hold_no_local_paths(path):
     notebook = nbformat.read(path, as_version=4)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert any("image/png" in output.get("data", {}) for output in outputs)
-    words = " ".join(str(output.get("text", "")) + str(output.get("data", {}).get("text/plain", "")) for output in outputs)
+    words = " ".join(
+        str(output.get("text", "")) + str(output.get("data", {}).get("text/plain", ""))
+        for output in outputs
+    )
     assert "/home/" not in words and "/tmp/" not in words and "Error" not in words
 
 
 def test_the_other_scripts_run(fitted, tmp_path, capsys):
     for script in (CONSISTENCY_plot_main, DIM_plot_main):
-        assert script.main(["--root", str(fitted.root), "--out", str(tmp_path), "--formats", "png"]) == 0
+        assert (
+            script.main(["--root", str(fitted.root), "--out", str(tmp_path), "--formats", "png"])
+            == 0
+        )
     printed = capsys.readouterr().out
-    assert "Not drawn: models, regression, NH2015 against B2021, trained" in printed     # not fitted: said
+    assert (
+        "Not drawn: models, regression, NH2015 against B2021, trained" in printed
+    )  # not fitted: said
     assert list(tmp_path.glob("best-layer_RSA-vs-regression_NH2015.png"))
     assert list(tmp_path.glob("layerwise_scatter_dim_NH2015*all_data_rsa_for_best_layer*.csv"))
     assert (tmp_path / "df_across_models_regr_rsa_r2.csv").is_file()
@@ -121,11 +170,21 @@ def test_the_other_scripts_run(fitted, tmp_path, capsys):
 
 def test_the_baseline_on_the_real_components(real_root):
     """The SpectroTemporal bars of Figure 5, from the real sounds and components."""
-    AUD_main.main(["--source_model", "spectemp", "--source_layer", "all", "--target", "NH2015comp", "--root",
-                   str(real_root)])
+    AUD_main.main(
+        [
+            "--source_model",
+            "spectemp",
+            "--source_layer",
+            "all",
+            "--target",
+            "NH2015comp",
+            "--root",
+            str(real_root),
+        ]
+    )
     paths = ProjectPaths(real_root)
     means = collect_components(paths, ["spectemp"], False).mean["spectemp"]
     assert means.round(2).to_dict() == PUBLISHED_BASELINE
-    drawing, = figures.figure_5(paths, FigureOptions(conditions=(False,)))
+    (drawing,) = figures.figure_5(paths, FigureOptions(conditions=(False,)))
     heights = [ax.containers[-1].patches[0].get_height() for ax in drawing.figure.axes]
     np.testing.assert_allclose(heights, means)

@@ -1,4 +1,6 @@
-"""HDF5 files that the system keeps from being read: locked, on a file system without locks, without permission, damaged."""
+"""HDF5 files that the system keeps from being read: locked, on a file system without locks, without
+permission, damaged.
+"""
 
 from __future__ import annotations
 
@@ -31,26 +33,54 @@ def test_a_file_that_is_open_elsewhere_is_locked(h5: Path) -> None:
     fcntl = pytest.importorskip("fcntl")
     with h5.open("r+b") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(InputError, match=r"some\.h5 is open for writing in another program.*Close it there.*"
-                                             r"HDF5_USE_FILE_LOCKING=FALSE") as error:
+        with pytest.raises(
+            InputError,
+            match=r"some\.h5 is open for writing in another program.*Close it there.*"
+            r"HDF5_USE_FILE_LOCKING=FALSE",
+        ) as error:
             read(h5)
     assert not isinstance(error.value, DamagedFileError) and "again" not in str(error.value)
     np.testing.assert_array_equal(read(h5), np.arange(4000.0))
 
 
-@pytest.mark.parametrize(("code", "text", "says"), [
-    (errno.ENOLCK, "unable to lock file, errno = 37", r"without locks.*not damaged.*HDF5_USE_FILE_LOCKING=FALSE"),
-    (errno.ENOSYS, "unable to lock file, errno = 38", r"file system without locks.*HDF5_USE_FILE_LOCKING=FALSE"),
-    (errno.EAGAIN, "unable to lock file, errno = 11", r"open for writing in another program.*HDF5_USE_FILE_LOCKING=FALSE"),
-    (None, "file is already open for write (may use <h5clear file> to clear file consistency flags)", r"h5clear -s"),
-    (errno.EACCES, "unable to open file", r"cannot be read: Permission denied\. Fix the permissions"),
-    (errno.EIO, "file read failed", r"cannot be read: .*The disk failed"),
-    (errno.EMFILE, "unable to open file", r"cannot be read: .*number of files"),
-    (errno.ESTALE, "file read failed", r"cannot be read: .*network file system"),
-])
+@pytest.mark.parametrize(
+    ("code", "text", "says"),
+    [
+        (
+            errno.ENOLCK,
+            "unable to lock file, errno = 37",
+            r"without locks.*not damaged.*HDF5_USE_FILE_LOCKING=FALSE",
+        ),
+        (
+            errno.ENOSYS,
+            "unable to lock file, errno = 38",
+            r"file system without locks.*HDF5_USE_FILE_LOCKING=FALSE",
+        ),
+        (
+            errno.EAGAIN,
+            "unable to lock file, errno = 11",
+            r"open for writing in another program.*HDF5_USE_FILE_LOCKING=FALSE",
+        ),
+        (
+            None,
+            "file is already open for write (may use <h5clear file> to clear file consistency "
+            "flags)",
+            r"h5clear -s",
+        ),
+        (
+            errno.EACCES,
+            "unable to open file",
+            r"cannot be read: Permission denied\. Fix the permissions",
+        ),
+        (errno.EIO, "file read failed", r"cannot be read: .*The disk failed"),
+        (errno.EMFILE, "unable to open file", r"cannot be read: .*number of files"),
+        (errno.ESTALE, "file read failed", r"cannot be read: .*network file system"),
+    ],
+)
 @pytest.mark.parametrize("when", ["opened", "read"])
-def test_what_the_system_refuses_is_not_called_damaged(code, text, says, when, h5: Path, monkeypatch: pytest.MonkeyPatch
-                                                       ) -> None:
+def test_what_the_system_refuses_is_not_called_damaged(
+    code, text, says, when, h5: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     error = OSError(code, text) if code is not None else OSError(text)
 
     def refuse(*asked: object, **how: object) -> None:
@@ -65,7 +95,9 @@ def test_what_the_system_refuses_is_not_called_damaged(code, text, says, when, h
     assert not isinstance(raised.value, DamagedFileError)
 
 
-@pytest.mark.parametrize("spoil", [lambda data: data[:1000], lambda data: b"x" * 3000, lambda data: b""])
+@pytest.mark.parametrize(
+    "spoil", [lambda data: data[:1000], lambda data: b"x" * 3000, lambda data: b""]
+)
 def test_damaged_files_are_called_damaged(spoil, h5: Path) -> None:
     h5.write_bytes(spoil(h5.read_bytes()))
     with pytest.raises(DamagedFileError, match=r"some\.h5 is damaged, or is not in HDF5 format"):
@@ -81,7 +113,9 @@ def test_folders_and_missing_files_are_neither(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("reader", [read, read_npy, lambda path: read_mat(path, ("a",))])
-def test_no_permission_by_any_reader(reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_permission_by_any_reader(
+    reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if os.name != "posix":
         pytest.skip("file permissions are those of POSIX")
     path = tmp_path / "secret"

@@ -1,4 +1,6 @@
-"""Targets of one's own through the scripts: other sounds, splits, repetitions and a time axis; their figures."""
+"""Targets of one's own through the scripts: other sounds, splits, repetitions and a time axis;
+their figures.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,9 @@ def with_time(ids: list[str], signal: np.ndarray):
 
 @pytest.fixture(scope="module")
 def root(demo_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root with a model that holds the 165 sounds and 35 others in another order, and both targets."""
+    """A root with a model that holds the 165 sounds and 35 others in another order, and both
+    targets.
+    """
     root = tmp_path_factory.mktemp("own") / "root"
     shutil.copytree(demo_root / "data" / "neural" / "NH2015", root / "data" / "neural" / "NH2015")
     ids = list(load_stimuli(ProjectPaths(root)).ids)
@@ -219,9 +223,8 @@ def test_a_folder_beside_a_published_target_in_one_call(fresh: Path) -> None:
     np.save(folder / "responses.npy", target.responses)
     pd.DataFrame({"stimulus": target.stimuli.ids}).to_csv(folder / "stimuli.csv", index=False)
     pd.DataFrame({"neuroid": range(12)}).to_csv(folder / "neuroids.csv", index=False)
-    shutil.copyfile(  # a model of the 165 sounds only, by which the published target can be scored, too
-        fresh / "model-actv" / MODEL / "natsound_activations.h5", fresh / "own.h5"
-    )
+    # a model of the 165 sounds only, by which the published target can be scored, too
+    shutil.copyfile(fresh / "model-actv" / MODEL / "natsound_activations.h5", fresh / "own.h5")
     stimuli = load_stimuli(ProjectPaths(fresh))
     features = np.random.default_rng(0).standard_normal((165, 5))
     model = fresh / "model-actv" / "unnamed"
@@ -333,7 +336,7 @@ def test_results_that_do_not_say_their_target_are_refused(fresh: Path, damage: d
         read_result(folder)
 
 
-# --- check_data and figures -------------------------------------------------------------------------------------------
+# --- check_data and figures ---------------------------------------------------------------------
 
 
 def test_check_data_describes_a_target(root: Path, capsys) -> None:
@@ -489,9 +492,28 @@ def test_the_page_word_for_word(
     assert table.loc["peak"].astype(float).round(2).tolist() == [0.12, 0.20, 0.28]
 
 
-# --- real data --------------------------------------------------------------------------------------------------------
+# --- real data ----------------------------------------------------------------------------------
 
-COMPONENTS_SCORES = [.53, .59, .17, .48, .29, .57, .47, .64, .50, .37, .31, .40, .34, .31, .60]  # fmt: skip
+COMPONENTS_SCORES = [
+    float(score)
+    for score in [
+        "0.53",
+        "0.59",
+        "0.17",
+        "0.48",
+        "0.29",
+        "0.57",
+        "0.47",
+        "0.64",
+        "0.50",
+        "0.37",
+        "0.31",
+        "0.40",
+        "0.34",
+        "0.31",
+        "0.60",
+    ]
+]
 
 
 @pytest.mark.skipif(not ECOG.is_dir(), reason="the ECoG data are not beside the repository")

@@ -38,8 +38,13 @@ def fail(how: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if how == "exit":
         os._exit(3)
-    raise {"input": InputError("a file"), "missing": MissingDataError("no file"), "memory": MemoryError(),
-           "disk": OSError(28, "No space left", "x.npz"), "other": LookupError(double)}[how]
+    raise {
+        "input": InputError("a file"),
+        "missing": MissingDataError("no file"),
+        "memory": MemoryError(),
+        "disk": OSError(28, "No space left", "x.npz"),
+        "other": LookupError(double),
+    }[how]
 
 
 def add(arrays: SharedArrays, index: int) -> tuple[float, bool]:
@@ -63,12 +68,20 @@ def test_errors_of_the_work_arrive_as_they_are(how):
         list(run_in_processes(fail, [how, how], 2))
     assert type(there.value) is type(here.value) and str(there.value) == str(here.value)
     assert getattr(there.value, "filename", None) == getattr(here.value, "filename", None)
-    assert "in a worker process" in str(there.value.__cause__) and "test_processes.py" in str(there.value.__cause__)
+    assert "in a worker process" in str(there.value.__cause__) and "test_processes.py" in str(
+        there.value.__cause__
+    )
 
 
-@pytest.mark.parametrize(("how", "jobs", "said"), [
-    ("killed", 2, r"SIGKILL.*memory.*kept.*--jobs 1.*these were 2.*about 7 MB"), ("exit", 2, "status 3.*kept"),
-    ("memory", 2, "not enough memory.*--jobs 1.*about 7 MB"), ("memory", 1, "not enough memory.*with more memory")])
+@pytest.mark.parametrize(
+    ("how", "jobs", "said"),
+    [
+        ("killed", 2, r"SIGKILL.*memory.*kept.*--jobs 1.*these were 2.*about 7 MB"),
+        ("exit", 2, "status 3.*kept"),
+        ("memory", 2, "not enough memory.*--jobs 1.*about 7 MB"),
+        ("memory", 1, "not enough memory.*with more memory"),
+    ],
+)
 @posix
 def test_an_end_for_want_of_memory_says_what_to_do(how, jobs, said):
     with pytest.raises(WorkerEndedError, match=said) as caught:
@@ -77,9 +90,19 @@ def test_an_end_for_want_of_memory_says_what_to_do(how, jobs, said):
 
 
 def test_arrays_are_shared_and_read_only():
-    arrays = SharedArrays([np.arange(12.0).reshape(3, 4), np.zeros((1, 3)), np.arange(5, dtype=np.int16)])
-    outcomes = list(map_in_processes(partial(add, arrays), range(3), 2)) if not arrays.descriptors else [
-        outcome for _, outcome in sorted(run_in_processes(partial(add, arrays), range(3), 2, share=arrays.descriptors))]
+    arrays = SharedArrays(
+        [np.arange(12.0).reshape(3, 4), np.zeros((1, 3)), np.arange(5, dtype=np.int16)]
+    )
+    outcomes = (
+        list(map_in_processes(partial(add, arrays), range(3), 2))
+        if not arrays.descriptors
+        else [
+            outcome
+            for _, outcome in sorted(
+                run_in_processes(partial(add, arrays), range(3), 2, share=arrays.descriptors)
+            )
+        ]
+    )
     assert [total for total, _ in outcomes] == [66, 0, 10]
     if os.name == "posix":
         assert outcomes[0][1] and not arrays[0].flags.writeable
@@ -91,7 +114,9 @@ def test_a_full_temporary_folder_is_named(monkeypatch, tmp_path):
 
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "TemporaryFile", full)
-    with pytest.raises(InputError, match=f"{tmp_path}.*cannot hold 8 MB.*No space.*TMPDIR.*--jobs 1"):
+    with pytest.raises(
+        InputError, match=f"{tmp_path}.*cannot hold 8 MB.*No space.*TMPDIR.*--jobs 1"
+    ):
         SharedArrays([np.zeros(1_000_000)])
 
 
@@ -111,7 +136,7 @@ def test_free_memory_respects_limits():
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
-# --- ends -------------------------------------------------------------------------------------------------------------
+# --- ends ---------------------------------------------------------------------------------------
 
 PROGRAM = """
 import os, sys, time
@@ -150,14 +175,21 @@ def wait_for(condition: Callable[[], bool], seconds: float = 15) -> bool:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGINT"])
 def test_workers_end_with_their_parent_and_leave_nothing(tmp_path, name):
-    """A plain script without a main guard; Ctrl-C reaches the whole process group, as from a terminal."""
+    """A plain script without a main guard; Ctrl-C reaches the whole process group, as from a
+    terminal.
+    """
     number = signal.Signals[name]
     script = tmp_path / "script.py"
     script.write_text(PROGRAM.format(tests=str(Path(__file__).parent)))
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    parent = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.PIPE, text=True, start_new_session=True,
-                              env={**os.environ, "PYTHONPATH": str(REPOSITORY), "TMPDIR": str(temporary)})
+    parent = subprocess.Popen(
+        [sys.executable, str(script)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "TMPDIR": str(temporary)},
+    )
     with parent:
         workers = [int(parent.stderr.readline()) for _ in range(2)]
         assert all(map(alive, workers))
@@ -165,17 +197,27 @@ def test_workers_end_with_their_parent_and_leave_nothing(tmp_path, name):
         assert wait_for(lambda: not any(map(alive, workers)))
         said = parent.stderr.read()
     assert list(temporary.iterdir()) == []
-    assert said.count("Traceback") == (number == signal.SIGINT)      # that of the parent, which a script would catch
+    assert said.count("Traceback") == (
+        number == signal.SIGINT
+    )  # that of the parent, which a script would catch
 
 
 @posix
 @pytest.mark.parametrize("source", ["file", "-c", "stdin"])
 def test_no_main_guard_is_needed(tmp_path, source):
-    program = (f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-               "from aud_dnn.io.processes import map_in_processes\nfrom test_processes import double\n"
-               "print(list(map_in_processes(double, [1, 2, 3], 2)))\n")
+    program = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from aud_dnn.io.processes import map_in_processes\nfrom test_processes import double\n"
+        "print(list(map_in_processes(double, [1, 2, 3], 2)))\n"
+    )
     (tmp_path / "script.py").write_text(program)
     command = {"file": [str(tmp_path / "script.py")], "-c": ["-c", program], "stdin": ["-"]}[source]
-    done = subprocess.run([sys.executable, *command], input=program if source == "stdin" else None, capture_output=True,
-                          text=True, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, timeout=60)
+    done = subprocess.run(
+        [sys.executable, *command],
+        input=program if source == "stdin" else None,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        timeout=60,
+    )
     assert done.stdout == "[2, 4, 6]\n" and done.returncode == 0 and "Traceback" not in done.stderr

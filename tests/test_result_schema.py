@@ -1,6 +1,8 @@
-"""Results that lie: files that are well-formed and carry right checksums, but are not what the files of a result must be.
+"""Results that lie: files that are well-formed and carry right checksums, but are not what the
+files of a result must be.
 
-Every one is refused by name when it is opened, quickly and without much memory, and costs only what needs it.
+Every one is refused by name when it is opened, quickly and without much memory, and costs only what
+needs it.
 """
 
 from __future__ import annotations
@@ -34,7 +36,13 @@ from aud_dnn.errors import DamagedFileError, InputError
 from aud_dnn.io.pickles.safe_pickle import load_pickle
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.store import files as result_files
-from aud_dnn.store.regression import find_results, parse_folder, read_result, result_folder, write_provenance
+from aud_dnn.store.regression import (
+    find_results,
+    parse_folder,
+    read_result,
+    result_folder,
+    write_provenance,
+)
 from aud_dnn.targets.facts import facts_of
 
 
@@ -63,14 +71,17 @@ def change_h5(name: str, change: Callable[[h5py.File], object]) -> Callable[[Pat
         with h5py.File(folder / name, "r+") as file:
             change(file)
         sign(folder)
+
     return spoil
 
 
 def put(name: str, values: object, **how: object) -> Callable[[h5py.File], None]:
     """Another variable of this name."""
+
     def change(file: h5py.File) -> None:
         del file[name]
         file.create_dataset(name, **({"data": values} if values is not None else {}), **how)
+
     return change
 
 
@@ -79,6 +90,7 @@ def change_table(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[Pa
         path = folder / "df_output.parquet"
         change(pd.read_parquet(path)).to_parquet(path, index=False)
         sign(folder)
+
     return spoil
 
 
@@ -87,6 +99,7 @@ def change_json(change: Callable[[dict], object]) -> Callable[[Path], None]:
         path = folder / "provenance.json"
         content = change(json.loads(path.read_text()))
         path.write_text(content if isinstance(content, str) else json.dumps(content))
+
     return spoil
 
 
@@ -94,11 +107,14 @@ def all_scores(shape: tuple[int, ...]) -> Callable[[h5py.File], None]:
     def change(file: h5py.File) -> None:
         for name in [name for name, variable in file.items() if variable.shape == (6, 10)]:
             put(name, np.zeros(shape))(file)
+
     return change
 
 
 def never_written(file: h5py.File) -> None:
-    put("r2_test", None, shape=(160_000_000, 10), dtype="f8", chunks=(1000, 10), compression="gzip")(file)
+    put(
+        "r2_test", None, shape=(160_000_000, 10), dtype="f8", chunks=(1000, 10), compression="gzip"
+    )(file)
 
 
 def half_written(file: h5py.File) -> None:
@@ -144,7 +160,12 @@ def text_bomb(folder: Path) -> None:
     """A text of 100 MB that is stored once and meant six times."""
     path = folder / "df_output.parquet"
     text = pa.DictionaryArray.from_arrays(pa.array([0] * 6, "int32"), ["y" * 100_000_000])
-    pq.write_table(pq.read_table(path).append_column("more", text), path, compression="zstd", store_schema=False)
+    pq.write_table(
+        pq.read_table(path).append_column("more", text),
+        path,
+        compression="zstd",
+        store_schema=False,
+    )
     sign(folder)
 
 
@@ -152,7 +173,10 @@ def rows_bomb(folder: Path) -> None:
     """A million rows without a value."""
     path = folder / "df_output.parquet"
     schema = pq.read_schema(path)
-    pq.write_table(pa.table({field.name: pa.nulls(1_000_000, field.type) for field in schema}, schema=schema), path)
+    pq.write_table(
+        pa.table({field.name: pa.nulls(1_000_000, field.type) for field in schema}, schema=schema),
+        path,
+    )
     sign(folder)
 
 
@@ -160,41 +184,98 @@ SPOILED = {
     "nine splits": (change_h5("ds.nc", all_scores((6, 9))), r"ds\.nc.*shape \(6, 10\)"),
     "eleven splits": (change_h5("ds.nc", all_scores((6, 11))), r"ds\.nc.*shape \(6, 10\)"),
     "five rows": (change_h5("ds.nc", all_scores((5, 10))), r"ds\.nc.*shape \(6, 10\)"),
-    "one dimension": (change_h5("ds.nc", put("r2_test", np.zeros(60))), r"ds\.nc.*r2_test.*\(60,\)"),
-    "text scores": (change_h5("ds.nc", put("r2_test", np.full((6, 10), b"0.5"))), r"ds\.nc.*r2_test.*type"),
-    "complex scores": (change_h5("ds.nc", put("r2_test", np.zeros((6, 10), complex))), r"ds\.nc.*r2_test.*type"),
+    "one dimension": (
+        change_h5("ds.nc", put("r2_test", np.zeros(60))),
+        r"ds\.nc.*r2_test.*\(60,\)",
+    ),
+    "text scores": (
+        change_h5("ds.nc", put("r2_test", np.full((6, 10), b"0.5"))),
+        r"ds\.nc.*r2_test.*type",
+    ),
+    "complex scores": (
+        change_h5("ds.nc", put("r2_test", np.zeros((6, 10), complex))),
+        r"ds\.nc.*r2_test.*type",
+    ),
     "group for scores": (change_h5("ds.nc", group), r"ds\.nc.*lacks r2_test"),
     "never written": (change_h5("ds.nc", never_written), r"ds\.nc.*r2_test"),
-    "declared only": (change_h5("ds.nc", put("r2_test", None, shape=(6, 10), dtype="f8", chunks=(6, 10))),
-                      r"ds\.nc.*r2_test was never written"),
-    "half written": (change_h5("ds.nc", half_written), r"ds\.nc.*r2_test was not written to its end"),
-    "enormous pieces": (change_h5("ds.nc", put("r2_test", np.zeros((6, 10)), chunks=(1000, 1000), maxshape=(None, None))),
-                        r"ds\.nc.*r2_test.*pieces larger"),
+    "declared only": (
+        change_h5("ds.nc", put("r2_test", None, shape=(6, 10), dtype="f8", chunks=(6, 10))),
+        r"ds\.nc.*r2_test was never written",
+    ),
+    "half written": (
+        change_h5("ds.nc", half_written),
+        r"ds\.nc.*r2_test was not written to its end",
+    ),
+    "enormous pieces": (
+        change_h5(
+            "ds.nc", put("r2_test", np.zeros((6, 10)), chunks=(1000, 1000), maxshape=(None, None))
+        ),
+        r"ds\.nc.*r2_test.*pieces larger",
+    ),
     "external link": (change_h5("ds.nc", linked), r"ds\.nc.*link"),
     "virtual": (change_h5("ds.nc", virtual), r"ds\.nc.*another file"),
     "external storage": (change_h5("ds.nc", external), r"ds\.nc.*another file"),
     "scale factor": (change_h5("ds.nc", scaled), r"ds\.nc.*change its values"),
-    "extra variable": (change_h5("ds.nc", lambda file: file.create_dataset("more", (10**9,), "f8")), r"ds\.nc.*more"),
+    "extra variable": (
+        change_h5("ds.nc", lambda file: file.create_dataset("more", (10**9,), "f8")),
+        r"ds\.nc.*more",
+    ),
     "no ids": (change_h5("ds.nc", lambda file: file.__delitem__("voxel_id")), r"ds\.nc.*voxel_id"),
     "other ids": (change_h5("ds.nc", put("voxel_id", np.arange(6) + 7)), r"same voxels"),
-    "masks of 164": (change_h5("ds.nc", put("test_mask", np.zeros((164, 10), np.int8))), r"test_mask.*\(165, 10\)"),
-    "train and test": (change_h5("ds.nc", put("test_mask", np.ones((165, 10), np.int8))), "82 test sounds"),
+    "masks of 164": (
+        change_h5("ds.nc", put("test_mask", np.zeros((164, 10), np.int8))),
+        r"test_mask.*\(165, 10\)",
+    ),
+    "train and test": (
+        change_h5("ds.nc", put("test_mask", np.ones((165, 10), np.int8))),
+        "82 test sounds",
+    ),
     "model a number": (change_h5("ds.nc", put("source_model", 5)), "source_model.*type"),
-    "no median": (change_table(lambda table: table.drop(columns="median_r2_test")), r"parquet.*lacks median_r2_test"),
-    "text median": (change_table(lambda table: table.assign(median_r2_test="high")), r"parquet.*median_r2_test.*numbers"),
+    "no median": (
+        change_table(lambda table: table.drop(columns="median_r2_test")),
+        r"parquet.*lacks median_r2_test",
+    ),
+    "text median": (
+        change_table(lambda table: table.assign(median_r2_test="high")),
+        r"parquet.*median_r2_test.*numbers",
+    ),
     "seven rows": (change_table(lambda table: pd.concat([table, table[:1]])), r"parquet.*7 rows"),
-    "lists": (change_table(lambda table: table.assign(more=[[1]] * 6)), r"parquet.*more must hold plain"),
-    "other model in the table": (change_table(lambda table: table.assign(source_model="another")), "source_model"),
+    "lists": (
+        change_table(lambda table: table.assign(more=[[1]] * 6)),
+        r"parquet.*more must hold plain",
+    ),
+    "other model in the table": (
+        change_table(lambda table: table.assign(source_model="another")),
+        "source_model",
+    ),
     "parquet of text": (text_bomb, r"parquet.*(memory|texts)"),
     "parquet of rows": (rows_bomb, r"parquet.*1000000 rows"),
     "a list": (change_json(lambda content: [content]), r"provenance\.json.*dictionary"),
     "deep": (change_json(lambda _: "[" * 100_000), r"provenance\.json.*nested too deep"),
-    "no files": (change_json(lambda content: {**content, "files": None}), r"provenance\.json.*checksums"),
-    "responses a list": (change_json(lambda content: {**content, "responses": [1]}), r"provenance\.json.*responses"),
-    "no utf-8": (lambda folder: (folder / "provenance.json").write_bytes(b'{"files": "\xff"}'), r"provenance\.json"),
-    "predictions of 81": (change_h5("y_preds.nc", put("y_pred_test", np.zeros((10, 81, 6), "f4"))), r"y_preds.*y_pred_test"),
-    "predictions for others": (change_h5("y_preds.nc", put("voxel_id", np.arange(6) + 1)), r"y_preds.*same voxels"),
-    "other training means": (change_h5("y_preds.nc", put("y_train_mean", np.zeros(6))), r"y_preds.*y_train_mean"),
+    "no files": (
+        change_json(lambda content: {**content, "files": None}),
+        r"provenance\.json.*checksums",
+    ),
+    "responses a list": (
+        change_json(lambda content: {**content, "responses": [1]}),
+        r"provenance\.json.*responses",
+    ),
+    "no utf-8": (
+        lambda folder: (folder / "provenance.json").write_bytes(b'{"files": "\xff"}'),
+        r"provenance\.json",
+    ),
+    "predictions of 81": (
+        change_h5("y_preds.nc", put("y_pred_test", np.zeros((10, 81, 6), "f4"))),
+        r"y_preds.*y_pred_test",
+    ),
+    "predictions for others": (
+        change_h5("y_preds.nc", put("voxel_id", np.arange(6) + 1)),
+        r"y_preds.*same voxels",
+    ),
+    "other training means": (
+        change_h5("y_preds.nc", put("y_train_mean", np.zeros(6))),
+        r"y_preds.*y_train_mean",
+    ),
 }
 
 
@@ -226,7 +307,9 @@ def test_a_table_is_read_in_little_time(tmp_path: Path) -> None:
     """As many voxels as the demo has. Nearly all of the 30 ms that may be is for slow machines."""
     target = fake_results.fake_target("NH2015")
     values = fake_results.fake_scores("net", target, 0, 2, randnetw=False)
-    folder = fake_results.write_fake_layer(ProjectPaths(tmp_path), "net", "relu", values, target, randnetw=False)
+    folder = fake_results.write_fake_layer(
+        ProjectPaths(tmp_path), "net", "relu", values, target, randnetw=False
+    )
     read_result(folder).table  # noqa: B018
     seconds = []
     for _ in range(15):
@@ -243,7 +326,9 @@ def test_a_result_that_is_replaced_while_it_is_read_is_noticed(result: Path) -> 
         opened.values("r2_test")
 
 
-def test_what_may_not_be_read_is_not_called_damaged(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_may_not_be_read_is_not_called_damaged(
+    result: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(path: Path) -> str:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
@@ -253,11 +338,13 @@ def test_what_may_not_be_read_is_not_called_damaged(result: Path, monkeypatch: p
     assert not isinstance(raised.value, DamagedFileError) and "--overwrite" not in str(raised.value)
 
 
-# --- another result than the name says ----------------------------------------------------------------------------------
+# --- another result than the name says ----------------------------------------------------------
 
 RENAMED = {
-    "grid": ("ALPHALIMIT-50", "ALPHALIMIT-5"), "condition": ("RANDNETW-False", "RANDNETW-True"),
-    "target": ("TARGET-NH2015comp", "TARGET-NH2015"), "layer": ("net-relu", "net-conv"),
+    "grid": ("ALPHALIMIT-50", "ALPHALIMIT-5"),
+    "condition": ("RANDNETW-False", "RANDNETW-True"),
+    "target": ("TARGET-NH2015comp", "TARGET-NH2015"),
+    "layer": ("net-relu", "net-conv"),
 }
 
 
@@ -266,7 +353,9 @@ def test_a_renamed_result_is_refused(name: str, result: Path) -> None:
     path = result / "provenance.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "arguments": {"alphalimit": 50}}))
     renamed = result.rename(result.with_name(result.name.replace(*RENAMED[name])))
-    with pytest.raises(InputError, match=r"holds another result than its name says.*copied or renamed"):
+    with pytest.raises(
+        InputError, match=r"holds another result than its name says.*copied or renamed"
+    ):
         read_result(renamed)
 
 
@@ -290,13 +379,15 @@ def test_the_grid_is_told_by_the_alphas_where_nothing_else_says_it(result: Path)
         read_result(wide)
 
 
-# --- the authors' pickles -------------------------------------------------------------------------------------------------
+# --- the authors' pickles -----------------------------------------------------------------------
+
 
 def change_ds(change: Callable) -> Callable[[Path], None]:
     def spoil(folder: Path) -> None:
         path = folder / "ds.pkl"
         dataset = load_pickle(path, allow="dataset")
         path.write_bytes(pickle.dumps(change(dataset), protocol=4))
+
     return spoil
 
 
@@ -304,6 +395,7 @@ def change_df(change: Callable) -> Callable[[Path], None]:
     def spoil(folder: Path) -> None:
         path = folder / "df_output.pkl"
         path.write_bytes(pickle.dumps(change(load_pickle(path, allow="tables")), protocol=4))
+
     return spoil
 
 
@@ -315,20 +407,47 @@ def _masked(dataset):
 
 PUBLISHED = {
     "nine splits": (change_ds(lambda ds: ds.isel(split_idx=slice(9))), r"ds\.pkl.*\(7, 10\)"),
-    "fewer voxels": (change_ds(lambda ds: ds.isel(vox_idx=slice(6), voxel_id=slice(6), vox_idx_coord=slice(6))),
-                     r"df_output\.pkl.*same voxels"),
-    "other voxels": (change_ds(lambda ds: ds.assign_coords(voxel_id=ds["voxel_id"] + 1)), r"df_output\.pkl.*same voxels"),
-    "text": (change_ds(lambda ds: ds.assign(r2_test=ds["r2_test"].astype(str))), r"ds\.pkl.*r2_test.*numbers"),
-    "one dimension": (change_ds(lambda ds: ds.assign(r2_test=ds["r2_test"][:, 0])), r"ds\.pkl.*r2_test"),
+    "fewer voxels": (
+        change_ds(lambda ds: ds.isel(vox_idx=slice(6), voxel_id=slice(6), vox_idx_coord=slice(6))),
+        r"df_output\.pkl.*same voxels",
+    ),
+    "other voxels": (
+        change_ds(lambda ds: ds.assign_coords(voxel_id=ds["voxel_id"] + 1)),
+        r"df_output\.pkl.*same voxels",
+    ),
+    "text": (
+        change_ds(lambda ds: ds.assign(r2_test=ds["r2_test"].astype(str))),
+        r"ds\.pkl.*r2_test.*numbers",
+    ),
+    "one dimension": (
+        change_ds(lambda ds: ds.assign(r2_test=ds["r2_test"][:, 0])),
+        r"ds\.pkl.*r2_test",
+    ),
     "masks": (change_ds(_masked), r"ds\.pkl.*all_test_idxs.*\(165, 9\)"),
-    "another model": (change_ds(lambda ds: ds.assign_coords(source_model=("vox_idx_coord", ["AST"] * 7))),
-                      r"(model AST, not Kell2018word|source_model is not that of the scores)"),
-    "no table": (change_df(lambda table: table.to_numpy(dtype=object)[:, 0].astype(float)), r"df_output\.pkl.*a table"),
-    "no median": (change_df(lambda table: table.drop(columns="median_r2_test_c")), r"df_output\.pkl.*lacks median_r2"),
-    "text median": (change_df(lambda table: table.assign(median_r2_test="high")), r"df_output\.pkl.*must hold numbers"),
-    "columns twice": (change_df(lambda table: pd.concat([table, table[["target"]]], axis=1)),
-                      r"df_output\.pkl.*different names"),
-    "another target": (change_df(lambda table: table.assign(target="B2021")), "target B2021, not NH2015"),
+    "another model": (
+        change_ds(lambda ds: ds.assign_coords(source_model=("vox_idx_coord", ["AST"] * 7))),
+        r"(model AST, not Kell2018word|source_model is not that of the scores)",
+    ),
+    "no table": (
+        change_df(lambda table: table.to_numpy(dtype=object)[:, 0].astype(float)),
+        r"df_output\.pkl.*a table",
+    ),
+    "no median": (
+        change_df(lambda table: table.drop(columns="median_r2_test_c")),
+        r"df_output\.pkl.*lacks median_r2",
+    ),
+    "text median": (
+        change_df(lambda table: table.assign(median_r2_test="high")),
+        r"df_output\.pkl.*must hold numbers",
+    ),
+    "columns twice": (
+        change_df(lambda table: pd.concat([table, table[["target"]]], axis=1)),
+        r"df_output\.pkl.*different names",
+    ),
+    "another target": (
+        change_df(lambda table: table.assign(target="B2021")),
+        "target B2021, not NH2015",
+    ),
 }
 
 
@@ -342,17 +461,37 @@ def test_a_published_result_that_is_not_what_it_must_be_is_named(name: str, tmp_
         read_result(folder).table  # noqa: B018
 
 
-# --- what it costs ---------------------------------------------------------------------------------------------------------
+# --- what it costs ------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("name", ["no median", "deep"])
-def test_one_malformed_result_costs_only_its_pictures(name: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_one_malformed_result_costs_only_its_pictures(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     """Components of one model of Figure 5; Figure 2 needs them nowhere."""
     paths = ProjectPaths(tmp_path / "root")
     for model in ("metricGAN", "spectemp"):
         fake_results.write_fake_model(paths, model, ["NH2015", "NH2015comp"], conditions=(False,))
     SPOILED[name][0](result_folder(paths, "metricGAN", "Linear_1", "NH2015comp", False))
-    arguments = ["--root", str(paths.root), "--figures", "2", "5", "--target", "NH2015", "--condition", "trained",
-                 "--formats", "svg", "--jobs", "1", "--stats", "False", "--out", str(tmp_path / "out")]
+    arguments = [
+        "--root",
+        str(paths.root),
+        "--figures",
+        "2",
+        "5",
+        "--target",
+        "NH2015",
+        "--condition",
+        "trained",
+        "--formats",
+        "svg",
+        "--jobs",
+        "1",
+        "--stats",
+        "False",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert AUD_plot_main.main(arguments) == 1
     said = capsys.readouterr()
     assert "Linear_1" in said.err and said.err.count("error: ") == 1
@@ -361,11 +500,15 @@ def test_one_malformed_result_costs_only_its_pictures(name: str, tmp_path: Path,
 
 
 @pytest.mark.parametrize("name", ["nine splits", "a list"])
-def test_a_malformed_result_is_not_already_there(name: str, demo_root: Path, tmp_path: Path) -> None:
-    root = shutil.copytree(demo_root, tmp_path / "root", ignore=shutil.ignore_patterns("DCASE2020", "results"))
+def test_a_malformed_result_is_not_already_there(
+    name: str, demo_root: Path, tmp_path: Path
+) -> None:
+    root = shutil.copytree(
+        demo_root, tmp_path / "root", ignore=shutil.ignore_patterns("DCASE2020", "results")
+    )
     arguments = ["--root", str(root), "--source_layer", "avgpool", "--target", "NH2015comp"]
     main(arguments)
-    (key, folder), = find_results(ProjectPaths(root), "Kell2018word")
+    ((key, folder),) = find_results(ProjectPaths(root), "Kell2018word")
     assert key == parse_folder(folder)
     SPOILED[name][0](folder)
     with pytest.raises(InputError, match=r"--overwrite"):
@@ -374,7 +517,11 @@ def test_a_malformed_result_is_not_already_there(name: str, demo_root: Path, tmp
 
 
 def test_a_published_target_that_calls_itself_a_users_own_escapes_no_check(result: Path) -> None:
-    own = {**facts_of("NH2015comp").record(), "splits": {"sha256": "0" * 64}, "file": {"path": "x", "sha256": "0" * 64}}
+    own = {
+        **facts_of("NH2015comp").record(),
+        "splits": {"sha256": "0" * 64},
+        "file": {"path": "x", "sha256": "0" * 64},
+    }
     change_json(lambda content: {**content, "target": own})(result)
     with pytest.raises(DamagedFileError, match="a published target is a user's own"):
         read_result(result)

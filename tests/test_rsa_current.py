@@ -1,5 +1,6 @@
-"""An RSA result is current while the data that it was made from are there, whole and its own. And equal results are equal
-files, in whatever pieces they were made."""
+"""An RSA result is current while the data that it was made from are there, whole and its own. And
+equal results are equal files, in whatever pieces they were made.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +38,18 @@ KELL = ("NH2015", "All", "Kell2018word", "trained")
 
 
 def small(paths: ProjectPaths, **changes) -> RSARun:
-    return run_rsa(paths, **{"targets": ("NH2015",), "rois": ("All",), "models": ("Kell2018word", "spectemp"),
-                             "conditions": ("trained",), "jobs": 1, "progress": False, **changes})
+    return run_rsa(
+        paths,
+        **{
+            "targets": ("NH2015",),
+            "rois": ("All",),
+            "models": ("Kell2018word", "spectemp"),
+            "conditions": ("trained",),
+            "jobs": 1,
+            "progress": False,
+            **changes,
+        },
+    )
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +77,8 @@ def keep_times(path: Path, change: Callable[[Path], None], *, older: bool = Fals
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns - older * 10**12))
 
 
-# --- what it was made from --------------------------------------------------------------------------------------------
+# --- what it was made from ----------------------------------------------------------------------
+
 
 def shuffle_responses(path: Path) -> None:
     np.save(path, np.load(path)[np.random.default_rng(0).permutation(165)])
@@ -74,7 +86,9 @@ def shuffle_responses(path: Path) -> None:
 
 def shuffle_regions(path: Path) -> None:
     table = pd.read_pickle(path)
-    table["roi_label_general"] = np.random.default_rng(0).permutation(table["roi_label_general"].to_numpy())
+    table["roi_label_general"] = np.random.default_rng(0).permutation(
+        table["roi_label_general"].to_numpy()
+    )
     table.to_pickle(path)
 
 
@@ -85,18 +99,26 @@ def exchange_categories(path: Path) -> None:
     np.save(path, records)
 
 
-@pytest.mark.parametrize(("name", "change", "what", "older"), [
-    ("voxel_features_array.npy", shuffle_responses, "responses", False),
-    ("df_roi_meta.pkl", shuffle_regions, "metadata", False),
-    ("neural_stim_meta.npy", exchange_categories, "stimuli", True)])
-def test_other_neural_data_are_noticed_even_if_nothing_is_left_to_compute(paths, name, change, what, older):
+@pytest.mark.parametrize(
+    ("name", "change", "what", "older"),
+    [
+        ("voxel_features_array.npy", shuffle_responses, "responses", False),
+        ("df_roi_meta.pkl", shuffle_regions, "metadata", False),
+        ("neural_stim_meta.npy", exchange_categories, "stimuli", True),
+    ],
+)
+def test_other_neural_data_are_noticed_even_if_nothing_is_left_to_compute(
+    paths, name, change, what, older
+):
     before = small(paths, rois=("All", "Primary"))
     assert len(before.report.loaded) == 4 and not before.report.notes
     keep_times(paths.neural("NH2015") / name, change, older=older)
     [note, *_] = Origins(paths).changes(before.datasets["NH2015", "All"])
     assert what in note and "rsa_matrix_calculation_all_models" in note
     run = small(paths, rois=("All", "Primary"))
-    assert len(run.report.computed) == 4 and any(what in note and "NH2015" in note for note in run.report.notes)
+    assert len(run.report.computed) == 4 and any(
+        what in note and "NH2015" in note for note in run.report.notes
+    )
     scratch = small(paths, rois=("All", "Primary"), overwrite=True)
     for pair, dataset in run.datasets.items():
         assert dataset.identical(scratch.datasets[pair])
@@ -119,8 +141,12 @@ def test_other_activations_are_noticed_whatever_their_time(paths, older):
     [note] = Origins(paths).changes(read_analysis(paths.rsa_results, "NH2015"))
     assert "Kell2018word" in note and "spectemp" not in note
     run = small(paths)
-    assert computed(run) == {("Kell2018word", "All")} and any("activations of Kell2018word" in n for n in run.report.notes)
-    assert run.datasets["NH2015", "All"].identical(small(paths, overwrite=True).datasets["NH2015", "All"])
+    assert computed(run) == {("Kell2018word", "All")} and any(
+        "activations of Kell2018word" in n for n in run.report.notes
+    )
+    assert run.datasets["NH2015", "All"].identical(
+        small(paths, overwrite=True).datasets["NH2015", "All"]
+    )
 
 
 def test_layers_in_another_order_are_other_activations(paths, monkeypatch):
@@ -152,23 +178,34 @@ def test_untouched_files_are_not_read_again(paths, monkeypatch):
 
 
 def test_the_report_and_the_dataset_agree(paths):
-    """A model whose activations changed is left out of a run for another, with a note, and comes back."""
+    """A model whose activations changed is left out of a run for another, with a note, and comes
+    back.
+    """
     keep_times(kell(paths), new_values, older=True)
     alone = small(paths, models=("spectemp",))
     dataset = alone.datasets["NH2015", "All"]
-    assert [unit.model for unit in alone.report.loaded] == ["spectemp"] == dataset["model"].values.tolist()
-    assert any("left out" in note and "--models Kell2018word" in note for note in alone.report.notes)
+    assert (
+        [unit.model for unit in alone.report.loaded]
+        == ["spectemp"]
+        == dataset["model"].values.tolist()
+    )
+    assert any(
+        "left out" in note and "--models Kell2018word" in note for note in alone.report.notes
+    )
     both = small(paths)
     assert computed(both) == {("Kell2018word", "All")} and len(both.report.loaded) == 1
     assert both.datasets["NH2015", "All"]["model"].values.tolist() == ["Kell2018word", "spectemp"]
     shutil.copy(analysis_path(paths.rsa_results, "NH2015", "All"), paths.root / "kept")
     small(paths, models=("DCASE2020",))
-    shutil.copy(paths.root / "kept", analysis_path(paths.rsa_results, "NH2015", "All"))       # an earlier file comes back
+    shutil.copy(
+        paths.root / "kept", analysis_path(paths.rsa_results, "NH2015", "All")
+    )  # an earlier file comes back
     again = small(paths, models=("DCASE2020",))
     assert not again.report.computed and again.datasets["NH2015", "All"].sizes["model"] == 3
 
 
-# --- whole, and its own -----------------------------------------------------------------------------------------------
+# --- whole, and its own -------------------------------------------------------------------------
+
 
 def flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
@@ -177,27 +214,39 @@ def flip(path: Path) -> None:
 
 
 def other_part(paths: ProjectPaths) -> None:
-    shutil.copy(score_part_path(paths.rsa_results, "NH2015", "All", "spectemp", "trained"),
-                score_part_path(paths.rsa_results, *KELL))
+    shutil.copy(
+        score_part_path(paths.rsa_results, "NH2015", "All", "spectemp", "trained"),
+        score_part_path(paths.rsa_results, *KELL),
+    )
 
 
 def other_region(paths: ProjectPaths) -> None:
-    shutil.copy(score_part_path(paths.rsa_results, "NH2015", "Primary", "Kell2018word", "trained"),
-                score_part_path(paths.rsa_results, *KELL))
+    shutil.copy(
+        score_part_path(paths.rsa_results, "NH2015", "Primary", "Kell2018word", "trained"),
+        score_part_path(paths.rsa_results, *KELL),
+    )
 
 
 def other_neural(paths: ProjectPaths) -> None:
-    shutil.copy(neural_part_path(paths.rsa_results, "NH2015", "Primary"),
-                neural_part_path(paths.rsa_results, "NH2015", "All"))
+    shutil.copy(
+        neural_part_path(paths.rsa_results, "NH2015", "Primary"),
+        neural_part_path(paths.rsa_results, "NH2015", "All"),
+    )
 
 
-@pytest.mark.parametrize("spoil", [
-    other_part, other_region, other_neural,
-    lambda paths: flip(score_part_path(paths.rsa_results, *KELL)),
-    lambda paths: score_part_path(paths.rsa_results, *KELL).write_bytes(b"PK"),
-    lambda paths: flip(neural_part_path(paths.rsa_results, "NH2015", "All")),
-    lambda paths: flip(model_part_path(paths.rsa_results, "Kell2018word", "trained")),
-    lambda paths: model_part_path(paths.rsa_results, "Kell2018word", "trained").unlink()])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        other_part,
+        other_region,
+        other_neural,
+        lambda paths: flip(score_part_path(paths.rsa_results, *KELL)),
+        lambda paths: score_part_path(paths.rsa_results, *KELL).write_bytes(b"PK"),
+        lambda paths: flip(neural_part_path(paths.rsa_results, "NH2015", "All")),
+        lambda paths: flip(model_part_path(paths.rsa_results, "Kell2018word", "trained")),
+        lambda paths: model_part_path(paths.rsa_results, "Kell2018word", "trained").unlink(),
+    ],
+)
 def test_a_part_that_is_damaged_lost_or_anothers_is_computed_again(paths, spoil):
     before = contents(paths.rsa_results)
     spoil(paths)
@@ -210,11 +259,16 @@ def test_readers_refuse_what_is_damaged_or_anothers(paths):
     other_part(paths)
     with pytest.raises(DamagedFileError, match=r"spectemp.*not of Kell2018word.*rsa_matrix"):
         read_score_part(paths.rsa_results, *KELL)
-    shutil.copy(model_part_path(paths.rsa_results, "spectemp", "trained"),
-                model_part_path(paths.rsa_results, "Kell2018word", "trained"))
+    shutil.copy(
+        model_part_path(paths.rsa_results, "spectemp", "trained"),
+        model_part_path(paths.rsa_results, "Kell2018word", "trained"),
+    )
     with pytest.raises(DamagedFileError, match="rsa_matrix"):
         layer_dimensionality(paths, ["Kell2018word"], "trained", "raw")
-    shutil.copy(analysis_path(paths.rsa_results, "NH2015", "Primary"), analysis_path(paths.rsa_results, "NH2015", "All"))
+    shutil.copy(
+        analysis_path(paths.rsa_results, "NH2015", "Primary"),
+        analysis_path(paths.rsa_results, "NH2015", "All"),
+    )
     with pytest.raises(DamagedFileError, match="NH2015 Primary, not of NH2015 All"):
         read_rsa(paths, "NH2015")
 
@@ -245,31 +299,47 @@ def test_published_files_are_read_again_when_their_content_changes(paths):
         read_rsa(paths, "NH2015")
 
 
-# --- what figures say -------------------------------------------------------------------------------------------------
+# --- what figures say ---------------------------------------------------------------------------
+
 
 def test_figures_say_that_data_have_changed_and_what_can_be_done(paths):
     options = FigureOptions(own_models=("mymodel",), targets=("NH2015",), conditions=(False, True))
     keep_times(kell(paths), new_values, older=True)
     notes = figure_2_rsa(paths, options).notes
     assert any("activations of Kell2018word (trained) have changed" in note for note in notes)
-    assert any("No trained RSA results of mymodel" in note and "--models mymodel" in note for note in notes)
+    assert any(
+        "No trained RSA results of mymodel" in note and "--models mymodel" in note for note in notes
+    )
     [permuted] = [note for note in notes if "No permuted RSA results of mymodel" in note]
-    assert "natsound_activations_randnetw.h5" in permuted and "rsa_matrix_calculation" not in permuted
+    assert (
+        "natsound_activations_randnetw.h5" in permuted and "rsa_matrix_calculation" not in permuted
+    )
 
 
-# --- order ------------------------------------------------------------------------------------------------------------
+# --- order --------------------------------------------------------------------------------------
+
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
-WHOLE = {"rois": ("All", "Primary"), "conditions": ("trained", "permuted"),
-         "models": ("Kell2018word", "spectemp", "mymodel")}
+WHOLE = {
+    "rois": ("All", "Primary"),
+    "conditions": ("trained", "permuted"),
+    "models": ("Kell2018word", "spectemp", "mymodel"),
+}
 
 
 def with_tables(paths: ProjectPaths, **changes) -> dict[str, bytes]:
     run = small(paths, **{**WHOLE, **changes})
-    write_tables(paths.rsa_results / "tables", all_tables(run.datasets, model_parts(paths.rsa_results, run.datasets)))
+    write_tables(
+        paths.rsa_results / "tables",
+        all_tables(run.datasets, model_parts(paths.rsa_results, run.datasets)),
+    )
     return contents(paths.rsa_results)
 
 
@@ -286,15 +356,22 @@ def test_a_run_in_pieces_leaves_the_files_of_a_run_in_one_go(demo_root, tmp_path
     score_part_path(pieces.rsa_results, "NH2015", "Primary", "Kell2018word", "permuted").unlink()
     neural_part_path(pieces.rsa_results, "NH2015", "All").unlink()
     analysis_path(pieces.rsa_results, "NH2015", "Primary").unlink()
-    assert with_tables(pieces, rois=("Primary", "All"), models=("mymodel", "spectemp", "Kell2018word")) == once
-    assert {"tables/participants.csv", "tables/participants.parquet", "rsa_NH2015_All.nc"} <= set(once)
+    assert (
+        with_tables(pieces, rois=("Primary", "All"), models=("mymodel", "spectemp", "Kell2018word"))
+        == once
+    )
+    assert {"tables/participants.csv", "tables/participants.parquet", "rsa_NH2015_All.nc"} <= set(
+        once
+    )
 
 
 def test_datasets_stand_in_one_order_whatever_was_computed_or_asked_first(paths):
     run = small(paths, targets=("B2021", "NH2015"), rois=("Primary", "All"), models=("spectemp",))
     assert {unit.target for unit in run.report.computed} == {"B2021"}
     assert {unit.target for unit in run.report.loaded} == {"NH2015"}
-    assert list(run.datasets) == [(target, roi) for target in ("NH2015", "B2021") for roi in ("All", "Primary")]
+    assert list(run.datasets) == [
+        (target, roi) for target in ("NH2015", "B2021") for roi in ("All", "Primary")
+    ]
 
 
 def test_a_table_that_is_empty_now_leaves_nothing_of_an_earlier_run(tmp_path):

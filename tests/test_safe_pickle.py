@@ -1,4 +1,6 @@
-"""Pickles are opened right: the published ones, and everything that arrays, tables and datasets can hold."""
+"""Pickles are opened right: the published ones, and everything that arrays, tables and datasets can
+hold.
+"""
 
 from __future__ import annotations
 
@@ -39,14 +41,22 @@ def unpacked(golden, tmp_path_factory) -> Path:
     for name in ("published_pickles.tar.gz", "inputs.tar.gz"):
         with tarfile.open(golden / name) as archive:
             wanted = [member for member in archive if member.name.endswith((".pkl", ".pckl"))]
-            archive.extractall(folder, members=wanted, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+            archive.extractall(
+                folder,
+                members=wanted,
+                **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}),
+            )
     return folder
 
 
 def equal(a, b) -> bool:
-    """Whether two nests of plain values are equal, bit for bit and type for type (an ordered dictionary counts as one)."""
+    """Whether two nests of plain values are equal, bit for bit and type for type (an ordered
+    dictionary counts as one).
+    """
     if isinstance(b, dict):
-        return isinstance(a, dict) and list(a) == list(b) and all(equal(a[key], b[key]) for key in b)
+        return (
+            isinstance(a, dict) and list(a) == list(b) and all(equal(a[key], b[key]) for key in b)
+        )
     if type(a) is not type(b):
         return False
     if isinstance(b, list | tuple):
@@ -78,7 +88,10 @@ def test_published_activations_equal_a_plain_unpickle_and_open_fast(unpacked):
 
 
 def test_an_activation_pickle_of_many_units_takes_milliseconds():
-    layers = {f"layer{i}": np.random.default_rng(i).standard_normal(70_000).astype("f4") for i in range(10)}
+    layers = {
+        f"layer{i}": np.random.default_rng(i).standard_normal(70_000).astype("f4")
+        for i in range(10)
+    }
     data = pickle.dumps(layers, protocol=4)
     started = time.perf_counter()
     opened = load_pickle(io.BytesIO(data))
@@ -118,10 +131,15 @@ def test_published_table_equals_its_csv(unpacked, golden):
     assert len(shared) >= 20
     for column in shared:
         # the csv has ten significant digits
-        np.testing.assert_allclose(table[column].to_numpy(), csv[column].to_numpy(), rtol=1e-9, err_msg=column)
+        np.testing.assert_allclose(
+            table[column].to_numpy(), csv[column].to_numpy(), rtol=1e-9, err_msg=column
+        )
 
 
-@pytest.mark.parametrize("run", ["NH2015__Kell2018word__relu2", "NH2015comp__spectemp__avgpool", "B2021__spectemp__avgpool"])
+@pytest.mark.parametrize(
+    "run",
+    ["NH2015__Kell2018word__relu2", "NH2015comp__spectemp__avgpool", "B2021__spectemp__avgpool"],
+)
 def test_published_datasets_hold_the_reference_numbers(unpacked, golden, run):
     target, model, layer = run.split("__")
     (path,) = (unpacked / PUBLISHED).glob(f"**/*TARGET-{target}_SOURCE-{model}-{layer}_*/ds.pkl")
@@ -135,11 +153,17 @@ def test_published_datasets_hold_the_reference_numbers(unpacked, golden, run):
     compared = [name for name in dataset.data_vars if name in expected]
     assert len(compared) >= 10
     for name in compared:
-        # rtol: the reference is the same run on the same machine; only float formatting could differ.
+        # rtol: the reference is the same run on the same machine; only float formatting could
+        # differ.
         np.testing.assert_allclose(dataset[name].values, expected[name], rtol=1e-12, err_msg=name)
-    assert set(dataset["source_model"].values) == {model} and set(dataset["source_layer"].values) == {layer}
+    assert set(dataset["source_model"].values) == {model} and set(
+        dataset["source_layer"].values
+    ) == {layer}
     for half, n_sounds in (("all_train_idxs", 83), ("all_test_idxs", 82)):
-        assert dataset.attrs[half].shape == (165, 10) and (dataset.attrs[half].sum(axis=0) == n_sounds).all()
+        assert (
+            dataset.attrs[half].shape == (165, 10)
+            and (dataset.attrs[half].sum(axis=0) == n_sounds).all()
+        )
 
 
 # Round trips with the installed versions
@@ -150,25 +174,53 @@ def test_plain_values_and_arrays_come_back_as_they_were(protocol):
     rng = np.random.default_rng(0)
     shared = [1, "two"]
     content = OrderedDict(
-        plain=[None, True, -1, 2**40, -(2**70), 0.1, float("nan"), 1 + 2j, "é\ud800", b"bytes", (), (1,), {"a", 2}],
+        plain=[
+            None,
+            True,
+            -1,
+            2**40,
+            -(2**70),
+            0.1,
+            float("nan"),
+            1 + 2j,
+            "é\ud800",
+            b"bytes",
+            (),
+            (1,),
+            {"a", 2},
+        ],
         keys={(1, "a"): 1, 2.5: 2, None: 3, np.int64(4): 4, b"x": 5},
         shared=[shared, shared],
-        scalars=[np.float64(0.1), np.int32(-3), np.bool_(True), np.complex128(1j), np.str_("é"), np.bytes_(b"x")],
+        scalars=[
+            np.float64(0.1),
+            np.int32(-3),
+            np.bool_(True),
+            np.complex128(1j),
+            np.str_("é"),
+            np.bytes_(b"x"),
+        ],
         zero_d=np.array(3.5),
         empty=np.zeros((0, 3)),
         fortran=np.asfortranarray(rng.standard_normal((3, 4))),
         permuted=rng.standard_normal((2, 3, 4)).transpose(1, 0, 2),
         strided=np.arange(20.0)[::3],
         objects=np.array([["a", None], [np.nan, 3]], dtype=object),
-        objects_fortran=np.asfortranarray(np.array([["a", "b", "c"], ["d", "e", "f"]], dtype=object)),
-        **{code: rng.integers(0, 2, 5).astype(code) for code in (*"?bBhHiIqQefdFD", ">f8", ">i4", "S3", "U4", ">U2")},
+        objects_fortran=np.asfortranarray(
+            np.array([["a", "b", "c"], ["d", "e", "f"]], dtype=object)
+        ),
+        **{
+            code: rng.integers(0, 2, 5).astype(code)
+            for code in (*"?bBhHiIqQefdFD", ">f8", ">i4", "S3", "U4", ">U2")
+        },
     )
     assert equal(load_pickle(io.BytesIO(pickle.dumps(content, protocol=protocol))), content)
 
 
 def test_arrays_are_new_aligned_and_writable():
     for protocol in PROTOCOLS:
-        array = load_pickle(io.BytesIO(pickle.dumps(["x", np.arange(1000.0)], protocol=protocol)))[1]
+        array = load_pickle(io.BytesIO(pickle.dumps(["x", np.arange(1000.0)], protocol=protocol)))[
+            1
+        ]
         array[0] = 5
         assert array.flags.writeable and array.flags.aligned
 
@@ -201,7 +253,9 @@ def tables() -> dict[str, pd.DataFrame]:
     if int(pd.__version__.split(".")[0]) >= 3:
         kind = pd.StringDtype("python", na_value=np.nan)
         rows = pd.Index(list("abc"), dtype=kind)
-        made["text without arrow"] = pd.DataFrame({"s": pd.array(["x", "é", None], kind)}, index=rows)
+        made["text without arrow"] = pd.DataFrame(
+            {"s": pd.array(["x", "é", None], kind)}, index=rows
+        )
     made["mixed"].attrs = {"note": "kept", "masks": [1, 2]}
     return made
 
@@ -219,7 +273,9 @@ def test_tables_come_back_as_they_were(name, protocol):
 def test_series_and_indexes_come_back_as_they_were(protocol):
     series = pd.Series([1.5, 2.5], index=["a", "b"], name="q")
     index = pd.Index(["a", "b"], name="stim")
-    opened = load_pickle(io.BytesIO(pickle.dumps([series, index], protocol=protocol)), allow="tables")
+    opened = load_pickle(
+        io.BytesIO(pickle.dumps([series, index], protocol=protocol)), allow="tables"
+    )
     pd.testing.assert_series_equal(opened[0], series)
     pd.testing.assert_index_equal(opened[1], index)
 
@@ -228,20 +284,33 @@ def test_series_and_indexes_come_back_as_they_were(protocol):
 def test_datasets_come_back_as_they_were(protocol):
     dataset = xr.Dataset(
         {"v": (("x", "y"), np.arange(6.0).reshape(2, 3)), "w": ("x", np.array(["a", "bc"]))},
-        coords={"x": [1, 2], "y": ["a", "bcd", "e"], "k": 3, "z": ("x", np.array(["p", None], dtype=object))},
+        coords={
+            "x": [1, 2],
+            "y": ["a", "bcd", "e"],
+            "k": 3,
+            "z": ("x", np.array(["p", None], dtype=object)),
+        },
         attrs={"masks": np.ones((2, 2)), "note": "text"},
     )
     opened = load_pickle(io.BytesIO(pickle.dumps(dataset, protocol=protocol)), allow="dataset")
     xr.testing.assert_identical(opened, dataset)
-    assert [v.dtype for v in opened.variables.values()] == [dataset.variables[name].dtype for name in opened.variables]
+    assert [v.dtype for v in opened.variables.values()] == [
+        dataset.variables[name].dtype for name in opened.variables
+    ]
 
 
 def test_the_smaller_lists_refuse_tables_and_datasets():
     table = pickle.dumps(pd.DataFrame({"a": [1]}))
     dataset = pickle.dumps(xr.Dataset({"a": ("x", [1.0])}))
-    with pytest.raises(UnsafePickleError, match=r"`pandas\..*DataFrame`.*a pandas table, where plain arrays are expected"):
+    with pytest.raises(
+        UnsafePickleError,
+        match=r"`pandas\..*DataFrame`.*a pandas table, where plain arrays are expected",
+    ):
         load_pickle(io.BytesIO(table))
-    with pytest.raises(UnsafePickleError, match=r"`xarray\.core\.dataset\.Dataset`.*where plain tables are expected"):
+    with pytest.raises(
+        UnsafePickleError,
+        match=r"`xarray\.core\.dataset\.Dataset`.*where plain tables are expected",
+    ):
         load_pickle(io.BytesIO(dataset), allow="tables")
     with pytest.raises(ValueError, match="allow must be"):
         load_pickle(io.BytesIO(table), allow="all")

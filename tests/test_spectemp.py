@@ -1,4 +1,6 @@
-"""The SpectroTemporal model: recorded values, the full two-dimensional filter bank as an oracle, and its directions."""
+"""The SpectroTemporal model: recorded values, the full two-dimensional filter bank as an oracle,
+and its directions.
+"""
 
 import numpy as np
 import pytest
@@ -21,7 +23,9 @@ TIME = np.arange(40000) / 20000
 
 @pytest.fixture(scope="module")
 def tone_image():
-    return cochleagram(normalise_level(np.sin(2 * np.pi * 1000 * TIME) * (1 + 0.5 * np.sin(2 * np.pi * 4 * TIME))))
+    return cochleagram(
+        normalise_level(np.sin(2 * np.pi * 1000 * TIME) * (1 + 0.5 * np.sin(2 * np.pi * 4 * TIME)))
+    )
 
 
 def test_values_recorded_for_a_modulated_tone(tone_image):
@@ -29,7 +33,15 @@ def test_values_recorded_for_a_modulated_tone(tone_image):
     assert power.size == N_FEATURES == 23421
     assert power.sum() == pytest.approx(2647.93, abs=0.005)
     assert power.max() == pytest.approx(42.349, abs=5e-4)
-    means = {0: 0.0656731, 4: 0.00739483, 27: 1.49773, 31: 0.124691, 82: 0.124285, 95: 0.171477, 110: 0.000198853}
+    means = {
+        0: 0.0656731,
+        4: 0.00739483,
+        27: 1.49773,
+        31: 0.124691,
+        82: 0.124285,
+        95: 0.171477,
+        110: 0.000198853,
+    }
     for filter_index, mean in means.items():
         assert power[filter_index].mean() == pytest.approx(mean, rel=4e-6), filter_index
     assert power[82, 100] == pytest.approx(0.180867, abs=5e-7)
@@ -37,13 +49,17 @@ def test_values_recorded_for_a_modulated_tone(tone_image):
 
 
 def test_single_precision_changes_nothing_above_two_parts_in_a_hundred_thousand(tone_image):
-    single, double = (spectrotemporal_features(tone_image, dtype=dtype) for dtype in (np.float32, np.float64))
+    single, double = (
+        spectrotemporal_features(tone_image, dtype=dtype) for dtype in (np.float32, np.float64)
+    )
     np.testing.assert_allclose(single.power, double.power, atol=2e-5)
     np.testing.assert_allclose(single.filtered, double.filtered, atol=2e-5)
 
 
 def full_bank(temporal_rate, spectral_rate, sign):
-    """One filter as a full (422, 1170) transfer function, quadrants blanked by the sign of the two frequencies."""
+    """One filter as a full (422, 1170) transfer function, quadrants blanked by the sign of the two
+    frequencies.
+    """
     gain = spectral_transfer_functions()[SPECTRAL_RATES.index(spectral_rate)]
     gain = np.concatenate([gain, gain[-2:0:-1]])
     response = temporal_transfer_functions()[TEMPORAL_RATES.index(temporal_rate)]
@@ -63,14 +79,25 @@ def test_every_filter_agrees_with_the_full_two_dimensional_bank():
         output = np.fft.ifft2(spectrum * full_bank(abs(rate), spectral_rate, sign))[:211, :390]
         assert np.abs(output.imag).max() < 1e-9
         np.testing.assert_allclose(features.filtered[index], output.real.mean(axis=1), atol=1e-9)
-        np.testing.assert_allclose(features.power[index], np.maximum(output.real ** 2, 1e-8).mean(axis=1), atol=1e-9)
+        np.testing.assert_allclose(
+            features.power[index], np.maximum(output.real**2, 1e-8).mean(axis=1), atol=1e-9
+        )
 
 
 def test_labels_follow_the_published_order():
     labels = filter_labels()
     assert labels.shape == (111, 2)
-    examples = {0: (0, 0), 1: (-0.5, 0), 9: (0, 0.0625), 31: (-4, 0.25), 62: (-64, 2), 63: (0.5, 0.0625), 82: (4, 0.25),
-                95: (0.5, 1), 110: (64, 2)}
+    examples = {
+        0: (0, 0),
+        1: (-0.5, 0),
+        9: (0, 0.0625),
+        31: (-4, 0.25),
+        62: (-64, 2),
+        63: (0.5, 0.0625),
+        82: (4, 0.25),
+        95: (0.5, 1),
+        110: (64, 2),
+    }
     for index, label in examples.items():
         assert tuple(labels[index]) == label
     assert len(np.unique(labels, axis=0)) == 111

@@ -18,7 +18,23 @@ def test_halves_partition_the_sounds() -> None:
 
 def test_first_split_and_coverage_are_the_published_ones() -> None:
     splits = published_splits()
-    assert np.flatnonzero(splits.train[0])[:15].tolist() == [2, 5, 7, 8, 10, 16, 18, 19, 22, 24, 26, 27, 30, 33, 37]
+    assert np.flatnonzero(splits.train[0])[:15].tolist() == [
+        2,
+        5,
+        7,
+        8,
+        10,
+        16,
+        18,
+        19,
+        22,
+        24,
+        26,
+        27,
+        30,
+        33,
+        37,
+    ]
     times_tested = np.bincount(splits.test.sum(axis=0))
     assert times_tested.tolist() == [0, 1, 7, 25, 25, 43, 39, 20, 4, 1]
 

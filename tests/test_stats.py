@@ -1,4 +1,6 @@
-"""Statistics against closed forms, slow loops, SciPy by another route, and the recorded outputs of the published code."""
+"""Statistics against closed forms, slow loops, SciPy by another route, and the recorded outputs of
+the published code.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,14 @@ from hypothesis import strategies as st
 
 from aud_dnn import stats
 
-GOLDEN = next((folder for parent in Path(__file__).resolve().parents[2:4]
-               if (folder := parent / "shared" / "golden" / "expected").is_dir()), None)
+GOLDEN = next(
+    (
+        folder
+        for parent in Path(__file__).resolve().parents[2:4]
+        if (folder := parent / "shared" / "golden" / "expected").is_dir()
+    ),
+    None,
+)
 
 
 @pytest.fixture
@@ -25,7 +33,8 @@ def two_models():
 
 
 def test_sem_of_one_worked_case():
-    # participants 0 and 1, conditions (1, 3) and (2, 8): deviations (-1, 1) and (-3, 3); population sd 1, n - 1 = 1
+    # participants 0 and 1, conditions (1, 3) and (2, 8): deviations (-1, 1) and (-3, 3); population
+    # sd 1, n - 1 = 1
     np.testing.assert_allclose(stats.within_participant_sem([[1, 3], [2, 8]]), [1, 1])
 
 
@@ -33,14 +42,18 @@ def test_sem_does_not_see_participant_offsets_and_equals_the_usual_sem_without_t
     rng = np.random.default_rng(0)
     values = rng.normal(size=(7, 4))
     expected = stats.within_participant_sem(values)
-    np.testing.assert_allclose(stats.within_participant_sem(values + rng.normal(size=(7, 1)) * 100), expected, atol=1e-12)
+    np.testing.assert_allclose(
+        stats.within_participant_sem(values + rng.normal(size=(7, 1)) * 100), expected, atol=1e-12
+    )
     centred = values - values.mean(axis=1, keepdims=True)
     np.testing.assert_allclose(expected, centred.std(axis=0, ddof=1) / np.sqrt(7))
 
 
 def test_sem_divisor_is_the_only_thing_that_the_published_rsa_bars_change():
     values = np.random.default_rng(1).normal(size=(8, 36))
-    ratio = stats.within_participant_sem(values, n_divisor=36) / stats.within_participant_sem(values)
+    ratio = stats.within_participant_sem(values, n_divisor=36) / stats.within_participant_sem(
+        values
+    )
     np.testing.assert_allclose(ratio, np.sqrt(7 / 35))
 
 
@@ -68,12 +81,16 @@ def test_published_bootstrap_gives_the_published_p_values():
                 condition = "permuted" if row.randnetw and model != "spectemp" else "trained"
                 with np.load(GOLDEN / f"rsa__{target}__{model}__{condition}__roi-All.npz") as file:
                     scores.append(file["best_layer_rsa_median"])
-            found = stats.bootstrap_published(*scores, n_resamples=row.n_bootstrap, rng=int(row.seed))
+            found = stats.bootstrap_published(
+                *scores, n_resamples=row.n_bootstrap, rng=int(row.seed)
+            )
             assert found.p == pytest.approx(row.p_value, abs=1e-12)
 
 
 def test_paired_bootstrap_sees_what_the_unpaired_one_cannot(two_models):
-    a, b = two_models  # A is above B by 0.03 +- 0.02 in every participant; participants differ by 0.2
+    a, b = (
+        two_models  # A is above B by 0.03 +- 0.02 in every participant; participants differ by 0.2
+    )
     assert stats.bootstrap_published(a, b).p > 0.2
     paired = stats.bootstrap_paired(a, b)
     assert paired.p < 0.01
@@ -88,16 +105,22 @@ def test_paired_bootstrap_p_is_never_zero():
 def test_paired_bootstrap_and_sign_flips_keep_their_level_without_an_effect():
     rng = np.random.default_rng(5)
     flips = [stats.sign_flip_test(*rng.normal(size=(2, 8))) for _ in range(300)]
-    boots = [stats.bootstrap_paired(*rng.normal(size=(2, 20)), n_resamples=500).p for _ in range(300)]
+    boots = [
+        stats.bootstrap_paired(*rng.normal(size=(2, 20)), n_resamples=500).p for _ in range(300)
+    ]
     assert np.mean(np.array(flips) <= 0.05) < 0.09
-    assert np.mean(np.array(boots) <= 0.05) < 0.10  # the percentile bootstrap is a little liberal at n = 20
+    assert (
+        np.mean(np.array(boots) <= 0.05) < 0.10
+    )  # the percentile bootstrap is a little liberal at n = 20
 
 
 def test_sign_flips_by_enumeration():
     a, b = np.array([3.0, 1, 4, 1, 5]), np.array([2.0, 0, 5, 0, 3])
     difference = a - b
     means = [np.mean(difference * signs) for signs in itertools.product([1, -1], repeat=5)]
-    assert stats.sign_flip_test(a, b) == pytest.approx(np.mean(np.array(means) >= difference.mean() - 1e-12))
+    assert stats.sign_flip_test(a, b) == pytest.approx(
+        np.mean(np.array(means) >= difference.mean() - 1e-12)
+    )
 
 
 def test_permutation_draws_what_repeated_shuffles_draw():
@@ -134,7 +157,8 @@ def test_wilcoxon_of_fifteen_pairs_of_one_sign():
 
 
 def test_wilcoxon_with_zeros_and_ties_by_hand():
-    # differences 1, 1, -1, 2, 0: the zero goes; ranks 2, 2, 2, 4; W = 2; exact p by the 16 sign patterns
+    # differences 1, 1, -1, 2, 0: the zero goes; ranks 2, 2, 2, 4; W = 2; exact p by the 16 sign
+    # patterns
     found = stats.wilcoxon_signed_rank(np.array([1.0, 1, -1, 2, 0]), np.zeros(5))
     ranks = np.array([2, 2, 2, 4])
     sums = np.array([np.dot(ranks, signs) for signs in itertools.product([1, -1], repeat=4)])
@@ -142,6 +166,7 @@ def test_wilcoxon_with_zeros_and_ties_by_hand():
     assert found.p_exact == pytest.approx(np.mean(np.abs(sums) >= 6))
     variance = 4 * 5 * 9 / 24 - (3**3 - 3) / 48  # tie-corrected
     from scipy.stats import norm
+
     assert found.p == pytest.approx(2 * norm.sf((5 - 2) / np.sqrt(variance)))
 
 
@@ -164,7 +189,9 @@ def test_effect_sizes_by_hand():
 def test_effect_sizes_change_sign_when_the_roles_are_exchanged(pairs):
     a, b = np.array(pairs, dtype=float).T
     assert stats.rank_biserial_paired(a, b) == pytest.approx(-stats.rank_biserial_paired(b, a))
-    assert stats.common_language_effect(a, b) == pytest.approx(1 - stats.common_language_effect(b, a))
+    assert stats.common_language_effect(a, b) == pytest.approx(
+        1 - stats.common_language_effect(b, a)
+    )
     d = stats.cohens_d_paired(a, b)
     assert np.isnan(d) or d == pytest.approx(-stats.cohens_d_paired(b, a))
 
@@ -203,19 +230,25 @@ def test_pearson_drops_missing_pairs_and_refuses_too_few():
     assert np.isnan(stats.pearson([1, 1, 1], [1, 2, 3])[0])
 
 
-@pytest.mark.parametrize("a, b, message", [
-    ([1, np.nan], [1, 2], "NaN"), ([], [], "non-empty"), ([1, 2], [1], "equally many")])
+@pytest.mark.parametrize(
+    "a, b, message",
+    [([1, np.nan], [1, 2], "NaN"), ([], [], "non-empty"), ([1, 2], [1], "equally many")],
+)
 def test_bad_values_are_refused(a, b, message):
     with pytest.raises(ValueError, match=message):
         stats.bootstrap_paired(a, b)
 
 
 def test_intervals_over_participants_hold_the_mean_as_often_as_they_say():
-    values = np.random.default_rng(0).standard_normal((8, 4_000))       # eight participants, as in NH2015
+    values = np.random.default_rng(0).standard_normal(
+        (8, 4_000)
+    )  # eight participants, as in NH2015
     inside = np.abs(values.mean(axis=0)) < stats.participant_interval(values)
-    assert inside.mean() == pytest.approx(0.95, abs=0.01)               # 3 standard errors of a share of 4,000
+    assert inside.mean() == pytest.approx(0.95, abs=0.01)  # 3 standard errors of a share of 4,000
     alone = stats.participant_interval(values[:, :2])
-    np.testing.assert_array_equal(alone, stats.participant_interval(values)[:2])     # others do not matter
+    np.testing.assert_array_equal(
+        alone, stats.participant_interval(values)[:2]
+    )  # others do not matter
     assert np.isnan(stats.participant_interval(values[:1])).all()
     with pytest.raises(ValueError, match="participants x conditions"):
         stats.participant_interval(values[0])

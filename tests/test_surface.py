@@ -27,14 +27,20 @@ from aud_dnn.tables import surface
 def test_median_by_coordinate_checks_hemisphere_and_sharing():
     metadata = vectors.metadata("NH2015")
     table = surface.median_by_coordinate(np.arange(24.0), metadata)
-    assert table["coord_id"].tolist()[:2] == ["0_10", "2_10"] and table["median_plot_val"].tolist()[:2] == [8, 9]
+    assert table["coord_id"].tolist()[:2] == ["0_10", "2_10"] and table["median_plot_val"].tolist()[
+        :2
+    ] == [8, 9]
     with pytest.raises(InputError, match="shared_by of coordinate 0_10"):
         surface.median_by_coordinate(np.arange(24.0), metadata.assign(shared_by=2))
     with pytest.raises(InputError, match="0_10 lies in both hemispheres"):
-        surface.median_by_coordinate(np.arange(24.0), metadata.assign(hemi=["lh"] * 8 + ["rh"] * 16))
+        surface.median_by_coordinate(
+            np.arange(24.0), metadata.assign(hemi=["lh"] * 8 + ["rh"] * 16)
+        )
 
 
-@pytest.mark.parametrize(("name", "value"), [("x_ras", "left"), ("y_ras", np.nan), ("shared_by", None), ("hemi", None)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("x_ras", "left"), ("y_ras", np.nan), ("shared_by", None), ("hemi", None)]
+)
 def test_places_without_numbers_are_named(name, value):
     metadata = fake_results.fake_metadata("NH2015").assign(**{name: value})
     with pytest.raises(InputError, match=rf"Surface maps: the metadata column(\(s\))? {name}"):
@@ -44,7 +50,10 @@ def test_places_without_numbers_are_named(name, value):
 def test_median_over_models_is_shifted_so_that_the_first_layer_shows():
     one = pd.DataFrame({"coord_id": ["a", "b"], "median_plot_val": [0.0, 1.0]})
     two = one.assign(median_plot_val=[0.5, 0.0])
-    assert surface.median_over_models({"x": one, "y": two})["median_plot_val"].tolist() == [3.5, 6.0]
+    assert surface.median_over_models({"x": one, "y": two})["median_plot_val"].tolist() == [
+        3.5,
+        6.0,
+    ]
     with pytest.raises(InputError, match="different coordinates"):
         surface.median_over_models({"x": one, "y": two[::-1]})
 
@@ -54,10 +63,15 @@ def test_grid_and_projection_by_hand():
     xs, ys, grid = surface.value_grid(x, y, values)
     assert xs.tolist() == [0, 2, 4] and ys.tolist() == [0, 2]
     np.testing.assert_array_equal(grid, [[1, 2, 3], [4, np.nan, np.nan]])
-    vertices = surface.FlatVertices(np.array([[0.4, 0.3], [3.2, -0.2], [2.1, 1.9], [40.0, 0.0]]), np.array([5, 0, 2, 3]))
-    # nearest points: (0, 0) -> 1; (4, 0) -> 3; (2, 2) has no voxel -> NaN; the last one is outside the grid
-    np.testing.assert_array_equal(surface.project_to_vertices(x, y, values, vertices, 7),
-                                  [3, np.nan, np.nan, np.nan, np.nan, 1, np.nan])
+    vertices = surface.FlatVertices(
+        np.array([[0.4, 0.3], [3.2, -0.2], [2.1, 1.9], [40.0, 0.0]]), np.array([5, 0, 2, 3])
+    )
+    # nearest points: (0, 0) -> 1; (4, 0) -> 3; (2, 2) has no voxel -> NaN; the last one is outside
+    # the grid
+    np.testing.assert_array_equal(
+        surface.project_to_vertices(x, y, values, vertices, 7),
+        [3, np.nan, np.nan, np.nan, np.nan, 1, np.nan],
+    )
     with pytest.raises(InputError, match="grid of step 2"):
         surface.value_grid(np.array([0, 1]), np.array([0, 0]), np.array([1.0, 1.0]))
 
@@ -81,12 +95,16 @@ def test_histogram_and_colour_scale():
 
 
 def test_regions_become_integers():
-    codes = surface.direct_values(pd.DataFrame({"roi_label_general": ["Primary", None, "Posterior"]}), "roi_label_general")
+    codes = surface.direct_values(
+        pd.DataFrame({"roi_label_general": ["Primary", None, "Posterior"]}), "roi_label_general"
+    )
     assert codes.tolist() == [1, 0, 4]
 
 
 def test_direct_values():
-    metadata = pd.DataFrame({"kell_r_reliability": [0.25, -0.1], "pearson_r_reliability": [0.5, 1], "shared_by": [3, 1]})
+    metadata = pd.DataFrame(
+        {"kell_r_reliability": [0.25, -0.1], "pearson_r_reliability": [0.5, 1], "shared_by": [3, 1]}
+    )
     assert surface.direct_values(metadata, "kell_r_reliability").tolist() == [2.5, -1]
     assert surface.direct_values(metadata, "pearson_r_reliability").tolist() == [5, 10]
     assert surface.direct_values(metadata, "shared_by").tolist() == [3, 1]
@@ -95,32 +113,49 @@ def test_direct_values():
 
 
 def test_scores_of_a_layer_by_place(tmp_path):
-    """Against a loop over voxels and places; some scores are above 1, which is limited before anything else."""
+    """Against a loop over voxels and places; some scores are above 1, which is limited before
+    anything else.
+    """
     paths = ProjectPaths(tmp_path)
     target = fake_results.fake_target("NH2015")
     layers = MODELS["metricGAN"].layer_names
     rng = np.random.default_rng(3)
-    scores = {layer: np.clip(rng.normal(0.5 + 0.2 * (place == 2), 0.4, (len(target.ids), 10)), 0, None)
-              for place, layer in enumerate(layers)}
+    scores = {
+        layer: np.clip(rng.normal(0.5 + 0.2 * (place == 2), 0.4, (len(target.ids), 10)), 0, None)
+        for place, layer in enumerate(layers)
+    }
     for layer, values in scores.items():
         fake_results.write_fake_layer(paths, "metricGAN", layer, values, target, randnetw=False)
     options = FigureOptions(targets=("NH2015",), conditions=(False,))
     stem = "TYPE=subj-median-direct_PLOTVAL=median_r2_test_c*10+1_{}_NH2015"
     for given, layer in (({}, layers[2]), ({"metricGAN": layers[0]}, layers[0])):
         drawings = surface_maps.surface_figures(paths, options, layers=given)
-        drawing, = [drawing for drawing in drawings if "*10+1_" in drawing.stem and "metricGAN" in drawing.stem]
+        (drawing,) = [
+            drawing
+            for drawing in drawings
+            if "*10+1_" in drawing.stem and "metricGAN" in drawing.stem
+        ]
         assert drawing.stem == f"{stem.format(layer)}_metricGAN_subj-avg"
         expected = {}
         for voxel, place in enumerate(target.metadata["coord_id"]):
-            expected.setdefault(place, []).append(min(float(np.median(scores[layer][voxel])), 1) * 10 + 1)
+            expected.setdefault(place, []).append(
+                min(float(np.median(scores[layer][voxel])), 1) * 10 + 1
+            )
         expected = {place: np.median(values) for place, values in expected.items()}
         assert drawing.table["median_plot_val"].to_dict() == pytest.approx(expected)
         assert max(expected.values()) <= 11
         folder = paths.surface / "metricGAN" / stem.format(layer)
         dump = loadmat(folder / "metricGAN_subj-avg_rh.mat")
-        found = {f"{x}_{y}": value for x, y, value in zip(*(dump[name].ravel() for name in ("x_ras", "y_ras", "vals")))}
-        assert found == pytest.approx({place: value for place, value in expected.items() if not place.startswith("-")})
-    with pytest.raises(InputError, match=r"Unknown layer of metricGAN: 'Linear1'\. Did you mean Linear_1"):
+        found = {
+            f"{x}_{y}": value
+            for x, y, value in zip(*(dump[name].ravel() for name in ("x_ras", "y_ras", "vals")))
+        }
+        assert found == pytest.approx(
+            {place: value for place, value in expected.items() if not place.startswith("-")}
+        )
+    with pytest.raises(
+        InputError, match=r"Unknown layer of metricGAN: 'Linear1'\. Did you mean Linear_1"
+    ):
         surface_maps.surface_figures(paths, options, layers={"metricGAN": "Linear1"})
     with pytest.raises(MissingDataError, match="no results of AST"):
         surface_maps.surface_figures(paths, options, layers={"AST": "Embedding"})
@@ -129,11 +164,15 @@ def test_scores_of_a_layer_by_place(tmp_path):
 def test_published_tables_of_the_averages_hold_what_was_dumped(tmp_path):
     paths = ProjectPaths(tmp_path)
     fake_results.write_fake_model(paths, "ResNet50word", ["NH2015"], conditions=(False,))
-    drawings = surface_maps.surface_figures(paths, FigureOptions(targets=("NH2015",), conditions=(False,)))
+    drawings = surface_maps.surface_figures(
+        paths, FigureOptions(targets=("NH2015",), conditions=(False,))
+    )
     folder = paths.results / "PLOTS_SURF_across-models"
     drawings.save(folder, formats=("png",))
     dumps = sorted(paths.surface.glob("*/TYPE=*median*/*_subj-avg_lh.mat"))
-    assert len(dumps) == 5      # positions, relative positions, one layer; over models, quantized or not
+    assert (
+        len(dumps) == 5
+    )  # positions, relative positions, one layer; over models, quantized or not
     for dump in dumps:
         name = dump.parent.parent.name
         table = pd.read_csv(folder / f"{style.file_stem(dump.parent.name)}_{name}_subj-avg.csv")
@@ -143,23 +182,38 @@ def test_published_tables_of_the_averages_hold_what_was_dumped(tmp_path):
 
 def test_regions_are_drawn_in_their_colours_and_named(tmp_path):
     metadata = fake_results.fake_metadata("NH2015")
-    drawing, = surface_maps.direct_maps(ProjectPaths(tmp_path), metadata, "NH2015", ("roi_label_general",))
+    (drawing,) = surface_maps.direct_maps(
+        ProjectPaths(tmp_path), metadata, "NH2015", ("roi_label_general",)
+    )
     *maps, bar = drawing.figure.axes
-    assert [label.get_text() for label in bar.get_yticklabels()] == ["none", "Primary", "Anterior", "Lateral", "Posterior"]
+    assert [label.get_text() for label in bar.get_yticklabels()] == [
+        "none",
+        "Primary",
+        "Anterior",
+        "Lateral",
+        "Posterior",
+    ]
     mesh = maps[1].collections[0]
     table = drawing.table[drawing.table["hemi"] == "rh"]
     grid = mesh.get_array()
     assert sorted(grid.compressed()) == sorted(table["median_plot_val"])
     colours = {int(code): to_hex(mesh.cmap(mesh.norm(code))) for code in table["median_plot_val"]}
-    assert colours == {code: style.roi_color(roi) for roi, code in surface.ROI_CODES.items()} | {0: "#d3d3d3"}
+    assert colours == {code: style.roi_color(roi) for roi, code in surface.ROI_CODES.items()} | {
+        0: "#d3d3d3"
+    }
 
 
 def vertex_file(path: Path, hemispheres: tuple[str, ...] = surface.HEMISPHERES) -> None:
     content = {}
     for hemi in hemispheres:
         sign = -1 if hemi == "lh" else 1
-        position = np.stack([sign * (20 + 8 * np.random.default_rng(0).random(4000)),
-                             8 * np.random.default_rng(1).random(4000)], axis=1)
+        position = np.stack(
+            [
+                sign * (20 + 8 * np.random.default_rng(0).random(4000)),
+                8 * np.random.default_rng(1).random(4000),
+            ],
+            axis=1,
+        )
         content |= {f"vras_{hemi}": position, f"vnums_{hemi}": np.arange(4000)}
     path.parent.mkdir(parents=True, exist_ok=True)
     savemat(path, content)
@@ -174,8 +228,14 @@ def test_maps_on_the_grid_and_on_fsaverage(tmp_path):
     assert "voxel grid" in drawings.notes[0]
     meshes = [ax.collections[0] for ax in flat.figure.axes[:2]]
     left = flat.table[flat.table["hemi"] == "lh"]
-    assert np.sort(meshes[0].get_array().compressed()) == pytest.approx(np.sort(left["median_plot_val"]))
-    folder = paths.surface / "metricGAN" / "TYPE=subj-argmax_METRIC=median_r2_test_c_PLOTVAL=rel_pos_NH2015"
+    assert np.sort(meshes[0].get_array().compressed()) == pytest.approx(
+        np.sort(left["median_plot_val"])
+    )
+    folder = (
+        paths.surface
+        / "metricGAN"
+        / "TYPE=subj-argmax_METRIC=median_r2_test_c_PLOTVAL=rel_pos_NH2015"
+    )
     assert len(list(folder.glob("metricGAN_*_lh.mat"))) == 8
     assert set(loadmat(folder / "metricGAN_1_lh.mat")["vals"].ravel()) <= {0, 1 / 3, 2 / 3, 1}
     pytest.importorskip("nilearn")

@@ -29,7 +29,7 @@ def make(values=None, stimuli=SOUNDS, **given):
     return target_from_arrays(values, stimuli, name="mine", **given)
 
 
-# --- arrays -----------------------------------------------------------------------------------------------------------
+# --- arrays -------------------------------------------------------------------------------------
 
 
 def test_dimensions_come_in_any_order():
@@ -199,7 +199,7 @@ def test_names_that_folders_cannot_have_are_refused(name):
         target_from_arrays(responses(20, 4), SOUNDS, name=name)
 
 
-# --- splits -----------------------------------------------------------------------------------------------------------
+# --- splits -------------------------------------------------------------------------------------
 
 
 def test_published_sounds_get_the_published_order_and_splits():
@@ -275,7 +275,7 @@ def test_impossible_splits_are_refused(train, test, message):
         given_splits(np.array(train), None if test is None else np.array(test))
 
 
-# --- files ------------------------------------------------------------------------------------------------------------
+# --- files --------------------------------------------------------------------------------------
 
 
 def full_target():
@@ -443,7 +443,9 @@ def test_bad_folders_are_refused(tmp_path, file, content, message):
 
 def test_a_netcdf_file_that_becomes_large_is_refused_first(tmp_path):
     with h5py.File(tmp_path / "x.nc", "w") as file:
-        dataset = file.create_dataset("responses", (1 << 17,), "f8", chunks=(1 << 17,), compression="lzf")
+        dataset = file.create_dataset(
+            "responses", (1 << 17,), "f8", chunks=(1 << 17,), compression="lzf"
+        )
         dataset.id.write_direct_chunk((0,), b"\0\0" + b"\xe0\xff\0" * 100_000)
     with pytest.raises(InputError, match="becomes larger"):
         read_target(tmp_path / "x.nc")

@@ -1,4 +1,6 @@
-"""The synthetic scores behind the conformance vectors of the published aggregation (integer arithmetic, no files)."""
+"""The synthetic scores behind the conformance vectors of the published aggregation (integer
+arithmetic, no files).
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,12 @@ N_VOXELS = 24
 
 
 def scores(model: str, target: str, *, randnetw: bool = False) -> np.ndarray:
-    """Scores of shape (n_rows, n_layers, 10): corrected for the voxels, uncorrected for the components."""
+    """Scores of shape (n_rows, n_layers, 10): corrected for the voxels, uncorrected for the
+    components.
+    """
     n_rows = 6 if target == "NH2015comp" else N_VOXELS
     m = SEEDS[model] + (50 if randnetw else 0)
-    v, layer, s = np.ogrid[:n_rows, :len(MODELS[model].layers), :10]
+    v, layer, s = np.ogrid[:n_rows, : len(MODELS[model].layers), :10]
     h = (1103515245 * (1 + 7919 * m + 1000003 * layer + 10007 * v + 101 * s) + 12345) % 2**31
     corrected = 1.2 * h / 2**31
     if target == "NH2015comp":
@@ -35,7 +39,16 @@ def metadata(target: str) -> pd.DataFrame:
     roi = np.array(["Primary", "Anterior", "Lateral", "Posterior"], dtype=object)[v % 4]
     roi[v % 8 == 7] = None
     hemi = np.where(left, "lh", "rh")
-    return pd.DataFrame({
-        "subj_idx": v // 8, "hemi": hemi, "x_ras": x, "y_ras": 10, "voxel_id": 10 + 2 * v,
-        "coord_id": [f"{a}_10" for a in x], "shared_by": 3, "roi_label_general": roi,
-        "roi_anat_hemi": [None if r is None else f"{r}_{h}" for r, h in zip(roi, hemi)]})
+    return pd.DataFrame(
+        {
+            "subj_idx": v // 8,
+            "hemi": hemi,
+            "x_ras": x,
+            "y_ras": 10,
+            "voxel_id": 10 + 2 * v,
+            "coord_id": [f"{a}_10" for a in x],
+            "shared_by": 3,
+            "roi_label_general": roi,
+            "roi_anat_hemi": [None if r is None else f"{r}_{h}" for r, h in zip(roi, hemi)],
+        }
+    )

@@ -1,16 +1,20 @@
 """In which order the layers of a user's own model come, and how that is known.
 
-Positions of layers (Figure 7, surface maps) mean something only in network order. It is taken from the first of these:
+Positions of layers (Figure 7, surface maps) mean something only in network order. It is taken from
+the first of these:
 
-1. ``layer_order.txt`` beside the activations, one layer per line: what a user has said (``--layer_order FILE`` of the
+1. ``layer_order.txt`` beside the activations, one layer per line: what a user has said
+   (``--layer_order FILE`` of the
    scripts writes it, once, for all later steps);
 2. ``layer_list`` or ``layer_order`` in the HDF5 file, a dataset or an attribute that lists names;
-3. the order in which the datasets were made, where the file tracks it (``h5py.File(…, track_order=True)``, for nested
+3. the order in which the datasets were made, where the file tracks it (``h5py.File(…,
+   track_order=True)``, for nested
    groups too); in pickles the order of the keys;
-4. a guess: natural order of the names (``encoder.2`` before ``encoder.10``), with a remark wherever it matters.
+4. a guess: natural order of the names (``encoder.2`` before ``encoder.10``), with a remark wherever
+   it matters.
 
-What was put into alphabetical order on the way (``encoder.10`` before ``encoder.2``) is no order of 3. Models of the paper
-have the order of the registry.
+What was put into alphabetical order on the way (``encoder.10`` before ``encoder.2``) is no order of
+3. Models of the paper have the order of the registry.
 """
 
 from __future__ import annotations
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
     import h5py
 
 LAYER_ORDER_FILE = "layer_order.txt"
-_LARGEST_FILE = 1 << 20         # bytes
+_LARGEST_FILE = 1 << 20  # bytes
 HOW_TO_SAY = "State it once with --layer_order FILE (one layer per line)"
 
 
@@ -54,16 +58,23 @@ class LayerOrder:
 
 def natural_key(name: str) -> list[tuple[int, str]]:
     """Sort key that takes runs of digits as numbers: ``encoder.2`` before ``encoder.10``."""
-    parts = re.split(r"([0-9]+)", name)         # text, digits, text, digits, …
-    return [(len(part.lstrip("0")), part.lstrip("0")) if place % 2 else (0, part) for place, part in enumerate(parts)]
+    parts = re.split(r"([0-9]+)", name)  # text, digits, text, digits, …
+    return [
+        (len(part.lstrip("0")), part.lstrip("0")) if place % 2 else (0, part)
+        for place, part in enumerate(parts)
+    ]
 
 
 def is_alphabetical(names: Sequence[str]) -> bool:
-    """Sorted as text with numbers out of order (``encoder.10`` before ``encoder.2``), which no network is."""
+    """Sorted as text with numbers out of order (``encoder.10`` before ``encoder.2``), which no
+    network is.
+    """
     return list(names) == sorted(names) != sorted(names, key=natural_key)
 
 
-def stated(names: Sequence[str], origin: str, stored: Sequence[str], *, doubtful: bool = True) -> LayerOrder:
+def stated(
+    names: Sequence[str], origin: str, stored: Sequence[str], *, doubtful: bool = True
+) -> LayerOrder:
     """An order that somebody has written down.
 
     Parameters
@@ -79,12 +90,21 @@ def stated(names: Sequence[str], origin: str, stored: Sequence[str], *, doubtful
     remarks = []
     if doubtful and is_alphabetical(names):
         first, second = next((a, b) for a, b in pairwise(names) if natural_key(a) > natural_key(b))
-        remarks.append(Remark("the list of layers is in alphabetical order: layer positions (Figure 7) are right only if "
-                              f"that is the network's. {HOW_TO_SAY}", f"{origin} has {first} before {second}"))
+        remarks.append(
+            Remark(
+                "the list of layers is in alphabetical order: layer positions (Figure 7) are "
+                f"right only if that is the network's. {HOW_TO_SAY}",
+                f"{origin} has {first} before {second}",
+            )
+        )
     listed = set(names)
     if left_out := [name for name in stored if name not in listed]:
-        remarks.append(Remark("layers are stored but not listed, so `all` leaves them out",
-                              f"{few(left_out)}, not in {origin}"))
+        remarks.append(
+            Remark(
+                "layers are stored but not listed, so `all` leaves them out",
+                f"{few(left_out)}, not in {origin}",
+            )
+        )
     return LayerOrder(tuple(names), origin, tuple(remarks))
 
 
@@ -103,15 +123,27 @@ def observed(names: Sequence[str], origin: str | None) -> LayerOrder:
     names = sorted(names, key=natural_key)
     if len(names) < 2:
         return LayerOrder(tuple(names), "a single layer")
-    return LayerOrder(tuple(names), "guessed: natural order of the names", (Remark(
-        "the order of the layers is not stated: the natural order of their names is assumed, and layer positions (Figure 7) "
-        f"are right only if that is the network's. {HOW_TO_SAY}", few(names, 4)),))
+    return LayerOrder(
+        tuple(names),
+        "guessed: natural order of the names",
+        (
+            Remark(
+                "the order of the layers is not stated: the natural order of their names is "
+                "assumed, and layer positions (Figure 7) are right only if that is the network's. "
+                f"{HOW_TO_SAY}",
+                few(names, 4),
+            ),
+        ),
+    )
 
 
-# --- a text file --------------------------------------------------------------------------------------------------------
+# --- a text file --------------------------------------------------------------------------------
+
 
 def read_layer_order(path: Path) -> tuple[str, ...]:
-    """The layers in a text file, one a line; empty lines and lines that begin with ``#`` do not count.
+    """The layers in a text file, one a line.
+
+    Empty lines and lines that begin with ``#`` do not count.
 
     Raises
     ------
@@ -120,25 +152,38 @@ def read_layer_order(path: Path) -> tuple[str, ...]:
     """
     try:
         if path.stat().st_size > _LARGEST_FILE:
-            raise InputError(f"{path} is not a list of layers: {path.stat().st_size:,} bytes. Write one layer per line.")
+            raise InputError(
+                f"{path} is not a list of layers: {path.stat().st_size:,} bytes. Write one layer "
+                "per line."
+            )
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}. Give --layer_order a text file with one layer per line."
-                         ) from error
+        raise InputError(
+            f"{path} cannot be read: {error.strerror}. Give --layer_order a text file with one "
+            "layer per line."
+        ) from error
     except ValueError as error:
-        raise InputError(f"{path} is not text in UTF-8 ({error}). Write one layer per line.") from error
+        raise InputError(
+            f"{path} is not text in UTF-8 ({error}). Write one layer per line."
+        ) from error
     names = [line for line in lines if line and not line.startswith("#")]
     if not names:
-        raise InputError(f"{path} names no layer. Write one layer per line, in the order of the network.")
+        raise InputError(
+            f"{path} names no layer. Write one layer per line, in the order of the network."
+        )
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
-        raise InputError(f"{path} names {few(repeated)} more than once. Write each layer on one line.")
+        raise InputError(
+            f"{path} names {few(repeated)} more than once. Write each layer on one line."
+        )
     return tuple(names)
 
 
-# --- an HDF5 file -------------------------------------------------------------------------------------------------------
+# --- an HDF5 file -------------------------------------------------------------------------------
+
 
 def in_creation_order(file: h5py.File, names: Sequence[str]) -> tuple[list[str], bool]:
-    """Paths of datasets in the order in which they were made, and whether the file tracks it wherever it matters.
+    """Paths of datasets in the order in which they were made, and whether the file tracks it
+    wherever it matters.
 
     Where a group does not track it, natural order takes its place there.
     """

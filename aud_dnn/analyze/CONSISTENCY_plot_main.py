@@ -1,11 +1,12 @@
 """Do data sets, methods, seeds and conditions agree? Scatter plots and correlations (supplement).
 
     python aud_dnn/analyze/CONSISTENCY_plot_main.py
-    python aud_dnn/analyze/CONSISTENCY_plot_main.py --analyses layers --methods regression --limits paper automatic
+    python aud_dnn/analyze/CONSISTENCY_plot_main.py --analyses layers --methods regression --limits
+    paper automatic
 
-NH2015 against B2021, permuted against trained, regression against RSA, first against second training run; over models,
-layers and best-layer positions. RSA values come from rsa_matrix_calculation_all_models.py; without them only regression is
-drawn.
+NH2015 against B2021, permuted against trained, regression against RSA, first against second
+training run; over models, layers and best-layer positions. RSA values come from
+rsa_matrix_calculation_all_models.py; without them only regression is drawn.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    if not __package__:     # run as a file: import from the repository, not from this folder
+    if not __package__:  # run as a file: import from the repository, not from this folder
         sys.path[0] = str(Path(__file__).resolve().parents[2])
     from aud_dnn.terminal import start_script
 
@@ -43,7 +44,13 @@ LIMITS = ("paper", "narrow", "automatic")
 def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
     add_choices(parser, "--analyses", ANALYSES, ANALYSES, "what to compare")
-    add_choices(parser, "--limits", LIMITS, LIMITS[:1], "axis limits, a picture for each (narrow: RSA only up to 0.8)")
+    add_choices(
+        parser,
+        "--limits",
+        LIMITS,
+        LIMITS[:1],
+        "axis limits, a picture for each (narrow: RSA only up to 0.8)",
+    )
     add_methods(parser)
     add_voxel_targets(parser)
     add_look(parser)
@@ -66,10 +73,12 @@ def main(argv: list[str] | None = None) -> int:
     paths = find_drawable_root(arguments.root, arguments.models)
     options, methods = FigureOptions.from_arguments(arguments), arguments.methods
     out = arguments.out or paths.results / "PLOTS_across-models"
-    drawn = {"models": lambda: consistency.model_wise(paths, options, methods, limits=arguments.limits),
-             "layers": lambda: consistency.layer_wise(paths, options, methods, limits=arguments.limits),
-             "best-layers": lambda: consistency.best_layers(paths, options, methods),
-             "seeds": lambda: consistency.seeds(paths, options, methods)}
+    drawn = {
+        "models": lambda: consistency.model_wise(paths, options, methods, limits=arguments.limits),
+        "layers": lambda: consistency.layer_wise(paths, options, methods, limits=arguments.limits),
+        "best-layers": lambda: consistency.best_layers(paths, options, methods),
+        "seeds": lambda: consistency.seeds(paths, options, methods),
+    }
     found, n_drawn = Drawings(), 0
     for name in dict.fromkeys(arguments.analyses):
         drawings = drawn[name]()

@@ -1,11 +1,12 @@
 """Effective dimensionality of layers against how well they predict brain responses (supplement).
 
     python aud_dnn/analyze/DIM_plot_main.py
-    python aud_dnn/analyze/DIM_plot_main.py --methods regression --target NH2015 --models mymodel --limits paper automatic
-    python aud_dnn/analyze/DIM_plot_main.py --analyses scatters correlations argmax layers
+    python aud_dnn/analyze/DIM_plot_main.py --methods regression --target NH2015 --models mymodel
+    --limits paper automatic python aud_dnn/analyze/DIM_plot_main.py --analyses scatters
+    correlations argmax layers
 
-Dimensionality (and RSA values) come from rsa_matrix_calculation_all_models.py; where that has not run, dimensionality is
-taken from the published files in results/ED/.
+Dimensionality (and RSA values) come from rsa_matrix_calculation_all_models.py; where that has not
+run, dimensionality is taken from the published files in results/ED/.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    if not __package__:     # run as a file: import from the repository, not from this folder
+    if not __package__:  # run as a file: import from the repository, not from this folder
         sys.path[0] = str(Path(__file__).resolve().parents[2])
     from aud_dnn.terminal import start_script
 
@@ -42,8 +43,16 @@ LIMITS = ("paper", "automatic")
 
 def build_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
-    add_choices(parser, "--analyses", ANALYSES, ANALYSES[:1], "what to draw; only the scatters are in the paper")
-    add_choices(parser, "--limits", LIMITS, LIMITS[:1], "axis limits of the scatters, a picture for each")
+    add_choices(
+        parser,
+        "--analyses",
+        ANALYSES,
+        ANALYSES[:1],
+        "what to draw; only the scatters are in the paper",
+    )
+    add_choices(
+        parser, "--limits", LIMITS, LIMITS[:1], "axis limits of the scatters, a picture for each"
+    )
     add_methods(parser)
     add_voxel_targets(parser)
     add_look(parser)
@@ -68,14 +77,23 @@ def main(argv: list[str] | None = None) -> int:
     out = arguments.out or paths.results / "PLOTS_across-models"
     found = Drawings()
     tables = dimensionality.layer_tables(paths, options, arguments.methods, found)
-    drawings = dimensionality.dimensionality_figures(paths, options, arguments.methods, limits=arguments.limits,
-                                                     analyses=arguments.analyses, tables=tables)
+    drawings = dimensionality.dimensionality_figures(
+        paths,
+        options,
+        arguments.methods,
+        limits=arguments.limits,
+        analyses=arguments.analyses,
+        tables=tables,
+    )
     print(with_root(drawings.report(out, arguments.formats), arguments.root))
     for stem, table in dimensionality.merged_tables(tables).items():
         print(write_table(out / f"{stem}.csv", table, index=False))
     neural = dimensionality.neural_dimensionality(paths, options)
     if len(neural):
-        print("Effective dimensionality of the fMRI responses (mean of the repetitions, voxels of all participants):")
+        print(
+            "Effective dimensionality of the fMRI responses (mean of the repetitions, voxels of "
+            "all participants):"
+        )
         print(neural.to_string(float_format="{:.2f}".format))
     if not drawings and not found.errors:
         found.errors.append(nothing_drawn(paths, arguments.models))

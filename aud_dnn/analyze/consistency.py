@@ -1,7 +1,7 @@
 """Do data sets, methods and seeds agree? Scatter plots and correlations (supplement).
 
-Every figure with ``limits`` comes in the variants asked for: ``paper`` (from -0.015 to 1), ``narrow`` (RSA up to 0.8),
-``automatic``.
+Every figure with ``limits`` comes in the variants asked for: ``paper`` (from -0.015 to 1),
+``narrow`` (RSA up to 0.8), ``automatic``.
 """
 
 from __future__ import annotations
@@ -42,21 +42,36 @@ def _with(models: Sequence[str], randnetw: bool) -> list[str]:
 
 
 def _variants(limits: Sequence[str], methods: tuple[str, str]) -> Iterator[tuple[str, Limits]]:
-    """Ending of the file name and limits of each variant; ``methods`` gave the horizontal and the vertical axis."""
+    """Ending of the file name and limits of each variant.
+
+    ``methods`` gave the horizontal and the vertical axis.
+    """
     same = methods[0] == methods[1]
     for name in limits:
         if name == "automatic":
             yield "_ylim=automatic", Limits(equal=same)
         elif name == "paper" or "RSA" in methods:
-            tops = [_NARROW_HIGH if name == "narrow" and method == "RSA" else _HIGH for method in methods]
-            yield f"_ylim={_LOW}_{tops[1]}", Limits((_LOW, tops[0]), (_LOW, tops[1]), equal=same, step=_STEP)
+            tops = [
+                _NARROW_HIGH if name == "narrow" and method == "RSA" else _HIGH
+                for method in methods
+            ]
+            yield (
+                f"_ylim={_LOW}_{tops[1]}",
+                Limits((_LOW, tops[0]), (_LOW, tops[1]), equal=same, step=_STEP),
+            )
 
 
-def model_wise(paths: ProjectPaths, options: FigureOptions | None = None, methods: Sequence[str] = scores.METHODS, *,
-               limits: Sequence[str] = ("paper",)) -> Drawings:
+def model_wise(
+    paths: ProjectPaths,
+    options: FigureOptions | None = None,
+    methods: Sequence[str] = scores.METHODS,
+    *,
+    limits: Sequence[str] = ("paper",),
+) -> Drawings:
     """Models as points: NH2015 against B2021, and permuted against trained within each data set.
 
-    Errors refer to all models of Figure 2, as in that figure. Permuted against trained has the one range 0 to 0.8.
+    Errors refer to all models of Figure 2, as in that figure. Permuted against trained has the one
+    range 0 to 0.8.
     """
     options = options or FigureOptions()
     drawings = Drawings()
@@ -69,26 +84,61 @@ def model_wise(paths: ProjectPaths, options: FigureOptions | None = None, method
 
     for method in methods:
         for randnetw in options.conditions:
-            stem = (f"across-models_{x_target}-vs-{y_target}{condition_suffix(randnetw)}_scatter_{method}_roi-None_"
-                    f"{scores.model_value(method, x_target)}_mean")
+            stem = (
+                f"across-models_{x_target}-vs-{y_target}{condition_suffix(randnetw)}_scatter_{method}_roi-None_"
+                f"{scores.model_value(method, x_target)}_mean"
+            )
             with drawings.attempt():
-                table = _joined(means(method, x_target, randnetw), means(method, y_target, randnetw), VOXEL_TARGETS,
-                                randnetw)
-                _add_data_sets(drawings, paths, table, method, randnetw, stem, "Models", models, limits, options)
+                table = _joined(
+                    means(method, x_target, randnetw),
+                    means(method, y_target, randnetw),
+                    VOXEL_TARGETS,
+                    randnetw,
+                )
+                _add_data_sets(
+                    drawings,
+                    paths,
+                    table,
+                    method,
+                    randnetw,
+                    stem,
+                    "Models",
+                    models,
+                    limits,
+                    options,
+                )
         for target in options.targets:
             with drawings.attempt():
-                table = _joined(means(method, target, False), means(method, target, True), ("trained", "permuted"), True)
-                notes = scores.version_notes(paths, models, [(method, target, False), (method, target, True)])
-                _add(drawings, table, ("trained", "permuted"), f"permuted-vs-trained-scatter_{method}_{target}_"
-                     f"{scores.model_value(method, target)}_mean", f"{method}, {target}",
-                     (f"{LABELS[method]}, trained", f"{LABELS[method]}, permuted"),
-                     Limits((0, _NARROW_HIGH), (0, _NARROW_HIGH), step=_STEP), options,
-                     f"{method}: permuted against trained on {target}", _with(models, True), notes, size=(5, 5),
-                     text_at=(0.05, 0.88))
+                table = _joined(
+                    means(method, target, False),
+                    means(method, target, True),
+                    ("trained", "permuted"),
+                    True,
+                )
+                notes = scores.version_notes(
+                    paths, models, [(method, target, False), (method, target, True)]
+                )
+                _add(
+                    drawings,
+                    table,
+                    ("trained", "permuted"),
+                    f"permuted-vs-trained-scatter_{method}_{target}_{scores.model_value(method, target)}_mean",
+                    f"{method}, {target}",
+                    (f"{LABELS[method]}, trained", f"{LABELS[method]}, permuted"),
+                    Limits((0, _NARROW_HIGH), (0, _NARROW_HIGH), step=_STEP),
+                    options,
+                    f"{method}: permuted against trained on {target}",
+                    _with(models, True),
+                    notes,
+                    size=(5, 5),
+                    text_at=(0.05, 0.88),
+                )
     return drawings
 
 
-def _joined(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str], randnetw: bool) -> pd.DataFrame:
+def _joined(
+    first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str], randnetw: bool
+) -> pd.DataFrame:
     """Models that both have, each with the errors of its own set of models."""
     if first.empty or second.empty:
         return pd.DataFrame()
@@ -96,17 +146,43 @@ def _joined(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str], r
     return scores.with_condition(table, randnetw).rename_axis("source_model")
 
 
-def _add(drawings: Drawings, table: pd.DataFrame, columns: tuple[str, str], stem: str, title: str, labels: tuple[str, str],
-         limits: Limits, options: FigureOptions, what: str, wanted: Sequence[str], notes: Sequence[str] = (),
-         **look) -> None:
-    """Draw where at least two rows have both values, else leave a note. ``wanted`` are the models that belong there."""
+def _add(
+    drawings: Drawings,
+    table: pd.DataFrame,
+    columns: tuple[str, str],
+    stem: str,
+    title: str,
+    labels: tuple[str, str],
+    limits: Limits,
+    options: FigureOptions,
+    what: str,
+    wanted: Sequence[str],
+    notes: Sequence[str] = (),
+    **look,
+) -> None:
+    """Draw where at least two rows have both values, else leave a note.
+
+    ``wanted`` are the models that belong there.
+    """
     drawing: Drawing | None = None
     if len(table):
         models = [key[0] if isinstance(key, tuple) else key for key in table.index]
         errors = [f"{column}_yerr" if f"{column}_yerr" in table else None for column in columns]
-        drawing = value_scatter(table, *columns, models, stem=stem, labels=labels, title=title, limits=limits,
-                                palette=options.palette, wanted=wanted, xerr=errors[0], yerr=errors[1], notes=notes,
-                                **{"size": (7, 7), **look})
+        drawing = value_scatter(
+            table,
+            *columns,
+            models,
+            stem=stem,
+            labels=labels,
+            title=title,
+            limits=limits,
+            palette=options.palette,
+            wanted=wanted,
+            xerr=errors[0],
+            yerr=errors[1],
+            notes=notes,
+            **{"size": (7, 7), **look},
+        )
     if drawing is not None:
         drawings.append(drawing)
         drawings.note(notes)
@@ -114,20 +190,49 @@ def _add(drawings: Drawings, table: pd.DataFrame, columns: tuple[str, str], stem
         drawings.note([f"Not drawn: {what} (fewer than two points with both values)."])
 
 
-def _add_data_sets(drawings: Drawings, paths: ProjectPaths, table: pd.DataFrame, method: str, randnetw: bool, stem: str,
-                   points: str, models: Sequence[str], limits: Sequence[str], options: FigureOptions) -> None:
+def _add_data_sets(
+    drawings: Drawings,
+    paths: ProjectPaths,
+    table: pd.DataFrame,
+    method: str,
+    randnetw: bool,
+    stem: str,
+    points: str,
+    models: Sequence[str],
+    limits: Sequence[str],
+    options: FigureOptions,
+) -> None:
     """NH2015 against B2021 by one method, in all variants; ``points`` says what they are."""
     condition = condition_name(randnetw)
-    notes = scores.version_notes(paths, models, [(method, target, randnetw) for target in VOXEL_TARGETS])
+    notes = scores.version_notes(
+        paths, models, [(method, target, randnetw) for target in VOXEL_TARGETS]
+    )
     for ending, chosen in _variants(limits, (method, method)):
-        _add(drawings, table, VOXEL_TARGETS, f"{stem}{ending}", f"{points}, {method}, {condition}",
-             tuple(f"{LABELS[method]}, {target}" for target in VOXEL_TARGETS), chosen, options,
-             f"{points.lower()}, {method}, {' against '.join(VOXEL_TARGETS)}, {condition}", _with(models, randnetw), notes)
+        _add(
+            drawings,
+            table,
+            VOXEL_TARGETS,
+            f"{stem}{ending}",
+            f"{points}, {method}, {condition}",
+            tuple(f"{LABELS[method]}, {target}" for target in VOXEL_TARGETS),
+            chosen,
+            options,
+            f"{points.lower()}, {method}, {' against '.join(VOXEL_TARGETS)}, {condition}",
+            _with(models, randnetw),
+            notes,
+        )
 
 
-def layer_wise(paths: ProjectPaths, options: FigureOptions | None = None, methods: Sequence[str] = scores.METHODS, *,
-               limits: Sequence[str] = ("paper",)) -> Drawings:
-    """Layers of all models as points: NH2015 against B2021 by each method, and RSA against regression.
+def layer_wise(
+    paths: ProjectPaths,
+    options: FigureOptions | None = None,
+    methods: Sequence[str] = scores.METHODS,
+    *,
+    limits: Sequence[str] = ("paper",),
+) -> Drawings:
+    """Layers of all models as points.
+
+    NH2015 against B2021 by each method, and RSA against regression.
 
     Errors refer to all layers of the figure.
     """
@@ -143,92 +248,209 @@ def layer_wise(paths: ProjectPaths, options: FigureOptions | None = None, method
     for randnetw in options.conditions:
         for method in methods:
             with drawings.attempt():
-                table = scores.both(layers(method, x_target, randnetw), layers(method, y_target, randnetw), VOXEL_TARGETS)
-                stem = (f"across-layers-n={_n_models(table)}-models_{x_target}-vs-{y_target}"
-                        f"{condition_suffix(randnetw)}_scatter_{method}_roi-None_{scores.layer_value(method, x_target)}")
-                _add_data_sets(drawings, paths, table, method, randnetw, stem, "Layers", models, limits, options)
+                table = scores.both(
+                    layers(method, x_target, randnetw),
+                    layers(method, y_target, randnetw),
+                    VOXEL_TARGETS,
+                )
+                stem = (
+                    f"across-layers-n={_n_models(table)}-models_{x_target}-vs-{y_target}"
+                    f"{condition_suffix(randnetw)}_scatter_{method}_roi-None_{scores.layer_value(method, x_target)}"
+                )
+                _add_data_sets(
+                    drawings,
+                    paths,
+                    table,
+                    method,
+                    randnetw,
+                    stem,
+                    "Layers",
+                    models,
+                    limits,
+                    options,
+                )
         for target in options.targets if set(methods) == set(scores.METHODS) else ():
             with drawings.attempt():
-                table = scores.both(*(layers(method, target, randnetw) for method in scores.METHODS), scores.METHODS)
+                table = scores.both(
+                    *(layers(method, target, randnetw) for method in scores.METHODS), scores.METHODS
+                )
                 _add_methods(drawings, paths, table, target, randnetw, models, limits, options)
     return drawings
 
 
-def _add_methods(drawings: Drawings, paths: ProjectPaths, table: pd.DataFrame, target: str, randnetw: bool,
-                 models: Sequence[str], limits: Sequence[str], options: FigureOptions) -> None:
+def _add_methods(
+    drawings: Drawings,
+    paths: ProjectPaths,
+    table: pd.DataFrame,
+    target: str,
+    randnetw: bool,
+    models: Sequence[str],
+    limits: Sequence[str],
+    options: FigureOptions,
+) -> None:
     """RSA against regression, layers as points, in all variants."""
     condition = condition_name(randnetw)
-    notes = scores.version_notes(paths, models, [(method, target, randnetw) for method in scores.METHODS])
+    notes = scores.version_notes(
+        paths, models, [(method, target, randnetw) for method in scores.METHODS]
+    )
     for ending, chosen in _variants(limits, scores.METHODS):
-        stem = (f"across-layers-n={_n_models(table)}-models_RSA-vs-regression_{target}{condition_suffix(randnetw)}_scatter_"
-                f"roi-None_{VALUE[target]}{ending}")
-        _add(drawings, table, scores.METHODS, stem, f"Layers, {target}, {condition}",
-             tuple(LABELS[method] for method in scores.METHODS), chosen, options,
-             f"layers, RSA against regression on {target}, {condition}", _with(models, randnetw), notes, identity=False)
+        stem = (
+            f"across-layers-n={_n_models(table)}-models_RSA-vs-regression_{target}{condition_suffix(randnetw)}_scatter_"
+            f"roi-None_{VALUE[target]}{ending}"
+        )
+        _add(
+            drawings,
+            table,
+            scores.METHODS,
+            stem,
+            f"Layers, {target}, {condition}",
+            tuple(LABELS[method] for method in scores.METHODS),
+            chosen,
+            options,
+            f"layers, RSA against regression on {target}, {condition}",
+            _with(models, randnetw),
+            notes,
+            identity=False,
+        )
 
 
 def _n_models(table: pd.DataFrame) -> int:
     return len({key[0] for key in table.index})
 
 
-def best_layers(paths: ProjectPaths, options: FigureOptions | None = None, methods: Sequence[str] = scores.METHODS
-                ) -> Drawings:
-    """Best-layer positions, regression against RSA (models x regions), and each method's agreement between data sets."""
+def best_layers(
+    paths: ProjectPaths,
+    options: FigureOptions | None = None,
+    methods: Sequence[str] = scores.METHODS,
+) -> Drawings:
+    """Best-layer positions, regression against RSA (models x regions), and each method's agreement
+    between data sets.
+    """
     options = options or FigureOptions()
     drawings = Drawings()
     models = options.models(FIGURE_7_MODELS, baseline=False)
 
-    def add(table: pd.DataFrame, columns: tuple[str, str], stem: str, title: str, what: str,
-            sources: list[scores.Source]) -> None:
+    def add(
+        table: pd.DataFrame,
+        columns: tuple[str, str],
+        stem: str,
+        title: str,
+        what: str,
+        sources: list[scores.Source],
+    ) -> None:
         randnetw = sources[0][2]
         with drawings.attempt():
-            _add(drawings, table, columns, f"best-layer_{stem}{condition_suffix(randnetw)}",
-                 f"Relative best layer, {title}, {condition_name(randnetw)}",
-                 tuple(f"Relative best layer, {column}" for column in columns), _POSITIONS, options,
-                 f"best layers by {what}, {condition_name(randnetw)}", models,
-                 scores.version_notes(paths, models, sources, ROIS))
+            _add(
+                drawings,
+                table,
+                columns,
+                f"best-layer_{stem}{condition_suffix(randnetw)}",
+                f"Relative best layer, {title}, {condition_name(randnetw)}",
+                tuple(f"Relative best layer, {column}" for column in columns),
+                _POSITIONS,
+                options,
+                f"best layers by {what}, {condition_name(randnetw)}",
+                models,
+                scores.version_notes(paths, models, sources, ROIS),
+            )
 
     for randnetw in options.conditions:
         with drawings.attempt():
-            tables = {target: scores.best_layer_positions(paths, models, target, randnetw) for target in VOXEL_TARGETS}
+            tables = {
+                target: scores.best_layer_positions(paths, models, target, randnetw)
+                for target in VOXEL_TARGETS
+            }
             for target in options.targets if set(methods) == set(scores.METHODS) else ():
-                add(tables[target].set_index(["source_model", "roi"]), scores.METHODS, f"RSA-vs-regression_{target}", target,
-                    f"both methods on {target}", [(method, target, randnetw) for method in methods])
+                add(
+                    tables[target].set_index(["source_model", "roi"]),
+                    scores.METHODS,
+                    f"RSA-vs-regression_{target}",
+                    target,
+                    f"both methods on {target}",
+                    [(method, target, randnetw) for method in methods],
+                )
             for method in methods:
-                add(_between_data_sets(tables, method), VOXEL_TARGETS, f"{method}_{'-vs-'.join(VOXEL_TARGETS)}", method,
-                    f"{method} in both data sets", [(method, target, randnetw) for target in VOXEL_TARGETS])
+                add(
+                    _between_data_sets(tables, method),
+                    VOXEL_TARGETS,
+                    f"{method}_{'-vs-'.join(VOXEL_TARGETS)}",
+                    method,
+                    f"{method} in both data sets",
+                    [(method, target, randnetw) for target in VOXEL_TARGETS],
+                )
     return drawings
 
 
 def _between_data_sets(tables: dict[str, pd.DataFrame], method: str) -> pd.DataFrame:
     """(model, region) x data sets: the positions that one method found."""
-    return pd.DataFrame({target: table.set_index(["source_model", "roi"])[method] for target, table in tables.items()})
+    return pd.DataFrame(
+        {
+            target: table.set_index(["source_model", "roi"])[method]
+            for target, table in tables.items()
+        }
+    )
 
 
-def best_layer_correlations(paths: ProjectPaths, options: FigureOptions | None = None,
-                            methods: Sequence[str] = scores.METHODS) -> pd.DataFrame:
+def best_layer_correlations(
+    paths: ProjectPaths,
+    options: FigureOptions | None = None,
+    methods: Sequence[str] = scores.METHODS,
+) -> pd.DataFrame:
     """Pearson r, r², p of best-layer positions, overall and per region.
 
-    ``comparison`` is ``regression-vs-RSA`` (in each data set), or ``NH2015-vs-B2021``: how reliable each method is.
+    ``comparison`` is ``regression-vs-RSA`` (in each data set), or ``NH2015-vs-B2021``: how reliable
+    each method is.
     """
     options = options or FigureOptions()
     models = options.models(FIGURE_7_MODELS, baseline=False)
     rows = []
     for randnetw in options.conditions:
-        tables = {target: scores.best_layer_positions(paths, models, target, randnetw) for target in VOXEL_TARGETS}
-        pairs = [("regression-vs-RSA", "both", target, tables[target].set_index(["source_model", "roi"])[[*scores.METHODS]])
-                 for target in options.targets if set(methods) == set(scores.METHODS)]
-        pairs += [("-vs-".join(VOXEL_TARGETS), method, "both", _between_data_sets(tables, method)) for method in methods]
+        tables = {
+            target: scores.best_layer_positions(paths, models, target, randnetw)
+            for target in VOXEL_TARGETS
+        }
+        pairs = [
+            (
+                "regression-vs-RSA",
+                "both",
+                target,
+                tables[target].set_index(["source_model", "roi"])[[*scores.METHODS]],
+            )
+            for target in options.targets
+            if set(methods) == set(scores.METHODS)
+        ]
+        pairs += [
+            ("-vs-".join(VOXEL_TARGETS), method, "both", _between_data_sets(tables, method))
+            for method in methods
+        ]
         for comparison, method, target, pair in pairs:
             for roi, part in [("all", pair), *pair.groupby(level="roi", sort=False)]:
                 r, p, n = stats.pearson(part.iloc[:, 0], part.iloc[:, 1])
-                rows.append({"comparison": comparison, "method": method, "target": target, "randnetw": str(randnetw),
-                             "roi": roi, "r": r, "r2": r**2, "p": p, "n": n})
+                rows.append(
+                    {
+                        "comparison": comparison,
+                        "method": method,
+                        "target": target,
+                        "randnetw": str(randnetw),
+                        "roi": roi,
+                        "r": r,
+                        "r2": r**2,
+                        "p": p,
+                        "n": n,
+                    }
+                )
     return pd.DataFrame(rows)
 
 
-def seeds(paths: ProjectPaths, options: FigureOptions | None = None, methods: Sequence[str] = scores.METHODS) -> Drawings:
-    """First against second training run of the same networks, and of those trained on clean speech: Figures 2 and 8."""
+def seeds(
+    paths: ProjectPaths,
+    options: FigureOptions | None = None,
+    methods: Sequence[str] = scores.METHODS,
+) -> Drawings:
+    """First against second training run of the same networks, and of those trained on clean speech.
+
+    Figures 2 and 8.
+    """
     options = options or FigureOptions()
     drawings = Drawings()
     groups = ((SEED_PAIRS, False, "FIG2_SeedModels_"), (CLEAN_SEED_PAIRS, True, "FIG8_SeedModels_"))
@@ -238,28 +460,53 @@ def seeds(paths: ProjectPaths, options: FigureOptions | None = None, methods: Se
         for target in options.targets:
             dataset = scores.rsa_dataset(paths, target) if "RSA" in methods else None
             if dataset is not None:
-                drawings.notes += Origins(paths).changes(dataset, [model for pair in pairs for model in pair])
+                drawings.notes += Origins(paths).changes(
+                    dataset, [model for pair in pairs for model in pair]
+                )
             for condition in map(condition_name, options.conditions) if "RSA" in methods else ():
-                present = set() if dataset is None else set(published_score(dataset, condition)["model"].values.tolist())
+                present = (
+                    set()
+                    if dataset is None
+                    else set(published_score(dataset, condition)["model"].values.tolist())
+                )
                 if any(set(pair) <= present for pair in pairs):
-                    drawings.append(seed_scatter(dataset, condition, pairs, prefix=prefix, palette=options.palette))
+                    drawings.append(
+                        seed_scatter(
+                            dataset, condition, pairs, prefix=prefix, palette=options.palette
+                        )
+                    )
                 else:
-                    drawings.notes.append(f"Seeds not compared by RSA on {target} ({condition}): no model has results of "
-                                          "both seeds.")
+                    drawings.notes.append(
+                        f"Seeds not compared by RSA on {target} ({condition}): no model has "
+                        "results of both seeds."
+                    )
     drawings.notes = list(dict.fromkeys(drawings.notes))
     return drawings
 
 
-def correlation_tables(paths: ProjectPaths, options: FigureOptions | None = None) -> dict[str, pd.DataFrame]:
-    """Mean scores of all models by method, data set and condition; Pearson r, r² and p between these columns.
+def correlation_tables(
+    paths: ProjectPaths, options: FigureOptions | None = None
+) -> dict[str, pd.DataFrame]:
+    """Mean scores of all models by method, data set and condition.
 
-    Pairs are complete pairs. p is 0 on the diagonal, NaN where fewer than three models have both values.
+    Pearson r, r² and p between these columns.
+
+    Pairs are complete pairs. p is 0 on the diagonal, NaN where fewer than three models have both
+    values.
     """
     options = options or FigureOptions()
     models = options.models(FIGURE_2_MODELS)
     means = scores.mean_table(paths, models, VOXEL_TARGETS)
-    scores.version_notes(paths, models, [(method, target, randnetw) for method in scores.METHODS for target in VOXEL_TARGETS
-                                         for randnetw in (False, True)])
+    scores.version_notes(
+        paths,
+        models,
+        [
+            (method, target, randnetw)
+            for method in scores.METHODS
+            for target in VOXEL_TARGETS
+            for randnetw in (False, True)
+        ],
+    )
     r = pd.DataFrame(index=means.columns, columns=means.columns, dtype=float)
     p, n = r.copy(), r.copy()
     for a in means:
@@ -268,4 +515,10 @@ def correlation_tables(paths: ProjectPaths, options: FigureOptions | None = None
             if a == b:
                 p.loc[a, b] = 0.0
     stem = "df_across_models_regr_rsa"
-    return {stem: means.rename_axis("source_model"), f"{stem}_r": r, f"{stem}_r2": r**2, f"{stem}_p": p, f"{stem}_n": n}
+    return {
+        stem: means.rename_axis("source_model"),
+        f"{stem}_r": r,
+        f"{stem}_r2": r**2,
+        f"{stem}_p": p,
+        f"{stem}_n": n,
+    }

@@ -1,7 +1,10 @@
-"""The figures of the paper, one function each: from ``results/`` to drawings. Notebooks and scripts call these.
+"""The figures of the paper, one function each: from ``results/`` to drawings.
 
-All of them take the same options (:class:`FigureOptions`). Models without results are left out and named below the picture.
-Figure panels that come from the RSA are drawn by :mod:`aud_dnn.analyze.plotting.rsa_figures`.
+Notebooks and scripts call these.
+
+All of them take the same options (:class:`FigureOptions`). Models without results are left out and
+named below the picture. Figure panels that come from the RSA are drawn by
+:mod:`aud_dnn.analyze.plotting.rsa_figures`.
 """
 
 from __future__ import annotations
@@ -16,7 +19,13 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from aud_dnn.analyze.plotting.bars import BarLayout, component_bars, gapped_layout, grouped_layout, model_bars
+from aud_dnn.analyze.plotting.bars import (
+    BarLayout,
+    component_bars,
+    gapped_layout,
+    grouped_layout,
+    model_bars,
+)
 from aud_dnn.analyze.plotting.lines import components_across_models
 from aud_dnn.analyze.plotting.responses import category_correlations, response_scatter
 from aud_dnn.analyze.plotting.scatters import (
@@ -107,27 +116,42 @@ class FigureOptions:
     @classmethod
     def from_arguments(cls, arguments: argparse.Namespace) -> FigureOptions:
         """What a script's flags say (:mod:`aud_dnn.arguments`)."""
-        return cls(own_models=tuple(arguments.models), palette=arguments.palette, targets=tuple(arguments.target),
-                   conditions=tuple(name == "permuted" for name in dict.fromkeys(arguments.condition)))
+        return cls(
+            own_models=tuple(arguments.models),
+            palette=arguments.palette,
+            targets=tuple(arguments.target),
+            conditions=tuple(name == "permuted" for name in dict.fromkeys(arguments.condition)),
+        )
 
 
 def _none_of(models: Sequence[str], target: str, randnetw: bool) -> str:
-    return (f"Not drawn: no model of this figure has {'permuted' if randnetw else 'trained'} results on {target} "
-            f"({', '.join(display_name(model) for model in models[:4])}, …).")
+    return (
+        f"Not drawn: no model of this figure has {'permuted' if randnetw else 'trained'} results "
+        f"on {target} ({', '.join(display_name(model) for model in models[:4])}, …)."
+    )
 
 
-# --- what several figures share -----------------------------------------------------------------------------------------
+# --- what several figures share -----------------------------------------------------------------
 
 Data = TypeVar("Data", AcrossModels, ComponentScores, RegionPositions)
 Collect = Callable[[ProjectPaths, Sequence[str], str, bool], "Data | None"]
 
 
-def _components(paths: ProjectPaths, models: Sequence[str], target: str, randnetw: bool) -> ComponentScores | None:
+def _components(
+    paths: ProjectPaths, models: Sequence[str], target: str, randnetw: bool
+) -> ComponentScores | None:
     return collect_components(paths, models, randnetw)
 
 
-def _sets(paths: ProjectPaths, collect: Collect, models: Sequence[str], options: FigureOptions,
-          found: Drawings | None = None, *, baseline_alone: bool = False) -> Iterator[Data]:
+def _sets(
+    paths: ProjectPaths,
+    collect: Collect,
+    models: Sequence[str],
+    options: FigureOptions,
+    found: Drawings | None = None,
+    *,
+    baseline_alone: bool = False,
+) -> Iterator[Data]:
     """What there is to draw or to test, data set by data set, trained before permuted.
 
     Parameters
@@ -135,7 +159,8 @@ def _sets(paths: ProjectPaths, collect: Collect, models: Sequence[str], options:
     collect : function
         One of those of :mod:`aud_dnn.tables.figure_inputs`.
     found : Drawings, optional
-        Takes what is missing or doubtful as a note, and bad results as an error; without it they are passed over or raised.
+        Takes what is missing or doubtful as a note, and bad results as an error; without it they
+        are passed over or raised.
     baseline_alone : bool
         The trained baseline without any other model is something, too.
     """
@@ -148,92 +173,143 @@ def _sets(paths: ProjectPaths, collect: Collect, models: Sequence[str], options:
                 if found is not None:
                     found.notes.append(_none_of(models, target, randnetw))
             else:
-                if found is not None:       # on the terminal, too, not on the picture alone
+                if found is not None:  # on the terminal, too, not on the picture alone
                     found.note(data.notes)
-                yield data if isinstance(data, ComponentScores) else replace(data, statistics=options.statistics)
+                yield (
+                    data
+                    if isinstance(data, ComponentScores)
+                    else replace(data, statistics=options.statistics)
+                )
 
 
-def _say_which(drawing: Drawing, data: AcrossModels | RegionPositions, lines: Sequence[str] = (),
-               **columns: object) -> Drawing:
-    """Say on the picture and in its csv whether error bars and p-values are the published or the recommended ones.
+def _say_which(
+    drawing: Drawing,
+    data: AcrossModels | RegionPositions,
+    lines: Sequence[str] = (),
+    **columns: object,
+) -> Drawing:
+    """Say on the picture and in its csv whether error bars and p-values are the published or the
+    recommended ones.
 
-    The recommended ones have a file name of their own, so that they never take the place of the published ones.
+    The recommended ones have a file name of their own, so that they never take the place of the
+    published ones.
     """
-    n_participants = len(data.scores if isinstance(data, AcrossModels) else next(iter(data.positions.values())))
+    n_participants = len(
+        data.scores if isinstance(data, AcrossModels) else next(iter(data.positions.values()))
+    )
     published = data.statistics == "published"
-    errors = (f"As published: errors are SD over {n_participants} participants (within, {len(drawing.table)} models) / "
-              "√(participants − 1)." if published else
-              f"Recommended: errors are 95 % intervals of the mean over {n_participants} participants (Student's t).")
+    errors = (
+        f"As published: errors are SD over {n_participants} participants (within, "
+        f"{len(drawing.table)} models) / √(participants − 1)."
+        if published
+        else f"Recommended: errors are 95 % intervals of the mean over {n_participants} "
+        "participants (Student's t)."
+    )
     note_below(drawing.figure, [errors, *lines])
-    stem = drawing.stem if published else (
-        f"{drawing.stem.replace('within_subject_sem', 'confidence_interval_95')}_{data.statistics}")
-    return replace(drawing, stem=stem, table=drawing.table.assign(statistics=data.statistics, **columns))
+    stem = (
+        drawing.stem
+        if published
+        else (
+            f"{drawing.stem.replace('within_subject_sem', 'confidence_interval_95')}_{data.statistics}"
+        )
+    )
+    return replace(
+        drawing, stem=stem, table=drawing.table.assign(statistics=data.statistics, **columns)
+    )
 
 
-# --- Figure 2 -----------------------------------------------------------------------------------------------------------
+# --- Figure 2 -----------------------------------------------------------------------------------
+
 
 def figure_2(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawings:
-    """Predictivity of all models by regression: bars for each data set, trained and permuted, then the two seeds."""
+    """Predictivity of all models by regression.
+
+    Bars for each data set, trained and permuted, then the two seeds.
+    """
     options = options or FigureOptions()
     drawings = Drawings()
     for data in _sets(paths, collect_scores, options.models(FIGURE_2_MODELS), options, drawings):
         order = PERFORMANCE_ORDER[data.target] if data.randnetw else None
-        drawing = model_bars(data, order, palette=options.palette, participants=options.participants)
+        drawing = model_bars(
+            data, order, palette=options.palette, participants=options.participants
+        )
         drawings.append(_say_which(drawing, data))
     drawings.add(seed_figures(paths, options, SEED_PAIRS, clean=False))
     return drawings
 
 
-def seed_figures(paths: ProjectPaths, options: FigureOptions, pairs: Sequence[tuple[str, str]], *,
-                 clean: bool) -> Drawings:
+def seed_figures(
+    paths: ProjectPaths, options: FigureOptions, pairs: Sequence[tuple[str, str]], *, clean: bool
+) -> Drawings:
     """First against second training run by regression.
 
-    The published limits are for the published models: 0.6 to 0.8 on NH2015, 0.4 to 0.8 elsewhere, 0 to 0.6 permuted.
+    The published limits are for the published models: 0.6 to 0.8 on NH2015, 0.4 to 0.8 elsewhere, 0
+    to 0.6 permuted.
     """
     drawings = Drawings()
     models = [model for pair in pairs for model in pair]
     for target, randnetw in product(options.targets, options.conditions):
-        low, high = (0, 0.6) if randnetw else (0.6, 0.8) if target == "NH2015" and not clean else (0.4, 0.8)
+        low, high = (
+            (0, 0.6) if randnetw else (0.6, 0.8) if target == "NH2015" and not clean else (0.4, 0.8)
+        )
         suffix = f"{'_clean' if clean else ''}_seed1-vs-seed2_xl={low}-{high}_yl={low}-{high}"
         with drawings.attempt():
             data = collect_scores(paths, models, target, randnetw)
             data = data and replace(data, statistics=options.statistics)
-            drawing = data and seed_scatter(data, pairs, limits=Limits((low, high), (low, high)), palette=options.palette,
-                                            suffix=suffix)
+            drawing = data and seed_scatter(
+                data,
+                pairs,
+                limits=Limits((low, high), (low, high)),
+                palette=options.palette,
+                suffix=suffix,
+            )
             if drawing:
                 drawings.append(_say_which(drawing, data))
                 drawings.note(data.notes)
             else:
-                drawings.notes.append(f"Seeds not compared on {target} ({condition_name(randnetw)}): no model has results "
-                                      "of both seeds.")
+                drawings.notes.append(
+                    f"Seeds not compared on {target} ({condition_name(randnetw)}): no model has "
+                    "results of both seeds."
+                )
     return drawings
 
 
-def figure_2_statistics(paths: ProjectPaths, options: FigureOptions | None = None,
-                        found: Drawings | None = None) -> dict[str, pd.DataFrame]:
+def figure_2_statistics(
+    paths: ProjectPaths, options: FigureOptions | None = None, found: Drawings | None = None
+) -> dict[str, pd.DataFrame]:
     """CochResNet50-MultiTask against the in-house networks and the baseline (file stem -> table).
 
-    As in the other statistics, bad results are kept in ``found.errors`` where ``found`` is given, and raised otherwise.
+    As in the other statistics, bad results are kept in ``found.errors`` where ``found`` is given,
+    and raised otherwise.
     """
     options = options or FigureOptions()
     others = options.models(FIGURE_9_MODELS)
     first = [REFERENCE_MODEL, *options.own_models, BASELINE_MODEL]
-    return {_statistics_stem("all-models_subject-bootstrap", data.target, data.randnetw): table
-            for data in _sets(paths, collect_scores, list(dict.fromkeys([REFERENCE_MODEL, *others])), options, found)
-            if len(table := participant_comparisons(data, first, others))}
+    return {
+        _statistics_stem("all-models_subject-bootstrap", data.target, data.randnetw): table
+        for data in _sets(
+            paths, collect_scores, list(dict.fromkeys([REFERENCE_MODEL, *others])), options, found
+        )
+        if len(table := participant_comparisons(data, first, others))
+    }
 
 
 def _statistics_stem(prefix: str, target: str, randnetw: bool) -> str:
     return f"{prefix}_{CV_NAME}_{target}_{VALUE[target]}{'_randnetw' if randnetw else ''}_stats"
 
 
-# --- Figure 4 -----------------------------------------------------------------------------------------------------------
+# --- Figure 4 -----------------------------------------------------------------------------------
 
-def figure_4(paths: ProjectPaths, options: FigureOptions | None = None,
-             rows: Sequence[tuple[str, bool]] = RESPONSE_ROWS) -> Drawings:
+
+def figure_4(
+    paths: ProjectPaths,
+    options: FigureOptions | None = None,
+    rows: Sequence[tuple[str, bool]] = RESPONSE_ROWS,
+) -> Drawings:
     """Predicted against measured component responses.
 
-    The layer shown is the one chosen in most of the ten iterations; the R² printed is that of Figure 5.
+    The layer shown is the one chosen in most of the ten iterations; the R² printed is that of
+    Figure 5.
 
     Parameters
     ----------
@@ -252,7 +328,11 @@ def figure_4(paths: ProjectPaths, options: FigureOptions | None = None,
                 drawings.notes.append(_none_of([model], COMPONENT_TARGET, randnetw))
                 continue
             try:
-                layers = list(layer_folders(paths, model, COMPONENT_TARGET, has_condition(model, randnetw) and randnetw))
+                layers = list(
+                    layer_folders(
+                        paths, model, COMPONENT_TARGET, has_condition(model, randnetw) and randnetw
+                    )
+                )
             except MissingDataError as error:
                 drawings.notes.append(f"Not drawn: {error}")
                 continue
@@ -264,10 +344,21 @@ def figure_4(paths: ProjectPaths, options: FigureOptions | None = None,
                     chosen = data.layers[model][component].map(layers.index).to_numpy()
                 layer = layers[most_frequent_layer(chosen, len(layers), rng, tuple(layers))]
                 predicted = predicted_responses(paths, model, layer, randnetw)[:, column]
-                drawings.append(response_scatter(measured[:, column], predicted, stimuli.categories, stimuli.ids,
-                                                 component=component, model=model, layer=layer, randnetw=randnetw,
-                                                 r2=float(data.mean.loc[component, model]), value=data.value,
-                                                 palette=options.palette))
+                drawings.append(
+                    response_scatter(
+                        measured[:, column],
+                        predicted,
+                        stimuli.categories,
+                        stimuli.ids,
+                        component=component,
+                        model=model,
+                        layer=layer,
+                        randnetw=randnetw,
+                        r2=float(data.mean.loc[component, model]),
+                        value=data.value,
+                        palette=options.palette,
+                    )
+                )
     return drawings
 
 
@@ -277,34 +368,55 @@ def figure_4_statistics(drawings: Drawings) -> pd.DataFrame:
     tables = []
     for drawing in drawings:
         panel = drawing.table
-        tables.append(category_correlations(panel["measured"].to_numpy(), panel["predicted"].to_numpy(),
-                                            panel["category"].tolist())
-                      .assign(**{name: panel[name].iloc[0] for name in constant}))
+        tables.append(
+            category_correlations(
+                panel["measured"].to_numpy(),
+                panel["predicted"].to_numpy(),
+                panel["category"].tolist(),
+            ).assign(**{name: panel[name].iloc[0] for name in constant})
+        )
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
-# --- Figure 5 -----------------------------------------------------------------------------------------------------------
+# --- Figure 5 -----------------------------------------------------------------------------------
+
 
 def figure_5(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawings:
     """Predictivity of the six components, trained and permuted, in the order of Figure 2."""
     options = options or FigureOptions()
     drawings = Drawings()
-    for data in _sets(paths, _components, options.models(FIGURE_2_MODELS), options, drawings, baseline_alone=True):
+    for data in _sets(
+        paths, _components, options.models(FIGURE_2_MODELS), options, drawings, baseline_alone=True
+    ):
         drawings.append(component_bars(data, PERFORMANCE_ORDER["NH2015"], palette=options.palette))
     return drawings
 
 
-# --- Figure 7 -----------------------------------------------------------------------------------------------------------
+# --- Figure 7 -----------------------------------------------------------------------------------
+
 
 def _count_suffix(models: Sequence[str]) -> str:
     """The published names belong to the published lists; any other set is named by its size."""
-    published = {"_all-models": set(FIGURE_2_MODELS) - {BASELINE_MODEL}, "_good-models": set(FIGURE_7_MODELS)}
-    return next((suffix for suffix, members in published.items() if members == set(models)), f"_{len(models)}-models")
+    published = {
+        "_all-models": set(FIGURE_2_MODELS) - {BASELINE_MODEL},
+        "_good-models": set(FIGURE_7_MODELS),
+    }
+    return next(
+        (suffix for suffix, members in published.items() if members == set(models)),
+        f"_{len(models)}-models",
+    )
 
 
-def figure_7(paths: ProjectPaths, options: FigureOptions | None = None, *, models: Sequence[str] = FIGURE_7_MODELS,
-             pairs: Sequence[tuple[str, str]] = PRIMARY_PAIRS, annotate: bool = False) -> Drawings:
-    """Position of the best layer in primary against non-primary cortex, by regression (trained networks in the paper).
+def figure_7(
+    paths: ProjectPaths,
+    options: FigureOptions | None = None,
+    *,
+    models: Sequence[str] = FIGURE_7_MODELS,
+    pairs: Sequence[tuple[str, str]] = PRIMARY_PAIRS,
+    annotate: bool = False,
+) -> Drawings:
+    """Position of the best layer in primary against non-primary cortex, by regression (trained
+    networks in the paper).
 
     Parameters
     ----------
@@ -318,34 +430,76 @@ def figure_7(paths: ProjectPaths, options: FigureOptions | None = None, *, model
     options = options or FigureOptions(conditions=(False,))
     drawings = Drawings()
     narrow = set(models) <= set(FIGURE_7_MODELS)
-    for data in _sets(paths, collect_regions, options.models(models, baseline=False), options, drawings):
+    for data in _sets(
+        paths, collect_regions, options.models(models, baseline=False), options, drawings
+    ):
         for x, y in pairs:
-            drawing = region_scatter(data, x, y, palette=options.palette, annotate=annotate, narrow=narrow,
-                                     suffix=_count_suffix(data.models))
-            test = wilcoxon_signed_rank(*drawing.table[["primary_mean", "non_primary_mean"]].to_numpy().T)
-            p, how = (test.p, "normal approximation") if data.statistics == "published" else (test.p_exact, "exact")
-            drawings.append(_say_which(drawing, data, [f"Wilcoxon signed-rank test over {len(drawing.table)} models: "
-                                                       f"W={test.w:g}, {format_p(p)} ({how})."], w=test.w, p=p))
+            drawing = region_scatter(
+                data,
+                x,
+                y,
+                palette=options.palette,
+                annotate=annotate,
+                narrow=narrow,
+                suffix=_count_suffix(data.models),
+            )
+            test = wilcoxon_signed_rank(
+                *drawing.table[["primary_mean", "non_primary_mean"]].to_numpy().T
+            )
+            p, how = (
+                (test.p, "normal approximation")
+                if data.statistics == "published"
+                else (test.p_exact, "exact")
+            )
+            drawings.append(
+                _say_which(
+                    drawing,
+                    data,
+                    [
+                        f"Wilcoxon signed-rank test over {len(drawing.table)} models: "
+                        f"W={test.w:g}, {format_p(p)} ({how})."
+                    ],
+                    w=test.w,
+                    p=p,
+                )
+            )
     return drawings
 
 
-def figure_7_statistics(paths: ProjectPaths, options: FigureOptions | None = None, found: Drawings | None = None, *,
-                        models: Sequence[str] = FIGURE_7_MODELS, pairs: Sequence[tuple[str, str]] = PRIMARY_PAIRS
-                        ) -> pd.DataFrame:
-    """Wilcoxon signed-rank tests of the first against the second region over models, adjusted over the whole table."""
+def figure_7_statistics(
+    paths: ProjectPaths,
+    options: FigureOptions | None = None,
+    found: Drawings | None = None,
+    *,
+    models: Sequence[str] = FIGURE_7_MODELS,
+    pairs: Sequence[tuple[str, str]] = PRIMARY_PAIRS,
+) -> pd.DataFrame:
+    """Wilcoxon signed-rank tests of the first against the second region over models, adjusted over
+    the whole table.
+    """
     options = options or FigureOptions(conditions=(False,))
-    rows = [region_comparison(data, x, y) for data in
-            _sets(paths, collect_regions, options.models(models, baseline=False), options, found) for x, y in pairs]
+    rows = [
+        region_comparison(data, x, y)
+        for data in _sets(
+            paths, collect_regions, options.models(models, baseline=False), options, found
+        )
+        for x, y in pairs
+    ]
     table = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
     for column in ("p", "p_exact") if rows else ():
         table = add_adjusted(table, column)
     return table
 
 
-# --- Figure 8 -----------------------------------------------------------------------------------------------------------
+# --- Figure 8 -----------------------------------------------------------------------------------
 
-def figure_8(paths: ProjectPaths, options: FigureOptions | None = None, *, grouped: bool = True) -> Drawings:
-    """Networks trained on speech in noise and on clean speech, by regression; then their two seeds, then components.
+
+def figure_8(
+    paths: ProjectPaths, options: FigureOptions | None = None, *, grouped: bool = True
+) -> Drawings:
+    """Networks trained on speech in noise and on clean speech, by regression.
+
+    Then their two seeds, then components.
 
     Parameters
     ----------
@@ -356,8 +510,19 @@ def figure_8(paths: ProjectPaths, options: FigureOptions | None = None, *, group
     drawings = Drawings()
     layout = grouped_layout() if grouped else BarLayout(hatch_clean=True)
     for data in _sets(paths, collect_scores, options.models(FIGURE_8_MODELS), options, drawings):
-        drawings.append(_say_which(model_bars(data, FIGURE_8_MODELS, layout=layout, suffix="_word-speaker-clean-models",
-                                              palette=options.palette, participants=options.participants), data))
+        drawings.append(
+            _say_which(
+                model_bars(
+                    data,
+                    FIGURE_8_MODELS,
+                    layout=layout,
+                    suffix="_word-speaker-clean-models",
+                    palette=options.palette,
+                    participants=options.participants,
+                ),
+                data,
+            )
+        )
     drawings.add(seed_figures(paths, options, CLEAN_SEED_PAIRS, clean=True))
     return drawings
 
@@ -367,66 +532,109 @@ def clean_speech_components(paths: ProjectPaths, options: FigureOptions | None =
     options = options or FigureOptions()
     drawings = Drawings()
     for data in _sets(paths, _components, options.models(FIGURE_8_MODELS), options, drawings):
-        drawings.append(component_bars(data, FIGURE_8_MODELS, layout=grouped_layout(box_aspect=1),
-                                       suffix="_word-clean-models_seed1", palette=options.palette))
+        drawings.append(
+            component_bars(
+                data,
+                FIGURE_8_MODELS,
+                layout=grouped_layout(box_aspect=1),
+                suffix="_word-clean-models_seed1",
+                palette=options.palette,
+            )
+        )
     for pairs, low, name in ((SEED_PAIRS, 0.4, ""), (CLEAN_SEED_PAIRS, 0.2, "_clean")):
-        for seeds in _sets(paths, _components, [model for pair in pairs for model in pair], options, drawings):
+        for seeds in _sets(
+            paths, _components, [model for pair in pairs for model in pair], options, drawings
+        ):
             limits = (0, 1) if seeds.randnetw else (low, 1)
-            drawing = component_seed_scatter(seeds, pairs, limits=Limits(limits, limits), palette=options.palette,
-                                             suffix=f"{name}_seed1-vs-seed2")
+            drawing = component_seed_scatter(
+                seeds,
+                pairs,
+                limits=Limits(limits, limits),
+                palette=options.palette,
+                suffix=f"{name}_seed1-vs-seed2",
+            )
             if drawing:
                 drawings.append(drawing)
     return drawings
 
 
-def figure_8_statistics(paths: ProjectPaths, options: FigureOptions | None = None,
-                        found: Drawings | None = None) -> dict[str, pd.DataFrame]:
-    """All pairs of the eight networks, for each seed, on voxels and on components (file stem -> table)."""
+def figure_8_statistics(
+    paths: ProjectPaths, options: FigureOptions | None = None, found: Drawings | None = None
+) -> dict[str, pd.DataFrame]:
+    """All pairs of the eight networks, for each seed, on voxels and on components (file stem ->
+    table).
+    """
     options = options or FigureOptions()
     tables = {}
-    for seed, models in (("_seed1", list(FIGURE_8_MODELS)), ("_seed2", [f"{model}Seed2" for model in FIGURE_8_MODELS])):
+    for seed, models in (
+        ("_seed1", list(FIGURE_8_MODELS)),
+        ("_seed2", [f"{model}Seed2" for model in FIGURE_8_MODELS]),
+    ):
         for data in _sets(paths, collect_scores, models, options, found):
-            stem = _statistics_stem(f"_word-speaker-clean-models_subject-bootstrap{seed}", data.target, data.randnetw)
+            stem = _statistics_stem(
+                f"_word-speaker-clean-models_subject-bootstrap{seed}", data.target, data.randnetw
+            )
             tables[stem] = participant_comparisons(data, models, models)
         for data in _sets(paths, _components, models, options, found):
-            stem = _statistics_stem(f"_word-speaker-clean-models{seed}", COMPONENT_TARGET, data.randnetw)
+            stem = _statistics_stem(
+                f"_word-speaker-clean-models{seed}", COMPONENT_TARGET, data.randnetw
+            )
             tables[stem] = component_comparisons(data, models, models)
     return {stem: table for stem, table in tables.items() if len(table)}
 
 
-# --- Figure 9 -----------------------------------------------------------------------------------------------------------
+# --- Figure 9 -----------------------------------------------------------------------------------
+
 
 def figure_9(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawings:
-    """In-house networks on the components: bars (A), overview and music against pitch and speech (B)."""
+    """In-house networks on the components.
+
+    Bars (A), overview and music against pitch and speech (B).
+    """
     options = options or FigureOptions()
     drawings = Drawings()
     look = {"suffix": "_inhouse-models", "palette": options.palette}
     for data in _sets(paths, _components, options.models(FIGURE_9_MODELS), options, drawings):
         layout = gapped_layout()
         low = float(data.mean.min(axis=None))
-        if low < layout.y_limits[0]:    # the published lower limit of 0.2 would hide these bars
+        if low < layout.y_limits[0]:  # the published lower limit of 0.2 would hide these bars
             layout = replace(layout, y_limits=(0, 1))
         drawings.append(component_bars(data, FIGURE_9_MODELS, layout=layout, **look))
         drawings.append(components_across_models(data, FIGURE_9_MODELS, **look))
-        drawings += [component_pair_scatter(data, "music", other, FIGURE_9_MODELS, **look) for other in ("pitch", "speech")]
+        drawings += [
+            component_pair_scatter(data, "music", other, FIGURE_9_MODELS, **look)
+            for other in ("pitch", "speech")
+        ]
     return drawings
 
 
-def figure_9_statistics(paths: ProjectPaths, options: FigureOptions | None = None,
-                        found: Drawings | None = None) -> dict[str, pd.DataFrame]:
+def figure_9_statistics(
+    paths: ProjectPaths, options: FigureOptions | None = None, found: Drawings | None = None
+) -> dict[str, pd.DataFrame]:
     """All pairs of the in-house networks and the baseline on every component (file stem -> table)."""
     options = options or FigureOptions()
     models = options.models(FIGURE_9_MODELS)
-    return {_statistics_stem("_inhouse-models", COMPONENT_TARGET, data.randnetw): table
-            for data in _sets(paths, _components, models, options, found)
-            if len(table := component_comparisons(data, models, models))}
+    return {
+        _statistics_stem("_inhouse-models", COMPONENT_TARGET, data.randnetw): table
+        for data in _sets(paths, _components, models, options, found)
+        if len(table := component_comparisons(data, models, models))
+    }
 
 
 FIGURES = {"2": figure_2, "4": figure_4, "5": figure_5, "7": figure_7, "8": figure_8, "9": figure_9}
 
 
-def draw(paths: ProjectPaths, number: str, options: FigureOptions | None = None, *, annotate: bool = False) -> Drawings:
-    """The regression panels of a figure of the paper, by number; ``annotate`` names the points of Figure 7."""
+def draw(
+    paths: ProjectPaths,
+    number: str,
+    options: FigureOptions | None = None,
+    *,
+    annotate: bool = False,
+) -> Drawings:
+    """The regression panels of a figure of the paper, by number.
+
+    ``annotate`` names the points of Figure 7.
+    """
     if number not in FIGURES:
         raise InputError(f"There is no figure {number!r} here; known: {', '.join(FIGURES)}.")
     if number == "7":
@@ -434,9 +642,16 @@ def draw(paths: ProjectPaths, number: str, options: FigureOptions | None = None,
     return FIGURES[number](paths, options)
 
 
-def statistics(paths: ProjectPaths, number: str, options: FigureOptions | None = None,
-               drawings: Drawings | None = None, errors: Drawings | None = None) -> dict[str, pd.DataFrame]:
-    """The statistical tests that go with a figure of the paper: file stem -> table. Figure 5 has none.
+def statistics(
+    paths: ProjectPaths,
+    number: str,
+    options: FigureOptions | None = None,
+    drawings: Drawings | None = None,
+    errors: Drawings | None = None,
+) -> dict[str, pd.DataFrame]:
+    """The statistical tests that go with a figure of the paper: file stem -> table.
+
+    Figure 5 has none.
 
     Parameters
     ----------
@@ -447,9 +662,17 @@ def statistics(paths: ProjectPaths, number: str, options: FigureOptions | None =
     """
     if number == "4":
         table = figure_4_statistics(figure_4(paths, options) if drawings is None else drawings)
-        return {} if table.empty else {"partial_corrs_comp-all_resp-vs-pred_NH2015comp_median_r2_test": table}
+        return (
+            {}
+            if table.empty
+            else {"partial_corrs_comp-all_resp-vs-pred_NH2015comp_median_r2_test": table}
+        )
     if number == "7":
         table = figure_7_statistics(paths, options, errors)
-        return {} if table.empty else {"wilcoxon_roi_label_general_rel_pos-median_median_r2_test_c": table}
+        return (
+            {}
+            if table.empty
+            else {"wilcoxon_roi_label_general_rel_pos-median_median_r2_test_c": table}
+        )
     by_figure = {"2": figure_2_statistics, "8": figure_8_statistics, "9": figure_9_statistics}
     return by_figure[number](paths, options, errors) if number in by_figure else {}

@@ -1,4 +1,6 @@
-"""The RSA panels of Figures 2, 7 and 8, from what ``rsa_matrix_calculation_all_models.py`` left in ``results/``."""
+"""The RSA panels of Figures 2, 7 and 8, from what ``rsa_matrix_calculation_all_models.py`` left in
+``results/``.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,12 @@ import xarray as xr
 
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.plotting.rsa_figures import models_with_results
-from aud_dnn.analyze.plotting.rsa_scores import clean_speech_bars, position_scatter, rsa_bars, seed_scatter
+from aud_dnn.analyze.plotting.rsa_scores import (
+    clean_speech_bars,
+    position_scatter,
+    rsa_bars,
+    seed_scatter,
+)
 from aud_dnn.analyze.plotting.style import Drawings, display_name
 from aud_dnn.errors import MissingDataError
 from aud_dnn.paths import ProjectPaths
@@ -43,9 +50,19 @@ class _Panel(NamedTuple):
         return next(iter(self.datasets.values()))
 
 
-def _panels(paths: ProjectPaths, options: FigureOptions, models: Sequence[str], drawings: Drawings, *,
-            order: Sequence[str] = ("B2021", "NH2015"), rois: Sequence[str] = (ALL_VOXELS,)) -> Iterator[_Panel]:
-    """Data set by data set, trained before permuted; what is missing becomes a note, what is damaged an error."""
+def _panels(
+    paths: ProjectPaths,
+    options: FigureOptions,
+    models: Sequence[str],
+    drawings: Drawings,
+    *,
+    order: Sequence[str] = ("B2021", "NH2015"),
+    rois: Sequence[str] = (ALL_VOXELS,),
+) -> Iterator[_Panel]:
+    """Data set by data set, trained before permuted.
+
+    What is missing becomes a note, what is damaged an error.
+    """
     origins = Origins(paths)
     for target in [name for name in order if name in options.targets]:
         with drawings.attempt():
@@ -61,21 +78,36 @@ def _panels(paths: ProjectPaths, options: FigureOptions, models: Sequence[str], 
                 absent = [model for model in options.own_models if model not in present]
                 if absent:
                     drawings.notes += list(_advice(paths, absent, condition, target))
-                drawings.notes += notes_on_activations(paths, [model for model in models if model in present],
-                                                       condition != CONDITIONS[0], positions=len(rois) > 1)
+                drawings.notes += notes_on_activations(
+                    paths,
+                    [model for model in models if model in present],
+                    condition != CONDITIONS[0],
+                    positions=len(rois) > 1,
+                )
                 if present & set(models) - {BASELINE_MODEL}:
                     yield _Panel(datasets, target, condition, present)
                 else:
                     names = ", ".join(display_name(model) for model in models[:4])
-                    ready = [model for model in models if model not in absent
-                             and activation_files(paths, model, randnetw=condition != CONDITIONS[0])]
-                    drawings.notes.append(f"RSA panel not drawn: no model of this figure has {condition} RSA results "
-                                          f"{'by region ' if len(rois) > 1 else ''}on {target} ({names}, …)."
-                                          + (f" Make some: {SCRIPT} --models {' '.join(ready)}" if ready else ""))
+                    ready = [
+                        model
+                        for model in models
+                        if model not in absent
+                        and activation_files(paths, model, randnetw=condition != CONDITIONS[0])
+                    ]
+                    drawings.notes.append(
+                        f"RSA panel not drawn: no model of this figure has {condition} RSA results "
+                        f"{'by region ' if len(rois) > 1 else ''}on {target} ({names}, …)."
+                        + (f" Make some: {SCRIPT} --models {' '.join(ready)}" if ready else "")
+                    )
 
 
-def _advice(paths: ProjectPaths, models: Sequence[str], condition: str, target: str) -> Iterator[str]:
-    """What makes the RSA of some models: a run of the script, but only where there are activations for it."""
+def _advice(
+    paths: ProjectPaths, models: Sequence[str], condition: str, target: str
+) -> Iterator[str]:
+    """What makes the RSA of some models.
+
+    A run of the script, but only where there are activations for it.
+    """
     randnetw = condition == condition_name(True)
     ready = [model for model in models if activation_files(paths, model, randnetw=randnetw)]
     if ready:
@@ -83,9 +115,16 @@ def _advice(paths: ProjectPaths, models: Sequence[str], condition: str, target: 
     for model in models:
         if model not in ready:
             kind = "with permuted weights " if randnetw else ""
-            file = paths.activations / model / f"natsound_activations{'_randnetw' if randnetw else ''}.h5"
-            yield (f"No {condition} RSA results of {model} on {target}, and no {condition} activations to make them from. "
-                   f"Extract the model {kind}first (docs/own_model.md), or write {file}.")
+            file = (
+                paths.activations
+                / model
+                / f"natsound_activations{'_randnetw' if randnetw else ''}.h5"
+            )
+            yield (
+                f"No {condition} RSA results of {model} on {target}, and no {condition} "
+                f"activations to make them from. Extract the model {kind}first "
+                f"(docs/own_model.md), or write {file}."
+            )
 
 
 def _look(options: FigureOptions) -> dict[str, str]:
@@ -101,11 +140,26 @@ def figure_2_rsa(paths: ProjectPaths, options: FigureOptions | None = None) -> D
     drawings, seeds = Drawings(), Drawings()
     models = options.models(FIGURE_2_MODELS)
     for panel in _panels(paths, options, models, drawings):
-        drawings.append(rsa_bars(panel.dataset, panel.condition, models, prefix="FIG2_19Models_",
-                                 participants=options.participants, **_look(options)))
+        drawings.append(
+            rsa_bars(
+                panel.dataset,
+                panel.condition,
+                models,
+                prefix="FIG2_19Models_",
+                participants=options.participants,
+                **_look(options),
+            )
+        )
         if any(set(pair) <= panel.present for pair in SEED_PAIRS):
-            seeds.append(seed_scatter(panel.dataset, panel.condition, SEED_PAIRS, prefix="FIG2_SeedModels_",
-                                      **_look(options)))
+            seeds.append(
+                seed_scatter(
+                    panel.dataset,
+                    panel.condition,
+                    SEED_PAIRS,
+                    prefix="FIG2_SeedModels_",
+                    **_look(options),
+                )
+            )
     drawings.add(seeds)
     return drawings
 
@@ -116,7 +170,11 @@ def figure_7_rsa(paths: ProjectPaths, options: FigureOptions | None = None) -> D
     drawings = Drawings()
     models = options.models(FIGURE_7_MODELS, baseline=False)
     for panel in _panels(paths, options, models, drawings, order=VOXEL_TARGETS, rois=ROIS):
-        drawings.append(position_scatter(panel.datasets, panel.target, panel.condition, models=models, **_look(options)))
+        drawings.append(
+            position_scatter(
+                panel.datasets, panel.target, panel.condition, models=models, **_look(options)
+            )
+        )
     return drawings
 
 
@@ -126,8 +184,15 @@ def figure_8_rsa(paths: ProjectPaths, options: FigureOptions | None = None) -> D
     drawings = Drawings()
     models = options.models(FIGURE_8_MODELS, baseline=False)
     for panel in _panels(paths, options, models, drawings):
-        drawings.append(clean_speech_bars(panel.dataset, panel.condition, models, participants=options.participants,
-                                          **_look(options)))
+        drawings.append(
+            clean_speech_bars(
+                panel.dataset,
+                panel.condition,
+                models,
+                participants=options.participants,
+                **_look(options),
+            )
+        )
     return drawings
 
 

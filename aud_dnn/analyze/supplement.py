@@ -27,7 +27,10 @@ from aud_dnn.tables.per_model import VALUE, across_layers_path, read_participant
 
 
 def layer_figures(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawings:
-    """Per model and data set: trained and permuted scores across layers, the same by region, best layers by region."""
+    """Per model and data set.
+
+    Trained and permuted scores across layers, the same by region, best layers by region.
+    """
     options = options or FigureOptions()
     drawings = Drawings()
     for target in options.targets:
@@ -36,7 +39,9 @@ def layer_figures(paths: ProjectPaths, options: FigureOptions | None = None) -> 
             curves = {}
             for randnetw in options.conditions:
                 try:
-                    curves[condition_name(randnetw)] = collect_layers(paths, model, target, randnetw)
+                    curves[condition_name(randnetw)] = collect_layers(
+                        paths, model, target, randnetw
+                    )
                 except MissingDataError:
                     continue
             if not curves:
@@ -45,11 +50,25 @@ def layer_figures(paths: ProjectPaths, options: FigureOptions | None = None) -> 
             stem = across_layers_path(paths, model, target, False).stem
             changes = _source_notes(paths, model, target, options.conditions)
             drawings.note(changes)
-            absent = [condition_name(randnetw) for randnetw in options.conditions if condition_name(randnetw) not in curves]
-            drawings.append(across_layers(curves, model=model, target=target, value=VALUE[target], stem=stem,
-                                          palette=options.palette,
-                                          notes=[*(f"Incomplete: no {condition} results" for condition in absent),
-                                                 *changes]))
+            absent = [
+                condition_name(randnetw)
+                for randnetw in options.conditions
+                if condition_name(randnetw) not in curves
+            ]
+            drawings.append(
+                across_layers(
+                    curves,
+                    model=model,
+                    target=target,
+                    value=VALUE[target],
+                    stem=stem,
+                    palette=options.palette,
+                    notes=[
+                        *(f"Incomplete: no {condition} results" for condition in absent),
+                        *changes,
+                    ],
+                )
+            )
             if "trained" in curves:
                 drawings += _region_figures(paths, model, target, options.palette)
         if missing:
@@ -57,8 +76,16 @@ def layer_figures(paths: ProjectPaths, options: FigureOptions | None = None) -> 
     return drawings
 
 
-def _source_notes(paths: ProjectPaths, model: str, target: str, conditions: Sequence[bool]) -> list[str]:
-    return list(dict.fromkeys(note for randnetw in conditions for note in source_notes(paths, [model], target, randnetw)))
+def _source_notes(
+    paths: ProjectPaths, model: str, target: str, conditions: Sequence[bool]
+) -> list[str]:
+    return list(
+        dict.fromkeys(
+            note
+            for randnetw in conditions
+            for note in source_notes(paths, [model], target, randnetw)
+        )
+    )
 
 
 def _region_figures(paths: ProjectPaths, model: str, target: str, palette: str) -> Drawings:
@@ -69,41 +96,72 @@ def _region_figures(paths: ProjectPaths, model: str, target: str, palette: str) 
         drawings.notes.append(f"Not drawn: {error}")
         return drawings
     stem = across_layers_path(paths, model, target, False, "all-regions").stem
-    drawings.append(across_layers(regions, model=model, target=target, value=VALUE[target], stem=stem, by_region=True,
-                                  palette=palette))
+    drawings.append(
+        across_layers(
+            regions,
+            model=model,
+            target=target,
+            value=VALUE[target],
+            stem=stem,
+            by_region=True,
+            palette=palette,
+        )
+    )
     for by_hemisphere in (False, True):
         path = region_path(paths, model, target, False, by_hemisphere=by_hemisphere)
         if path.is_file():
             table, error = read_participant_frame(path)
-            drawings.append(region_bars(table, error, model=model, target=target, randnetw=False, stem=path.stem,
-                                        palette=palette))
+            drawings.append(
+                region_bars(
+                    table,
+                    error,
+                    model=model,
+                    target=target,
+                    randnetw=False,
+                    stem=path.stem,
+                    palette=palette,
+                )
+            )
     return drawings
 
 
-REGION_VARIANTS = ((FIGURE_7_MODELS, OTHER_PAIRS), (FIGURE_2_MODELS, (*PRIMARY_PAIRS, *OTHER_PAIRS)))
+REGION_VARIANTS = (
+    (FIGURE_7_MODELS, OTHER_PAIRS),
+    (FIGURE_2_MODELS, (*PRIMARY_PAIRS, *OTHER_PAIRS)),
+)
 """What Figure 7 leaves out: its networks on pairs without primary cortex; all networks, also those below the baseline."""
 
 
 def region_variants(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawings:
     """Figure 7 for the pairs of regions without primary cortex, and for all networks.
 
-    Where no network beyond those of Figure 7 has results, "all networks" would repeat its pictures and is left out.
+    Where no network beyond those of Figure 7 has results, "all networks" would repeat its pictures
+    and is left out.
     """
     options = options or FigureOptions()
     drawings = Drawings()
     usual = set(options.models(FIGURE_7_MODELS))
     for models, pairs in REGION_VARIANTS:
         found = figure_7(paths, options, models=models, pairs=pairs)
-        drawings += [drawing for drawing in found if models is FIGURE_7_MODELS or not usual.issuperset(drawing.table.index)]
+        drawings += [
+            drawing
+            for drawing in found
+            if models is FIGURE_7_MODELS or not usual.issuperset(drawing.table.index)
+        ]
         drawings.add(Drawings(notes=found.notes, errors=found.errors))
     return drawings
 
 
-def supplement_statistics(paths: ProjectPaths, options: FigureOptions | None = None) -> dict[str, pd.DataFrame]:
+def supplement_statistics(
+    paths: ProjectPaths, options: FigureOptions | None = None
+) -> dict[str, pd.DataFrame]:
     """The Wilcoxon tests that go with :func:`region_variants` (file stem -> table)."""
-    tables = {f"wilcoxon_{name}_roi_label_general_rel_pos-median_median_r2_test_c":
-              figure_7_statistics(paths, options or FigureOptions(), models=models, pairs=pairs)
-              for name, (models, pairs) in zip(("other-regions", "all-models"), REGION_VARIANTS)}
+    tables = {
+        f"wilcoxon_{name}_roi_label_general_rel_pos-median_median_r2_test_c": figure_7_statistics(
+            paths, options or FigureOptions(), models=models, pairs=pairs
+        )
+        for name, (models, pairs) in zip(("other-regions", "all-models"), REGION_VARIANTS)
+    }
     return {stem: table for stem, table in tables.items() if len(table)}
 
 
@@ -113,4 +171,3 @@ def supplement(paths: ProjectPaths, options: FigureOptions | None = None) -> Dra
     for part in (layer_figures, region_variants, clean_speech_components):
         drawings.add(part(paths, options))
     return drawings
-

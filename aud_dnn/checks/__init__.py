@@ -1,1 +1,4 @@
-"""Inspections before long work: an installation, a model's activations, and the findings people read."""
+"""Inspections before long work.
+
+An installation, a model's activations, and the findings people read.
+"""

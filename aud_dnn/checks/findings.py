@@ -15,7 +15,8 @@ import numpy as np
 from aud_dnn.errors import printable
 from aud_dnn.utils import few
 
-_OF_A_KIND = 3      # so many sentences of a kind are shown in full
+_OF_A_KIND = 3  # so many sentences of a kind are shown in full
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -55,26 +56,44 @@ def repeated_rows(array: np.ndarray, ids: Sequence[str], what: str) -> list[str]
     groups = [group for group in same.values() if len(group) > 1]
     if not groups:
         return []
-    return [f"{sum(map(len, groups))} sounds share their {what} with another: {' = '.join(groups[0][:3])}"]
+    return [
+        f"{sum(map(len, groups))} sounds share their {what} with another: "
+        f"{' = '.join(groups[0][:3])}"
+    ]
 
 
 def counted(sentences: Sequence[str]) -> list[str]:
-    """The sentences, with many of a kind (but for sounds, files, sizes: words with a digit) shown once and counted."""
+    """The sentences, with many of a kind (but for sounds, files, sizes: words with a digit) shown
+    once and counted.
+    """
     kinds: dict[str, list[str]] = defaultdict(list)
     for sentence in sentences:
         kinds[re.sub(r"\S*\d\S*", "#", sentence)].append(sentence)
-    return [line for same in kinds.values()
-            for line in (same if len(same) <= _OF_A_KIND else [f"{same[0]} (and {len(same) - 1} more like this)"])]
+    return [
+        line
+        for same in kinds.values()
+        for line in (
+            same if len(same) <= _OF_A_KIND else [f"{same[0]} (and {len(same) - 1} more like this)"]
+        )
+    ]
 
 
 def report(findings: Iterable[Finding], stream: TextIO | None = None) -> int:
     """Print the findings as a table; 1 if there is a problem, else 0."""
     out = stream or sys.stdout
     n_findings = n_problems = n_notes = 0
-    said: dict[str, str] = {}       # long sentences, and where they were said first
+    said: dict[str, str] = {}  # long sentences, and where they were said first
     print(f"{'where':44} {'what':60} state", file=out)
     for finding in findings:
-        state = "PROBLEM" if finding.problems else "note" if finding.notes else "-" if "here" in finding.what else "ok"
+        state = (
+            "PROBLEM"
+            if finding.problems
+            else "note"
+            if finding.notes
+            else "-"
+            if "here" in finding.what
+            else "ok"
+        )
         where = finding.where if len(finding.where) <= 44 else finding.where[:43] + "…"
         print(printable(f"{where:44} {finding.what:60} {state}"), file=out, flush=True)
         for kind, sentences in (("PROBLEM", finding.problems), ("note", finding.notes)):
@@ -87,5 +106,9 @@ def report(findings: Iterable[Finding], stream: TextIO | None = None) -> int:
         n_findings += 1
         n_problems += len(finding.problems)
         n_notes += len(finding.notes)
-    print(f"{count(n_findings, 'place')} looked at: {count(n_problems, 'problem')}, {count(n_notes, 'note')}.", file=out)
+    print(
+        f"{count(n_findings, 'place')} looked at: {count(n_problems, 'problem')}, "
+        f"{count(n_notes, 'note')}.",
+        file=out,
+    )
     return 1 if n_problems else 0

@@ -1,7 +1,10 @@
-"""Inspect an installation: every file, every target, every model and layer, before anything is fitted.
+"""Inspect an installation.
 
-A *problem* would stop an analysis or make it wrong; a *note* is worth knowing (units that carry nothing, sounds with the
-same features). Files are opened by the same functions that the analyses use, and nothing is changed.
+Every file, every target, every model and layer, before anything is fitted.
+
+A *problem* would stop an analysis or make it wrong; a *note* is worth knowing (units that carry
+nothing, sounds with the same features). Files are opened by the same functions that the analyses
+use, and nothing is changed.
 """
 
 from __future__ import annotations
@@ -26,19 +29,36 @@ from aud_dnn.utils import Stimuli, load_stimuli, load_target, models_on_disk, op
 
 PUBLISHED_VOXELS = {"NH2015": (7694, 8), "B2021": (26792, 20)}
 """Voxels and participants of the published data."""
-_TARGET_FILES = {"NH2015": {"neural_stim_meta.npy", "voxel_features_array.npy", "voxel_features_meta.npy",
-                            "df_roi_meta.pkl"},
-                 "B2021": {"stim_info_v4.mat", "voxel_features_array.npy", "voxel_features_meta.npy", "df_roi_meta.pkl"},
-                 "NH2015comp": {"components.mat", "df_roi_meta.pkl"}}
+_TARGET_FILES = {
+    "NH2015": {
+        "neural_stim_meta.npy",
+        "voxel_features_array.npy",
+        "voxel_features_meta.npy",
+        "df_roi_meta.pkl",
+    },
+    "B2021": {
+        "stim_info_v4.mat",
+        "voxel_features_array.npy",
+        "voxel_features_meta.npy",
+        "df_roi_meta.pkl",
+    },
+    "NH2015comp": {"components.mat", "df_roi_meta.pkl"},
+}
 _SOUND_RATE, _SOUND_SAMPLES = 44100, 88200
 
 
-# --- sounds and targets ------------------------------------------------------------------------------------------------
+# --- sounds and targets -------------------------------------------------------------------------
+
 
 def check_sounds(paths: ProjectPaths, ids: Sequence[str], *, required: bool = False) -> Finding:
-    """The wav files: one per stimulus, readable, mono, not silent, none twice; other rates and lengths are noted."""
+    """The wav files: one per stimulus, readable, mono, not silent, none twice.
+
+    Other rates and lengths are noted.
+    """
     folder = paths.stimuli
-    files = {path.stem: path for path in sorted(folder.glob("*.wav")) if not path.name.startswith(".")}
+    files = {
+        path.stem: path for path in sorted(folder.glob("*.wav")) if not path.name.startswith(".")
+    }
     if not files and not required:
         return Finding("stimuli", "no sounds here")
     problems, notes, unusual = [], [], []
@@ -61,14 +81,26 @@ def check_sounds(paths: ProjectPaths, ids: Sequence[str], *, required: bool = Fa
         notes.append(f"{len(extra)} sounds are not among the stimuli: {first(extra)}")
     if unusual:
         notes.append(f"{len(unusual)} sounds are not 2 s at 44.1 kHz: {first(unusual)}")
-    problems += [f"the same sound under {len(twice)} names: {first(twice)}" for twice in same.values() if len(twice) > 1]
+    problems += [
+        f"the same sound under {len(twice)} names: {first(twice)}"
+        for twice in same.values()
+        if len(twice) > 1
+    ]
     return Finding("stimuli", f"{len(files)} sounds", tuple(problems), tuple(notes))
 
 
-def check_target(paths: ProjectPaths, name: str, stimuli: Stimuli, *, required: bool = False) -> Finding:
-    """One target: everything that loading it checks, then counts, voxels that do not vary, sounds that repeat."""
+def check_target(
+    paths: ProjectPaths, name: str, stimuli: Stimuli, *, required: bool = False
+) -> Finding:
+    """One target: everything that loading it checks, then counts, voxels that do not vary, sounds
+    that repeat.
+    """
     folder = paths.neural(name)
-    present = {path.name for path in folder.iterdir() if not path.name.startswith(".")} if folder.is_dir() else set()
+    present = (
+        {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+        if folder.is_dir()
+        else set()
+    )
     own = _TARGET_FILES[name] - {"neural_stim_meta.npy"}
     if not present & own and not required:
         return Finding(name, "not here")
@@ -85,24 +117,39 @@ def check_target(paths: ProjectPaths, name: str, stimuli: Stimuli, *, required: 
         what = f"{n_sounds} sounds × {n_voxels} components"
     else:
         subjects = target.metadata["subj_idx"].nunique() if "subj_idx" in target.metadata else 0
-        what = f"{n_sounds} sounds × {n_voxels:,} voxels × {n_repetitions} repetitions, {subjects} participants"
+        what = (
+            f"{n_sounds} sounds × {n_voxels:,} voxels × {n_repetitions} repetitions, {subjects} "
+            "participants"
+        )
         if (n_voxels, subjects) != PUBLISHED_VOXELS[name]:
-            sentence = "the published data have {:,} voxels of {} participants".format(*PUBLISHED_VOXELS[name])
+            sentence = "the published data have {:,} voxels of {} participants".format(
+                *PUBLISHED_VOXELS[name]
+            )
             (problems if required else notes).append(sentence)
     mean = mean_response(target.responses)
     constant = np.ptp(mean, axis=0) == 0
     if constant.any():
-        notes.append(f"constant over sounds: {count(np.count_nonzero(constant), 'voxel')}, voxel_id "
-                     f"{first(target.ids[constant].tolist())}")
+        notes.append(
+            f"constant over sounds: {count(np.count_nonzero(constant), 'voxel')}, voxel_id "
+            f"{first(target.ids[constant].tolist())}"
+        )
     notes += repeated_rows(mean, stimuli.ids, "responses")
     return Finding(name, what, tuple(problems), tuple(notes))
 
 
-# --- other files -------------------------------------------------------------------------------------------------------
+# --- other files --------------------------------------------------------------------------------
+
 
 def check_other_files(folder: Path, label: str, *, required: bool = False) -> Finding:
-    """Files without a reader of their own here (surfaces): not empty, and readable where the format is known."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")) if folder.is_dir() else []
+    """Files without a reader of their own here (surfaces).
+
+    Not empty, and readable where the format is known.
+    """
+    files = (
+        sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
+        if folder.is_dir()
+        else []
+    )
     if not files:
         return Finding(label, "not here", (f"{folder} holds no files",) if required else ())
     problems = []
@@ -131,10 +178,15 @@ def _is_h5(path: Path) -> bool:
         return b"\x89HDF\r\n\x1a\n" in (stream.read(8), stream.read(512)[504:])
 
 
-# --- everything --------------------------------------------------------------------------------------------------------
+# --- everything ---------------------------------------------------------------------------------
 
-def check_installation(paths: ProjectPaths, *, models: Collection[str] | None = None,
-                       brought: Collection[str] | None = None) -> Iterator[Finding]:
+
+def check_installation(
+    paths: ProjectPaths,
+    *,
+    models: Collection[str] | None = None,
+    brought: Collection[str] | None = None,
+) -> Iterator[Finding]:
     """Look at everything below a root, or at what a download brought.
 
     Parameters
@@ -143,14 +195,15 @@ def check_installation(paths: ProjectPaths, *, models: Collection[str] | None = 
     models : collection of str, optional
         Look at the activations of these models only (and at nothing but the sound list besides).
     brought : collection of str, optional
-        Names of archives that were just unpacked: what they bring must be there, with the published counts; the rest is
-        left out.
+        Names of archives that were just unpacked: what they bring must be there, with the published
+        counts; the rest is left out.
 
     Yields
     ------
     Finding
         One by one, as they are made.
     """
+
     def wanted(*sources: str) -> bool:
         return bool(set(sources) & set(brought)) if brought is not None else models is None
 
@@ -161,7 +214,9 @@ def check_installation(paths: ProjectPaths, *, models: Collection[str] | None = 
         except InputError as error:
             yield Finding("sound list", "cannot be read", (str(error),))
     if stimuli is not None and wanted("data", "stimuli"):
-        yield Finding("sound list", f"{len(stimuli)} sounds in {len(set(stimuli.categories))} categories")
+        yield Finding(
+            "sound list", f"{len(stimuli)} sounds in {len(set(stimuli.categories))} categories"
+        )
         yield check_sounds(paths, stimuli.ids, required=brought is not None)
         for name in TARGETS:
             required = brought is not None and (name == COMPONENT_TARGET or "data" in brought)
@@ -175,13 +230,18 @@ def check_installation(paths: ProjectPaths, *, models: Collection[str] | None = 
         yield from check_results(paths, required=brought is not None)
 
 
-def _check_models(paths: ProjectPaths, stimuli: Stimuli, models: Collection[str] | None,
-                  required: bool) -> Iterator[Finding]:
+def _check_models(
+    paths: ProjectPaths, stimuli: Stimuli, models: Collection[str] | None, required: bool
+) -> Iterator[Finding]:
     present = models_on_disk(paths)
     if required and models is None:
         missing = [model for model in MODELS if model not in present]
-        yield Finding("models", f"{len(present)} here", () if present else ("no model arrived",),
-                      (f"of the paper, {len(missing)} are not here: {first(missing)}",) if missing else ())
+        yield Finding(
+            "models",
+            f"{len(present)} here",
+            () if present else ("no model arrived",),
+            (f"of the paper, {len(missing)} are not here: {first(missing)}",) if missing else (),
+        )
     elif not present and models is None:
         yield Finding("models", "none here")
     for model in models if models is not None else present:
@@ -189,11 +249,18 @@ def _check_models(paths: ProjectPaths, stimuli: Stimuli, models: Collection[str]
 
 
 def check_results(paths: ProjectPaths, *, required: bool = False) -> Iterator[Finding]:
-    """Every file of every regression result, ours or published, one finding per model; the files of the RSA."""
+    """Every file of every regression result, ours or published, one finding per model.
+
+    The files of the RSA.
+    """
     from aud_dnn.store.regression import find_results, parse_folder, read_result
 
     folder = paths.results
-    models = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")) if folder.is_dir() else []
+    models = (
+        sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+        if folder.is_dir()
+        else []
+    )
     if not any(models):
         yield Finding("results", "not here", (f"{folder} holds no results",) if required else ())
     for model in models:
@@ -211,24 +278,42 @@ def check_results(paths: ProjectPaths, *, required: bool = False) -> Iterator[Fi
                     assumed[key.randnetw].append(f"{key.layer} / {key.target}")
             except InputError as error:
                 problems.append(str(error))
-        half = [p.name for p in model.iterdir() if p.is_dir() and parse_folder(p) is not None and p.name not in whole]
+        half = [
+            p.name
+            for p in model.iterdir()
+            if p.is_dir() and parse_folder(p) is not None and p.name not in whole
+        ]
         notes = [f"{count(len(half), 'result')} not whole: {first(half)}"] if half else []
-        notes += [_on_assumed_rows(paths, model.name, randnetw, names) for randnetw, names in assumed.items()]
+        notes += [
+            _on_assumed_rows(paths, model.name, randnetw, names)
+            for randnetw, names in assumed.items()
+        ]
         if whole or half:
-            yield Finding(f"results: {model.name}", count(good, "result"), tuple(problems), tuple(notes))
+            yield Finding(
+                f"results: {model.name}", count(good, "result"), tuple(problems), tuple(notes)
+            )
     yield from _check_rsa(folder)
     yield from _check_rsa_parts(paths.rsa_results)
 
 
 def _on_assumed_rows(paths: ProjectPaths, model: str, randnetw: bool, names: Sequence[str]) -> str:
-    """About results that were fitted when nothing said which sound each row of the activations is of."""
-    found = f"{count(len(names), 'result')}{' (permuted)' if randnetw else ''} fitted while the order of sounds was assumed"
+    """About results that were fitted when nothing said which sound each row of the activations is
+    of.
+    """
+    found = (
+        f"{count(len(names), 'result')}{' (permuted)' if randnetw else ''} fitted while the order "
+        "of sounds was assumed"
+    )
     try:
         now = open_activations(paths, model, load_stimuli(paths), randnetw=randnetw).sounds_from
     except InputError:
         now = "not known, for the activations cannot be read"
-    verdict = f"it still is: {first(names)}" if now == ASSUMED else \
-        f"provenance.json keeps saying so, figures go by what holds now ({now}): {first(names)}"
+    verdict = (
+        f"it still is: {first(names)}"
+        if now == ASSUMED
+        else f"provenance.json keeps saying so, figures go by what holds now ({now}): "
+        f"{first(names)}"
+    )
     return f"{found}; {verdict}"
 
 
@@ -241,7 +326,9 @@ def _check_rsa(folder: Path) -> Iterator[Finding]:
             if path.name in (ALL_VOXELS_FILE, BEST_LAYER_FILE):
                 what = f"{len(read_published_rsa(path))} targets × regions"
             elif path.match("rsa_*_*.nc"):
-                what = count(read_analysis(path.parent, *path.stem.split("_")[1:]).sizes["model"], "model")
+                what = count(
+                    read_analysis(path.parent, *path.stem.split("_")[1:]).sizes["model"], "model"
+                )
             else:
                 continue
             yield Finding(f"RSA: {path.name}", what)
@@ -261,7 +348,13 @@ def _check_rsa_parts(folder: Path) -> Iterator[Finding]:
             good += 1
         except InputError as error:
             problems.append(str(error))
-    notes = [f"{count(len(older), 'part')} of another version of the numerics, which the RSA makes again: {first(older)}"] \
-        if older else []
+    notes = (
+        [
+            f"{count(len(older), 'part')} of another version of the numerics, which the RSA makes "
+            f"again: {first(older)}"
+        ]
+        if older
+        else []
+    )
     if good or problems:
         yield Finding("RSA: parts", count(good, "part"), tuple(problems), tuple(notes))

@@ -58,9 +58,8 @@ def _facts(target: Target) -> list[str]:
     train, test = splits.train.sum(axis=1), splits.test.sum(axis=1)
     _, times = _neuroids_and_times(target)
     facts = [
-        f"{count(len(splits), 'split')}: {splits.kind}, "
-        f"{_range(train)} sounds train, {_range(test)} test"
-        + ("" if splits.seed is None else f", seed {splits.seed}"),
+        f"{count(len(splits), 'split')}: {splits.kind}, {_range(train)} sounds train, "
+        f"{_range(test)} test" + ("" if splits.seed is None else f", seed {splits.seed}"),
         "scores are corrected for noise"
         if target.has_repetitions
         else "one repetition: scores are not corrected for noise",

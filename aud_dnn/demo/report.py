@@ -1,4 +1,7 @@
-"""What the pipeline found in the demo, beside what was planted: ``python -m aud_dnn.demo.report --root demo``."""
+"""What the pipeline found in the demo, beside what was planted.
+
+``python -m aud_dnn.demo.report --root demo``.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,9 @@ def _score_column(target: str) -> str:
     return "median_r2_test_c" if target in VOXEL_TARGETS else "median_r2_test"
 
 
-def layer_scores(paths: ProjectPaths, model: str, target: str, randnetw: bool, roi: str | None = None) -> pd.Series:
+def layer_scores(
+    paths: ProjectPaths, model: str, target: str, randnetw: bool, roi: str | None = None
+) -> pd.Series:
     """Median score over voxels (of one region) or components, per layer."""
     medians = {}
     for layer in MODELS[model].layer_names:
@@ -44,33 +49,52 @@ def layer_scores(paths: ProjectPaths, model: str, target: str, randnetw: bool, r
 
 
 def score_summary(paths: ProjectPaths) -> pd.DataFrame:
-    """Median scores of every layer of the demo's network, trained and permuted, and of the baseline."""
-    columns = {(target, "permuted" if randnetw else "trained"): layer_scores(paths, NETWORK, target, randnetw)
-               for target in TARGETS for randnetw in (False, True)}
+    """Median scores of every layer of the demo's network, trained and permuted, and of the
+    baseline.
+    """
+    columns = {
+        (target, "permuted" if randnetw else "trained"): layer_scores(
+            paths, NETWORK, target, randnetw
+        )
+        for target in TARGETS
+        for randnetw in (False, True)
+    }
     summary = pd.DataFrame(columns)
     for target in TARGETS:
-        summary.loc[f"({BASELINE_MODEL})", (target, "trained")] = layer_scores(paths, BASELINE_MODEL, target, False).iloc[0]
+        summary.loc[f"({BASELINE_MODEL})", (target, "trained")] = layer_scores(
+            paths, BASELINE_MODEL, target, False
+        ).iloc[0]
     return summary
 
 
 def extracted_scores(paths: ProjectPaths) -> pd.DataFrame:
-    """Median scores of what was extracted from the demo's sounds; the small network only where it was run to its end."""
+    """Median scores of what was extracted from the demo's sounds.
+
+    The small network only where it was run to its end.
+    """
     rows = {}
     for model, layers in EXTRACTED.items():
         for layer in layers:
             for randnetw in (False, True):
-                row = {target: result_folder(paths, model, layer, target, randnetw) for target in TARGETS}
+                row = {
+                    target: result_folder(paths, model, layer, target, randnetw)
+                    for target in TARGETS
+                }
                 if all(is_complete(folder) for folder in row.values()):
                     rows[model, layer, "permuted" if randnetw else "as it is"] = {
-                        target: float(read_table(folder)[_score_column(target)].median()) for target, folder in row.items()}
+                        target: float(read_table(folder)[_score_column(target)].median())
+                        for target, folder in row.items()
+                    }
     return pd.DataFrame(rows, index=list(TARGETS)).T
 
 
 def best_layers(paths: ProjectPaths) -> pd.DataFrame:
     """Best layer of the trained network per region, per data set, and the one that was planted."""
     planted = read_truth(paths.root).roi_layers
-    found = {target: {roi: layer_scores(paths, NETWORK, target, False, roi).idxmax() for roi in ROIS}
-             for target in VOXEL_TARGETS}
+    found = {
+        target: {roi: layer_scores(paths, NETWORK, target, False, roi).idxmax() for roi in ROIS}
+        for target in VOXEL_TARGETS
+    }
     return pd.DataFrame({"planted": {roi: planted[roi] for roi in ROIS}, **found})
 
 
@@ -93,20 +117,40 @@ def plot_overview(paths: ProjectPaths) -> Path:
         axes = figure.subplots(1, 2, sharey=True)
         for randnetw, label in ((False, "Trained network"), (True, "Permuted network")):
             rows[label] = scores = layer_scores(paths, NETWORK, "NH2015", randnetw)
-            axes[0].plot(scores.to_numpy(), "o-", color="darkslateblue", alpha=0.35 if randnetw else 1, label=label)
+            axes[0].plot(
+                scores.to_numpy(),
+                "o-",
+                color="darkslateblue",
+                alpha=0.35 if randnetw else 1,
+                label=label,
+            )
         baseline = layer_scores(paths, BASELINE_MODEL, "NH2015", False).iloc[0]
-        axes[0].axhline(baseline, color=BASELINE_COLOR, linestyle="--", label="SpectroTemporal", zorder=0)
+        axes[0].axhline(
+            baseline, color=BASELINE_COLOR, linestyle="--", label="SpectroTemporal", zorder=0
+        )
         axes[0].legend(frameon=False, fontsize=10, loc="upper left")
         axes[0].set(title="All voxels", ylabel="Median noise-corrected $R^2$", ylim=(0, 1.05))
         for roi in ROIS:
             rows[roi] = scores = layer_scores(paths, NETWORK, "NH2015", False, roi)
             axes[1].plot(scores.to_numpy(), "o-", color=roi_color(roi), label=roi)
-            axes[1].plot(layers.index(planted[roi]), 0.04, "^", color=roi_color(roi), markersize=10, clip_on=False)
+            axes[1].plot(
+                layers.index(planted[roi]),
+                0.04,
+                "^",
+                color=roi_color(roi),
+                markersize=10,
+                clip_on=False,
+            )
         axes[1].legend(frameon=False, fontsize=10, loc="center left", bbox_to_anchor=(1.0, 0.5))
         axes[1].set_title("By region (▲: the layer that drives it)")
         for axis in axes:
-            axis.set_xticks(range(len(layers)), [layer_legend(NETWORK, layer) for layer in layers], rotation=45, ha="right",
-                            rotation_mode="anchor")
+            axis.set_xticks(
+                range(len(layers)),
+                [layer_legend(NETWORK, layer) for layer in layers],
+                rotation=45,
+                ha="right",
+                rotation_mode="anchor",
+            )
         figure.suptitle("Demo data (simulated), NH2015")
     written = save_figure(figure, paths.results / FIGURE, pd.DataFrame(rows).rename_axis("layer"))
     return written[-1]
@@ -121,13 +165,21 @@ def rsa_summary(paths: ProjectPaths) -> pd.Series:
 def main(argv: list[str] | None = None) -> int:
     """The command line."""
     parser = script_parser(__doc__, prog="python -m aud_dnn.demo.report")
-    parser.add_argument("--root", default="demo", metavar="DIR", help="the demo's folder (default: demo)")
+    parser.add_argument(
+        "--root", default="demo", metavar="DIR", help="the demo's folder (default: demo)"
+    )
     paths = find_root(parser.parse_args(argv).root)
-    print("Median noise-corrected R2 over voxels (NH2015, B2021), median R2 over components (NH2015comp):\n")
+    print(
+        "Median noise-corrected R2 over voxels (NH2015, B2021), median R2 over components "
+        "(NH2015comp):\n"
+    )
     print(score_summary(paths).to_string(float_format="{:.2f}".format, na_rep=""))
     extracted = extracted_scores(paths)
     if len(extracted):
-        print("\nExtracted from the demo's sounds (the small network's weights are random, not learned):\n")
+        print(
+            "\nExtracted from the demo's sounds (the small network's weights are random, not "
+            "learned):\n"
+        )
         print(extracted.to_string(float_format="{:.2f}".format))
     print("\nBest layer of the trained network, planted and found:\n")
     print(best_layers(paths).to_string())

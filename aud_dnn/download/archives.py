@@ -1,7 +1,8 @@
 """Unpack a tar archive that may be damaged or hostile: whole and inside its folder, or not at all.
 
-Nothing that an archive says is trusted. Every member is looked at before the first byte is written, files are written into
-a staging folder, and only when all of them are there do they move to their places. Modes, owners and times are ignored.
+Nothing that an archive says is trusted. Every member is looked at before the first byte is written,
+files are written into a staging folder, and only when all of them are there do they move to their
+places. Modes, owners and times are ignored.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from aud_dnn.io.atomic import scratch_folder
 from aud_dnn.io.digests import file_digest
 
 _HEADER_ROOM = 4096  # bytes of headers and padding that one member may cost
-_LONGEST_PATH, _DEEPEST = 1024, 32  # systems allow 4096 bytes with the folders above; the published need 6 folders
+_LONGEST_PATH, _DEEPEST = (
+    1024,
+    32,
+)  # systems allow 4096 bytes with the folders above; the published need 6 folders
 _UNPACKING = ".unpack"  # the name beside which the staging folder lies; nothing gets it
 _GZIP_MAGIC = b"\x1f\x8b"
 _JUNK_NAMES = re.compile(r"^(\._.*|\.DS_Store|__MACOSX)$")  # what macOS adds to archives
@@ -52,7 +56,8 @@ class Unpacked:
     Attributes
     ----------
     files : dict of str -> StoredFile
-        Every selected file, by its path below the destination (with ``/``), whether it was new or here already.
+        Every selected file, by its path below the destination (with ``/``), whether it was new or
+        here already.
     new, same, replaced : tuple of str
         The same paths, by what happened to them.
     left_out : tuple of str
@@ -79,7 +84,8 @@ def checked_name(name: str, archive: str = "the archive") -> PurePosixPath:
     Raises
     ------
     ArchiveError
-        An absolute path, ``..``, a backslash, a drive, a control character, or a part longer than a file name may be.
+        An absolute path, ``..``, a backslash, a drive, a control character, or a part longer than a
+        file name may be.
     """
     path = PurePosixPath(name)
     wrong = None
@@ -89,15 +95,19 @@ def checked_name(name: str, archive: str = "the archive") -> PurePosixPath:
         wrong = "a path with '..'"
     elif "\\" in name:
         wrong = "a path with a backslash"
-    elif any(ord(letter) < 32 or ord(letter) == 127 or 0xD800 <= ord(letter) < 0xE000 for letter in name):
+    elif any(
+        ord(letter) < 32 or ord(letter) == 127 or 0xD800 <= ord(letter) < 0xE000 for letter in name
+    ):
         wrong = "a path with a control character or broken text"
     elif any(len(part.encode()) > 255 for part in path.parts) or len(name.encode()) > _LONGEST_PATH:
         wrong = "a path that is too long"
     elif len(path.parts) > _DEEPEST:
         wrong = f"a path of {len(path.parts)} folders"
     if wrong:
-        raise ArchiveError(f"{archive} holds {wrong} ({name[:120]!r}). Nothing was unpacked. "
-                           "The published archives hold no such member: get the file again from its first source.")
+        raise ArchiveError(
+            f"{archive} holds {wrong} ({name[:120]!r}). Nothing was unpacked. "
+            "The published archives hold no such member: get the file again from its first source."
+        )
     return path
 
 
@@ -106,15 +116,28 @@ def _explaining(archive: Path) -> Iterator[None]:
     """Turn what damaged bytes raise in the decompressor and in ``tarfile`` into one clear error."""
     try:
         yield
-    except (ArchiveError, tarfile.TarError, EOFError, zlib.error, OSError, ValueError, IndexError, KeyError,
-            OverflowError, RecursionError, MemoryError) as error:
+    except (
+        ArchiveError,
+        tarfile.TarError,
+        EOFError,
+        zlib.error,
+        OSError,
+        ValueError,
+        IndexError,
+        KeyError,
+        OverflowError,
+        RecursionError,
+        MemoryError,
+    ) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         if isinstance(error, ArchiveError) and str(archive) in str(error):
             raise
         reason = str(error) or type(error).__name__
-        raise ArchiveError(f"{archive} is damaged or not a tar archive ({reason}). Nothing was unpacked. "
-                           "Remove it and download it again.") from error
+        raise ArchiveError(
+            f"{archive} is damaged or not a tar archive ({reason}). Nothing was unpacked. "
+            "Remove it and download it again."
+        ) from error
 
 
 @contextlib.contextmanager
@@ -146,11 +169,17 @@ def _read_members(archive: Path, limits: Limits) -> list[tarfile.TarInfo]:
             members.append(member)
             total += member.size
             if len(members) > limits.n_members or total > limits.n_bytes:
-                raise ArchiveError(f"{archive} holds more than is stated for it: at least {len(members):,} members of "
-                                   f"{total:,} bytes; {limits.n_members:,} and {limits.n_bytes:,} are allowed. "
-                                   "Nothing was unpacked.")
+                raise ArchiveError(
+                    f"{archive} holds more than is stated for it: at least {len(members):,} "
+                    f"members of {total:,} bytes; {limits.n_members:,} and {limits.n_bytes:,} are "
+                    "allowed. Nothing was unpacked."
+                )
             tar.members = []  # tarfile keeps them otherwise; the list here is enough
-        last = members[-1].offset_data + -(-members[-1].size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE if members else 0
+        last = (
+            members[-1].offset_data + -(-members[-1].size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+            if members
+            else 0
+        )
         # tarfile takes a cut or a broken header between two members for the end of the archive
         stream.seek(last)
         tail = stream.read(tarfile.BLOCKSIZE)
@@ -164,19 +193,31 @@ def _read_members(archive: Path, limits: Limits) -> list[tarfile.TarInfo]:
 
 
 def _check_kind(member: tarfile.TarInfo, archive: Path) -> None:
-    kinds = {tarfile.SYMTYPE: "a symbolic link", tarfile.LNKTYPE: "a hard link", tarfile.CHRTYPE: "a device",
-             tarfile.BLKTYPE: "a device", tarfile.FIFOTYPE: "a pipe"}
+    kinds = {
+        tarfile.SYMTYPE: "a symbolic link",
+        tarfile.LNKTYPE: "a hard link",
+        tarfile.CHRTYPE: "a device",
+        tarfile.BLKTYPE: "a device",
+        tarfile.FIFOTYPE: "a pipe",
+    }
     wrong = kinds.get(member.type)
     if wrong is None and (member.issparse() or not (member.isfile() or member.isdir())):
         wrong = "a sparse file" if member.issparse() else "a member of an unknown kind"
     if wrong:
-        raise ArchiveError(f"{archive} holds {wrong} ({member.name[:120]!r}); only plain files and folders are unpacked. "
-                           "Nothing was unpacked.")
+        raise ArchiveError(
+            f"{archive} holds {wrong} ({member.name[:120]!r}); only plain files and folders are "
+            "unpacked. Nothing was unpacked."
+        )
 
 
-def _plan(archive: Path, members: list[tarfile.TarInfo],
-          place: Callable[[PurePosixPath], PurePosixPath | None]) -> tuple[dict[int, str], list[str]]:
-    """Where every file goes (offset of the member -> path below the destination), and what is left out."""
+def _plan(
+    archive: Path,
+    members: list[tarfile.TarInfo],
+    place: Callable[[PurePosixPath], PurePosixPath | None],
+) -> tuple[dict[int, str], list[str]]:
+    """Where every file goes (offset of the member -> path below the destination), and what is left
+    out.
+    """
     targets, left_out, seen, folders = {}, [], {}, set()
     for member in members:
         path = checked_name(member.name, str(archive))
@@ -189,19 +230,25 @@ def _plan(archive: Path, members: list[tarfile.TarInfo],
         target = checked_name(str(target), str(archive))
         folded = str(target).casefold()  # a file system may not tell upper from lower case
         if folded in seen or not target.parts:
-            raise ArchiveError(f"{archive} holds {member.name!r} twice (also as {seen.get(folded, member.name)!r}). "
-                               "Nothing was unpacked.")
+            raise ArchiveError(
+                f"{archive} holds {member.name!r} twice (also as "
+                f"{seen.get(folded, member.name)!r}). Nothing was unpacked."
+            )
         seen[folded] = member.name
         folders.update(str(parent).casefold() for parent in target.parents if parent.parts)
         targets[member.offset_data] = str(target)
     clash = folders & set(seen)
     if clash:
-        raise ArchiveError(f"{archive} holds {seen[min(clash)]!r} as a file and as a folder. Nothing was unpacked.")
+        raise ArchiveError(
+            f"{archive} holds {seen[min(clash)]!r} as a file and as a folder. Nothing was unpacked."
+        )
     return targets, left_out
 
 
 def _refuse_links(destination: Path, targets: list[str]) -> None:
-    """Refuse to write through a link below the destination (the destination itself may be one: a larger disk)."""
+    """Refuse to write through a link below the destination (the destination itself may be one: a
+    larger disk).
+    """
     checked = set()
     for target in targets:
         path = destination
@@ -211,16 +258,23 @@ def _refuse_links(destination: Path, targets: list[str]) -> None:
                 continue
             checked.add(path)
             if path.is_symlink():
-                raise InputError(f"{path} is a link; files are not unpacked through links. Move it away and run again.")
+                raise InputError(
+                    f"{path} is a link; files are not unpacked through links. Move it away and run "
+                    "again."
+                )
             if not path.exists():
                 break
             is_folder = path != destination / target
             if path.is_dir() != is_folder:
-                raise InputError(f"{path} is a {'file' if is_folder else 'folder'} here and the other way round in the "
-                                 "archive. Move it away and run again.")
+                raise InputError(
+                    f"{path} is a {'file' if is_folder else 'folder'} here and the other way round "
+                    "in the archive. Move it away and run again."
+                )
 
 
-def _extract(archive: Path, limits: Limits, targets: dict[int, str], staging: Path) -> dict[str, StoredFile]:
+def _extract(
+    archive: Path, limits: Limits, targets: dict[int, str], staging: Path
+) -> dict[str, StoredFile]:
     """Write the planned members below ``staging``."""
     files: dict[str, StoredFile] = {}
     with _open_tar(archive, limits) as (tar, stream):
@@ -243,7 +297,9 @@ def _extract(archive: Path, limits: Limits, targets: dict[int, str], staging: Pa
                     with _explaining(archive):
                         chunk = stream.read(min(missing, CHUNK))
                         if not chunk:
-                            raise ArchiveError(f"{member.name!r} breaks off {missing:,} bytes before its end")
+                            raise ArchiveError(
+                                f"{member.name!r} breaks off {missing:,} bytes before its end"
+                            )
                     out.write(chunk)
                     digest.update(chunk)
                     missing -= len(chunk)
@@ -253,9 +309,16 @@ def _extract(archive: Path, limits: Limits, targets: dict[int, str], staging: Pa
     return files
 
 
-def unpack(archive: Path, destination: Path, place: Callable[[PurePosixPath], PurePosixPath | None], limits: Limits, *,
-           overwrite: bool = False, may_replace: Callable[[str, Path], bool] | None = None,
-           check: Callable[[dict[str, StoredFile]], None] | None = None) -> Unpacked:
+def unpack(
+    archive: Path,
+    destination: Path,
+    place: Callable[[PurePosixPath], PurePosixPath | None],
+    limits: Limits,
+    *,
+    overwrite: bool = False,
+    may_replace: Callable[[str, Path], bool] | None = None,
+    check: Callable[[dict[str, StoredFile]], None] | None = None,
+) -> Unpacked:
     """Unpack an archive into a folder: all that was selected, or nothing.
 
     Parameters
@@ -269,11 +332,14 @@ def unpack(archive: Path, destination: Path, place: Callable[[PurePosixPath], Pu
     limits : Limits
         What the archive may hold at most (before the selection).
     overwrite : bool
-        Replace files that are here with other contents. Otherwise they are an error, and nothing is moved.
+        Replace files that are here with other contents. Otherwise they are an error, and nothing is
+        moved.
     may_replace : callable, optional
-        ``may_replace(path below destination, path on disk)``: true for a differing file that may go all the same.
+        ``may_replace(path below destination, path on disk)``: true for a differing file that may go
+        all the same.
     check : callable, optional
-        Is handed the unpacked files (sizes, checksums) before the first one moves; raises to refuse them.
+        Is handed the unpacked files (sizes, checksums) before the first one moves; raises to refuse
+        them.
 
     Returns
     -------
@@ -282,8 +348,8 @@ def unpack(archive: Path, destination: Path, place: Callable[[PurePosixPath], Pu
     Raises
     ------
     ArchiveError
-        The archive is damaged, or holds a member that is refused: an absolute path, ``..``, a link, a device, a size
-        beyond the stated.
+        The archive is damaged, or holds a member that is refused: an absolute path, ``..``, a link,
+        a device, a size beyond the stated.
     InputError
         Differing files are in the way, or the disk is full.
     """
@@ -303,8 +369,10 @@ def unpack(archive: Path, destination: Path, place: Callable[[PurePosixPath], Pu
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             need = sum(member.size for member in members if member.offset_data in targets)
-            raise InputError(f"The disk is full: unpacking {archive.name} into {destination} needs {need:,} bytes. "
-                             "Nothing was changed. Free some space and run again.") from error
+            raise InputError(
+                f"The disk is full: unpacking {archive.name} into {destination} needs {need:,} "
+                "bytes. Nothing was changed. Free some space and run again."
+            ) from error
         raise
     finally:
         for folder in made_here:  # leave no empty folder behind when nothing was unpacked
@@ -312,8 +380,14 @@ def unpack(archive: Path, destination: Path, place: Callable[[PurePosixPath], Pu
                 folder.rmdir()
 
 
-def _move(files: dict[str, StoredFile], staging: Path, destination: Path, left_out: tuple[str, ...], overwrite: bool,
-          may_replace: Callable[[str, Path], bool] | None) -> Unpacked:
+def _move(
+    files: dict[str, StoredFile],
+    staging: Path,
+    destination: Path,
+    left_out: tuple[str, ...],
+    overwrite: bool,
+    may_replace: Callable[[str, Path], bool] | None,
+) -> Unpacked:
     """Compare with what is here, then move the staged files to their places."""
     new, same, differing, replaced = [], [], [], []
     for target, stored in files.items():
@@ -327,9 +401,11 @@ def _move(files: dict[str, StoredFile], staging: Path, destination: Path, left_o
         else:
             differing.append(target)
     if differing:
-        raise InputError(f"{len(differing)} files in {destination} differ from those in the archive, e.g. "
-                         f"{', '.join(differing[:3])}. Nothing was changed. Use --overwrite to replace them, "
-                         "or move them away.")
+        raise InputError(
+            f"{len(differing)} files in {destination} differ from those in the archive, e.g. "
+            f"{', '.join(differing[:3])}. Nothing was changed. Use --overwrite to replace them, "
+            "or move them away."
+        )
     for target in new + replaced:
         path = destination / target
         path.parent.mkdir(parents=True, exist_ok=True)

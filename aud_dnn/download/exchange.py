@@ -1,8 +1,9 @@
 """One question to a web server and its answer, none of it waited for without end.
 
-The transport is ``requests``. Its timeouts begin anew with every byte, so a server that drips, or that says "100 Continue"
-for ever, would hold a program as long as it likes; and nothing can interrupt the look-up of a name. So the exchange runs in
-a thread of its own, which hands over what arrives, and is left behind when the next piece does not come in time.
+The transport is ``requests``. Its timeouts begin anew with every byte, so a server that drips, or
+that says "100 Continue" for ever, would hold a program as long as it likes; and nothing can
+interrupt the look-up of a name. So the exchange runs in a thread of its own, which hands over what
+arrives, and is left behind when the next piece does not come in time.
 """
 
 from __future__ import annotations
@@ -27,14 +28,25 @@ WINDOW = 60.0
 """Seconds within which an answer must begin, and each chunk must be complete: at least about 1 kB a second."""
 CHUNK = 1 << 16
 
-_UNREACHABLE = {errno.ENETUNREACH: "there is no network", errno.EHOSTUNREACH: "there is no way to it from here",
-                errno.ECONNREFUSED: "the connection is refused"}
-_ADDRESS_ERRORS = (UnicodeError, requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema,
-                   requests.exceptions.MissingSchema, urllib3.exceptions.LocationValueError)
+_UNREACHABLE = {
+    errno.ENETUNREACH: "there is no network",
+    errno.EHOSTUNREACH: "there is no way to it from here",
+    errno.ECONNREFUSED: "the connection is refused",
+}
+_ADDRESS_ERRORS = (
+    UnicodeError,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.MissingSchema,
+    urllib3.exceptions.LocationValueError,
+)
 
 
 class ExchangeError(Exception):
-    """There is no answer, or it broke off; the message says why. ``final``: asking again cannot help."""
+    """There is no answer, or it broke off; the message says why.
+
+    ``final``: asking again cannot help.
+    """
 
     def __init__(self, reason: str, final: bool = False):
         super().__init__(printable(reason))
@@ -49,9 +61,16 @@ class _LeftBehind(Exception):
     """Nobody waits for this exchange any more."""
 
 
-def exchange(method: str, url: str, headers: Mapping[str, str], timeout: tuple[float, float] = TIMEOUT,
-             window: float = WINDOW) -> Iterator[Any]:
-    """Yield the answer, then its body in chunks, as they are sent. Close the iterator when done with it.
+def exchange(
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    timeout: tuple[float, float] = TIMEOUT,
+    window: float = WINDOW,
+) -> Iterator[Any]:
+    """Yield the answer, then its body in chunks, as they are sent.
+
+    Close the iterator when done with it.
 
     Parameters
     ----------
@@ -80,16 +99,24 @@ def exchange(method: str, url: str, headers: Mapping[str, str], timeout: tuple[f
 
     def run() -> None:
         try:
-            with requests.Session() as session, \
-                    session.request(method, url, headers=dict(headers), stream=True, timeout=timeout,
-                                    allow_redirects=True) as answer:
+            with (
+                requests.Session() as session,
+                session.request(
+                    method,
+                    url,
+                    headers=dict(headers),
+                    stream=True,
+                    timeout=timeout,
+                    allow_redirects=True,
+                ) as answer,
+            ):
                 hand_over(answer)
                 for chunk in answer.raw.stream(CHUNK, decode_content=False):
                     hand_over(chunk)
             hand_over(None)
         except _LeftBehind:
             pass
-        except Exception as error:      # raised again where somebody waits for it
+        except Exception as error:  # raised again where somebody waits for it
             with contextlib.suppress(_LeftBehind):
                 hand_over(error)
 
@@ -113,20 +140,40 @@ def exchange(method: str, url: str, headers: Mapping[str, str], timeout: tuple[f
 
 
 def _explained(error: BaseException) -> BaseException:
-    """The error that says in one sentence what went wrong; what is no fault of the exchange comes back as it is."""
+    """The error that says in one sentence what went wrong.
+
+    What is no fault of the exchange comes back as it is.
+    """
     causes = _causes(error)
-    if any(isinstance(cause, _ADDRESS_ERRORS) for cause in causes) or type(error) is ValueError:    # of urllib.parse
-        return ExchangeError(f"this is not a web address, or the server redirects to something that is not one "
-                             f"({printable(error, 120)})", final=True)
+    if (
+        any(isinstance(cause, _ADDRESS_ERRORS) for cause in causes) or type(error) is ValueError
+    ):  # of urllib.parse
+        return ExchangeError(
+            f"this is not a web address, or the server redirects to something that is not one "
+            f"({printable(error, 120)})",
+            final=True,
+        )
     if isinstance(error, requests.exceptions.TooManyRedirects):
         return ExchangeError("the server redirects in a circle", final=True)
     if isinstance(error, requests.exceptions.SSLError):
-        return ExchangeError(f"no encrypted connection can be made ({printable(causes[-1], 120)})", final=True)
-    if any(isinstance(cause, socket.gaierror | urllib3.exceptions.NameResolutionError) for cause in causes):
+        return ExchangeError(
+            f"no encrypted connection can be made ({printable(causes[-1], 120)})", final=True
+        )
+    if any(
+        isinstance(cause, socket.gaierror | urllib3.exceptions.NameResolutionError)
+        for cause in causes
+    ):
         return UnreachableError("its name cannot be looked up (is there a network here?)")
     if isinstance(error, requests.exceptions.ProxyError):
         return UnreachableError(f"the proxy does not help ({printable(causes[-1], 120)})")
-    number = next((cause.errno for cause in causes if isinstance(cause, OSError) and cause.errno in _UNREACHABLE), None)
+    number = next(
+        (
+            cause.errno
+            for cause in causes
+            if isinstance(cause, OSError) and cause.errno in _UNREACHABLE
+        ),
+        None,
+    )
     if number is not None:
         return UnreachableError(f"the server cannot be reached: {_UNREACHABLE[number]}")
     if isinstance(error, requests.exceptions.ConnectTimeout):
@@ -135,9 +182,14 @@ def _explained(error: BaseException) -> BaseException:
         return ExchangeError("the server did not answer in time")
     if isinstance(error, requests.ConnectionError) and "Max retries" in str(error):
         return UnreachableError("the server cannot be reached")
-    if any(isinstance(cause, urllib3.exceptions.ProtocolError | http.client.HTTPException) for cause in causes):
+    if any(
+        isinstance(cause, urllib3.exceptions.ProtocolError | http.client.HTTPException)
+        for cause in causes
+    ):
         return ExchangeError("the connection broke off")
-    if isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError | OSError | ValueError):
+    if isinstance(
+        error, requests.RequestException | urllib3.exceptions.HTTPError | OSError | ValueError
+    ):
         return ExchangeError(f"{type(error).__name__}: {printable(error, 200)}")
     return error
 

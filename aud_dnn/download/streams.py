@@ -18,15 +18,20 @@ class ArchiveError(InputError):
 
 
 class Gunzip(io.RawIOBase):
-    """The contents of a gzip file, forwards only, but for the few blocks that ``tarfile`` steps back.
+    """The contents of a gzip file, forwards only, but for the few blocks that ``tarfile`` steps
+    back.
 
-    Python's own reader takes a file name in the header, and zeros after a member, byte by byte: a few megabytes of either
-    take minutes.
+    Python's own reader takes a file name in the header, and zeros after a member, byte by byte: a
+    few megabytes of either take minutes.
     """
 
     def __init__(self, raw: io.BufferedIOBase):
         self._raw, self._inflate, self._packed = raw, zlib.decompressobj(wbits=31), b""
-        self._recent, self._ahead, self._end = b"", b"", 0     # ahead: of the recent, what is to be read again
+        self._recent, self._ahead, self._end = (
+            b"",
+            b"",
+            0,
+        )  # ahead: of the recent, what is to be read again
 
     def tell(self) -> int:
         return self._end - len(self._ahead)
@@ -70,7 +75,9 @@ class Gunzip(io.RawIOBase):
             piece = self._inflate.decompress(self._packed, most)
             if not piece and not self._packed and not self._inflate.eof:
                 raise EOFError("it is cut short")
-            self._packed = self._inflate.unused_data if self._inflate.eof else self._inflate.unconsumed_tail
+            self._packed = (
+                self._inflate.unused_data if self._inflate.eof else self._inflate.unconsumed_tail
+            )
             if piece:
                 return piece
 
@@ -78,7 +85,8 @@ class Gunzip(io.RawIOBase):
 class Guarded(io.RawIOBase):
     """An archive's bytes for ``tarfile``, which believes the sizes in the headers; this does not.
 
-    Refuses reads that would fill the memory and positions that lie beyond what the archive may hold.
+    Refuses reads that would fill the memory and positions that lie beyond what the archive may
+    hold.
     """
 
     def __init__(self, stream: io.BufferedIOBase, end: int):
@@ -103,7 +111,9 @@ class Guarded(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         if whence != io.SEEK_SET or not 0 <= offset <= self._end:
-            raise ArchiveError(f"a member states a size far beyond the {self._end:,} bytes that are allowed")
+            raise ArchiveError(
+                f"a member states a size far beyond the {self._end:,} bytes that are allowed"
+            )
         self._position = offset
         return offset
 

@@ -1,11 +1,13 @@
 """Bring one file from a web server to the disk, whole.
 
-The transport is :mod:`aud_dnn.download.exchange`; this module decides what a broken or changed answer means. A file grows
-under the name ``<name>.part`` and gets its own name only when all of it is there. What identifies the server's copy (ETag or
-date, and length) is kept beside it, so that a later run goes on where this one stopped. It goes on only where the server
-names the same copy again; a part that cannot be matched is dropped, since two versions joined would look whole.
+The transport is :mod:`aud_dnn.download.exchange`; this module decides what a broken or changed
+answer means. A file grows under the name ``<name>.part`` and gets its own name only when all of it
+is there. What identifies the server's copy (ETag or date, and length) is kept beside it, so that a
+later run goes on where this one stopped. It goes on only where the server names the same copy
+again; a part that cannot be matched is dropped, since two versions joined would look whole.
 
-Nothing is waited for without end: see :data:`ATTEMPTS`, :data:`MOST_ATTEMPTS`, :data:`WINDOW` and :data:`LONGEST`.
+Nothing is waited for without end: see :data:`ATTEMPTS`, :data:`MOST_ATTEMPTS`, :data:`WINDOW` and
+:data:`LONGEST`.
 """
 
 from __future__ import annotations
@@ -25,7 +27,14 @@ from pathlib import Path
 import requests
 from tqdm import tqdm
 
-from aud_dnn.download.exchange import CHUNK, TIMEOUT, WINDOW, ExchangeError, UnreachableError, exchange
+from aud_dnn.download.exchange import (
+    CHUNK,
+    TIMEOUT,
+    WINDOW,
+    ExchangeError,
+    UnreachableError,
+    exchange,
+)
 from aud_dnn.errors import InputError, printable
 from aud_dnn.io.atomic import atomic_file, remove_abandoned
 from aud_dnn.io.progress import progress_bar
@@ -40,7 +49,9 @@ LONGEST = 24 * 3600.0
 """Seconds that one download may take in all. The part is kept, so that the same command goes on."""
 _LONGEST_WAIT = 60.0
 _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
-_OTHER_WAYS = "Try again later, name a mirror with --base_url, or bring the archive by hand (--from_dir)."
+_OTHER_WAYS = (
+    "Try again later, name a mirror with --base_url, or bring the archive by hand (--from_dir)."
+)
 
 
 class DownloadError(InputError):
@@ -61,7 +72,9 @@ class _ServerCopy:
     """What tells one version of the file on the server from another."""
 
     url: str
-    validator: str | None  # a strong ETag, else the date of the last change; None: cannot be resumed
+    validator: (
+        str | None
+    )  # a strong ETag, else the date of the last change; None: cannot be resumed
     n_bytes: int | None
 
     @classmethod
@@ -87,7 +100,9 @@ class Downloaded:
     sha256: str
 
 
-def remote_size(url: str, timeout: tuple[float, float] = TIMEOUT, window: float = WINDOW) -> int | None:
+def remote_size(
+    url: str, timeout: tuple[float, float] = TIMEOUT, window: float = WINDOW
+) -> int | None:
     """Length in bytes that the server states for ``url``; None when it states none.
 
     Raises
@@ -107,10 +122,22 @@ def remote_size(url: str, timeout: tuple[float, float] = TIMEOUT, window: float 
     return _number(answer.headers.get("Content-Length"))
 
 
-def download(url: str, target: Path, *, max_bytes: int, sha256: str | None = None, progress: bool = True,
-             attempts: int = ATTEMPTS, timeout: tuple[float, float] = TIMEOUT, window: float = WINDOW,
-             longest: float = LONGEST, wait: Callable[[float], None] = time.sleep) -> Downloaded:
-    """Download ``url`` to ``target``: resumed after a cut, tried again with growing pauses, compared with its checksum.
+def download(
+    url: str,
+    target: Path,
+    *,
+    max_bytes: int,
+    sha256: str | None = None,
+    progress: bool = True,
+    attempts: int = ATTEMPTS,
+    timeout: tuple[float, float] = TIMEOUT,
+    window: float = WINDOW,
+    longest: float = LONGEST,
+    wait: Callable[[float], None] = time.sleep,
+) -> Downloaded:
+    """Download ``url`` to ``target``.
+
+    Resumed after a cut, tried again with growing pauses, compared with its checksum.
 
     Parameters
     ----------
@@ -138,10 +165,13 @@ def download(url: str, target: Path, *, max_bytes: int, sha256: str | None = Non
     Raises
     ------
     DownloadError
-        The server refuses, offers another file than expected, or stays out of reach; or the disk is full.
+        The server refuses, offers another file than expected, or stays out of reach; or the disk is
+        full.
     """
     if not url.startswith(("http://", "https://")):
-        raise DownloadError(f"{url!r} is not a web address; it must begin with https:// or http://.")
+        raise DownloadError(
+            f"{url!r} is not a web address; it must begin with https:// or http://."
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(target.with_name(target.name + ".part.json"))
     one = _Download(url, target, max_bytes, progress, timeout, window)
@@ -155,17 +185,32 @@ def download(url: str, target: Path, *, max_bytes: int, sha256: str | None = Non
             failures = 1 if advance >= one.least_progress() else failures + 1
             most = max(most, one.here())
             late = time.monotonic() - begun > longest
-            if failures >= (attempts if reached else UNREACHABLE_ATTEMPTS) or attempt == MOST_ATTEMPTS or late:
-                kept = (f" {one.here():,} bytes are kept in {one.part}; the same command goes on from there."
-                        if one.here() else "")
-                how_often = (f"was not finished within {longest / 3600:,.0f} hours" if late else
-                             f"failed {failures} times in a row" if failures > 1 else f"failed {attempt} times")
+            if (
+                failures >= (attempts if reached else UNREACHABLE_ATTEMPTS)
+                or attempt == MOST_ATTEMPTS
+                or late
+            ):
+                kept = (
+                    f" {one.here():,} bytes are kept in {one.part}; the same command goes on from "
+                    "there."
+                    if one.here()
+                    else ""
+                )
+                how_often = (
+                    f"was not finished within {longest / 3600:,.0f} hours"
+                    if late
+                    else f"failed {failures} times in a row"
+                    if failures > 1
+                    else f"failed {attempt} times"
+                )
                 raise DownloadError(f"{url} {how_often}: {reason}.{kept} {_OTHER_WAYS}") from reason
             pause = min(_LONGEST_WAIT, 2.0 ** (failures - 1) * random.uniform(0.75, 1.25))
             if reason.retry_after is not None:
                 pause = min(max(pause, reason.retry_after), 2 * _LONGEST_WAIT)
             if progress:
-                tqdm.write(f"{target.name}: {reason}; trying again in {pause:.0f} s", file=sys.stderr)
+                tqdm.write(
+                    f"{target.name}: {reason}; trying again in {pause:.0f} s", file=sys.stderr
+                )
             wait(pause)
             continue
         digest = one.digest.hexdigest()
@@ -176,20 +221,29 @@ def download(url: str, target: Path, *, max_bytes: int, sha256: str | None = Non
         if resumed and not mismatched:  # perhaps two versions were joined: once more, in one piece
             mismatched = True
             continue
-        raise DownloadError(f"{url} arrived whole ({n_bytes:,} bytes) but its SHA-256 is {digest}; expected {sha256}. "
-                            "The file on the server is not the one that was recorded; it was dropped. If the change is "
-                            "announced, --overwrite takes the new file.")
+        raise DownloadError(
+            f"{url} arrived whole ({n_bytes:,} bytes) but its SHA-256 is {digest}; expected "
+            f"{sha256}. The file on the server is not the one that was recorded; it was dropped. "
+            "If the change is announced, --overwrite takes the new file."
+        )
     raise AssertionError("the last attempt either returns or raises")
 
 
 class _Download:
     """The state of one download between its attempts."""
 
-    def __init__(self, url: str, target: Path, max_bytes: int, progress: bool, timeout: tuple[float, float],
-                 window: float = WINDOW):
+    def __init__(
+        self,
+        url: str,
+        target: Path,
+        max_bytes: int,
+        progress: bool,
+        timeout: tuple[float, float],
+        window: float = WINDOW,
+    ):
         self.url, self.target, self.max_bytes = url, target, max_bytes
         self.progress, self.timeout, self.window = progress, timeout, window
-        self.n_bytes: int | None = None     # of the whole file, as the server says
+        self.n_bytes: int | None = None  # of the whole file, as the server says
         self.part = target.with_name(target.name + ".part")
         self.note = target.with_name(target.name + ".part.json")
         self.digest = hashlib.sha256()
@@ -218,7 +272,13 @@ class _Download:
         """What the part on the disk is a part of; a part that cannot be gone on with is dropped."""
         known = _ServerCopy.read(self.note)
         here = self.here()
-        if known and known.url == self.url and known.validator and here and (not known.n_bytes or here <= known.n_bytes):
+        if (
+            known
+            and known.url == self.url
+            and known.validator
+            and here
+            and (not known.n_bytes or here <= known.n_bytes)
+        ):
             return known
         self.drop()
         return None
@@ -255,35 +315,58 @@ class _Download:
             stream.close()
         return start > 0
 
-    def _judge(self, answer: requests.Response, known: _ServerCopy | None) -> tuple[_ServerCopy, int]:
+    def _judge(
+        self, answer: requests.Response, known: _ServerCopy | None
+    ) -> tuple[_ServerCopy, int]:
         """Whether the answer can be used; the copy it belongs to, and the byte it starts at."""
         status = answer.status_code
         if self.url.startswith("https:") and not answer.url.startswith("https:"):
-            raise DownloadError(f"{self.url} was redirected to an address without encryption ({answer.url}). {_OTHER_WAYS}")
+            raise DownloadError(
+                f"{self.url} was redirected to an address without encryption ({answer.url}). "
+                f"{_OTHER_WAYS}"
+            )
         if status in _TRY_AGAIN:
             raise _Interrupted(_status(answer), _number(answer.headers.get("Retry-After")))
         if status == 416 and known:
             self.drop()
             raise _Interrupted("the server's file is shorter than what is here; starting over")
         if status not in (200, 206):
-            meaning = {403: "access is refused", 404: "there is no such file", 410: "the file is gone"}.get(status, "")
-            raise DownloadError(f"{self.url}: {_status(answer)}{meaning and f' ({meaning})'}. {_OTHER_WAYS}")
+            meaning = {
+                403: "access is refused",
+                404: "there is no such file",
+                410: "the file is gone",
+            }.get(status, "")
+            raise DownloadError(
+                f"{self.url}: {_status(answer)}{meaning and f' ({meaning})'}. {_OTHER_WAYS}"
+            )
         if answer.headers.get("Content-Type", "").startswith("text/html"):
-            raise DownloadError(f"{self.url} sent a web page where an archive was expected. {_OTHER_WAYS}")
+            raise DownloadError(
+                f"{self.url} sent a web page where an archive was expected. {_OTHER_WAYS}"
+            )
         start, n_bytes = 0, _number(answer.headers.get("Content-Length"))
         if status == 206:
             match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
             start, n_bytes = (int(match[1]), int(match[2])) if match else (-1, None)
         copy = _ServerCopy(self.url, _validator(answer), n_bytes)
-        if status == 206 and (known is None or start != self.here() or copy.n_bytes is None
-                              or copy.n_bytes != (known.n_bytes or copy.n_bytes) or copy.validator != known.validator):
+        if status == 206 and (
+            known is None
+            or start != self.here()
+            or copy.n_bytes is None
+            or copy.n_bytes != (known.n_bytes or copy.n_bytes)
+            or copy.validator != known.validator
+        ):
             self.drop()
             same = known is not None and copy.validator is None
-            raise _Interrupted("the server does not say that the rest belongs to what is here; starting over" if same else
-                               "the file on the server has changed; starting over")
+            raise _Interrupted(
+                "the server does not say that the rest belongs to what is here; starting over"
+                if same
+                else "the file on the server has changed; starting over"
+            )
         if n_bytes is not None and n_bytes > self.max_bytes:
-            raise DownloadError(f"{self.url} has {n_bytes:,} bytes; at most {self.max_bytes:,} are stated for it. "
-                                "This is not the published file.")
+            raise DownloadError(
+                f"{self.url} has {n_bytes:,} bytes; at most {self.max_bytes:,} are stated for it. "
+                "This is not the published file."
+            )
         if status == 206:
             return known if known.n_bytes else copy, start
         self.drop()
@@ -294,13 +377,25 @@ class _Download:
     def _receive(self, body: Iterator[bytes], copy: _ServerCopy, start: int) -> None:
         """Append the body of the answer to the part."""
         here = start
-        with self.part.open("ab") as out, progress_bar(copy.n_bytes, "B", wanted=self.progress, initial=start,
-                                                       desc=self.target.name, unit_scale=True, unit_divisor=1000) as bar:
+        with (
+            self.part.open("ab") as out,
+            progress_bar(
+                copy.n_bytes,
+                "B",
+                wanted=self.progress,
+                initial=start,
+                desc=self.target.name,
+                unit_scale=True,
+                unit_divisor=1000,
+            ) as bar,
+        ):
             for chunk in body:
                 if here + len(chunk) > (self.max_bytes if copy.n_bytes is None else copy.n_bytes):
                     out.close()
                     self.drop()
-                    raise DownloadError(f"{self.url} sends more bytes than are stated for it. {_OTHER_WAYS}")
+                    raise DownloadError(
+                        f"{self.url} sends more bytes than are stated for it. {_OTHER_WAYS}"
+                    )
                 try:
                     out.write(chunk)
                     out.flush()
@@ -308,9 +403,11 @@ class _Download:
                     if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                         raise
                     missing = f"; {copy.n_bytes - here:,} more are needed" if copy.n_bytes else ""
-                    raise DownloadError(f"The disk is full: {here:,} bytes of {self.target.name} are in {self.part}"
-                                        f"{missing}. Free some space and run the same command again; it goes on from "
-                                        "there.") from error
+                    raise DownloadError(
+                        f"The disk is full: {here:,} bytes of {self.target.name} are in "
+                        f"{self.part}{missing}. Free some space and run the same command again; it "
+                        "goes on from there."
+                    ) from error
                 self.digest.update(chunk)
                 here += len(chunk)
                 bar.update(len(chunk))

@@ -1,6 +1,9 @@
-"""From sounds to activations: the models of the paper, their permuted controls, and any model of your own.
+"""From sounds to activations.
 
-``spectemp`` needs NumPy and SciPy only; the networks need PyTorch (``pip install -e '.[extract]'``).
+The models of the paper, their permuted controls, and any model of your own.
+
+``spectemp`` needs NumPy and SciPy only; the networks need PyTorch (``pip install -e
+'.[extract]'``).
 """
 
 from aud_dnn.extract.registry import AVAILABLE_MODELS, build_extractor

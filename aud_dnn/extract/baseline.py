@@ -1,4 +1,7 @@
-"""The SpectroTemporal model as something that :func:`aud_dnn.extract.extract` runs. NumPy and SciPy only."""
+"""The SpectroTemporal model as something that :func:`aud_dnn.extract.extract` runs.
+
+NumPy and SciPy only.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,21 @@ from typing import Any
 import numpy as np
 
 from aud_dnn.errors import unknown_name
-from aud_dnn.extract.cochleagram import DURATION, N_CHANNELS, SAMPLE_RATE, cochleagram, envelope_floor, prepare_waveform
+from aud_dnn.extract.cochleagram import (
+    DURATION,
+    N_CHANNELS,
+    SAMPLE_RATE,
+    cochleagram,
+    envelope_floor,
+    prepare_waveform,
+)
 from aud_dnn.extract.spectemp import N_FEATURES, POOLINGS, pool_power, spectrotemporal_features
 
 
 class SpectroTemporalExtractor:
-    """Layers as published: the cochleagram, the linear output, the power, and what the analyses use (``avgpool``).
+    """Layers as published.
+
+    The cochleagram, the linear output, the power, and what the analyses use (``avgpool``).
 
     Parameters
     ----------
@@ -35,14 +47,22 @@ class SpectroTemporalExtractor:
         envelope_floor(floor)
         self._pooling, self._floor = pooling, floor
         self.details: dict[str, Any] = {
-            "pooling": pooling, "envelope_floor": floor,
-            "preprocessing": "first 2 s, polyphase to 20 kHz, RMS 0.1, clipped to [-1, 1], cochleagram 211 x 390 (float64)",
+            "pooling": pooling,
+            "envelope_floor": floor,
+            "preprocessing": "first 2 s, polyphase to 20 kHz, RMS 0.1, clipped to [-1, 1], "
+            "cochleagram 211 x 390 (float64)",
         }
 
     def check(self, batch: int = 1) -> str:
-        """The layers and their lengths; there is nothing here that could go wrong with another sound."""
+        """The layers and their lengths.
+
+        There is nothing here that could go wrong with another sound.
+        """
         lengths = (N_CHANNELS, N_FEATURES, N_FEATURES, N_FEATURES)
-        return "\n".join(f"{layer:22}{length}" for layer, length in zip(("tap", *self.layers), ("values", *lengths)))
+        return "\n".join(
+            f"{layer:22}{length}"
+            for layer, length in zip(("tap", *self.layers), ("values", *lengths))
+        )
 
     def prepare(self, samples: np.ndarray, rate: int) -> np.ndarray:
         """The cochleagram of one sound."""
@@ -55,7 +75,12 @@ class SpectroTemporalExtractor:
         dtype = np.float32 if self._pooling == "power" else np.float64
         for image in prepared:
             features = spectrotemporal_features(image, dtype=dtype)
-            rows.append({"input_after_preproc": image.mean(axis=1), "filtered_signal": features.filtered.ravel(),
-                         "spectempfilter_power": features.power.ravel(),
-                         "avgpool": pool_power(features.power, self._pooling).ravel()})
+            rows.append(
+                {
+                    "input_after_preproc": image.mean(axis=1),
+                    "filtered_signal": features.filtered.ravel(),
+                    "spectempfilter_power": features.power.ravel(),
+                    "avgpool": pool_power(features.power, self._pooling).ravel(),
+                }
+            )
         return rows

@@ -22,17 +22,24 @@ from aud_dnn.extract.cochleagram import (
     filter_bank,
 )
 
-TASK_CLASSES = OrderedDict([("signal/word_int", 794), ("signal/speaker_int", 433), ("noise/labels_binary_via_int", 517)])
+TASK_CLASSES = OrderedDict(
+    [("signal/word_int", 794), ("signal/speaker_int", 433), ("noise/labels_binary_via_int", 517)]
+)
 """Heads of the multi-task networks, in order, with their numbers of classes."""
 
 
 class Cochleagram(nn.Module):
-    """:func:`aud_dnn.extract.cochleagram.cochleagram` for a batch: (n_sounds, 40000) -> (n_sounds, 1, 211, 390), float32."""
+    """:func:`aud_dnn.extract.cochleagram.cochleagram` for a batch.
+
+    (n_sounds, 40000) -> (n_sounds, 1, 211, 390), float32.
+    """
 
     def __init__(self, floor: str = "none") -> None:
         super().__init__()
         self.floor = envelope_floor(floor)
-        self.register_buffer("filters", torch.tensor(filter_bank(), dtype=torch.float32), persistent=False)
+        self.register_buffer(
+            "filters", torch.tensor(filter_bank(), dtype=torch.float32), persistent=False
+        )
         kernel = torch.tensor(downsampling_kernel(), dtype=torch.float32)
         self.register_buffer("kernel", kernel[None, None], persistent=False)
 
@@ -42,13 +49,22 @@ class Cochleagram(nn.Module):
         for gains in self.filters.split(16):  # all channels at once would take 70 MB per sound
             analytic = torch.fft.ifft(spectrum[:, None] * gains, n=N_SAMPLES)
             envelope = analytic.abs().clamp(min=self.floor).flatten(0, 1)[:, None]
-            rows.append(functional.conv1d(envelope, self.kernel, stride=100).view(len(waveform), -1, N_FRAMES))
+            rows.append(
+                functional.conv1d(envelope, self.kernel, stride=100).view(
+                    len(waveform), -1, N_FRAMES
+                )
+            )
         frames = torch.cat(rows, dim=1)
         return ((frames.clamp(min=0) + COMPRESSION_OFFSET) ** COMPRESSION_EXPONENT)[:, None]
 
 
-def _same_padding(size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Padding of the last axis, then of the one before, such that out = ceil(in / stride); the odd one goes behind."""
+def _same_padding(
+    size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Padding of the last axis, then of the one before, such that out = ceil(in / stride).
+
+    The odd one goes behind.
+    """
     padding = []
     for n, k, s in zip(size[::-1], kernel[::-1], stride[::-1]):
         total = max((-(-n // s) - 1) * s + k - n, 0)
@@ -57,11 +73,15 @@ def _same_padding(size: tuple[int, int], kernel: tuple[int, int], stride: tuple[
 
 
 class _SameConv2d(nn.Conv2d):
-    def __init__(self, inputs: int, outputs: int, kernel: tuple[int, int], stride: tuple[int, int] = (1, 1)) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: tuple[int, int], stride: tuple[int, int] = (1, 1)
+    ) -> None:
         super().__init__(inputs, outputs, kernel, stride, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(functional.pad(x, _same_padding(x.shape[-2:], self.kernel_size, self.stride)))
+        return super().forward(
+            functional.pad(x, _same_padding(x.shape[-2:], self.kernel_size, self.stride))
+        )
 
 
 class _SameMaxPool2d(nn.MaxPool2d):
@@ -72,7 +92,9 @@ class _SameMaxPool2d(nn.MaxPool2d):
 
 class _SameAvgPool2d(nn.AvgPool2d):
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # padded zeros count in the divisor
-        return super().forward(functional.pad(x, _same_padding(x.shape[-2:], self.kernel_size, self.stride)))
+        return super().forward(
+            functional.pad(x, _same_padding(x.shape[-2:], self.kernel_size, self.stride))
+        )
 
 
 def _head(inputs: int, classes: int | Mapping[str, int]) -> nn.Module:
@@ -142,7 +164,9 @@ class _Bottleneck(nn.Module):
         self.bn3 = nn.BatchNorm2d(outputs)
         self.downsample = None
         if stride != 1 or inputs != outputs:
-            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
@@ -157,10 +181,12 @@ def _stage(inputs: int, width: int, blocks: int, stride: int) -> nn.Sequential:
 
 
 class CochResNet50(nn.Module):
-    """ResNet-50 (He et al. 2016; stride on the 3 x 3 convolution) with one input channel; see :class:`CochCNN9`.
+    """ResNet-50 (He et al. 2016; stride on the 3 x 3 convolution) with one input channel.
 
-    Several heads come with rectification in place, as in the multi-task network of the paper: there, the stored ``bn1`` is
-    the rectified one.
+    See :class:`CochCNN9`.
+
+    Several heads come with rectification in place, as in the multi-task network of the paper:
+    there, the stored ``bn1`` is the rectified one.
     """
 
     def __init__(self, classes: int | Mapping[str, int]) -> None:

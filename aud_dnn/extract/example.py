@@ -1,6 +1,9 @@
-"""A small network with everything that the tool wants to know about it; the demo and ``docs/own_model.md`` use it.
+"""A small network with everything that the tool wants to know about it.
 
-Its weights are random, drawn once from a fixed seed: a learned network would be larger, not otherwise connected.
+The demo and ``docs/own_model.md`` use it.
+
+Its weights are random, drawn once from a fixed seed: a learned network would be larger, not
+otherwise connected.
 """
 
 from __future__ import annotations
@@ -17,13 +20,20 @@ SAMPLE_RATE = 16_000
 
 
 class SmallNetwork(nn.Module):
-    """Three stages on the waveform, each a convolution, a batch norm and a rectifier; input (n_sounds, 1, n_samples)."""
+    """Three stages on the waveform, each a convolution, a batch norm and a rectifier.
+
+    Input (n_sounds, 1, n_samples).
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.filters = nn.Sequential(nn.Conv1d(1, 64, 400, stride=80), nn.BatchNorm1d(64), nn.ReLU())
+        self.filters = nn.Sequential(
+            nn.Conv1d(1, 64, 400, stride=80), nn.BatchNorm1d(64), nn.ReLU()
+        )
         self.patterns = nn.Sequential(nn.Conv1d(64, 96, 9, stride=2), nn.BatchNorm1d(96), nn.ReLU())
-        self.combinations = nn.Sequential(nn.Conv1d(96, 128, 9, stride=2), nn.BatchNorm1d(128), nn.ReLU())
+        self.combinations = nn.Sequential(
+            nn.Conv1d(96, 128, 9, stride=2), nn.BatchNorm1d(128), nn.ReLU()
+        )
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
         return self.combinations(self.patterns(self.filters(waveform)))
@@ -38,11 +48,22 @@ def build_network() -> nn.Module:
 
 def build() -> TorchModel:
     """The network with its input and its taps."""
+
     def prepare(samples: np.ndarray, rate: int) -> torch.Tensor:
         waveform = resample(samples, rate, SAMPLE_RATE, "polyphase")
-        return torch.tensor(waveform / np.sqrt(np.mean(waveform ** 2)), dtype=torch.float32)[None, None]
+        return torch.tensor(waveform / np.sqrt(np.mean(waveform**2)), dtype=torch.float32)[
+            None, None
+        ]
 
-    taps = [Tap(name, name, module=name, axes=("batch", "channel", "time"))
-            for name in ("filters", "patterns", "combinations")]
-    return TorchModel(build_network(), taps, SAMPLE_RATE, prepare, max_batch=None,
-                      details={"preprocessing": "polyphase to 16 kHz, RMS 1"})
+    taps = [
+        Tap(name, name, module=name, axes=("batch", "channel", "time"))
+        for name in ("filters", "patterns", "combinations")
+    ]
+    return TorchModel(
+        build_network(),
+        taps,
+        SAMPLE_RATE,
+        prepare,
+        max_batch=None,
+        details={"preprocessing": "polyphase to 16 kHz, RMS 1"},
+    )

@@ -1,6 +1,7 @@
 """Four external networks without a maintained package, written from their published shapes.
 
-Names of parameters are those of the original checkpoints. See ``docs/extraction.md`` for where they come from.
+Names of parameters are those of the original checkpoints. See ``docs/extraction.md`` for where they
+come from.
 """
 
 from __future__ import annotations
@@ -40,21 +41,34 @@ class _ConvolutionStage(nn.Module):
         super().__init__()
         # not in place, so that what a tap sees is the output of the module it names
         self.seq_module = nn.Sequential(
-            nn.Conv2d(1, 32, (41, 11), (2, 2), padding=(20, 5)), nn.BatchNorm2d(32), nn.Hardtanh(0, 20),
-            nn.Conv2d(32, 32, (21, 11), (2, 1), padding=(10, 5)), nn.BatchNorm2d(32), nn.Hardtanh(0, 20))
+            nn.Conv2d(1, 32, (41, 11), (2, 2), padding=(20, 5)),
+            nn.BatchNorm2d(32),
+            nn.Hardtanh(0, 20),
+            nn.Conv2d(32, 32, (21, 11), (2, 1), padding=(10, 5)),
+            nn.BatchNorm2d(32),
+            nn.Hardtanh(0, 20),
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.seq_module(x)
 
 
 class DeepSpeech2(nn.Module):
-    """Speech recognition (Amodei et al. 2016) as in deepspeech.pytorch V3; input (1, 1, 161 bins, n_frames)."""
+    """Speech recognition (Amodei et al. 2016) as in deepspeech.pytorch V3.
+
+    Input (1, 1, 161 bins, n_frames).
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.conv = _ConvolutionStage()
-        self.rnns = nn.Sequential(_RecurrentStage(1312, 1024, False), *(_RecurrentStage(1024, 1024, True) for _ in range(4)))
-        self.fc = nn.Sequential(_PerFrame(nn.Sequential(nn.BatchNorm1d(1024), nn.Linear(1024, 29, bias=False))))
+        self.rnns = nn.Sequential(
+            _RecurrentStage(1312, 1024, False),
+            *(_RecurrentStage(1024, 1024, True) for _ in range(4)),
+        )
+        self.fc = nn.Sequential(
+            _PerFrame(nn.Sequential(nn.BatchNorm1d(1024), nn.Linear(1024, 29, bias=False)))
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.conv(x).flatten(1, 2)  # channel-major
@@ -88,8 +102,14 @@ class VGGish(nn.Module):
                 layers += [nn.Conv2d(inputs, width, 3, padding=1), nn.ReLU()]
                 inputs = width
         self.features = nn.Sequential(*layers)
-        self.embeddings = nn.Sequential(nn.Linear(12288, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.ReLU(),
-                                        nn.Linear(4096, 128), nn.ReLU())
+        self.embeddings = nn.Sequential(
+            nn.Linear(12288, 4096),
+            nn.ReLU(),
+            nn.Linear(4096, 4096),
+            nn.ReLU(),
+            nn.Linear(4096, 128),
+            nn.ReLU(),
+        )
         self.postprocessor = PCAQuantiser()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -112,7 +132,9 @@ class _Jitter(nn.Module):
 
 
 class ZeroSpeechEncoder(nn.Module):
-    """Encoder of a vector-quantised autoencoder (van Niekerk et al. 2020); input (n_sounds, 80 bands, n_frames).
+    """Encoder of a vector-quantised autoencoder (van Niekerk et al. 2020).
+
+    Input (n_sounds, 80 bands, n_frames).
 
     Codebook and jitter only belong to the checkpoint; the stages that are read come before them.
     """
@@ -120,10 +142,18 @@ class ZeroSpeechEncoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for inputs, kernel, stride, padding in ((80, 3, 1, 0), (768, 3, 1, 1), (768, 4, 2, 1), (768, 3, 1, 1),
-                                                (768, 3, 1, 1)):
-            layers += [nn.Conv1d(inputs, 768, kernel, stride, padding, bias=False), nn.BatchNorm1d(768),
-                       nn.ReLU(inplace=True)]
+        for inputs, kernel, stride, padding in (
+            (80, 3, 1, 0),
+            (768, 3, 1, 1),
+            (768, 4, 2, 1),
+            (768, 3, 1, 1),
+            (768, 3, 1, 1),
+        ):
+            layers += [
+                nn.Conv1d(inputs, 768, kernel, stride, padding, bias=False),
+                nn.BatchNorm1d(768),
+                nn.ReLU(inplace=True),
+            ]
         self.encoder = nn.Sequential(*layers, nn.Conv1d(768, 64, 1))
         self.codebook = _Codebook()
         self.jitter = _Jitter()
@@ -157,7 +187,10 @@ class _CaptionDecoder(nn.Module):
 
 
 class CaptionNetwork(nn.Module):
-    """Audio captioning, the baseline of DCASE 2020 task 6 (Drossos et al. 2017); input (n_sounds, n_frames, 64 bands)."""
+    """Audio captioning, the baseline of DCASE 2020 task 6 (Drossos et al. 2017).
+
+    Input (n_sounds, n_frames, 64 bands).
+    """
 
     n_words = 22
 

@@ -12,25 +12,71 @@ from torch import nn
 from aud_dnn.errors import InputError
 from aud_dnn.extract.checkpoints import load_weights, read_checkpoint
 from aud_dnn.extract.cochdnn import TASK_CLASSES, CochCNN9, Cochleagram, CochResNet50
-from aud_dnn.extract.cochleagram import SAMPLE_RATE, downsampling_kernel, filter_bank, prepare_waveform
+from aud_dnn.extract.cochleagram import (
+    SAMPLE_RATE,
+    downsampling_kernel,
+    filter_bank,
+    prepare_waveform,
+)
 from aud_dnn.extract.taps import Tap
 from aud_dnn.extract.torch_model import TorchModel
 
-_HEAD_OF_TASK = {"word": "signal/word_int", "wordClean": "signal/word_int", "speaker": "signal/speaker_int",
-                 "speakerClean": "signal/speaker_int", "audioset": "noise/labels_binary_via_int"}
+_HEAD_OF_TASK = {
+    "word": "signal/word_int",
+    "wordClean": "signal/word_int",
+    "speaker": "signal/speaker_int",
+    "speakerClean": "signal/speaker_int",
+    "audioset": "noise/labels_binary_via_int",
+}
 _TASKS = ("word", "wordClean", "speaker", "speakerClean", "audioset", "multitask")
 _ARCHITECTURES = {"Kell2018": CochCNN9, "ResNet50": CochResNet50}
 
 UNTRAINED = {"Kell2018init": "Kell2018", "ResNet50init": "ResNet50"}
 """The same architectures as they are initialised, with the word head; they need no checkpoint."""
 
-IN_HOUSE_MODELS = (*(f"{architecture}{task}{seed}" for architecture in _ARCHITECTURES for task in _TASKS
-                     for seed in ("", "Seed2")), *UNTRAINED)
+IN_HOUSE_MODELS = (
+    *(
+        f"{architecture}{task}{seed}"
+        for architecture in _ARCHITECTURES
+        for task in _TASKS
+        for seed in ("", "Seed2")
+    ),
+    *UNTRAINED,
+)
 """In-house networks that can be run. The two genre networks exist as stored activations only."""
 
-_CNN_STAGES = ("batchnorm0", "conv0", "relu0", "maxpool0", "batchnorm1", "conv1", "relu1", "maxpool1", "batchnorm2", "conv2",
-               "relu2", "conv3", "relu3", "conv4", "relu4", "avgpool", "fullyconnected", "relufc", "dropout")
-_RESNET_STAGES = ("conv1", "bn1", "conv1_relu1", "maxpool1", "layer1", "layer2", "layer3", "layer4", "avgpool")
+_CNN_STAGES = (
+    "batchnorm0",
+    "conv0",
+    "relu0",
+    "maxpool0",
+    "batchnorm1",
+    "conv1",
+    "relu1",
+    "maxpool1",
+    "batchnorm2",
+    "conv2",
+    "relu2",
+    "conv3",
+    "relu3",
+    "conv4",
+    "relu4",
+    "avgpool",
+    "fullyconnected",
+    "relufc",
+    "dropout",
+)
+_RESNET_STAGES = (
+    "conv1",
+    "bn1",
+    "conv1_relu1",
+    "maxpool1",
+    "layer1",
+    "layer2",
+    "layer3",
+    "layer4",
+    "avgpool",
+)
 _FLAT_STAGES = ("fullyconnected", "relufc", "dropout")
 
 
@@ -54,7 +100,8 @@ def _split_name(model: str) -> tuple[str, str]:
 def build_network(model: str) -> nn.Module:
     """The bare network of an in-house model, randomly initialised.
 
-    The word networks have one head; speaker, AudioSet and multi-task networks have all three, trained or not.
+    The word networks have one head; speaker, AudioSet and multi-task networks have all three,
+    trained or not.
     """
     architecture, task = _split_name(model)
     single = task in ("word", "wordClean", "init")
@@ -69,7 +116,9 @@ def in_house_taps(model: str) -> list[Tap]:
     taps = [Tap("input_after_preproc", "input_after_preproc", module="cochleagram", axes=image)]
     for stage in _CNN_STAGES if architecture == "Kell2018" else _RESNET_STAGES:
         if stage in _FLAT_STAGES:
-            taps.append(Tap(stage, stage, module=f"network.{stage}", axes=flat, collapse="identity"))
+            taps.append(
+                Tap(stage, stage, module=f"network.{stage}", axes=flat, collapse="identity")
+            )
             continue
         # the multi-task ResNet rectified in place, right after this was stored
         post = "relu" if stage == "bn1" and task not in ("word", "wordClean", "init") else ""
@@ -78,8 +127,19 @@ def in_house_taps(model: str) -> list[Tap]:
     if task in ("word", "wordClean", "init"):
         return [*taps, Tap("final", "final", module=head, axes=flat, collapse="identity")]
     trained = list(TASK_CLASSES) if task == "multitask" else [_HEAD_OF_TASK[task]]
-    return [*taps, *(Tap(f"final/{name}", f"final/{name}", module=f"{head}.{name}", axes=flat, collapse="identity")
-                     for name in trained)]
+    return [
+        *taps,
+        *(
+            Tap(
+                f"final/{name}",
+                f"final/{name}",
+                module=f"{head}.{name}",
+                axes=flat,
+                collapse="identity",
+            )
+            for name in trained
+        ),
+    ]
 
 
 def network_tensors(tensors: Mapping[str, torch.Tensor], where: str) -> dict[str, torch.Tensor]:
@@ -93,7 +153,11 @@ def network_tensors(tensors: Mapping[str, torch.Tensor], where: str) -> dict[str
         The front end in the checkpoint is another one.
     """
     stripped = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
-    inside = {name.removeprefix("model.1."): tensor for name, tensor in stripped.items() if name.startswith("model.1.")}
+    inside = {
+        name.removeprefix("model.1."): tensor
+        for name, tensor in stripped.items()
+        if name.startswith("model.1.")
+    }
     if not inside:
         return stripped
     for name, tensor in stripped.items():
@@ -104,14 +168,26 @@ def network_tensors(tensors: Mapping[str, torch.Tensor], where: str) -> dict[str
             ours = np.stack([filter_bank(), np.zeros_like(filter_bank())], axis=-1)
         elif name.endswith("downsample_filter"):
             ours = downsampling_kernel()[None, None]
-        if ours is not None and (tuple(tensor.shape) != ours.shape or not np.allclose(tensor.numpy(), ours, atol=1e-6)):
-            raise InputError(f"{where}: its front end ({name}) is not the one of this package; the network was trained on "
-                             "another input.")
+        if ours is not None and (
+            tuple(tensor.shape) != ours.shape or not np.allclose(tensor.numpy(), ours, atol=1e-6)
+        ):
+            raise InputError(
+                f"{where}: its front end ({name}) is not the one of this package; the network was "
+                "trained on another input."
+            )
     return inside
 
 
-def build_in_house(model: str, checkpoint: Path | None, *, trust: bool = False, random_weights: bool = False,
-                   seed: int = 0, floor: str = "none", entry: str | None = None) -> TorchModel:
+def build_in_house(
+    model: str,
+    checkpoint: Path | None,
+    *,
+    trust: bool = False,
+    random_weights: bool = False,
+    seed: int = 0,
+    floor: str = "none",
+    entry: str | None = None,
+) -> TorchModel:
     """An in-house network, ready to run.
 
     Parameters
@@ -119,11 +195,13 @@ def build_in_house(model: str, checkpoint: Path | None, *, trust: bool = False, 
     model : str
         Of :data:`IN_HOUSE_MODELS`.
     checkpoint : Path or None
-        ``5_checkpoint.pt`` of the CochDNN archive, or a safetensors file of its tensors; none for the untrained ones.
+        ``5_checkpoint.pt`` of the CochDNN archive, or a safetensors file of its tensors; none for
+        the untrained ones.
     trust, entry : bool, str
         See :func:`aud_dnn.extract.checkpoints.read_tensors`.
     random_weights : bool
-        Initialise at random (``seed``) instead of reading a checkpoint; for trials. Untrained networks always are.
+        Initialise at random (``seed``) instead of reading a checkpoint; for trials. Untrained
+        networks always are.
     seed : int
     floor : {"none", "published"}
         See :func:`aud_dnn.extract.cochleagram.cochleagram`.
@@ -137,8 +215,10 @@ def build_in_house(model: str, checkpoint: Path | None, *, trust: bool = False, 
         weights = {"initialised_with_seed": seed}
     else:
         if checkpoint is None:
-            raise InputError(f"{model} needs its weights: --checkpoint {_archive_name(model)}/5_checkpoint.pt (of the "
-                             "archive of the CochDNN code), or --random_weights True for a trial.")
+            raise InputError(
+                f"{model} needs its weights: --checkpoint {_archive_name(model)}/5_checkpoint.pt "
+                "(of the archive of the CochDNN code), or --random_weights True for a trial."
+            )
         network = build_network(model)
         tensors, weights = read_checkpoint(checkpoint, trust=trust, entry=entry)
         weights |= load_weights(network, network_tensors(tensors, str(checkpoint)), str(checkpoint))
@@ -146,16 +226,28 @@ def build_in_house(model: str, checkpoint: Path | None, *, trust: bool = False, 
     def prepare(samples: np.ndarray, rate: int) -> torch.Tensor:
         return torch.tensor(prepare_waveform(samples, rate), dtype=torch.float32)[None]
 
-    return TorchModel(HearingNetwork(network, floor), in_house_taps(model), SAMPLE_RATE, prepare, policy="crop",
-                      max_batch=None, details={
-                          "weights": weights, "envelope_floor": floor,
-                          "preprocessing": "first 2 s, polyphase to 20 kHz, RMS 0.1, clipped to [-1, 1], cochleagram "
-                                           "211 x 390 (float32)"})
+    return TorchModel(
+        HearingNetwork(network, floor),
+        in_house_taps(model),
+        SAMPLE_RATE,
+        prepare,
+        policy="crop",
+        max_batch=None,
+        details={
+            "weights": weights,
+            "envelope_floor": floor,
+            "preprocessing": "first 2 s, polyphase to 20 kHz, RMS 0.1, clipped to [-1, 1], "
+            "cochleagram 211 x 390 (float32)",
+        },
+    )
 
 
 def _archive_name(model: str) -> str:
     """Name of a model's folder in the archive of public checkpoints."""
     architecture, task = _split_name(model)
-    task = {"wordClean": "word_clean_speech", "speakerClean": "speaker_clean_speech",
-            "multitask": "word_speaker_audioset"}.get(task, task)
+    task = {
+        "wordClean": "word_clean_speech",
+        "speakerClean": "speaker_clean_speech",
+        "multitask": "word_speaker_audioset",
+    }.get(task, task)
     return f"{architecture.lower()}_{task}{'_seed2' if model.endswith('Seed2') else ''}"

@@ -1,8 +1,9 @@
 """Permuted controls: the same network with the values of every weight tensor shuffled in place.
 
-Every entry of the state dict (weights, biases, batch-norm scales, shifts and running statistics, embeddings, buffers) is
-flattened and its values are put into a random order; values never move between entries. What is left of a network is its
-architecture and the distribution of each tensor (Tuckute et al. 2023, "permuted" models).
+Every entry of the state dict (weights, biases, batch-norm scales, shifts and running statistics,
+embeddings, buffers) is flattened and its values are put into a random order; values never move
+between entries. What is left of a network is its architecture and the distribution of each tensor
+(Tuckute et al. 2023, "permuted" models).
 """
 
 from __future__ import annotations
@@ -41,16 +42,18 @@ class PermutationReport:
 def in_house_seed(model: str) -> int:
     """Seed of the published permutation of an in-house model.
 
-    0 for the first training run and 1 for the second, except for the second clean-speech speaker networks, which got 0.
+    0 for the first training run and 1 for the second, except for the second clean-speech speaker
+    networks, which got 0.
     """
     return int(model.endswith("Seed2") and not model.endswith("speakerCleanSeed2"))
 
 
 def named_indices(state: Mapping[str, torch.Tensor], seed: int) -> dict[str, np.ndarray]:
-    """One order per entry, from a generator of its own that is seeded with the seed and the entry's name.
+    """One order per entry, from a generator of its own that is seeded with the seed and the entry's
+    name.
 
-    So the order of the entries, other entries, and the version of PyTorch cannot change it. An order that would leave the
-    values where they are is drawn again.
+    So the order of the entries, other entries, and the version of PyTorch cannot change it. An
+    order that would leave the values where they are is drawn again.
     """
     indices = {}
     for name, tensor in state.items():
@@ -66,17 +69,28 @@ def named_indices(state: Mapping[str, torch.Tensor], seed: int) -> dict[str, np.
 
 
 def published_indices(state: Mapping[str, torch.Tensor], seed: int) -> dict[str, np.ndarray]:
-    """The orders of the published in-house controls: one ``torch.randperm`` after the other, in the order of the entries.
+    """The orders of the published in-house controls.
 
-    The numbers are those of the installed PyTorch; another release may draw others. The global generator is not touched.
+    One ``torch.randperm`` after the other, in the order of the entries.
+
+    The numbers are those of the installed PyTorch; another release may draw others. The global
+    generator is not touched.
     """
     generator = torch.Generator().manual_seed(seed)
-    return {name: torch.randperm(tensor.numel(), generator=generator).numpy() for name, tensor in state.items()}
+    return {
+        name: torch.randperm(tensor.numel(), generator=generator).numpy()
+        for name, tensor in state.items()
+    }
 
 
-def permute_network(network: torch.nn.Module, *, seed: int = 0, scheme: str = "named",
-                    keep: Callable[[str], bool] = lambda name: False,
-                    indices: Mapping[str, np.ndarray] | None = None) -> PermutationReport:
+def permute_network(
+    network: torch.nn.Module,
+    *,
+    seed: int = 0,
+    scheme: str = "named",
+    keep: Callable[[str], bool] = lambda name: False,
+    indices: Mapping[str, np.ndarray] | None = None,
+) -> PermutationReport:
     """Permute the weights of a network in place, and check the outcome entry by entry.
 
     Parameters
@@ -88,7 +102,8 @@ def permute_network(network: torch.nn.Module, *, seed: int = 0, scheme: str = "n
     keep : callable
         Of an entry's name: whether it is left alone.
     indices : mapping, optional
-        Entry -> order, for example of a published index file (:func:`read_index_file`), instead of a seed.
+        Entry -> order, for example of a published index file (:func:`read_index_file`), instead of
+        a seed.
 
     Raises
     ------
@@ -105,8 +120,9 @@ def permute_network(network: torch.nn.Module, *, seed: int = 0, scheme: str = "n
         _check_indices(chosen, indices)
     permuted = dict(before)
     for name, tensor in chosen.items():
-        permuted[name] = tensor.reshape(-1)[torch.as_tensor(np.asarray(indices[name], dtype=np.int64), device=tensor.device)
-                                            ].reshape(tensor.shape)
+        permuted[name] = tensor.reshape(-1)[
+            torch.as_tensor(np.asarray(indices[name], dtype=np.int64), device=tensor.device)
+        ].reshape(tensor.shape)
     network.load_state_dict(permuted, strict=True)
     return _check_outcome(before, network.state_dict(), set(chosen))
 
@@ -118,42 +134,60 @@ def _all_alike(flat: torch.Tensor) -> bool:
 def _check_indices(state: Mapping[str, torch.Tensor], indices: Mapping[str, np.ndarray]) -> None:
     for name, tensor in state.items():
         if name not in indices:
-            raise InputError(f"The index file has no order for {name}. It belongs to another network.")
+            raise InputError(
+                f"The index file has no order for {name}. It belongs to another network."
+            )
         index = np.asarray(indices[name])
-        if index.shape != (tensor.numel(),) or not np.array_equal(np.sort(index), np.arange(tensor.numel())):
-            raise InputError(f"The index file's order for {name} is not an order of its {tensor.numel()} values "
-                             f"(shape {index.shape}). It belongs to another network.")
+        if index.shape != (tensor.numel(),) or not np.array_equal(
+            np.sort(index), np.arange(tensor.numel())
+        ):
+            raise InputError(
+                f"The index file's order for {name} is not an order of its {tensor.numel()} values "
+                f"(shape {index.shape}). It belongs to another network."
+            )
 
 
-def _check_outcome(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor],
-                   chosen: set[str]) -> PermutationReport:
+def _check_outcome(
+    before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor], chosen: set[str]
+) -> PermutationReport:
     changed, unchanged, kept = [], [], []
     for name, old in before.items():
         new = after[name]
         if name not in chosen:
             if not torch.equal(old, new):
-                raise InputError(f"{name} was to stay as it is, but changed: it shares its memory with a permuted entry.")
+                raise InputError(
+                    f"{name} was to stay as it is, but changed: it shares its memory with a "
+                    "permuted entry."
+                )
             kept.append(name)
             continue
         old, new = old.reshape(-1), new.detach().reshape(-1)
         if not np.array_equal(np.sort(old.cpu().numpy()), np.sort(new.cpu().numpy())):
-            raise InputError(f"{name} no longer holds the values that it held before the permutation.")
+            raise InputError(
+                f"{name} no longer holds the values that it held before the permutation."
+            )
         if not torch.equal(old, new):
             changed.append(name)
-        elif _all_alike(old) or old.numel() < 4:  # a fair order of two or three values may be the one they had
+        elif (
+            _all_alike(old) or old.numel() < 4
+        ):  # a fair order of two or three values may be the one they had
             unchanged.append(name)
         else:
             raise InputError(f"{name} did not change under the permutation.")
     if not changed:
-        raise InputError("No entry changed under the permutation: every tensor holds one value over and over.")
+        raise InputError(
+            "No entry changed under the permutation: every tensor holds one value over and over."
+        )
     return PermutationReport(tuple(changed), tuple(unchanged), tuple(kept))
 
 
 def read_index_file(path: Path, prefix: str = "") -> dict[str, np.ndarray]:
-    """Orders from a file: a pickle or ``torch.save`` of entry -> index tensor (as published), npz, or safetensors.
+    """Orders from a file.
 
-    Nothing in the file is executed. Keys may begin with ``module.`` and with ``prefix``; a twin below ``attacker.`` is
-    passed over.
+    A pickle or ``torch.save`` of entry -> index tensor (as published), npz, or safetensors.
+
+    Nothing in the file is executed. Keys may begin with ``module.`` and with ``prefix``; a twin
+    below ``attacker.`` is passed over.
     """
     from aud_dnn.extract.checkpoints import read_tensors
 

@@ -13,11 +13,23 @@ from typing import Any
 import aud_dnn
 from aud_dnn.io.sounds import Sound
 
-_LIBRARIES = ("numpy", "scipy", "h5py", "torch", "transformers", "speechbrain", "soxr", "safetensors")
+_LIBRARIES = (
+    "numpy",
+    "scipy",
+    "h5py",
+    "torch",
+    "transformers",
+    "speechbrain",
+    "soxr",
+    "safetensors",
+)
 
 
 def fingerprint(settings: dict[str, Any]) -> str:
-    """SHA-256 of everything that decides the values; two runs with the same fingerprint make the same file."""
+    """SHA-256 of everything that decides the values.
+
+    Two runs with the same fingerprint make the same file.
+    """
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
@@ -32,22 +44,43 @@ def library_versions() -> dict[str, str]:
     return versions
 
 
-def make_settings(model: str, randnetw: bool, layers: Sequence[str], details: dict[str, Any],
-                  sounds: Sequence[Sound]) -> dict[str, Any]:
-    """What decides the values: model, condition, layers, the model's own details, and the sounds with their digests."""
-    settings = {"model": model, "randnetw": randnetw, "layers": list(layers), **details,
-                "sounds": [[sound.id, sound.digest] for sound in sounds]}
+def make_settings(
+    model: str,
+    randnetw: bool,
+    layers: Sequence[str],
+    details: dict[str, Any],
+    sounds: Sequence[Sound],
+) -> dict[str, Any]:
+    """What decides the values.
+
+    Model, condition, layers, the model's own details, and the sounds with their digests.
+    """
+    settings = {
+        "model": model,
+        "randnetw": randnetw,
+        "layers": list(layers),
+        **details,
+        "sounds": [[sound.id, sound.digest] for sound in sounds],
+    }
     return json.loads(json.dumps(settings))  # tuples become lists, as they will be when read back
 
 
 def make_provenance(settings: dict[str, Any]) -> str:
     """The JSON text that is stored: the settings, their fingerprint, library versions and the time."""
     created = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    return json.dumps({"fingerprint": fingerprint(settings), "created": created, "libraries": library_versions(),
-                       **settings})
+    return json.dumps(
+        {
+            "fingerprint": fingerprint(settings),
+            "created": created,
+            "libraries": library_versions(),
+            **settings,
+        }
+    )
 
 
 def differing_settings(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """Names of the settings that two runs do not share."""
     ignored = {"fingerprint", "created", "libraries"}
-    return sorted(name for name in (set(one) | set(other)) - ignored if one.get(name) != other.get(name))
+    return sorted(
+        name for name in (set(one) | set(other)) - ignored if one.get(name) != other.get(name)
+    )

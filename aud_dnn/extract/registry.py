@@ -1,4 +1,7 @@
-"""Which models there are, and how each is built. PyTorch is imported only for a model that needs it."""
+"""Which models there are, and how each is built.
+
+PyTorch is imported only for a model that needs it.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +21,24 @@ WRITTEN_HERE = ("DS2", "VGGish", "DCASE2020", "ZeroSpeech2020")
 FROM_LIBRARIES = ("AST", "wav2vec", "S2T", "sepformer", "metricGAN")
 UNTRAINED = ("Kell2018init", "ResNet50init")
 _GENRE_MODELS = ("Kell2018music", "ResNet50music")
-IN_HOUSE = (*(name for name in MODELS if name.startswith(("Kell2018", "ResNet50")) and name not in _GENRE_MODELS),
-            *UNTRAINED)
+IN_HOUSE = (
+    *(
+        name
+        for name in MODELS
+        if name.startswith(("Kell2018", "ResNet50")) and name not in _GENRE_MODELS
+    ),
+    *UNTRAINED,
+)
 
 AVAILABLE_MODELS = (BASELINE_MODEL, *IN_HOUSE, *WRITTEN_HERE, *FROM_LIBRARIES)
 """Models that can be extracted by name; any other is named as ``module:function``."""
 
 
 def default_name(model: str, pooling: str = "power") -> str:
-    """Folder below ``model-actv/`` for a model: its name; for one's own the module; for the baseline with its pooling."""
+    """Folder below ``model-actv/`` for a model: its name.
+
+    For one's own the module; for the baseline with its pooling.
+    """
     if model == BASELINE_MODEL and pooling != "power":
         return f"{model}_{pooling}"
     return model.split(":")[0].split(".")[-1]
@@ -37,10 +49,21 @@ def default_format(model: str) -> str:
     return MODELS[model].storage if model in MODELS else "h5"
 
 
-def build_extractor(model: str, *, randnetw: bool = False, checkpoint: Path | None = None, taps: Path | None = None,
-                    random_weights: bool = False, seed: int | None = None, index_files: Sequence[Path] = (),
-                    trust: bool = False, device: str = "cpu", pooling: str = "power",
-                    floor: str = "none", entry: str | None = None) -> Extractor:
+def build_extractor(
+    model: str,
+    *,
+    randnetw: bool = False,
+    checkpoint: Path | None = None,
+    taps: Path | None = None,
+    random_weights: bool = False,
+    seed: int | None = None,
+    index_files: Sequence[Path] = (),
+    trust: bool = False,
+    device: str = "cpu",
+    pooling: str = "power",
+    floor: str = "none",
+    entry: str | None = None,
+) -> Extractor:
     """The extractor of a model.
 
     Parameters
@@ -58,7 +81,8 @@ def build_extractor(model: str, *, randnetw: bool = False, checkpoint: Path | No
     seed : int, optional
         Of the permutation; the published one for in-house networks, else 0.
     index_files : sequence of Path
-        Published orders of the permutation, instead of a seed (three for ``sepformer``: encoder, mask network, decoder).
+        Published orders of the permutation, instead of a seed (three for ``sepformer``: encoder,
+        mask network, decoder).
     trust : bool
         Read checkpoints without protection.
     device : str
@@ -67,39 +91,69 @@ def build_extractor(model: str, *, randnetw: bool = False, checkpoint: Path | No
     entry : str, optional
         Entry of the checkpoint that holds the weights, where it has several.
     floor : {"none", "published"}
-        Of the cochleagram (:func:`aud_dnn.extract.cochleagram.cochleagram`): of the baseline and the in-house networks.
+        Of the cochleagram (:func:`aud_dnn.extract.cochleagram.cochleagram`): of the baseline and
+        the in-house networks.
 
     Raises
     ------
     InputError
-        Unknown model, an option that the model does not have, weights that are missing or do not fit.
+        Unknown model, an option that the model does not have, weights that are missing or do not
+        fit.
     """
     if model == BASELINE_MODEL:
-        given = [flag for flag, value in (("--checkpoint", checkpoint), ("--taps", taps), ("--seed", seed),
-                                          ("--checkpoint_entry", entry),
-                                          ("--permutation_index", index_files)) if value not in (None, ())]
+        given = [
+            flag
+            for flag, value in (
+                ("--checkpoint", checkpoint),
+                ("--taps", taps),
+                ("--seed", seed),
+                ("--checkpoint_entry", entry),
+                ("--permutation_index", index_files),
+            )
+            if value not in (None, ())
+        ]
         if randnetw or given or random_weights:
-            raise InputError(f"{BASELINE_MODEL} has no weights and so no permuted version; the analyses that need one "
-                             f"use its only version. Leave out {', '.join(given) or '--randnetw and --random_weights'}.")
+            raise InputError(
+                f"{BASELINE_MODEL} has no weights and so no permuted version; the analyses that "
+                "need one use its only version. Leave out "
+                f"{', '.join(given) or '--randnetw and --random_weights'}."
+            )
         if device != "cpu":
-            raise InputError(f"{BASELINE_MODEL} runs in NumPy, on the CPU only. Leave out --device.")
+            raise InputError(
+                f"{BASELINE_MODEL} runs in NumPy, on the CPU only. Leave out --device."
+            )
         return SpectroTemporalExtractor(pooling, floor)
     if model in _GENRE_MODELS:
-        raise InputError(f"The weights of {model} are not public, only its activations: `python setup_utils/"
-                         "download_files.py --get_model_actv True` brings them.")
+        raise InputError(
+            f"The weights of {model} are not public, only its activations: `python setup_utils/"
+            "download_files.py --get_model_actv True` brings them."
+        )
     if pooling != "power":
-        raise InputError(f"--pooling belongs to {BASELINE_MODEL}; the taps of {model} state its pooling.")
+        raise InputError(
+            f"--pooling belongs to {BASELINE_MODEL}; the taps of {model} state its pooling."
+        )
     if floor != "none" and model not in IN_HOUSE:
-        raise InputError(f"--envelope_floor belongs to the cochleagram of {BASELINE_MODEL} and the in-house networks; "
-                         f"{model} has none. Leave it out.")
+        raise InputError(
+            f"--envelope_floor belongs to the cochleagram of {BASELINE_MODEL} and the in-house "
+            f"networks; {model} has none. Leave it out."
+        )
     if ":" not in model and model not in AVAILABLE_MODELS:
-        raise unknown_name("model", model, AVAILABLE_MODELS, "A model of your own is named as --model mypackage:build.")
+        raise unknown_name(
+            "model",
+            model,
+            AVAILABLE_MODELS,
+            "A model of your own is named as --model mypackage:build.",
+        )
     if taps is not None and ":" not in model:
         raise InputError(f"{model} has its own taps; --taps is for a model of your own.")
     if random_weights and (":" in model or checkpoint is not None):
-        raise InputError("--random_weights is for the models that are known by name, instead of --checkpoint.")
+        raise InputError(
+            "--random_weights is for the models that are known by name, instead of --checkpoint."
+        )
     if not randnetw and (seed is not None or index_files):
-        raise InputError("--seed and --permutation_index belong to a permuted network: add --randnetw True.")
+        raise InputError(
+            "--seed and --permutation_index belong to a permuted network: add --randnetw True."
+        )
     if seed is not None and seed < 0:
         raise InputError(f"--seed must be 0 or more; got {seed}.")
     _require_torch(model)
@@ -112,7 +166,8 @@ def build_extractor(model: str, *, randnetw: bool = False, checkpoint: Path | No
 
 
 def list_modules(model: str, taps: Path | None = None) -> str:
-    """The modules of a model that can be tapped, with their classes and the shapes that they return for one sound.
+    """The modules of a model that can be tapped, with their classes and the shapes that they return
+    for one sound.
 
     Parameters
     ----------
@@ -124,7 +179,9 @@ def list_modules(model: str, taps: Path | None = None) -> str:
     if model == BASELINE_MODEL:
         return SpectroTemporalExtractor().check()
     if ":" not in model and model not in AVAILABLE_MODELS:
-        raise unknown_name("model", model, AVAILABLE_MODELS, "A model of your own is named as mypackage:build.")
+        raise unknown_name(
+            "model", model, AVAILABLE_MODELS, "A model of your own is named as mypackage:build."
+        )
     _require_torch(model)
     from aud_dnn.extract.listing import module_table
     from aud_dnn.extract.own_model import own_model_to_list
@@ -138,19 +195,32 @@ def _require_torch(model: str) -> None:
     try:
         import torch  # noqa: F401
     except ModuleNotFoundError as error:
-        raise InputError(f"{model} needs PyTorch: pip install -e '.[extract]'. ({BASELINE_MODEL} needs nothing more.)"
-                         ) from error
-    except Exception as error:      # a build for another machine, or too little memory for it
+        raise InputError(
+            f"{model} needs PyTorch: pip install -e '.[extract]'. ({BASELINE_MODEL} needs nothing "
+            "more.)"
+        ) from error
+    except Exception as error:  # a build for another machine, or too little memory for it
         said = " ".join(str(error).split())
-        raise InputError(f"PyTorch is installed here, but cannot be loaded ({type(error).__name__}: {said}). Is there "
-                         "enough memory, and does `python -c 'import torch'` work?") from error
+        raise InputError(
+            f"PyTorch is installed here, but cannot be loaded ({type(error).__name__}: {said}). Is "
+            "there enough memory, and does `python -c 'import torch'` work?"
+        ) from error
 
 
-def _build(model: str, checkpoint: Path | None, taps: Path | None, trust: bool, random_weights: bool,
-           floor: str, entry: str | None) -> TorchModel:
+def _build(
+    model: str,
+    checkpoint: Path | None,
+    taps: Path | None,
+    trust: bool,
+    random_weights: bool,
+    floor: str,
+    entry: str | None,
+) -> TorchModel:
     if entry is not None and (checkpoint is None or model in FROM_LIBRARIES):
-        raise InputError("--checkpoint_entry says what to take from the file that is named with --checkpoint. "
-                         + ("Leave it out." if model in FROM_LIBRARIES else "Name that, too."))
+        raise InputError(
+            "--checkpoint_entry says what to take from the file that is named with --checkpoint. "
+            + ("Leave it out." if model in FROM_LIBRARIES else "Name that, too.")
+        )
     if ":" in model:
         from aud_dnn.extract.own_model import build_own_model
 
@@ -158,39 +228,63 @@ def _build(model: str, checkpoint: Path | None, taps: Path | None, trust: bool, 
     if model in IN_HOUSE:
         from aud_dnn.extract.in_house import build_in_house
 
-        return build_in_house(model, checkpoint, trust=trust, random_weights=random_weights, floor=floor, entry=entry)
+        return build_in_house(
+            model, checkpoint, trust=trust, random_weights=random_weights, floor=floor, entry=entry
+        )
     if model in WRITTEN_HERE:
         from aud_dnn.extract.external import build_external
 
-        return build_external(model, checkpoint, trust=trust, random_weights=random_weights, entry=entry)
+        return build_external(
+            model, checkpoint, trust=trust, random_weights=random_weights, entry=entry
+        )
     from aud_dnn.extract.hub import build_hub_model
 
     return build_hub_model(model, checkpoint, trust=trust, random_weights=random_weights)
 
 
-def _permute(model: str, built: TorchModel, seed: int | None, index_files: Sequence[Path]) -> dict[str, Any]:
+def _permute(
+    model: str, built: TorchModel, seed: int | None, index_files: Sequence[Path]
+) -> dict[str, Any]:
     """Permute the network in place; what the provenance says about it."""
     from aud_dnn.extract.permute import in_house_seed, permute_network, read_index_file
     from aud_dnn.io.digests import file_digest
 
     in_house = model in IN_HOUSE
-    network = built.network.network if in_house else built.network  # the cochleagram has nothing to permute
+    network = (
+        built.network.network if in_house else built.network
+    )  # the cochleagram has nothing to permute
     for beginning in built.fixed_entries:
         if not any(name.startswith(beginning) for name in network.state_dict()):
-            raise InputError(f"fixed_entries: no entry of the state dict begins with {beginning!r}. Its names are those of "
-                             "network.state_dict().")
+            raise InputError(
+                f"fixed_entries: no entry of the state dict begins with {beginning!r}. Its names "
+                "are those of network.state_dict()."
+            )
     indices = None
     if index_files:
         prefixes = ("encoder.", "masknet.", "decoder.") if model == "sepformer" else ("",)
         if len(index_files) != len(prefixes):
-            raise InputError(f"{model} takes {len(prefixes)} index file(s); got {len(index_files)}.")
-        indices = {f"{prefix}{name}": index for prefix, path in zip(prefixes, index_files)
-                   for name, index in read_index_file(path, "model.1.").items()}
+            raise InputError(
+                f"{model} takes {len(prefixes)} index file(s); got {len(index_files)}."
+            )
+        indices = {
+            f"{prefix}{name}": index
+            for prefix, path in zip(prefixes, index_files)
+            for name, index in read_index_file(path, "model.1.").items()
+        }
         description: dict[str, Any] = {"index_files": [file_digest(path) for path in index_files]}
     else:
         seed = seed if seed is not None else (in_house_seed(model) if in_house else 0)
         description = {"seed": seed, "scheme": "published" if in_house else "named"}
-    report = permute_network(network, seed=seed or 0, scheme=description.get("scheme", "named"), indices=indices,
-                             keep=lambda name: name.startswith(built.fixed_entries) if built.fixed_entries else False)
-    return {**description, "entries_changed": len(report.changed), "entries_without_order": len(report.unchanged),
-            "entries_kept": len(report.kept)}
+    report = permute_network(
+        network,
+        seed=seed or 0,
+        scheme=description.get("scheme", "named"),
+        indices=indices,
+        keep=lambda name: name.startswith(built.fixed_entries) if built.fixed_entries else False,
+    )
+    return {
+        **description,
+        "entries_changed": len(report.changed),
+        "entries_without_order": len(report.unchanged),
+        "entries_kept": len(report.kept),
+    }

@@ -22,9 +22,10 @@ def resample(samples: np.ndarray, rate: int, target: int, method: str) -> np.nda
     rate, target : int
         In Hz.
     method : {"soxr", "kaiser_best", "polyphase"}
-        ``soxr``: the SoX resampler at its highest quality (a package of its own). ``kaiser_best``: the windowed sinc of
-        resampy 0.2 that went by this name, which made the 16 kHz sounds of the paper. ``polyphase``: SciPy's
-        ``resample_poly`` with its default window, as for the in-house networks.
+        ``soxr``: the SoX resampler at its highest quality (a package of its own). ``kaiser_best``:
+        the windowed sinc of resampy 0.2 that went by this name, which made the 16 kHz sounds of the
+        paper. ``polyphase``: SciPy's ``resample_poly`` with its default window, as for the in-house
+        networks.
     """
     if method not in RESAMPLERS:
         raise unknown_name("resampler", method, RESAMPLERS)
@@ -38,15 +39,17 @@ def resample(samples: np.ndarray, rate: int, target: int, method: str) -> np.nda
     if method == "polyphase":
         return scipy.signal.resample_poly(samples, up, down)
     resampled = scipy.signal.resample_poly(samples, up, down, window=_kaiser_best(up, down))
-    return resampled[:len(samples) * up // down]
+    return resampled[: len(samples) * up // down]
 
 
 def _soxr(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
     try:
         import soxr
     except ImportError as error:
-        raise InputError("The resampler soxr needs the package of that name: pip install -e '.[extract]'; or choose "
-                         "kaiser_best, which SciPy computes.") from error
+        raise InputError(
+            "The resampler soxr needs the package of that name: pip install -e '.[extract]'; or "
+            "choose kaiser_best, which SciPy computes."
+        ) from error
     return soxr.resample(samples, rate, target, quality="VHQ")
 
 
@@ -54,14 +57,14 @@ def _soxr(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
 def _kaiser_best(up: int, down: int) -> np.ndarray:
     """Taps of resampy's ``kaiser_best`` at ``up`` times the input rate.
 
-    A sinc with 64 zero crossings, roll-off 0.9476 and a Kaiser window with beta 14.77, from a table of 512 points per
-    crossing. Between neighbouring input samples resampy moves a whole number of table points, so that its sinc is slightly
-    too wide when it goes to a lower rate (0.4 % from 44.1 to 16 kHz); the published sounds have that, and so have these
-    taps.
+    A sinc with 64 zero crossings, roll-off 0.9476 and a Kaiser window with beta 14.77, from a table
+    of 512 points per crossing. Between neighbouring input samples resampy moves a whole number of
+    table points, so that its sinc is slightly too wide when it goes to a lower rate (0.4 % from
+    44.1 to 16 kHz); the published sounds have that, and so have these taps.
     """
     n_zeros, rolloff, beta, precision = 64, 0.9475937167399596, 14.769656459379492, 512
     table = rolloff * np.sinc(rolloff * np.arange(n_zeros * precision + 1) / precision)
-    table = table * np.kaiser(2 * n_zeros * precision + 1, beta)[n_zeros * precision:]
+    table = table * np.kaiser(2 * n_zeros * precision + 1, beta)[n_zeros * precision :]
     scale = min(1.0, up / down)
     step = int(scale * precision)
     reach = int(np.ceil(len(table) / step)) * up
@@ -75,14 +78,19 @@ def _kaiser_best(up: int, down: int) -> np.ndarray:
 
 
 def halve_rate(samples: np.ndarray) -> np.ndarray:
-    """16 to 8 kHz as SepFormer's library does it: the Hann-windowed sinc of torchaudio (6 crossings, roll-off 0.99)."""
+    """16 to 8 kHz as SepFormer's library does it.
+
+    The Hann-windowed sinc of torchaudio (6 crossings, roll-off 0.99).
+    """
     offset = np.arange(-13, 14) * 0.99 / 2
     taps = 0.99 / 2 * np.sinc(offset) * np.cos(np.clip(offset, -6, 6) * np.pi / 12) ** 2
     return scipy.signal.resample_poly(np.asarray(samples, dtype=np.float64), 1, 2, window=taps)
 
 
 def published_16k(samples: np.ndarray, rate: int) -> np.ndarray:
-    """The 16 kHz version of a sound that the external models of the paper read: ``kaiser_best``, kept as 16-bit PCM.
+    """The 16 kHz version of a sound that the external models of the paper read.
+
+    ``kaiser_best``, kept as 16-bit PCM.
 
     Returns
     -------

@@ -20,7 +20,7 @@ from aud_dnn.utils import load_stimuli
 
 log = logging.getLogger("aud_dnn")
 
-_SOUNDS_PER_LINE = 20       # in a log file
+_SOUNDS_PER_LINE = 20  # in a log file
 
 
 class Extractor(Protocol):
@@ -49,7 +49,10 @@ class Extractor(Protocol):
     details: dict[str, Any]
 
     def check(self, batch: int = 1) -> str:
-        """Try the model on noise, refuse what would spoil activations; the table of layers and lengths, as text."""
+        """Try the model on noise, refuse what would spoil activations.
+
+        The table of layers and lengths, as text.
+        """
 
     def prepare(self, samples: np.ndarray, rate: int) -> Any:
         """What the model takes, of one mono sound with samples in [-1, 1]."""
@@ -80,8 +83,8 @@ class Extraction:
 def stimulus_files(paths: ProjectPaths, sounds: Path | None = None) -> dict[str, Path]:
     """Sound ids and files in stimulus order.
 
-    The ids and the order come from ``neural_stim_meta.npy`` where the root has it, else from the file names
-    (:func:`aud_dnn.io.sounds.sort_ids`).
+    The ids and the order come from ``neural_stim_meta.npy`` where the root has it, else from the
+    file names (:func:`aud_dnn.io.sounds.sort_ids`).
     """
     wanted = None
     if (paths.stimulus_file).is_file():
@@ -95,25 +98,40 @@ def check_request(extractor: Extractor, name: str, format: str = "h5", batch: in
     Raises
     ------
     InputError
-        A name that cannot be a folder, layers that the format cannot hold, a batch that is too large or too small.
+        A name that cannot be a folder, layers that the format cannot hold, a batch that is too
+        large or too small.
     """
     if not name or name != Path(name).name or name.startswith("."):
-        raise InputError(f"{name!r} cannot be the name of a model: it becomes a folder below model-actv/.")
+        raise InputError(
+            f"{name!r} cannot be the name of a model: it becomes a folder below model-actv/."
+        )
     check_layer_names(extractor.layers, format)
     if batch < 1:
         raise InputError(f"--batch {batch} is not possible: at least 1.")
     if extractor.max_batch is not None and batch > extractor.max_batch:
-        raise InputError(f"--batch {batch} is not possible for {name}: at most {extractor.max_batch}. A larger batch could "
-                         "change its values (padding or statistics that depend on the batch).")
+        raise InputError(
+            f"--batch {batch} is not possible for {name}: at most {extractor.max_batch}. A larger "
+            "batch could change its values (padding or statistics that depend on the batch)."
+        )
 
 
-def extract(extractor: Extractor, name: str, paths: ProjectPaths, *, sounds: Path | None = None, randnetw: bool = False,
-            format: str = "h5", batch: int = 1, overwrite: bool = False, progress: bool = True,
-            tell: Callable[[str], None] = lambda remark: None) -> Extraction:
+def extract(
+    extractor: Extractor,
+    name: str,
+    paths: ProjectPaths,
+    *,
+    sounds: Path | None = None,
+    randnetw: bool = False,
+    format: str = "h5",
+    batch: int = 1,
+    overwrite: bool = False,
+    progress: bool = True,
+    tell: Callable[[str], None] = lambda remark: None,
+) -> Extraction:
     """Run a model on all sounds and write its activations.
 
-    What was finished before a stop is kept: the same call goes on with the sounds that are missing. Memory does not grow
-    with the number of sounds.
+    What was finished before a stop is kept: the same call goes on with the sounds that are missing.
+    Memory does not grow with the number of sounds.
 
     Parameters
     ----------
@@ -139,29 +157,44 @@ def extract(extractor: Extractor, name: str, paths: ProjectPaths, *, sounds: Pat
     Raises
     ------
     InputError
-        Before any model runs: a sound that cannot be used, a result with other settings in the way, too large a batch,
-        another process that writes the same activations. After the first sound: too little free disk, activations of a
-        model that has changed since.
+        Before any model runs: a sound that cannot be used, a result with other settings in the way,
+        too large a batch, another process that writes the same activations. After the first sound:
+        too little free disk, activations of a model that has changed since.
     """
     check_request(extractor, name, format, batch)
     files = stimulus_files(paths, sounds)
-    checked, remarks = check_sounds(files, sample_rate=extractor.sample_rate, duration=extractor.duration,
-                                    policy=extractor.policy)
+    checked, remarks = check_sounds(
+        files,
+        sample_rate=extractor.sample_rate,
+        duration=extractor.duration,
+        policy=extractor.policy,
+    )
     for remark in remarks:
         tell(remark)
     settings = make_settings(name, randnetw, extractor.layers, extractor.details, checked)
     with exclusive(paths.model_activations(name), randnetw):
-        store = ActivationStore(paths.model_activations(name), settings, list(files), extractor.layers, randnetw=randnetw,
-                                format=format, overwrite=overwrite)
+        store = ActivationStore(
+            paths.model_activations(name),
+            settings,
+            list(files),
+            extractor.layers,
+            randnetw=randnetw,
+            format=format,
+            overwrite=overwrite,
+        )
         missing = store.missing()
         if missing:
             extractor.check(batch)
         if done := [sound for sound in files if sound not in missing]:
-            store.compare(done[0], extractor.run([_prepare(extractor, files[done[0]])])[0], overwrite)
+            store.compare(
+                done[0], extractor.run([_prepare(extractor, files[done[0]])])[0], overwrite
+            )
             missing = store.missing()
-        with progress_bar(len(files), "sound", wanted=progress, initial=len(files) - len(missing), desc=name) as bar:
+        with progress_bar(
+            len(files), "sound", wanted=progress, initial=len(files) - len(missing), desc=name
+        ) as bar:
             for start in range(0, len(missing), batch):
-                ids = missing[start:start + batch]
+                ids = missing[start : start + batch]
                 prepared = [_prepare(extractor, files[sound]) for sound in ids]
                 try:
                     rows = extractor.run(prepared)
@@ -172,7 +205,9 @@ def extract(extractor: Extractor, name: str, paths: ProjectPaths, *, sounds: Pat
                 bar.update(len(ids))
                 run_now = start + len(ids)
                 if run_now // _SOUNDS_PER_LINE > start // _SOUNDS_PER_LINE:
-                    tell_finished("%s: %d of %d sounds", name, len(files) - len(missing) + run_now, len(files))
+                    tell_finished(
+                        "%s: %d of %d sounds", name, len(files) - len(missing) + run_now, len(files)
+                    )
         later = store.finish()
         for remark in later:
             tell(remark)
@@ -182,6 +217,8 @@ def extract(extractor: Extractor, name: str, paths: ProjectPaths, *, sounds: Pat
 def _prepare(extractor: Extractor, path: Path) -> Any:
     samples, rate = read_sound(path)
     try:
-        return extractor.prepare(fit_duration(samples, rate, extractor.duration, extractor.policy), rate)
+        return extractor.prepare(
+            fit_duration(samples, rate, extractor.duration, extractor.policy), rate
+        )
     except InputError as error:
         raise InputError(f"{path}: {error}") from error

@@ -1,8 +1,8 @@
 """Where activations go while they are made, and the file that they become.
 
-Every finished sound is one small file in a hidden folder beside the result, so a stop at any moment loses at most one
-sound (or one batch). When all sounds are there, they become one HDF5 file or one pickle per sound, in the layouts that were
-published with Tuckute et al. (2023).
+Every finished sound is one small file in a hidden folder beside the result, so a stop at any moment
+loses at most one sound (or one batch). When all sounds are there, they become one HDF5 file or one
+pickle per sound, in the layouts that were published with Tuckute et al. (2023).
 """
 
 from __future__ import annotations
@@ -58,8 +58,10 @@ def exclusive(folder: Path, randnetw: bool = False) -> Iterator[None]:
             with _writing(folder):
                 stack.enter_context(lock_file(lock))
         except LockedError as error:
-            raise InputError(f"Another process is writing these activations to {folder} now. Wait for it, or write "
-                             "elsewhere with --name.") from error
+            raise InputError(
+                f"Another process is writing these activations to {folder} now. Wait for it, or "
+                "write elsewhere with --name."
+            ) from error
         yield
 
 
@@ -86,12 +88,26 @@ class ActivationStore:
         There is a result or an unfinished run with other settings, and ``overwrite`` is false.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, Any], ids: Sequence[str], layers: Sequence[str], *,
-                 randnetw: bool = False, format: str = "h5", overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: dict[str, Any],
+        ids: Sequence[str],
+        layers: Sequence[str],
+        *,
+        randnetw: bool = False,
+        format: str = "h5",
+        overwrite: bool = False,
+    ) -> None:
         if format not in FORMATS:
             raise unknown_name("format of activations", format, FORMATS)
         check_layer_names(layers, format)
-        self.folder, self.ids, self.layers, self.format = Path(folder), list(ids), list(layers), format
+        self.folder, self.ids, self.layers, self.format = (
+            Path(folder),
+            list(ids),
+            list(layers),
+            format,
+        )
         suffix = "_randnetw" if randnetw else ""
         self._settings = settings
         self._h5 = self.folder / f"natsound_activations{suffix}.h5"
@@ -105,7 +121,9 @@ class ActivationStore:
             if not self.complete:
                 self._open_staging(overwrite)
         if self.complete:
-            shutil.rmtree(self._staging, ignore_errors=True)  # a stop right after the last file left it behind
+            shutil.rmtree(
+                self._staging, ignore_errors=True
+            )  # a stop right after the last file left it behind
 
     @property
     def path(self) -> Path:
@@ -115,8 +133,11 @@ class ActivationStore:
     def _pickles(self) -> list[Path]:
         if not self.folder.is_dir():
             return []
-        return [path for path in self.folder.iterdir()
-                if path.name.endswith(self._ending) and not path.name.startswith(".")]
+        return [
+            path
+            for path in self.folder.iterdir()
+            if path.name.endswith(self._ending) and not path.name.startswith(".")
+        ]
 
     def _check_earlier_result(self, overwrite: bool) -> bool:
         """Whether the very result that is asked for is there already."""
@@ -131,20 +152,30 @@ class ActivationStore:
             earlier = read_provenance(self._h5)
         elif self.format == "pickle" and not found:
             if len(pickles) < len(self.ids) and self._is_own_staging():
-                return False  # a stop between the first and the last pickle; finish() writes them again
+                # a stop between the first and the last pickle; finish() writes them again
+                return False
             earlier = read_provenance(self._provenance)
             if {path.name for path in pickles} != {sound + self._ending for sound in self.ids}:
                 earlier = None
         if earlier and earlier["fingerprint"] == fingerprint(self._settings):
             return True
-        what = " and ".join([path.name for path in found] + [f"{len(pickles)} files *{self._ending}"] * bool(pickles))
+        what = " and ".join(
+            [path.name for path in found]
+            + [f"{len(pickles)} files *{self._ending}"] * bool(pickles)
+        )
         if (self.format == "h5") != bool(found):
             why = "activations in the other format"
         elif earlier is None:
             why = "and there is no record of how they were made"
         else:
-            why = f"made with other settings ({', '.join(differing_settings(earlier, self._settings))})"
-        raise InputError(f"{self.folder} holds {what}, {why}. --overwrite replaces them; --name NAME writes elsewhere.")
+            why = (
+                "made with other settings "
+                f"({', '.join(differing_settings(earlier, self._settings))})"
+            )
+        raise InputError(
+            f"{self.folder} holds {what}, {why}. --overwrite replaces them; --name NAME writes "
+            "elsewhere."
+        )
 
     def _is_own_staging(self) -> bool:
         run = self._read_run()
@@ -152,12 +183,22 @@ class ActivationStore:
 
     def _read_run(self) -> dict[str, Any] | None:
         run = _read_json(self._staging / _RUN_FILE)
-        return run if isinstance(run, dict) and isinstance(run.get("settings"), dict) and "lengths" in run else None
+        return (
+            run
+            if isinstance(run, dict) and isinstance(run.get("settings"), dict) and "lengths" in run
+            else None
+        )
 
     def _remove_half_written(self) -> None:
         """What a killed run was writing beside the result when it ended."""
-        if self.folder.is_dir() and any(STAGING_MARK in path.name for path in self.folder.iterdir()):
-            for path in [self._h5, self._provenance, *(self.folder / f"{sound}{self._ending}" for sound in self.ids)]:
+        if self.folder.is_dir() and any(
+            STAGING_MARK in path.name for path in self.folder.iterdir()
+        ):
+            for path in [
+                self._h5,
+                self._provenance,
+                *(self.folder / f"{sound}{self._ending}" for sound in self.ids),
+            ]:
                 remove_abandoned(path)
 
     def _open_staging(self, overwrite: bool) -> None:
@@ -166,9 +207,11 @@ class ActivationStore:
             self._lengths = run["lengths"]
             return
         if run is not None and not overwrite and any(self._staging.glob("*.npy")):
-            raise InputError(f"{self.folder} holds an unfinished run with other settings "
-                             f"({', '.join(differing_settings(run['settings'], self._settings))}). Finish it with those, or "
-                             "drop it with --overwrite.")
+            raise InputError(
+                f"{self.folder} holds an unfinished run with other settings "
+                f"({', '.join(differing_settings(run['settings'], self._settings))}). Finish it "
+                "with those, or drop it with --overwrite."
+            )
         self._start_over()
 
     def _start_over(self) -> None:
@@ -179,7 +222,9 @@ class ActivationStore:
 
     def _write_run(self) -> None:
         with atomic_file(self._staging / _RUN_FILE) as path:
-            path.write_text(json.dumps({"settings": self._settings, "lengths": self._lengths}), encoding="utf-8")
+            path.write_text(
+                json.dumps({"settings": self._settings, "lengths": self._lengths}), encoding="utf-8"
+            )
 
     def _row_file(self, sound: str) -> Path:
         return self._staging / f"{sound}.npy"
@@ -191,20 +236,26 @@ class ActivationStore:
         return [sound for sound in self.ids if not self._row_file(sound).is_file()]
 
     def compare(self, sound: str, vectors: Mapping[str, np.ndarray], overwrite: bool) -> None:
-        """Make sure that what is there is of this very model: the values of a finished sound, computed again.
+        """Make sure that what is there is of this very model.
 
-        Settings cannot tell a change in the code of a network. Other values are an error, or with ``overwrite`` all sounds
-        are done again.
+        The values of a finished sound, computed again.
+
+        Settings cannot tell a change in the code of a network. Other values are an error, or with
+        ``overwrite`` all sounds are done again.
         """
         earlier = self._earlier(sound)
-        now = np.concatenate([np.asarray(vectors[layer], dtype=np.float32) for layer in self.layers])
+        now = np.concatenate(
+            [np.asarray(vectors[layer], dtype=np.float32) for layer in self.layers]
+        )
         # more than another batch size explains
         if len(now) == len(earlier) and np.abs(now - earlier).max() <= 1e-3 * np.abs(earlier).max():
             return
         if not overwrite:
             what = "activations" if self.complete else "an unfinished run"
-            raise InputError(f"{self.folder} holds {what}, but the model now gives other values for {sound}: it has changed "
-                             "since. Replace them with --overwrite, or write elsewhere with --name.")
+            raise InputError(
+                f"{self.folder} holds {what}, but the model now gives other values for {sound}: it "
+                "has changed since. Replace them with --overwrite, or write elsewhere with --name."
+            )
         with _writing(self.folder):
             self._start_over()
 
@@ -212,40 +263,58 @@ class ActivationStore:
         """The values of a finished sound, all layers one after the other."""
         if not self.complete:
             return read_npy(self._row_file(sound))
-        row = self.ids.index(sound)     # an HDF5 file has the rows of the settings, in their order
+        row = self.ids.index(sound)  # an HDF5 file has the rows of the settings, in their order
         if self.format == "pickle":
             path = self.folder / f"{sound}{self._ending}"
             stored = load_pickle(path)
-            vectors = [stored.get(layer) if isinstance(stored, dict) else None for layer in self.layers]
+            vectors = [
+                stored.get(layer) if isinstance(stored, dict) else None for layer in self.layers
+            ]
         else:
             path = self._h5
             with open_h5(path) as file:
                 datasets = [h5_dataset(file, layer) for layer in self.layers]
-                vectors = [h5_array(dataset)[row] if dataset is not None and dataset.ndim == 2 and row < len(dataset)
-                           else None for dataset in datasets]
-        if not all(isinstance(vector, np.ndarray) and vector.ndim == 1 and vector.dtype.kind == "f" for vector in vectors):
-            raise InputError(f"{path} no longer holds what was written into it: one vector of {sound} for each layer. "
-                             "Replace it with --overwrite, or write elsewhere with --name.")
+                vectors = [
+                    h5_array(dataset)[row]
+                    if dataset is not None and dataset.ndim == 2 and row < len(dataset)
+                    else None
+                    for dataset in datasets
+                ]
+        if not all(
+            isinstance(vector, np.ndarray) and vector.ndim == 1 and vector.dtype.kind == "f"
+            for vector in vectors
+        ):
+            raise InputError(
+                f"{path} no longer holds what was written into it: one vector of {sound} for each "
+                "layer. Replace it with --overwrite, or write elsewhere with --name."
+            )
         return np.concatenate(vectors)
 
     def add(self, sound: str, vectors: Mapping[str, np.ndarray]) -> None:
-        """Keep one sound's activations: stored key -> 1-D array. They are on disk when this returns.
+        """Keep one sound's activations: stored key -> 1-D array.
+
+        They are on disk when this returns.
 
         Raises
         ------
         InputError
-            A layer is missing, not 1-D, of another length than for the first sound, or holds NaN or inf.
+            A layer is missing, not 1-D, of another length than for the first sound, or holds NaN or
+            inf.
         """
         if set(vectors) != set(self.layers):
             raise InputError(f"{sound}: expected the layers {self.layers}, got {list(vectors)}.")
         arrays = [np.asarray(vectors[layer], dtype=np.float32) for layer in self.layers]
         for layer, array in zip(self.layers, arrays):
             if array.ndim != 1 or array.size == 0:
-                raise InputError(f"{sound}: layer {layer} must be a 1-D array with at least one value; got shape "
-                                 f"{array.shape}.")
+                raise InputError(
+                    f"{sound}: layer {layer} must be a 1-D array with at least one value; got "
+                    f"shape {array.shape}."
+                )
             if not np.isfinite(array).all():
-                raise InputError(f"{sound}: layer {layer} holds NaN or inf. The model cannot take this sound, or its "
-                                 "weights are damaged.")
+                raise InputError(
+                    f"{sound}: layer {layer} holds NaN or inf. The model cannot take this sound, "
+                    "or its weights are damaged."
+                )
         lengths = [len(array) for array in arrays]
         if self._lengths is None:
             self._check_disk(sum(lengths))
@@ -254,19 +323,29 @@ class ActivationStore:
                 self._write_run()
         for layer, length, wanted in zip(self.layers, lengths, self._lengths):
             if length != wanted:
-                raise InputError(f"{sound}: layer {layer} has {length} values, but {wanted} for the sounds before. All "
-                                 "sounds must give the same units; average over the axis that changes with the sound.")
+                raise InputError(
+                    f"{sound}: layer {layer} has {length} values, but {wanted} for the sounds "
+                    "before. All sounds must give the same units; average over the axis that "
+                    "changes with the sound."
+                )
         content = io.BytesIO()
-        np.save(content, np.concatenate(arrays))  # straight to a file, NumPy does not notice when the disk is full
+        np.save(
+            content, np.concatenate(arrays)
+        )  # straight to a file, NumPy does not notice when the disk is full
         with _writing(self.folder), atomic_file(self._row_file(sound)) as path:
             path.write_bytes(content.getbuffer())
 
     def _check_disk(self, n_values: int) -> None:
-        needed = 2 * len(self.ids) * n_values * 4  # the sounds one by one, and the result, before the first are removed
+        needed = (
+            2 * len(self.ids) * n_values * 4
+        )  # the sounds one by one, and the result, before the first are removed
         free = shutil.disk_usage(self._staging).free
         if needed > free:
-            raise InputError(f"These activations need {needed / 1e6:.0f} MB while they are made, but {self.folder} has only "
-                             f"{free / 1e6:.0f} MB free. Free some space, or name another --root.")
+            raise InputError(
+                f"These activations need {needed / 1e6:.0f} MB while they are made, but "
+                f"{self.folder} has only {free / 1e6:.0f} MB free. Free some space, or name "
+                "another --root."
+            )
 
     def _rows(self) -> Iterator[tuple[str, list[np.ndarray]]]:
         borders = np.cumsum(self._lengths)[:-1]
@@ -279,12 +358,16 @@ class ActivationStore:
         Returns
         -------
         list of str
-            Remarks: layers that are zero throughout, features that do not vary, sounds that no layer tells apart.
+            Remarks: layers that are zero throughout, features that do not vary, sounds that no
+            layer tells apart.
         """
         if self.complete:
             return []
         if missing := self.missing():
-            raise InputError(f"{len(missing)} of {len(self.ids)} sounds are not done yet: {', '.join(missing[:3])}.")
+            raise InputError(
+                f"{len(missing)} of {len(self.ids)} sounds are not done yet: "
+                f"{', '.join(missing[:3])}."
+            )
         remarks = self._remarks()
         provenance = make_provenance(self._settings)
         with _writing(self.folder):
@@ -298,14 +381,22 @@ class ActivationStore:
 
     def _finish_h5(self, provenance: str) -> None:
         # a disk that fills while HDF5 writes can crash the process; so the room is taken first
-        _require_room(self._staging / "room", 4 * len(self.ids) * sum(self._lengths) + 4096 * len(self.layers)
-                      + 2 * len(provenance) + sum(map(len, self.ids)) + 65536)
+        _require_room(
+            self._staging / "room",
+            4 * len(self.ids) * sum(self._lengths)
+            + 4096 * len(self.layers)
+            + 2 * len(provenance)
+            + sum(map(len, self.ids))
+            + 65536,
+        )
         with atomic_file(self._h5) as path, h5py.File(path, "w") as file:
             file.attrs["provenance"] = provenance
             file["layer_list"] = np.array([layer.encode() for layer in self.layers])
             file["sound_ids"] = np.array([sound.encode() for sound in self.ids])
-            datasets = [file.create_dataset(layer, (len(self.ids), length), np.float32)
-                        for layer, length in zip(self.layers, self._lengths)]
+            datasets = [
+                file.create_dataset(layer, (len(self.ids), length), np.float32)
+                for layer, length in zip(self.layers, self._lengths)
+            ]
             for row, (_, arrays) in enumerate(self._rows()):
                 for dataset, array in zip(datasets, arrays):
                     dataset[row] = array
@@ -315,13 +406,17 @@ class ActivationStore:
         self._provenance.unlink(missing_ok=True)
 
     def _finish_pickles(self, provenance: str) -> None:
-        # earlier files go first: a stop in between leaves too few files, which every reader refuses, never a mixture
+        # earlier files go first: a stop in between leaves too few files, which every reader
+        # refuses, never a mixture
         for path in [self._provenance, *self._pickles(), self._h5]:
             path.unlink(missing_ok=True)
         with atomic_file(self._provenance) as path:
             path.write_text(provenance, encoding="utf-8")
         for sound, arrays in self._rows():
-            with atomic_file(self.folder / f"{sound}{self._ending}") as path, path.open("wb") as file:
+            with (
+                atomic_file(self.folder / f"{sound}{self._ending}") as path,
+                path.open("wb") as file,
+            ):
                 write_pickle(dict(zip(self.layers, arrays)), file)
 
     def _remarks(self) -> list[str]:
@@ -334,19 +429,30 @@ class ActivationStore:
             highest = vector if highest is None else np.maximum(highest, vector)
         remarks = []
         borders = np.cumsum(self._lengths)[:-1]
-        for layer, low, high in zip(self.layers, np.split(lowest, borders), np.split(highest, borders)):
+        for layer, low, high in zip(
+            self.layers, np.split(lowest, borders), np.split(highest, borders)
+        ):
             constant = np.count_nonzero(low == high)
             if not low.any() and not high.any():
                 remarks.append(f"Layer {layer} is zero for every sound.")
             elif constant:
-                remarks.append(f"Layer {layer}: {constant} of {len(low)} features do not vary over sounds.")
-        remarks += [f"No layer tells these sounds apart: {', '.join(same[:3])}{' …' if len(same) > 3 else ''}."
-                    for same in by_content.values() if len(same) > 1]
+                remarks.append(
+                    f"Layer {layer}: {constant} of {len(low)} features do not vary over sounds."
+                )
+        remarks += [
+            "No layer tells these sounds apart: "
+            f"{', '.join(same[:3])}{' …' if len(same) > 3 else ''}."
+            for same in by_content.values()
+            if len(same) > 1
+        ]
         return remarks
 
 
 def _require_room(path: Path, n_bytes: int) -> None:
-    """Try to take this many bytes of the disk with a file that is removed at once; :class:`OSError` if not there."""
+    """Try to take this many bytes of the disk with a file that is removed at once.
+
+    :class:`OSError` if not there.
+    """
     if not hasattr(os, "posix_fallocate"):
         if shutil.disk_usage(path.parent).free < n_bytes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
@@ -362,23 +468,32 @@ def _require_room(path: Path, n_bytes: int) -> None:
 
 
 def check_layer_names(layers: Sequence[str], format: str) -> None:
-    """Refuse layers that have no name, share one, or cannot be stored in this format (:class:`InputError`)."""
+    """Refuse layers that have no name, share one, or cannot be stored in this format
+    (:class:`InputError`).
+    """
     if len(set(layers)) != len(layers):
         repeated = sorted({layer for layer in layers if list(layers).count(layer) > 1})
         raise InputError(f"Layer names must be unique; repeated: {', '.join(repeated)}.")
     if not layers or not all(layers):
-        raise InputError("There are no layers to store. Name at least one tap." if not layers else
-                         "A layer has an empty name. Give every tap a key.")
+        raise InputError(
+            "There are no layers to store. Name at least one tap."
+            if not layers
+            else "A layer has an empty name. Give every tap a key."
+        )
     if format != "h5":
         return
     for layer in layers:
         parts = layer.split("/")
-        if layer in ("layer_list", "layer_order", "sound_ids") or any(part in ("", ".", "..") for part in parts):
+        if layer in ("layer_list", "layer_order", "sound_ids") or any(
+            part in ("", ".", "..") for part in parts
+        ):
             raise InputError(f"{layer!r} cannot be the name of a layer in an HDF5 file. Rename it.")
         for end in range(1, len(parts)):
             if "/".join(parts[:end]) in layers:
-                raise InputError(f"The layer {'/'.join(parts[:end])} would be both a dataset and the group of {layer} in an "
-                                 "HDF5 file. Rename one of them.")
+                raise InputError(
+                    f"The layer {'/'.join(parts[:end])} would be both a dataset and the group of "
+                    f"{layer} in an HDF5 file. Rename one of them."
+                )
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
@@ -389,7 +504,10 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 
 
 def read_provenance(path: Path) -> dict[str, Any] | None:
-    """How a file of activations was made: of an HDF5 file, or of the ``provenance.json`` beside pickles; None if unknown."""
+    """How a file of activations was made.
+
+    Of an HDF5 file, or of the ``provenance.json`` beside pickles; None if unknown.
+    """
     path = Path(path)
     if path.suffix == ".json":
         content = _read_json(path)
@@ -397,6 +515,12 @@ def read_provenance(path: Path) -> dict[str, Any] | None:
         try:
             with h5py.File(path, "r") as file:
                 content = json.loads(file.attrs["provenance"])
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError):     # RecursionError is a RuntimeError
+        except (
+            OSError,
+            RuntimeError,
+            KeyError,
+            ValueError,
+            TypeError,
+        ):  # RecursionError is a RuntimeError
             content = None
     return content if isinstance(content, dict) and "fingerprint" in content else None

@@ -1,7 +1,8 @@
 """Taps: where in a network a feature vector is taken, and how its axes become one.
 
-Axes have names. A rule names the axes that it averages; whatever else there is (channels, frequencies) is kept and
-flattened in the order of the axes. So a stray axis of length one can never be averaged by mistake.
+Axes have names. A rule names the axes that it averages; whatever else there is (channels,
+frequencies) is kept and flattened in the order of the axes. So a stray axis of length one can never
+be averaged by mistake.
 """
 
 from __future__ import annotations
@@ -31,7 +32,17 @@ COLLAPSE_RULES = {
 FINAL_RULES = ("final_hidden", "final_cell")
 POOLINGS = ("mean", "rms")
 POST_FUNCTIONS = ("relu", "leaky_relu")
-AXIS_NAMES = ("batch", "channel", "frequency", "time", "token", "patch", "chunk", "position", "feature")
+AXIS_NAMES = (
+    "batch",
+    "channel",
+    "frequency",
+    "time",
+    "token",
+    "patch",
+    "chunk",
+    "position",
+    "feature",
+)
 
 
 @dataclass(frozen=True)
@@ -45,22 +56,27 @@ class Tap:
     key : str
         For files: the dataset (HDF5) or the dictionary key (pickle).
     module : str
-        Path of a module (``features.0``); the tap sees what its forward pass returns. Empty for ``returned``.
+        Path of a module (``features.0``); the tap sees what its forward pass returns. Empty for
+        ``returned``.
     returned : str
-        Path in what the model itself returns (``hidden_states.3``, ``logits``), instead of a module.
+        Path in what the model itself returns (``hidden_states.3``, ``logits``), instead of a
+        module.
     element : str
-        Path in what the module returns, where that is no single tensor (``0`` for the first of a tuple).
+        Path in what the module returns, where that is no single tensor (``0`` for the first of a
+        tuple).
     axes : tuple of str
-        Names of the axes of the tensor, of :data:`AXIS_NAMES`. Without ``batch`` the model takes one sound at a time.
-        Not for the ``final`` rules, whose states have a fixed shape.
+        Names of the axes of the tensor, of :data:`AXIS_NAMES`. Without ``batch`` the model takes
+        one sound at a time. Not for the ``final`` rules, whose states have a fixed shape.
     collapse : str
         A rule of :data:`COLLAPSE_RULES`.
     pooling : {"mean", "rms"}
         Average the values, or take the root of the average of their squares.
     layer : int or None
-        For the ``final`` rules: which layer of a stacked recurrent module (0 is the first); None needs a single layer.
+        For the ``final`` rules: which layer of a stacked recurrent module (0 is the first); None
+        needs a single layer.
     calls, call : int
-        How often the module runs in one forward pass, and which of these runs is taken (0 is the first).
+        How often the module runs in one forward pass, and which of these runs is taken (0 is the
+        first).
     post : str
         Function applied before averaging: ``relu``, or ``leaky_relu:0.3`` with its slope.
     """
@@ -86,27 +102,44 @@ class Tap:
             raise unknown_name(f"collapse rule of {where}", self.collapse, COLLAPSE_RULES)
         if self.pooling not in POOLINGS:
             raise unknown_name(f"pooling of {where}", self.pooling, POOLINGS)
-        if not (isinstance(self.calls, int) and isinstance(self.call, int) and 0 <= self.call < self.calls):
-            raise InputError(f"{where}: call must lie between 0 and calls - 1; got call {self.call} of {self.calls}.")
+        if not (
+            isinstance(self.calls, int)
+            and isinstance(self.call, int)
+            and 0 <= self.call < self.calls
+        ):
+            raise InputError(
+                f"{where}: call must lie between 0 and calls - 1; got call {self.call} of "
+                f"{self.calls}."
+            )
         function, _, slope = self.post.partition(":")
         if self.post and function not in POST_FUNCTIONS:
             raise unknown_name(f"post function of {where}", self.post, POST_FUNCTIONS)
         if slope and (function != "leaky_relu" or not _is_number(slope)):
-            raise InputError(f"{where}: post = {self.post!r} is not understood. Write relu, leaky_relu or leaky_relu:0.3.")
+            raise InputError(
+                f"{where}: post = {self.post!r} is not understood. Write relu, leaky_relu or "
+                "leaky_relu:0.3."
+            )
         if self.collapse in FINAL_RULES:
             if not self.module or self.axes:
-                raise InputError(f"{where}: {self.collapse} belongs to a recurrent module and takes no axes.")
+                raise InputError(
+                    f"{where}: {self.collapse} belongs to a recurrent module and takes no axes."
+                )
             return
         if not self.axes:
-            raise InputError(f"{where}: name the axes of its tensor, for example axes = [\"batch\", \"channel\", \"time\"].")
+            raise InputError(
+                f'{where}: name the axes of its tensor, for example axes = ["batch", "channel", '
+                '"time"].'
+            )
         for axis in self.axes:
             if axis not in AXIS_NAMES:
                 raise unknown_name(f"axis of {where}", axis, AXIS_NAMES)
         if len(set(self.axes)) != len(self.axes):
             raise InputError(f"{where}: axes must be different; got {', '.join(self.axes)}.")
         if absent := [axis for axis in COLLAPSE_RULES[self.collapse] if axis not in self.axes]:
-            raise InputError(f"{where}: {self.collapse} averages over {' and '.join(absent)}, which its axes "
-                             f"({', '.join(self.axes)}) do not name.")
+            raise InputError(
+                f"{where}: {self.collapse} averages over {' and '.join(absent)}, which its axes "
+                f"({', '.join(self.axes)}) do not name."
+            )
         if {"batch", "patch"} <= set(self.axes) and self.axes.index("batch") != 0:
             raise InputError(f"{where}: batch must be the first axis.")
 
@@ -116,7 +149,8 @@ class Tap:
         return self.collapse in FINAL_RULES or "batch" in self.axes
 
     def collapsed(self, output: Any, module: torch.nn.Module | None = None) -> torch.Tensor:
-        """Features of shape (n_sounds, n_features), float32, on the CPU, sharing no memory with ``output``.
+        """Features of shape (n_sounds, n_features), float32, on the CPU, sharing no memory with
+        ``output``.
 
         Parameters
         ----------
@@ -141,16 +175,25 @@ class Tap:
 
         tensor = follow_path(output, self.returned or self.element, f"tap {self.name}")
         if isinstance(tensor, torch.nn.utils.rnn.PackedSequence):
-            tensor, _ = torch.nn.utils.rnn.pad_packed_sequence(tensor, batch_first=getattr(module, "batch_first", False))
+            tensor, _ = torch.nn.utils.rnn.pad_packed_sequence(
+                tensor, batch_first=getattr(module, "batch_first", False)
+            )
         if not isinstance(tensor, torch.Tensor):
-            raise InputError(f"tap {self.name}: found {type(tensor).__name__}, not a tensor. Name the one you want with "
-                             "element, for example element = \"0\".")
+            raise InputError(
+                f"tap {self.name}: found {type(tensor).__name__}, not a tensor. Name the one you "
+                "want with "
+                'element, for example element = "0".'
+            )
         if tensor.ndim != len(self.axes):
-            raise InputError(f"tap {self.name}: its tensor has shape {tuple(tensor.shape)}, but {len(self.axes)} axes "
-                             f"are named ({', '.join(self.axes)}).")
+            raise InputError(
+                f"tap {self.name}: its tensor has shape {tuple(tensor.shape)}, but "
+                f"{len(self.axes)} axes are named ({', '.join(self.axes)})."
+            )
         if tensor.is_complex():
-            raise InputError(f"tap {self.name}: its values are complex. Tap a module that returns their magnitude, or give "
-                             "the real and imaginary parts an axis of their own.")
+            raise InputError(
+                f"tap {self.name}: its values are complex. Tap a module that returns their "
+                "magnitude, or give the real and imaginary parts an axis of their own."
+            )
         return _post_function(self.post)(tensor) if self.post else tensor
 
     def _averaged(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -165,29 +208,48 @@ class Tap:
         if self.pooling == "rms":
             tensor = tensor.sqrt()
         if "batch" in axes:
-            return tensor.movedim(axes.index("batch"), 0).flatten(start_dim=1) if len(axes) > 1 else tensor[:, None]
+            return (
+                tensor.movedim(axes.index("batch"), 0).flatten(start_dim=1)
+                if len(axes) > 1
+                else tensor[:, None]
+            )
         return tensor.reshape(1, -1)
 
     def _final_state(self, output: Any, module: torch.nn.Module | None) -> torch.Tensor:
-        """The last state of one layer, directions side by side; the backward direction ends at the first time step."""
+        """The last state of one layer, directions side by side.
+
+        The backward direction ends at the first time step.
+        """
         layers = getattr(module, "num_layers", None)
         if layers is None or not isinstance(output, tuple) or len(output) != 2:
-            raise InputError(f"tap {self.name}: {self.collapse} needs a recurrent module (RNN, GRU, LSTM); "
-                             f"{self.module} is {type(module).__name__}.")
+            raise InputError(
+                f"tap {self.name}: {self.collapse} needs a recurrent module (RNN, GRU, LSTM); "
+                f"{self.module} is {type(module).__name__}."
+            )
         states = output[1]
         if isinstance(states, tuple):
             states = states[0 if self.collapse == "final_hidden" else 1]
         elif self.collapse == "final_cell":
-            raise InputError(f"tap {self.name}: only an LSTM has a cell state; {self.module} is {type(module).__name__}.")
+            raise InputError(
+                f"tap {self.name}: only an LSTM has a cell state; {self.module} is "
+                f"{type(module).__name__}."
+            )
         if self.layer is None and layers > 1:
-            raise InputError(f"tap {self.name}: {self.module} has {layers} layers; say which with layer (0 is the first).")
+            raise InputError(
+                f"tap {self.name}: {self.module} has {layers} layers; say which with layer (0 is "
+                "the first)."
+            )
         layer = self.layer or 0
         if not 0 <= layer < layers:
-            raise InputError(f"tap {self.name}: layer {layer} of {layers} does not exist (0 is the first).")
+            raise InputError(
+                f"tap {self.name}: layer {layer} of {layers} does not exist (0 is the first)."
+            )
         if states.ndim == 2:  # a sequence without a batch axis
             states = states[:, None]
         directions = states.shape[0] // layers
-        return states[layer * directions:(layer + 1) * directions].movedim(0, 1).flatten(start_dim=1)
+        return (
+            states[layer * directions : (layer + 1) * directions].movedim(0, 1).flatten(start_dim=1)
+        )
 
 
 # of the outputs of transformers' models
@@ -195,7 +257,10 @@ _ONLY_IF_ASKED = {"hidden_states": "output_hidden_states", "attentions": "output
 
 
 def follow_path(value: Any, path: str, where: str) -> Any:
-    """``hidden_states.3``: attributes, keys and positions, one after the other; an empty path is the value itself."""
+    """``hidden_states.3``: attributes, keys and positions, one after the other.
+
+    An empty path is the value itself.
+    """
     for step in path.split(".") if path else ():
         whole = value
         try:
@@ -206,17 +271,25 @@ def follow_path(value: Any, path: str, where: str) -> Any:
             else:
                 value = getattr(value, step)
         except (AttributeError, KeyError, IndexError, ValueError) as error:
-            raise InputError(f"{where}: there is no {step!r} in what the model returns ({type(value).__name__})."
-                             f"{_ask_for(step)}") from error
+            raise InputError(
+                f"{where}: there is no {step!r} in what the model returns ({type(value).__name__})."
+                f"{_ask_for(step)}"
+            ) from error
         if value is None:
-            raise InputError(f"{where}: {step} is None in what the model returns ({type(whole).__name__}).{_ask_for(step)}")
+            raise InputError(
+                f"{where}: {step} is None in what the model returns "
+                f"({type(whole).__name__}).{_ask_for(step)}"
+            )
     return value
 
 
 def _ask_for(step: str) -> str:
     for name, flag in _ONLY_IF_ASKED.items():
         if step.endswith(name):
-            return f" A model of transformers returns it only if asked: give from_pretrained, or its config, {flag}=True."
+            return (
+                " A model of transformers returns it only if asked: give from_pretrained, or its "
+                f"config, {flag}=True."
+            )
     return ""
 
 

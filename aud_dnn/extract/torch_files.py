@@ -1,14 +1,16 @@
-"""Tensors from the files of ``torch.save``, read without PyTorch's loader and without running what a file asks for.
+"""Tensors from the files of ``torch.save``, read without PyTorch's loader and without running what
+a file asks for.
 
-Such a file is a pickle that names functions to be called, and beside it the numbers ("storages"): in a zip archive, after
-the pickle in the old format, or inside of it in a plain pickle. The pickle is read by
-:class:`~aud_dnn.io.pickles.machine.PickleMachine`, which imports and calls nothing. It keeps what tensors need; everything
-else that is asked for becomes an inert :class:`~aud_dnn.io.pickles.records.Name` or
-:class:`~aud_dnn.io.pickles.records.Call`, on which nothing has an effect: no attribute of a live object can be set.
+Such a file is a pickle that names functions to be called, and beside it the numbers ("storages"):
+in a zip archive, after the pickle in the old format, or inside of it in a plain pickle. The pickle
+is read by :class:`~aud_dnn.io.pickles.machine.PickleMachine`, which imports and calls nothing. It
+keeps what tensors need; everything else that is asked for becomes an inert
+:class:`~aud_dnn.io.pickles.records.Name` or :class:`~aud_dnn.io.pickles.records.Call`, on which
+nothing has an effect: no attribute of a live object can be set.
 
-A file cannot ask for more memory than it is long: storages lie in it as they are, uncompressed, and tensors together may
-take no more than a few times its length (several may share one storage; one that repeats a few values without end is
-refused).
+A file cannot ask for more memory than it is long: storages lie in it as they are, uncompressed, and
+tensors together may take no more than a few times its length (several may share one storage; one
+that repeats a few values without end is refused).
 """
 
 from __future__ import annotations
@@ -26,17 +28,30 @@ from aud_dnn.io.pickles.records import Budget, Call, DamageError, Name, RefusalE
 
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 _MOST_AXES = 64
-_DEEPEST = 4    # containers within containers that are looked through for tensors
+_DEEPEST = 4  # containers within containers that are looked through for tensors
 _MOST_RECORDS = 100_000
-_DTYPES = {"Double": torch.float64, "Float": torch.float32, "Half": torch.float16, "BFloat16": torch.bfloat16,
-           "Long": torch.int64, "Int": torch.int32, "Short": torch.int16, "Char": torch.int8, "Byte": torch.uint8,
-           "Bool": torch.bool, "ComplexFloat": torch.complex64, "ComplexDouble": torch.complex128}
+_DTYPES = {
+    "Double": torch.float64,
+    "Float": torch.float32,
+    "Half": torch.float16,
+    "BFloat16": torch.bfloat16,
+    "Long": torch.int64,
+    "Int": torch.int32,
+    "Short": torch.int16,
+    "Char": torch.int8,
+    "Byte": torch.uint8,
+    "Bool": torch.bool,
+    "ComplexFloat": torch.complex64,
+    "ComplexDouble": torch.complex128,
+}
 
 
 class _Storage:
     """Numbers in a row; where they lie is known when they are asked for."""
 
-    def __init__(self, dtype: torch.dtype, key: str, read: Callable[[_Storage], bytes | memoryview]) -> None:
+    def __init__(
+        self, dtype: torch.dtype, key: str, read: Callable[[_Storage], bytes | memoryview]
+    ) -> None:
         self.dtype, self.key, self._read = dtype, key, read
         self._values: torch.Tensor | None = None
 
@@ -45,9 +60,13 @@ class _Storage:
         if self._values is None:
             content = bytearray(self._read(self))
             if len(content) % self.dtype.itemsize:
-                raise DamageError(f"holds a storage of {len(content)} bytes for numbers of {self.dtype.itemsize}")
+                raise DamageError(
+                    f"holds a storage of {len(content)} bytes for numbers of {self.dtype.itemsize}"
+                )
             kind = torch.uint8 if self.dtype is torch.bool else self.dtype
-            values = torch.frombuffer(content, dtype=kind) if content else torch.empty(0, dtype=kind)
+            values = (
+                torch.frombuffer(content, dtype=kind) if content else torch.empty(0, dtype=kind)
+            )
             self._values = values != 0 if self.dtype is torch.bool else values
         return self._values
 
@@ -55,7 +74,9 @@ class _Storage:
 class _Tensor:
     """A tensor that was asked for: a view of a storage."""
 
-    def __init__(self, storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> None:
+    def __init__(
+        self, storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]
+    ) -> None:
         self.storage, self.offset, self.shape, self.strides = storage, offset, shape, strides
 
     def make(self, budget: Budget) -> torch.Tensor:
@@ -63,7 +84,9 @@ class _Tensor:
         count = 1
         for side in self.shape:
             count *= side
-        last = self.offset + sum((side - 1) * stride for side, stride in zip(self.shape, self.strides))
+        last = self.offset + sum(
+            (side - 1) * stride for side, stride in zip(self.shape, self.strides)
+        )
         if count and last >= len(values):
             raise DamageError("holds a tensor that points outside of its storage")
         budget.spend(count * self.storage.dtype.itemsize)
@@ -77,8 +100,12 @@ def _rebuild_tensor(arguments: tuple) -> _Tensor:
     if type(storage) is not _Storage or type(offset) is not int or not 0 <= offset < 2**48:
         raise TypeError
     for numbers in (shape, strides):
-        if type(numbers) is not tuple or len(numbers) != len(shape) or len(shape) > _MOST_AXES \
-                or not all(type(number) is int and 0 <= number < 2**48 for number in numbers):
+        if (
+            type(numbers) is not tuple
+            or len(numbers) != len(shape)
+            or len(shape) > _MOST_AXES
+            or not all(type(number) is int and 0 <= number < 2**48 for number in numbers)
+        ):
             raise TypeError
     return _Tensor(storage, offset, shape, strides)
 
@@ -93,12 +120,20 @@ def _ordered_dict(arguments: tuple) -> dict:
     return {key_of(key): value for key, value in arguments[0]} if arguments else {}
 
 
-_KINDS = {("collections", "OrderedDict"): "OrderedDict", ("torch", "Size"): "Size",
-          ("torch._utils", "_rebuild_tensor"): "tensor", ("torch._utils", "_rebuild_tensor_v2"): "tensor",
-          ("torch._utils", "_rebuild_parameter"): "parameter", ("torch.storage", "_load_from_bytes"): "embedded"}
+_KINDS = {
+    ("collections", "OrderedDict"): "OrderedDict",
+    ("torch", "Size"): "Size",
+    ("torch._utils", "_rebuild_tensor"): "tensor",
+    ("torch._utils", "_rebuild_tensor_v2"): "tensor",
+    ("torch._utils", "_rebuild_parameter"): "parameter",
+    ("torch.storage", "_load_from_bytes"): "embedded",
+}
 _AT_ONCE: dict[str, Callable[[tuple], Any]] = {
-    "OrderedDict": _ordered_dict, "Size": lambda arguments: tuple(arguments[0]) if arguments else (),
-    "tensor": _rebuild_tensor, "parameter": _rebuild_parameter}
+    "OrderedDict": _ordered_dict,
+    "Size": lambda arguments: tuple(arguments[0]) if arguments else (),
+    "tensor": _rebuild_tensor,
+    "parameter": _rebuild_parameter,
+}
 
 
 class _TensorMachine(PickleMachine):
@@ -114,15 +149,26 @@ class _TensorMachine(PickleMachine):
         This pickle is a storage inside another pickle, and may not hold a further one.
     """
 
-    def __init__(self, data: bytes | mmap.mmap, budget: Budget, read: Callable[[_Storage], bytes | memoryview], *,
-                 embedded: bool = False) -> None:
+    def __init__(
+        self,
+        data: bytes | mmap.mmap,
+        budget: Budget,
+        read: Callable[[_Storage], bytes | memoryview],
+        *,
+        embedded: bool = False,
+    ) -> None:
         at_once = _AT_ONCE if embedded else {**_AT_ONCE, "embedded": self._embedded}
         super().__init__(data, _KINDS, at_once, budget)
         self._read, self.storages = read, {}
 
     def _named(self, module: Any, name: Any) -> None:
         known = type(module) is str and type(name) is str
-        self._stack.append(Name(f"{module}.{name}"[:200] if known else "?", _KINDS.get((module, name), "") if known else ""))
+        self._stack.append(
+            Name(
+                f"{module}.{name}"[:200] if known else "?",
+                _KINDS.get((module, name), "") if known else "",
+            )
+        )
 
     def _call(self, new: bool) -> None:
         arguments, function = self._stack.pop(), self._stack.pop()
@@ -131,7 +177,9 @@ class _TensorMachine(PickleMachine):
             try:
                 self._stack.append(at_once(arguments))
             except (TypeError, ValueError, IndexError):
-                raise DamageError(f"calls {function.asked} with arguments that tensors never need") from None
+                raise DamageError(
+                    f"calls {function.asked} with arguments that tensors never need"
+                ) from None
         else:
             self._inert(function)
 
@@ -139,12 +187,12 @@ class _TensorMachine(PickleMachine):
         self._count()
         self._stack.append(Call(function if type(function) is Name else Name("?", ""), ()))
 
-    def _call_with_names(self) -> None:     # NEWOBJ_EX: class, arguments, named arguments
+    def _call_with_names(self) -> None:  # NEWOBJ_EX: class, arguments, named arguments
         _, _, function = self._stack.pop(), self._stack.pop(), self._stack.pop()
         self._inert(function)
 
     def _build(self) -> None:
-        self._stack.pop()       # the state of the object below, which has none
+        self._stack.pop()  # the state of the object below, which has none
 
     def _extend(self, items: list) -> None:
         if type(self._stack[-1]) is list:
@@ -154,7 +202,12 @@ class _TensorMachine(PickleMachine):
         target = self._stack[-1]
         if type(target) is dict:
             for key, value in zip(items[::2], items[1::2]):
-                if type(key) not in (Call, Name, _Storage, _Tensor):    # keys that are objects lead to no tensor
+                if type(key) not in (
+                    Call,
+                    Name,
+                    _Storage,
+                    _Tensor,
+                ):  # keys that are objects lead to no tensor
                     target[key_of(key)] = value
 
     def _add_items(self) -> None:
@@ -164,7 +217,7 @@ class _TensorMachine(PickleMachine):
         self._items()
         self._inert(None)
 
-    def _discard(self) -> None:     # POP: the top of the stack, or an open mark
+    def _discard(self) -> None:  # POP: the top of the stack, or an open mark
         if self._stack:
             self._stack.pop()
         else:
@@ -178,11 +231,16 @@ class _TensorMachine(PickleMachine):
         kind, *rest = about
         if kind == "module":
             return self._stack.append(rest[0] if rest else None)
-        if kind != "storage" or len(rest) not in (4, 5) or type(rest[0]) is not Name or type(rest[1]) is not str:
+        if (
+            kind != "storage"
+            or len(rest) not in (4, 5)
+            or type(rest[0]) is not Name
+            or type(rest[1]) is not str
+        ):
             raise DamageError("holds a storage by an unknown persistent id")
         dtype = _DTYPES.get(rest[0].asked.rpartition(".")[2].removesuffix("Storage"))
         if dtype is None or (len(rest) == 5 and rest[4] is not None):
-            return self._inert(rest[0])     # quantised numbers, or a view into another storage
+            return self._inert(rest[0])  # quantised numbers, or a view into another storage
         self._stack.append(self._storage(dtype, rest[1]))
 
     def _storage(self, dtype: torch.dtype, key: str) -> _Storage:
@@ -202,26 +260,38 @@ class _TensorMachine(PickleMachine):
             raise TypeError
         return storage
 
-    steps: ClassVar = {**PickleMachine.steps, **steps_by_code({
-        "BINPERSID": lambda machine: machine._persistent(),
-        "NEWOBJ_EX": lambda machine: machine._call_with_names(),
-        "LONG4": lambda machine: machine._stack.append(machine._long_number()),
-        "SHORT_BINSTRING": lambda machine: machine._stack.append(machine._old_text(1)),
-        "BINSTRING": lambda machine: machine._stack.append(machine._old_text(4)),
-        "FROZENSET": lambda machine: machine._frozenset(),
-        "POP": lambda machine: machine._discard(),
-        "POP_MARK": lambda machine: machine._items(),
-        "DUP": lambda machine: machine._stack.append(machine._stack[-1])})}
+    steps: ClassVar = {
+        **PickleMachine.steps,
+        **steps_by_code(
+            {
+                "BINPERSID": lambda machine: machine._persistent(),
+                "NEWOBJ_EX": lambda machine: machine._call_with_names(),
+                "LONG4": lambda machine: machine._stack.append(machine._long_number()),
+                "SHORT_BINSTRING": lambda machine: machine._stack.append(machine._old_text(1)),
+                "BINSTRING": lambda machine: machine._stack.append(machine._old_text(4)),
+                "FROZENSET": lambda machine: machine._frozenset(),
+                "POP": lambda machine: machine._discard(),
+                "POP_MARK": lambda machine: machine._items(),
+                "DUP": lambda machine: machine._stack.append(machine._stack[-1]),
+            }
+        ),
+    }
 
     def _long_number(self) -> int:
-        return int.from_bytes(self._take(int.from_bytes(self._take(4), "little")), "little", signed=True)
+        return int.from_bytes(
+            self._take(int.from_bytes(self._take(4), "little")), "little", signed=True
+        )
 
-    def _old_text(self, width: int) -> str:     # the text of Python 2
-        return str(self._take(int.from_bytes(self._take(width), "little")), "utf-8", "surrogateescape")
+    def _old_text(self, width: int) -> str:  # the text of Python 2
+        return str(
+            self._take(int.from_bytes(self._take(width), "little")), "utf-8", "surrogateescape"
+        )
 
 
 def read_torch_file(path: Path) -> Any:
-    """What a file of ``torch.save``, or a plain pickle of tensors, holds: tensors, plain containers, and inert records.
+    """What a file of ``torch.save``, or a plain pickle of tensors, holds.
+
+    Tensors, plain containers, and inert records.
 
     Raises
     ------
@@ -233,7 +303,9 @@ def read_torch_file(path: Path) -> Any:
     with path.open("rb") as file:
         if not path.stat().st_size:
             raise DamageError("is empty")
-        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)     # let go of with the last view of it
+        data = mmap.mmap(
+            file.fileno(), 0, access=mmap.ACCESS_READ
+        )  # let go of with the last view of it
     budget = Budget(len(data))
     content, _ = _TensorMachine(data, budget, _no_storage).run_from(0)
     if type(content) is int and content == TORCH_MAGIC:
@@ -246,7 +318,10 @@ def _no_storage(storage: _Storage) -> bytes:
 
 
 def _legacy(data: bytes | mmap.mmap, budget: Budget, embedded: bool = False) -> Any:
-    """The old format: magic number, version, facts about the system, content, keys of the storages; then the storages."""
+    """The old format: magic number, version, facts about the system, content, keys of the storages.
+
+    Then the storages.
+    """
     places: dict[str, tuple[int, int]] = {}
 
     def read(storage: _Storage) -> bytes:
@@ -269,10 +344,13 @@ def _legacy(data: bytes | mmap.mmap, budget: Budget, embedded: bool = False) -> 
     for key in keys:
         if key not in storages or at + 8 > len(data):
             raise DamageError("is cut short, or holds numbers that belong to nothing")
-        count = int.from_bytes(data[at:at + 8], "little")
+        count = int.from_bytes(data[at : at + 8], "little")
         stop = at + 8 + count * storages[key].dtype.itemsize
         if stop > len(data):
-            raise DamageError(f"is cut short: {stop - at - 8} bytes of numbers announced, {len(data) - at - 8} there")
+            raise DamageError(
+                f"is cut short: {stop - at - 8} bytes of numbers announced, {len(data) - at - 8} "
+                "there"
+            )
         places[key] = (at + 8, stop)
         at = stop
     return content
@@ -294,22 +372,30 @@ def _zipped(path: Path) -> Any:
             if record is None:
                 raise DamageError(f"lacks the record {name}")
             if record.compress_type != zipfile.ZIP_STORED or record.flag_bits & 1:
-                raise RefusalError(f"holds the compressed record {name}; torch.save compresses nothing")
+                raise RefusalError(
+                    f"holds the compressed record {name}; torch.save compresses nothing"
+                )
             budget.spend(record.file_size)
-            return archive.read(record)     # compared with its checksum
+            return archive.read(record)  # compared with its checksum
 
         if f"{folder}byteorder" in records and content_of(f"{folder}byteorder") != b"little":
             raise RefusalError("was written by a big-endian computer")
-        machine = _TensorMachine(content_of(mains[0]), budget, lambda storage: content_of(f"{folder}data/{storage.key}"))
+        machine = _TensorMachine(
+            content_of(mains[0]), budget, lambda storage: content_of(f"{folder}data/{storage.key}")
+        )
         return _made(machine.run(), budget)
 
 
 def _made(content: Any, budget: Budget) -> Any:
     """The content with its tensors made, also those in containers within containers."""
-    finished: dict[tuple[int, int], Any] = {}       # shared containers once: a few could stand for any number
+    finished: dict[
+        tuple[int, int], Any
+    ] = {}  # shared containers once: a few could stand for any number
 
     def made(value: Any, depth: int) -> Any:
-        if type(value) not in (_Tensor, dict, list, tuple) or (type(value) is not _Tensor and depth == _DEEPEST):
+        if type(value) not in (_Tensor, dict, list, tuple) or (
+            type(value) is not _Tensor and depth == _DEEPEST
+        ):
             return value
         at = (id(value), depth)
         if at not in finished:
@@ -332,9 +418,15 @@ def holds_objects(content: Any, deepest: int = _DEEPEST) -> bool:
         for part in level:
             if type(part) in (Call, Name):
                 return True
-            if id(part) in seen:        # shared containers once
+            if id(part) in seen:  # shared containers once
                 continue
             seen.add(id(part))
-            below += part.values() if isinstance(part, Mapping) else part if isinstance(part, (list, tuple)) else ()
+            below += (
+                part.values()
+                if isinstance(part, Mapping)
+                else part
+                if isinstance(part, (list, tuple))
+                else ()
+            )
         level = below
     return False

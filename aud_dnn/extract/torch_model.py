@@ -1,7 +1,7 @@
 """Any PyTorch model: what has to be said about it, and how its taps are read.
 
-One hook per tapped module; the hook averages at once and keeps only the short vector, so memory does not grow with the
-size of the activations or the number of sounds.
+One hook per tapped module; the hook averages at once and keeps only the short vector, so memory
+does not grow with the size of the activations or the number of sounds.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class TorchModel:
     sample_rate : int
         In Hz.
     prepare : callable
-        ``prepare(samples, rate)``: mono samples in [-1, 1] -> one input tensor, with a batch axis of length 1.
+        ``prepare(samples, rate)``: mono samples in [-1, 1] -> one input tensor, with a batch axis
+        of length 1.
     forward : callable
         ``forward(network, inputs)``; calling the network if not given.
     duration, policy : float or None, str
@@ -44,13 +45,14 @@ class TorchModel:
     details : dict
         For the provenance: preprocessing, weights.
     fixed_entries : tuple of str
-        Beginnings of the names of state-dict entries that a permuted control leaves alone (feature extraction that is
-        part of the network).
+        Beginnings of the names of state-dict entries that a permuted control leaves alone (feature
+        extraction that is part of the network).
     stochastic : bool
-        The network, or its front end, draws random numbers in evaluation mode, and that is wanted; every sound gets the
-        same seed.
+        The network, or its front end, draws random numbers in evaluation mode, and that is wanted;
+        every sound gets the same seed.
     half_precision : bool
-        Parts of the network compute in 16 bits (half-precision weights, autocast), and that is wanted.
+        Parts of the network compute in 16 bits (half-precision weights, autocast), and that is
+        wanted.
     """
 
     network: torch.nn.Module
@@ -92,18 +94,30 @@ class TorchExtractor:
     Raises
     ------
     InputError
-        A tap names a module that does not exist, the device is not there, or a part of the network stays in training mode.
+        A tap names a module that does not exist, the device is not there, or a part of the network
+        stays in training mode.
     """
 
     def __init__(self, model: TorchModel, device: str = "cpu") -> None:
         self._model = model
         self._device = _device(device)
         self._network = model.network.eval().to(self._device)
-        if training := [name or "the network itself" for name, module in self._network.named_modules() if module.training]:
-            raise InputError(f"{len(training)} module(s) stay in training mode after eval(), for example {training[0]}: "
-                             "dropout and batch statistics would be active. Let train(False) reach them.")
+        if training := [
+            name or "the network itself"
+            for name, module in self._network.named_modules()
+            if module.training
+        ]:
+            raise InputError(
+                f"{len(training)} module(s) stay in training mode after eval(), for example "
+                f"{training[0]}: dropout and batch statistics would be active. Let train(False) "
+                "reach them."
+            )
         self.layers = tuple(tap.key for tap in model.taps)
-        self.sample_rate, self.duration, self.policy = model.sample_rate, model.duration, model.policy
+        self.sample_rate, self.duration, self.policy = (
+            model.sample_rate,
+            model.duration,
+            model.policy,
+        )
         batchable = all(tap.has_batch for tap in model.taps)
         self.max_batch = model.max_batch if batchable else 1
         self.details = {**model.details, "taps": [_describe(tap) for tap in model.taps]}
@@ -115,20 +129,28 @@ class TorchExtractor:
         self._modules = self._tapped_modules()
 
     def _tapped_modules(self) -> dict[str, torch.nn.Module]:
-        known = dict(self._network.named_modules(remove_duplicate=False))  # a shared module has several names
+        known = dict(
+            self._network.named_modules(remove_duplicate=False)
+        )  # a shared module has several names
         modules = {}
         for tap in self._model.taps:
             if not tap.module:
                 continue
             if tap.module not in known:
-                raise unknown_name(f"module of tap {tap.name}", tap.module, [name for name in known if name],
-                                   "--list_layers shows them with their shapes.")
+                raise unknown_name(
+                    f"module of tap {tap.name}",
+                    tap.module,
+                    [name for name in known if name],
+                    "--list_layers shows them with their shapes.",
+                )
             modules[tap.module] = known[tap.module]
             if isinstance(modules[tap.module], torch.jit.ScriptModule):
-                raise InputError(f"tap {tap.name}: {tap.module} belongs to a TorchScript program, which runs outside of "
-                                 "Python: nothing inside of it can be tapped. Build the network from its Python class and "
-                                 "load these weights (torch.jit.load(FILE).state_dict()), or tap what it returns (returned "
-                                 "= …).")
+                raise InputError(
+                    f"tap {tap.name}: {tap.module} belongs to a TorchScript program, which runs "
+                    "outside of Python: nothing inside of it can be tapped. Build the network "
+                    "from its Python class and load these weights "
+                    "(torch.jit.load(FILE).state_dict()), or tap what it returns (returned = …)."
+                )
         return modules
 
     def prepare(self, samples: np.ndarray, rate: int) -> torch.Tensor:
@@ -136,8 +158,10 @@ class TorchExtractor:
         with self._random_numbers("The front end"), user_code("The function that prepares a sound"):
             prepared = self._model.prepare(samples, rate)
         if not isinstance(prepared, torch.Tensor):
-            raise InputError(f"The function that prepares a sound must return a torch.Tensor with a batch axis of length 1; "
-                             f"it returned {type(prepared).__name__}.")
+            raise InputError(
+                "The function that prepares a sound must return a torch.Tensor with a batch axis "
+                f"of length 1; it returned {type(prepared).__name__}."
+            )
         return prepared
 
     def run(self, prepared: Sequence[torch.Tensor]) -> list[dict[str, np.ndarray]]:
@@ -145,15 +169,27 @@ class TorchExtractor:
         found, _ = self._forward(prepared)
         for tap in self._model.taps:
             if len(found[tap.key]) != len(prepared):
-                raise InputError(f"tap {tap.name}: {len(found[tap.key])} vectors for {len(prepared)} sounds. Is its batch "
-                                 "axis named right?")
-        return [{key: array[row].numpy() for key, array in found.items()} for row in range(len(prepared))]
+                raise InputError(
+                    f"tap {tap.name}: {len(found[tap.key])} vectors for {len(prepared)} sounds. Is "
+                    "its batch axis named right?"
+                )
+        return [
+            {key: array[row].numpy() for key, array in found.items()}
+            for row in range(len(prepared))
+        ]
 
-    def _forward(self, prepared: Sequence[torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-        """One forward pass: for each key the collapsed tensor (n_sounds, n_features), and the shape that the tap saw."""
+    def _forward(
+        self, prepared: Sequence[torch.Tensor]
+    ) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+        """One forward pass.
+
+        For each key the collapsed tensor (n_sounds, n_features), and the shape that the tap saw.
+        """
         if len(forms := {tuple(one.shape[1:]) for one in prepared}) > 1:
-            raise InputError(f"The sounds of a batch have inputs of different shapes ({' and '.join(map(str, forms))}). "
-                             "Use --batch 1.")
+            raise InputError(
+                "The sounds of a batch have inputs of different shapes "
+                f"({' and '.join(map(str, forms))}). Use --batch 1."
+            )
         inputs = prepared[0] if len(prepared) == 1 else torch.cat(list(prepared))
         inputs = inputs.to(self._device)
         found: dict[str, torch.Tensor] = {}
@@ -166,9 +202,11 @@ class TorchExtractor:
             except Exception as error:
                 if is_memory_error(error):
                     raise InputError(self._too_little_memory(len(prepared))) from error
-                raise InputError(f"The network cannot take its input of shape {tuple(inputs.shape)}, {inputs.dtype} "
-                                 f"({describe_error(error)}). Is its shape (for a description in TOML: input) right?"
-                                 ) from error
+                raise InputError(
+                    f"The network cannot take its input of shape {tuple(inputs.shape)}, "
+                    f"{inputs.dtype} ({describe_error(error)}). Is its shape (for a description in "
+                    "TOML: input) right?"
+                ) from error
         for tap in self._model.taps:
             if tap.returned:
                 shapes[tap.key], found[tap.key] = _shape_of(returned, tap), tap.collapsed(returned)
@@ -183,14 +221,27 @@ class TorchExtractor:
 
     def _too_little_memory(self, n_sounds: int) -> str:
         where = "" if self._device.type == "cpu" else f" on {self._device}"
-        remedy = ("Use a smaller --batch" if n_sounds > 1 else "Close other programs, or ask the cluster for more (--mem)"
-                  if self._device.type == "cpu" else "Use --device cpu, or another GPU")
-        return (f"There is not enough memory{where} for {n_sounds} sound{'s' * (n_sounds > 1)} at once. {remedy}, and run "
-                "the same command again; the sounds that were finished are kept.")
+        remedy = (
+            "Use a smaller --batch"
+            if n_sounds > 1
+            else "Close other programs, or ask the cluster for more (--mem)"
+            if self._device.type == "cpu"
+            else "Use --device cpu, or another GPU"
+        )
+        return (
+            f"There is not enough memory{where} for {n_sounds} sound{'s' * (n_sounds > 1)} at "
+            f"once. {remedy}, and run the same command again; the sounds that were finished are "
+            "kept."
+        )
 
     @contextlib.contextmanager
-    def _hooks(self, found: dict[str, torch.Tensor], shapes: dict[str, str]) -> Iterator[dict[str, int]]:
-        """Hooks on the tapped modules for one forward pass; the counters of calls start anew every time."""
+    def _hooks(
+        self, found: dict[str, torch.Tensor], shapes: dict[str, str]
+    ) -> Iterator[dict[str, int]]:
+        """Hooks on the tapped modules for one forward pass.
+
+        The counters of calls start anew every time.
+        """
         calls = dict.fromkeys(self._modules, 0)
         handles = []
 
@@ -198,14 +249,21 @@ class TorchExtractor:
             def hook(module: torch.nn.Module, _: Any, output: Any) -> None:
                 for tap in taps:
                     if tap.call == calls[path]:
-                        shapes[tap.key], found[tap.key] = _shape_of(output, tap), tap.collapsed(output, module)
+                        shapes[tap.key], found[tap.key] = (
+                            _shape_of(output, tap),
+                            tap.collapsed(output, module),
+                        )
                 calls[path] += 1
+
             return hook
 
         try:
             for path, module in self._modules.items():
-                handles.append(module.register_forward_hook(
-                    hook_for(path, [tap for tap in self._model.taps if tap.module == path])))
+                handles.append(
+                    module.register_forward_hook(
+                        hook_for(path, [tap for tap in self._model.taps if tap.module == path])
+                    )
+                )
             yield calls
         finally:
             for handle in handles:
@@ -213,23 +271,37 @@ class TorchExtractor:
 
     @contextlib.contextmanager
     def _random_numbers(self, who: str, inputs: torch.Tensor | None = None) -> Iterator[None]:
-        """The same seed for every sound where random numbers are declared; elsewhere whoever draws one is refused."""
+        """The same seed for every sound where random numbers are declared.
+
+        Elsewhere whoever draws one is refused.
+        """
         before = self._generators.states()
-        with watched_entropy() as asked, self._generators.seeded() if self._model.stochastic else contextlib.nullcontext():
+        with (
+            watched_entropy() as asked,
+            self._generators.seeded() if self._model.stochastic else contextlib.nullcontext(),
+        ):
             yield
         if asked:
-            raise InputError(f"{who} takes random numbers from the operating system (in {', '.join(asked)}), as a generator "
-                             "that is made without a seed does, so that two runs may differ, declared or not. Seed it.")
+            raise InputError(
+                f"{who} takes random numbers from the operating system (in {', '.join(asked)}), as "
+                "a generator that is made without a seed does, so that two runs may differ, "
+                "declared or not. Seed it."
+            )
         if self._model.stochastic:
             return
         if drawn := self._generators.drawn_since(before):
             where = self._drawing_module(inputs) if inputs is not None else ""
-            raise InputError(f"{who} draws random numbers in evaluation mode (from {', '.join(drawn)}{where}), so that two "
-                             "runs may differ. Turn it off (layer drop, dropout, dither), or declare stochastic = true: "
-                             "every sound gets the same seed then.")
+            raise InputError(
+                f"{who} draws random numbers in evaluation mode (from {', '.join(drawn)}{where}), "
+                "so that two runs may differ. Turn it off (layer drop, dropout, dither), or "
+                "declare stochastic = true: every sound gets the same seed then."
+            )
 
     def _drawing_module(self, inputs: torch.Tensor) -> str:
-        """Run once more and look at every module: the innermost one that draws, as a part of a sentence."""
+        """Run once more and look at every module.
+
+        The innermost one that draws, as a part of a sentence.
+        """
         names = {module: name for name, module in _modules_with_hooks(self._network)}
         before: list[dict[str, Any]] = []
         drawing: list[str] = []
@@ -241,8 +313,14 @@ class TorchExtractor:
             if self._generators.drawn_since(before.pop()):
                 drawing.append(names[module])
 
-        handles = [handle for module in names
-                   for handle in (module.register_forward_pre_hook(begin), module.register_forward_hook(end))]
+        handles = [
+            handle
+            for module in names
+            for handle in (
+                module.register_forward_pre_hook(begin),
+                module.register_forward_hook(end),
+            )
+        ]
         try:
             self._pass(inputs)
         finally:
@@ -252,23 +330,40 @@ class TorchExtractor:
 
     @contextlib.contextmanager
     def _full_precision(self) -> Iterator[None]:
-        """float32 as on the CPU: no autocast from outside, no TensorFloat-32 (19 bits) in convolutions on a GPU."""
+        """float32 as on the CPU.
+
+        No autocast from outside, no TensorFloat-32 (19 bits) in convolutions on a GPU.
+        """
         cudnn = torch.backends.cudnn
-        with (torch.autocast(self._device.type, enabled=False),
-              cudnn.flags(enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic,
-                          allow_tf32=False)):
+        with (
+            torch.autocast(self._device.type, enabled=False),
+            cudnn.flags(
+                enabled=cudnn.enabled,
+                benchmark=cudnn.benchmark,
+                deterministic=cudnn.deterministic,
+                allow_tf32=False,
+            ),
+        ):
             yield
 
     @contextlib.contextmanager
     def _half_precision(self) -> Iterator[list[str]]:
         """Fills a list with the modules that compute in 16 bits, while the network runs."""
-        names = {module: name or "the network itself" for name, module in _modules_with_hooks(self._network)}
+        names = {
+            module: name or "the network itself"
+            for name, module in _modules_with_hooks(self._network)
+        }
         half: list[str] = []
         probe = torch.ones(1, 1, device=self._device)
 
         def look(module: torch.nn.Module, _: Any, output: Any) -> None:
-            tensors = [*(output if isinstance(output, (tuple, list)) else [output]), probe @ probe]  # in autocast: 16 bits
-            if any(isinstance(tensor, torch.Tensor) and tensor.dtype in _HALF for tensor in tensors):
+            tensors = [
+                *(output if isinstance(output, (tuple, list)) else [output]),
+                probe @ probe,
+            ]  # in autocast: 16 bits
+            if any(
+                isinstance(tensor, torch.Tensor) and tensor.dtype in _HALF for tensor in tensors
+            ):
                 half.append(names[module])
 
         handles = [module.register_forward_hook(look) for module in names]
@@ -279,7 +374,8 @@ class TorchExtractor:
                 handle.remove()
 
     def dry_run(self, batch: int = 1) -> list[TapRow]:
-        """Try noise of the length that the model takes (else 2 s), and look for what would spoil the activations.
+        """Try noise of the length that the model takes (else 2 s), and look for what would spoil
+        the activations.
 
         Parameters
         ----------
@@ -294,37 +390,55 @@ class TorchExtractor:
         Raises
         ------
         InputError
-            The network cannot take its input; it draws random numbers without being declared; a tap never fires or fires
-            another number of times than declared; the network computes in 16 bits, gives NaN or inf, or other values the
-            second time, or a sound's values depend on the other sounds of its batch.
+            The network cannot take its input; it draws random numbers without being declared; a tap
+            never fires or fires another number of times than declared; the network computes in 16
+            bits, gives NaN or inf, or other values the second time, or a sound's values depend on
+            the other sounds of its batch.
         """
         rng = np.random.default_rng(0)
         length = round(self.sample_rate * (self.duration or 2.0))
-        inputs = [self.prepare(0.1 * rng.standard_normal(length), self.sample_rate) for _ in range(2)]
+        inputs = [
+            self.prepare(0.1 * rng.standard_normal(length), self.sample_rate) for _ in range(2)
+        ]
         with self._half_precision() as half:
             found, shapes = self._forward(inputs[:1])
         if half and not self._model.half_precision:
-            raise InputError(f"{len(half)} module(s) compute in 16 bits, for example {half[0]} (half-precision weights or "
-                             "autocast): values would keep three digits. Turn it off (network.float()), or declare "
-                             "half_precision = true.")
+            raise InputError(
+                f"{len(half)} module(s) compute in 16 bits, for example {half[0]} (half-precision "
+                "weights or autocast): values would keep three digits. Turn it off "
+                "(network.float()), or declare half_precision = true."
+            )
         rows = [TapRow(tap, shapes[tap.key], found[tap.key].shape[1]) for tap in self._model.taps]
         first = {key: array[0].numpy() for key, array in found.items()}
         again, second = (self.run([sound])[0] for sound in inputs)
         for tap in self._model.taps:
             if not np.isfinite(first[tap.key]).all():
-                raise InputError(f"tap {tap.name}: noise gives NaN or inf. Are the weights damaged?")
+                raise InputError(
+                    f"tap {tap.name}: noise gives NaN or inf. Are the weights damaged?"
+                )
             if _differ(first[tap.key], again[tap.key]):
-                raise InputError(f"tap {tap.name}: the same sound gives other values the second time, and no known random "
-                                 "generator was used. A generator made anew in every pass, or something that the network "
-                                 "keeps from sound to sound? Give it a fixed seed, or turn it off.")
+                raise InputError(
+                    f"tap {tap.name}: the same sound gives other values the second time, and no "
+                    "known random generator was used. A generator made anew in every pass, or "
+                    "something that the network keeps from sound to sound? Give it a fixed seed, "
+                    "or turn it off."
+                )
             if len(second[tap.key]) != len(first[tap.key]):
-                raise InputError(f"tap {tap.name}: another sound of the same length gives another number of values.")
+                raise InputError(
+                    f"tap {tap.name}: another sound of the same length gives another number of "
+                    "values."
+                )
         if batch > 1:
             together = self.run(inputs)
             for tap in self._model.taps:
-                if any(_differ(alone[tap.key], row[tap.key]) for alone, row in zip((first, second), together)):
-                    raise InputError(f"tap {tap.name}: a sound's values depend on the other sounds of its batch (padding or "
-                                     "batch statistics). Use --batch 1.")
+                if any(
+                    _differ(alone[tap.key], row[tap.key])
+                    for alone, row in zip((first, second), together)
+                ):
+                    raise InputError(
+                        f"tap {tap.name}: a sound's values depend on the other sounds of its batch "
+                        "(padding or batch statistics). Use --batch 1."
+                    )
         return rows
 
     def check(self, batch: int = 1) -> str:
@@ -334,7 +448,11 @@ class TorchExtractor:
 
 def _modules_with_hooks(network: torch.nn.Module) -> list[tuple[str, torch.nn.Module]]:
     """Names and modules; those of TorchScript programs take no hooks."""
-    return [(name, module) for name, module in network.named_modules() if not isinstance(module, torch.jit.ScriptModule)]
+    return [
+        (name, module)
+        for name, module in network.named_modules()
+        if not isinstance(module, torch.jit.ScriptModule)
+    ]
 
 
 def format_table(rows: Sequence[TapRow]) -> str:
@@ -342,17 +460,35 @@ def format_table(rows: Sequence[TapRow]) -> str:
     lines = [("tap", "stored as", "from", "shape", "rule", "values")]
     for row in rows:
         tap = row.tap
-        rule = tap.collapse + (" (rms)" if tap.pooling == "rms" else "") + (f" after {tap.post}" if tap.post else "")
-        lines.append((tap.name, tap.key, tap.module or f"returned {tap.returned}", row.shape, rule, str(row.length)))
+        rule = (
+            tap.collapse
+            + (" (rms)" if tap.pooling == "rms" else "")
+            + (f" after {tap.post}" if tap.post else "")
+        )
+        lines.append(
+            (
+                tap.name,
+                tap.key,
+                tap.module or f"returned {tap.returned}",
+                row.shape,
+                rule,
+                str(row.length),
+            )
+        )
     widths = [max(len(line[column]) for line in lines) for column in range(6)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines
+    )
 
 
 def _describe(tap: Tap) -> dict[str, Any]:
     """The fields of a tap that are not at their default; for the provenance."""
     default = Tap("default", "default", module="default", axes=("time",))
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(tap).items()
-            if name in ("name", "key") or value != getattr(default, name)}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in vars(tap).items()
+        if name in ("name", "key") or value != getattr(default, name)
+    }
 
 
 def _differ(one: np.ndarray, other: np.ndarray) -> bool:
@@ -369,15 +505,24 @@ def _shape_of(output: Any, tap: Tap) -> str:
         value = follow_path(output, tap.returned or tap.element, f"tap {tap.name}")
     if isinstance(value, torch.nn.utils.rnn.PackedSequence):
         return f"packed {tuple(value.data.shape)}"
-    return " x ".join(map(str, value.shape)) if isinstance(value, torch.Tensor) else type(value).__name__
+    return (
+        " x ".join(map(str, value.shape))
+        if isinstance(value, torch.Tensor)
+        else type(value).__name__
+    )
 
 
 def _wrong_number_of_calls(tap: Tap, calls: int) -> str:
     if calls == 0:
-        return (f"tap {tap.name}: {tap.module} never runs in a forward pass. Tap the module that does the work (a container "
-                "whose parts are called one by one does not fire, nor does a module that is replaced by a function).")
-    return (f"tap {tap.name}: {tap.module} runs {calls} times in a forward pass, but {tap.calls} declared. Declare "
-            f"calls = {calls} and call = 0 … {calls - 1} for the run that you want.")
+        return (
+            f"tap {tap.name}: {tap.module} never runs in a forward pass. Tap the module that does "
+            "the work (a container whose parts are called one by one does not fire, nor does a "
+            "module that is replaced by a function)."
+        )
+    return (
+        f"tap {tap.name}: {tap.module} runs {calls} times in a forward pass, but {tap.calls} "
+        f"declared. Declare calls = {calls} and call = 0 … {calls - 1} for the run that you want."
+    )
 
 
 def _device(name: str) -> torch.device:
@@ -385,6 +530,8 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"The device {name!r} is not available here ({str(error).splitlines()[0]}). Use --device "
-                         f"cpu.") from error
+        raise InputError(
+            f"The device {name!r} is not available here ({str(error).splitlines()[0]}). Use "
+            "--device cpu."
+        ) from error
     return device

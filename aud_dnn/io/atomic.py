@@ -1,13 +1,14 @@
 """Write files and folders so that a reader never sees half of one.
 
-What is being written lies under a hidden name beside its final one and is renamed at the end. The writer holds a lock (a
-hidden file beside it) for as long as it lives, which the system takes back however the process ends. So whoever finds
-something half-written can tell what is left of a dead run from what a live one is writing: a process number could not (two
-containers may share a host name and count their processes each from 1).
+What is being written lies under a hidden name beside its final one and is renamed at the end. The
+writer holds a lock (a hidden file beside it) for as long as it lives, which the system takes back
+however the process ends. So whoever finds something half-written can tell what is left of a dead
+run from what a live one is writing: a process number could not (two containers may share a host
+name and count their processes each from 1).
 
-**Without locks.** Some file systems of clusters have no locks: there nothing half-written is ever removed. Others lock for
-one machine only, and it cannot be seen that they do: so what another host left is removed only if, besides, nothing in it
-was touched for a day.
+**Without locks.** Some file systems of clusters have no locks: there nothing half-written is ever
+removed. Others lock for one machine only, and it cannot be seen that they do: so what another host
+left is removed only if, besides, nothing in it was touched for a day.
 """
 
 from __future__ import annotations
@@ -30,8 +31,10 @@ STAGING_MARK = ".partial-"
 _REPLACED_MARK = ".replaced-"
 _LOCK_MARK = ".writing-"
 
-_OURS = re.compile(rf"(?P<name>\..*-[0-9a-f]{{12}})(?P<mark>{re.escape(STAGING_MARK)}|{re.escape(_LOCK_MARK)})(?P<token>.*)",
-                   re.DOTALL)
+_OURS = re.compile(
+    rf"(?P<name>\..*-[0-9a-f]{{12}})(?P<mark>{re.escape(STAGING_MARK)}|{re.escape(_LOCK_MARK)})(?P<token>.*)",
+    re.DOTALL,
+)
 
 _OTHER_HOSTS_S = 24 * 3600
 _NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
@@ -42,19 +45,22 @@ class AlreadyFinishedError(FileExistsError):
     """Another run finished the same result first; what it wrote was left as it is."""
 
 
-# --- names ------------------------------------------------------------------------------------------------------------
+# --- names --------------------------------------------------------------------------------------
+
 
 def _host() -> str:
     return socket.gethostname().replace(os.sep, "_")[:40]
 
 
 def _hidden(path: Path, mark: str) -> str:
-    name = os.fsencode(path.name)       # may be too long to carry whole
+    name = os.fsencode(path.name)  # may be too long to carry whole
     return f".{name[:60].decode(errors='ignore')}-{hashlib.sha256(name).hexdigest()[:12]}{mark}"
 
 
 def _beside(path: Path, mark: str, token: str) -> Path:
-    """The hidden name of what the writer called ``token`` (host and a random word) makes for ``path``."""
+    """The hidden name of what the writer called ``token`` (host and a random word) makes for
+    ``path``.
+    """
     return path.with_name(f"{_hidden(path, mark)}{token}")
 
 
@@ -62,28 +68,35 @@ def _leftovers(path: Path) -> dict[str, dict[str, Path]]:
     """Hidden files and folders that belong to ``path``: token -> mark -> where."""
     found: dict[str, dict[str, Path]] = {}
     prefixes = {mark: _hidden(path, mark) for mark in (STAGING_MARK, _REPLACED_MARK, _LOCK_MARK)}
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(path.parent) as entries:
+    with (
+        contextlib.suppress(FileNotFoundError, NotADirectoryError),
+        os.scandir(path.parent) as entries,
+    ):
         for entry in entries:
             for mark, prefix in prefixes.items():
                 if entry.name.startswith(prefix):
-                    found.setdefault(entry.name.removeprefix(prefix), {})[mark] = path.with_name(entry.name)
+                    found.setdefault(entry.name.removeprefix(prefix), {})[mark] = path.with_name(
+                        entry.name
+                    )
     return dict(sorted(found.items()))
 
 
-# --- writing ----------------------------------------------------------------------------------------------------------
+# --- writing ------------------------------------------------------------------------------------
+
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path; it becomes ``path`` only when the block ends well.
 
-    An error, a full disk or a kill inside the block leaves ``path`` as it was. The temporary file has the final name, in a
-    hidden folder of its own beside it, so that whatever else a library makes there goes with it. What dead runs left of the
-    same file is removed first.
+    An error, a full disk or a kill inside the block leaves ``path`` as it was. The temporary file
+    has the final name, in a hidden folder of its own beside it, so that whatever else a library
+    makes there goes with it. What dead runs left of the same file is removed first.
 
     Raises
     ------
     OSError
-        Also of a full disk, a quota or a broken device, whoever noticed it: ``filename`` is then ``path``.
+        Also of a full disk, a quota or a broken device, whoever noticed it: ``filename`` is then
+        ``path``.
     """
     path = Path(path)
     with scratch_folder(path) as staging:
@@ -97,8 +110,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield a temporary folder beside ``path``; it becomes ``path`` only when the block ends well.
 
-    With ``overwrite`` an earlier folder is moved aside first and removed last. A kill between those two renames leaves the
-    earlier folder under a hidden name; :func:`restore_replaced` brings it back.
+    With ``overwrite`` an earlier folder is moved aside first and removed last. A kill between those
+    two renames leaves the earlier folder under a hidden name; :func:`restore_replaced` brings it
+    back.
 
     Raises
     ------
@@ -115,8 +129,12 @@ def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
                 _sync(file)
         replaced = None
         if overwrite:
-            aside = path.with_name(staging.name.replace(_hidden(path, STAGING_MARK), _hidden(path, _REPLACED_MARK)))
-            with contextlib.suppress(FileNotFoundError):        # nothing there, or another run has just moved it
+            aside = path.with_name(
+                staging.name.replace(_hidden(path, STAGING_MARK), _hidden(path, _REPLACED_MARK))
+            )
+            with contextlib.suppress(
+                FileNotFoundError
+            ):  # nothing there, or another run has just moved it
                 path.rename(aside)
                 replaced = aside
         try:
@@ -125,8 +143,10 @@ def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
             if path.exists():
                 if replaced is not None:
                     shutil.rmtree(replaced, ignore_errors=True)
-                raise AlreadyFinishedError(f"{path} was finished by another run in the meantime; "
-                                           "its result is kept, this one is dropped.") from error
+                raise AlreadyFinishedError(
+                    f"{path} was finished by another run in the meantime; "
+                    "its result is kept, this one is dropped."
+                ) from error
             if replaced is not None:
                 replaced.rename(path)
             raise
@@ -136,7 +156,9 @@ def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def scratch_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty hidden folder beside ``path``, for what is to become that or to move there; it goes at the end.
+    """Yield an empty hidden folder beside ``path``, for what is to become that or to move there.
+
+    It goes at the end.
 
     What dead runs left of the same name is removed first. Errors as for :func:`atomic_file`.
     """
@@ -150,7 +172,10 @@ def scratch_folder(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _writing(path: Path) -> Iterator[Path]:
-    """The hidden path to write to, locked while the block runs; errors of the disk name the file that was to be."""
+    """The hidden path to write to, locked while the block runs.
+
+    Errors of the disk name the file that was to be.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(path)
     token = f"{_host()}-{uuid.uuid4().hex[:16]}"
@@ -159,7 +184,7 @@ def _writing(path: Path) -> Iterator[Path]:
         # wait: who tidies up may be looking at it just now
         with doing("written", path), lock_file(_beside(path, _LOCK_MARK, token), wait=True):
             yield staging
-    except RuntimeError as error:       # how HDF5 says what it was told when it closed a file
+    except RuntimeError as error:  # how HDF5 says what it was told when it closed a file
         if (code := os_error_number(error)) is None:
             raise
         with doing("written", path):
@@ -167,13 +192,17 @@ def _writing(path: Path) -> Iterator[Path]:
     except OSError as error:
         if error.filename is None and error.errno in _DISK:
             error.filename = str(path)
-        elif isinstance(error.filename, (str, bytes)) and _is_below(os.fsdecode(error.filename), path):
-            error.filename = str(path)      # the hidden name would help nobody
+        elif isinstance(error.filename, (str, bytes)) and _is_below(
+            os.fsdecode(error.filename), path
+        ):
+            error.filename = str(path)  # the hidden name would help nobody
         raise
 
 
 def _is_below(name: str, path: Path) -> bool:
-    beginnings = tuple(str(path.with_name(_hidden(path, mark))) for mark in (STAGING_MARK, _LOCK_MARK))
+    beginnings = tuple(
+        str(path.with_name(_hidden(path, mark))) for mark in (STAGING_MARK, _LOCK_MARK)
+    )
     return name.startswith(beginnings)
 
 
@@ -197,7 +226,8 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-# --- locks ------------------------------------------------------------------------------------------------------------
+# --- locks --------------------------------------------------------------------------------------
+
 
 class LockedError(Exception):
     """Another process holds the lock."""
@@ -205,7 +235,9 @@ class LockedError(Exception):
 
 @contextlib.contextmanager
 def lock_file(path: Path, *, wait: bool = False) -> Iterator[bool]:
-    """Hold a lock while the block runs; the system lets go of it when the process ends, however it ends.
+    """Hold a lock while the block runs.
+
+    The system lets go of it when the process ends, however it ends.
 
     Parameters
     ----------
@@ -239,17 +271,19 @@ def lock_file(path: Path, *, wait: bool = False) -> Iterator[bool]:
             break
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(descriptor), path.stat()):
-                break       # still the file that others will open, not one that its last holder removed
+                break  # still the file that others will open, not one that its last holder removed
         os.close(descriptor)
     try:
         yield locked
     finally:
         if os.name == "posix":
-            with contextlib.suppress(OSError):      # gone already, or a folder that may no longer be written
+            with contextlib.suppress(
+                OSError
+            ):  # gone already, or a folder that may no longer be written
                 path.unlink()
         os.close(descriptor)
         if os.name != "posix":
-            with contextlib.suppress(OSError):      # another process has just opened it
+            with contextlib.suppress(OSError):  # another process has just opened it
                 path.unlink()
 
 
@@ -264,10 +298,13 @@ def _lock(descriptor: int, wait: bool) -> None:
         msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
 
 
-# --- after a kill -----------------------------------------------------------------------------------------------------
+# --- after a kill -------------------------------------------------------------------------------
+
 
 def restore_replaced(path: Path) -> bool:
-    """Bring back the folder that a killed overwrite had moved aside; true if there was one to bring back.
+    """Bring back the folder that a killed overwrite had moved aside.
+
+    True if there was one to bring back.
 
     What a live run has moved aside stays: it is about to put the new folder there.
     """
@@ -278,17 +315,22 @@ def restore_replaced(path: Path) -> bool:
         replaced = places.get(_REPLACED_MARK)
         if replaced is None:
             continue
-        with contextlib.suppress(LockedError, FileNotFoundError), lock_file(_beside(path, _LOCK_MARK, token)):
+        with (
+            contextlib.suppress(LockedError, FileNotFoundError),
+            lock_file(_beside(path, _LOCK_MARK, token)),
+        ):
             replaced.rename(path)
             return True
     return False
 
 
 def remove_abandoned(path: Path) -> int:
-    """Remove what dead runs left half-written for ``path``; returns how many files or folders there were.
+    """Remove what dead runs left half-written for ``path``.
 
-    What a live run is writing stays, on whatever host (see the module's notes), and so does a folder moved aside that has
-    to be brought back first (:func:`restore_replaced`).
+    Returns how many files or folders there were.
+
+    What a live run is writing stays, on whatever host (see the module's notes), and so does a
+    folder moved aside that has to be brought back first (:func:`restore_replaced`).
     """
     path = Path(path)
     removed = 0
@@ -300,27 +342,40 @@ def remove_abandoned(path: Path) -> int:
 
 
 def remove_abandoned_below(folder: Path) -> int:
-    """:func:`remove_abandoned` for every file and folder below one, whatever its name; for the end of a whole run.
+    """:func:`remove_abandoned` for every file and folder below one, whatever its name.
 
-    Folders that were moved aside stay: only who knows their name can tell whether they are still needed.
+    For the end of a whole run.
+
+    Folders that were moved aside stay: only who knows their name can tell whether they are still
+    needed.
     """
     removed = 0
     for parent, folders, files in os.walk(folder):
         found: dict[tuple[str, str], dict[str, Path]] = {}
         for name in (*folders, *files):
             if (ours := _OURS.fullmatch(name)) is not None:
-                found.setdefault((ours["name"], ours["token"]), {})[ours["mark"]] = Path(parent, name)
+                found.setdefault((ours["name"], ours["token"]), {})[ours["mark"]] = Path(
+                    parent, name
+                )
         folders[:] = [name for name in folders if _OURS.fullmatch(name) is None]
         for (name, token), places in found.items():
-            removed += _remove_if_abandoned(token, Path(parent, f"{name}{_LOCK_MARK}{token}"), places)
+            removed += _remove_if_abandoned(
+                token, Path(parent, f"{name}{_LOCK_MARK}{token}"), places
+            )
     return removed
 
 
 def _remove_if_abandoned(token: str, lock: Path, places: dict[str, Path]) -> int:
-    if not token.startswith(f"{_host()}-") and _touched(places.values()) > time.time() - _OTHER_HOSTS_S:
+    if (
+        not token.startswith(f"{_host()}-")
+        and _touched(places.values()) > time.time() - _OTHER_HOSTS_S
+    ):
         return 0
     removed = 0
-    with contextlib.suppress(LockedError, OSError), lock_file(lock) as locked:      # takes the lock's own file along
+    with (
+        contextlib.suppress(LockedError, OSError),
+        lock_file(lock) as locked,
+    ):  # takes the lock's own file along
         for mark in (STAGING_MARK, _REPLACED_MARK):
             if mark in places and locked:
                 removed += _remove(places[mark])

@@ -1,13 +1,15 @@
 """Checksums, and the one rule by which something derived is current.
 
-**The rule.** Whatever is made from something else (a regression result, a part of the RSA, a table, a report) records the
-digests of what it was made from. It is current only if all of these hold now (:func:`outdated`). Times of files decide
-nothing: a copy that keeps its time stamp, an archive that is unpacked, a clock that is wrong would all be believed.
+**The rule.** Whatever is made from something else (a regression result, a part of the RSA, a table,
+a report) records the digests of what it was made from. It is current only if all of these hold now
+(:func:`outdated`). Times of files decide nothing: a copy that keeps its time stamp, an archive that
+is unpacked, a clock that is wrong would all be believed.
 
-**Sparing the work.** To digest all activations of a large installation takes minutes. :class:`DigestMemo` remembers a
-digest together with size, times (of content and of inode) and inode number of the files that it came from, and gives it
-back while *none* of these has changed. Where one has, the content is read and digested again; so a changed time stamp
-costs time and never makes anything stale by itself.
+**Sparing the work.** To digest all activations of a large installation takes minutes.
+:class:`DigestMemo` remembers a digest together with size, times (of content and of inode) and inode
+number of the files that it came from, and gives it back while *none* of these has changed. Where
+one has, the content is read and digested again; so a changed time stamp costs time and never makes
+anything stale by itself.
 """
 
 from __future__ import annotations
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MEMO_FILE = ".digests.json"
-_SETTLED_NS = 2_500_000_000     # time stamps of file systems are up to two seconds coarse
-_LARGEST_MEMO = 64 << 20        # bytes; more is no memo of ours
+_SETTLED_NS = 2_500_000_000  # time stamps of file systems are up to two seconds coarse
+_LARGEST_MEMO = 64 << 20  # bytes; more is no memo of ours
 
 
 def file_digest(path: Path) -> str:
@@ -50,13 +52,16 @@ def array_digest(array: np.ndarray) -> str:
 def table_digest(table: pd.DataFrame) -> str:
     """SHA-256 of a table's column names and values, row by row; the index does not count.
 
-    Values count as they print (text, the shortest decimal that gives a number back), so that the types that different
-    versions of pandas choose for the same content make no difference.
+    Values count as they print (text, the shortest decimal that gives a number back), so that the
+    types that different versions of pandas choose for the same content make no difference.
     """
     digest = hashlib.sha256()
     for name in table.columns:
         column = table[name]
-        values = ["" if absent else str(value) for value, absent in zip(column.tolist(), column.isna().tolist())]
+        values = [
+            "" if absent else str(value)
+            for value, absent in zip(column.tolist(), column.isna().tolist())
+        ]
         digest.update(json.dumps([str(name), *values]).encode())
     return digest.hexdigest()
 
@@ -78,13 +83,14 @@ def outdated(recorded: Mapping[str, object], now: Mapping[str, object]) -> list[
 
 
 class DigestMemo:
-    """Digests remembered for as long as the files they came from are untouched (see the module's notes).
+    """Digests remembered for as long as the files they came from are untouched (see the module's
+    notes).
 
     Parameters
     ----------
     folder : Path
-        Where the memo is kept between runs (``.digests.json``); a folder of results. Losing or damaging the file costs
-        time only.
+        Where the memo is kept between runs (``.digests.json``); a folder of results. Losing or
+        damaging the file costs time only.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -93,7 +99,9 @@ class DigestMemo:
         self._fresh: dict[str, dict[str, str]] = {}
 
     def of(self, files: Iterable[Path], what: str, compute: Callable[[], str]) -> str:
-        """The digest called ``what`` of the content of ``files``; computed only if one of them is not as it was.
+        """The digest called ``what`` of the content of ``files``.
+
+        Computed only if one of them is not as it was.
 
         Parameters
         ----------
@@ -122,13 +130,20 @@ class DigestMemo:
         return self.of([path], "content", lambda: file_digest(path))
 
     def save(self) -> None:
-        """Keep what was learned for later runs. A folder that cannot be written costs them time only."""
+        """Keep what was learned for later runs.
+
+        A folder that cannot be written costs them time only.
+        """
         if not self._fresh:
             return
         try:
-            with atomic_file(self._path) as staging:        # other runs may have learned something meanwhile
+            with atomic_file(
+                self._path
+            ) as staging:  # other runs may have learned something meanwhile
                 known = {**_read_memo(self._path), **self._fresh}
-                staging.write_text(json.dumps({"sha256": _memo_digest(known), "known": known}), encoding="utf-8")
+                staging.write_text(
+                    json.dumps({"sha256": _memo_digest(known), "known": known}), encoding="utf-8"
+                )
         except OSError:
             return
         self._fresh = {}
@@ -149,7 +164,10 @@ def _memo_digest(known: Mapping[str, object]) -> str:
 
 
 def _read_memo(path: Path) -> dict[str, dict[str, str]]:
-    """What earlier runs learned. A memo that is not as it was written would make good results look damaged: it is lost."""
+    """What earlier runs learned.
+
+    A memo that is not as it was written would make good results look damaged: it is lost.
+    """
     try:
         if path.stat().st_size > _LARGEST_MEMO:
             return {}
@@ -161,5 +179,8 @@ def _read_memo(path: Path) -> dict[str, dict[str, str]]:
         return {}
     if not isinstance(known, dict):
         return {}
-    return {key: entry for key, entry in known.items()
-            if isinstance(entry, dict) and all(isinstance(value, str) for value in entry.values())}
+    return {
+        key: entry
+        for key, entry in known.items()
+        if isinstance(entry, dict) and all(isinstance(value, str) for value in entry.values())
+    }

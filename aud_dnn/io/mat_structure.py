@@ -1,10 +1,11 @@
 """Check that a MATLAB 5 file is what it says, before SciPy reads it.
 
-SciPy's reader is compiled code that follows the lengths and types in the file; a damaged one can end the interpreter. Here
-the file is walked first (MathWorks, *MAT-File Level 5 File Format*): every element must fit into the one around it, every
-array must have exactly as much data as its dimensions need. Numbers, text, cells and structs are known; anything else in a
-variable that is wanted (sparse arrays, objects, functions) is refused. What compressed variables may become is bounded
-before anything is kept of them.
+SciPy's reader is compiled code that follows the lengths and types in the file; a damaged one can
+end the interpreter. Here the file is walked first (MathWorks, *MAT-File Level 5 File Format*):
+every element must fit into the one around it, every array must have exactly as much data as its
+dimensions need. Numbers, text, cells and structs are known; anything else in a variable that is
+wanted (sparse arrays, objects, functions) is refused. What compressed variables may become is
+bounded before anything is kept of them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ _NUMERIC = range(6, 16)
 _COMPLEX_FLAG = 0x0800
 _DEEPEST = 16
 _LARGEST = 1 << 33
-_LARGEST_UNPACKED = 1 << 28  # bytes of all variables together; the largest published one, of the cortical surface, has 8 MB
+_LARGEST_UNPACKED = (
+    1 << 28
+)  # bytes of all variables together; the largest published one, of the cortical surface, has 8 MB
 _MOST_CELLS = 100_000  # cells and fields, each of which becomes an object
 _MOST_TEXT = 1 << 22  # characters, each of which becomes four bytes
 _HEAD = 1 << 12  # enough for flags, dimensions and name
@@ -44,7 +47,9 @@ class _Walk:
         if self.left() < 8:
             raise ValueError("an element is cut short")
         first, second = struct.unpack_from(self.order + "II", self.data, self.at)
-        if first >> 16:  # a small element: type and length in the first four bytes, contents in the next four
+        if (
+            first >> 16
+        ):  # a small element: type and length in the first four bytes, contents in the next four
             kind, length, start = first & 0xFFFF, first >> 16, self.at + 4
             if length > 4:
                 raise ValueError("a small element is too long")
@@ -55,7 +60,7 @@ class _Walk:
         if end > len(self.data):
             raise ValueError(f"an element of {length} bytes goes beyond the end")
         self.at = end
-        return kind, self.data[start:start + length]
+        return kind, self.data[start : start + length]
 
     def expect(self, kind: int) -> memoryview:
         found, content = self.take()
@@ -108,10 +113,12 @@ def mat_variable_names(data: bytes, wanted: Collection[str] = ()) -> list[str]:
 
 
 def _inflated(content: memoryview, length: int, keep: bool) -> bytes:
-    """A compressed variable, all of which is compared with its checksum and with the length that it states."""
+    """A compressed variable, all of which is compared with its checksum and with the length that it
+    states.
+    """
     inflate, pieces, total = zlib.decompressobj(), [], 0
     for start in range(0, len(content), _PIECE):
-        piece = inflate.decompress(content[start:start + _PIECE], length + 1 - total)
+        piece = inflate.decompress(content[start : start + _PIECE], length + 1 - total)
         total += len(piece)
         if total > length:
             raise ValueError("a compressed variable is longer than it says")
@@ -173,7 +180,9 @@ def _check_matrix(content: memoryview, order: str, depth: int, allowance: _Allow
         for _ in range(count * n_fields):
             _check_matrix(walk.expect(_MATRIX), order, depth + 1, allowance)
     else:
-        raise ValueError(f"an array of class {array_class}, which is neither numbers, text, cells nor a struct")
+        raise ValueError(
+            f"an array of class {array_class}, which is neither numbers, text, cells nor a struct"
+        )
     if walk.left():
         raise ValueError("something follows the contents of an array")
 
@@ -183,8 +192,10 @@ def _field_count(walk: _Walk) -> int:
     (width,) = struct.unpack(walk.order + "i", length)
     if not 1 <= width <= 64 or len(names) % width or not names:
         raise ValueError("a struct has impossible field names")
-    fields = [bytes(names[at:at + width]).split(b"\0")[0] for at in range(0, len(names), width)]
-    if len(set(fields)) != len(fields) or not all(field.isascii() and field.decode().isidentifier() for field in fields):
+    fields = [bytes(names[at : at + width]).split(b"\0")[0] for at in range(0, len(names), width)]
+    if len(set(fields)) != len(fields) or not all(
+        field.isascii() and field.decode().isidentifier() for field in fields
+    ):
         raise ValueError("a struct has impossible field names")
     return len(fields)
 

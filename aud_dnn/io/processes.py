@@ -1,9 +1,10 @@
 """Work in several processes at once.
 
-Each worker is a fresh Python that is told over a pipe what to do and answers over another; the pipe is also what ties it to
-its parent. When the parent ends, however it ends, the system closes the pipe, and the worker stops. Workers never import the
-caller's program again, so a plain script, a notebook or ``python -c`` may ask for them, with or without a main guard. They
-do not hear Ctrl-C: the parent does, and closes their pipes.
+Each worker is a fresh Python that is told over a pipe what to do and answers over another; the pipe
+is also what ties it to its parent. When the parent ends, however it ends, the system closes the
+pipe, and the worker stops. Workers never import the caller's program again, so a plain script, a
+notebook or ``python -c`` may ask for them, with or without a main guard. They do not hear Ctrl-C:
+the parent does, and closes their pipes.
 """
 
 from __future__ import annotations
@@ -29,18 +30,23 @@ import numpy as np
 from aud_dnn.errors import InputError, plain_warnings
 
 _LENGTH = struct.Struct("<Q")
-_GRACE_S = 2.0          # what a worker may take to leave what it is writing
+_GRACE_S = 2.0  # what a worker may take to leave what it is writing
 _ALIGNMENT = 64
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1")
+_ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+)
 
 
 class WorkerEndedError(InputError):
     """A worker process was ended from outside, or there was not enough memory."""
 
 
-# --- the parent -------------------------------------------------------------------------------------------------------
+# --- the parent ---------------------------------------------------------------------------------
 
-def map_in_processes(work: Callable[[Any], Any], items: Sequence[Any], jobs: int, *, needs: str = "") -> Iterator[Any]:
+
+def map_in_processes(
+    work: Callable[[Any], Any], items: Sequence[Any], jobs: int, *, needs: str = ""
+) -> Iterator[Any]:
     """Outcomes of ``work`` in the order of the items, see :func:`run_in_processes`."""
     done: dict[int, Any] = {}
     place = 0
@@ -51,22 +57,29 @@ def map_in_processes(work: Callable[[Any], Any], items: Sequence[Any], jobs: int
             place += 1
 
 
-def run_in_processes(work: Callable[[Any], Any], items: Sequence[Any], jobs: int, *, share: Sequence[int] = (),
-                     needs: str = "") -> Iterator[tuple[int, Any]]:
+def run_in_processes(
+    work: Callable[[Any], Any],
+    items: Sequence[Any],
+    jobs: int,
+    *,
+    share: Sequence[int] = (),
+    needs: str = "",
+) -> Iterator[tuple[int, Any]]:
     """Work on every item, in ``jobs`` processes; (index of the item, outcome) as they are finished.
 
     Parameters
     ----------
     work : function of one argument
-        Of a module that can be imported (not of ``__main__``), or a ``functools.partial`` of one. It is sent once to every
-        worker, with what it holds.
+        Of a module that can be imported (not of ``__main__``), or a ``functools.partial`` of one.
+        It is sent once to every worker, with what it holds.
     items : sequence
     jobs : int
         1, or a single item: everything is done in this process.
     share : sequence of int
         Descriptors that workers inherit (POSIX).
     needs : str
-        What a process needs, for the message when memory runs out ("about 700 MB for each process").
+        What a process needs, for the message when memory runs out ("about 700 MB for each
+        process").
 
     Raises
     ------
@@ -91,7 +104,9 @@ def run_in_processes(work: Callable[[Any], Any], items: Sequence[Any], jobs: int
     try:
         for _ in range(jobs):
             workers.append(_start(share))
-            threading.Thread(target=_hand_out, args=(workers[-1], parcels, waiting, outcomes), daemon=True).start()
+            threading.Thread(
+                target=_hand_out, args=(workers[-1], parcels, waiting, outcomes), daemon=True
+            ).start()
         for _ in items:
             index, answer = _next(outcomes)
             if isinstance(answer, int):
@@ -110,14 +125,22 @@ def _start(share: Sequence[int]) -> subprocess.Popen:
     path = [entry for entry in sys.path if isinstance(entry, str)]
     program = f"import sys; sys.path[:] = {path!r}; from aud_dnn.io.processes import serve; serve()"
     with _deaf_to_interrupts():
-        return subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                env={**os.environ, **_ONE_THREAD}, **({"pass_fds": tuple(share)} if share else {}),
-                                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0))
+        return subprocess.Popen(
+            [sys.executable, "-c", program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **_ONE_THREAD},
+            **({"pass_fds": tuple(share)} if share else {}),
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        )
 
 
 @contextlib.contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """A process that is started meanwhile never gets Ctrl-C, not even while it starts; this one gets it afterwards."""
+    """A process that is started meanwhile never gets Ctrl-C, not even while it starts.
+
+    This one gets it afterwards.
+    """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -128,8 +151,12 @@ def _deaf_to_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _hand_out(worker: subprocess.Popen, parcels: Sequence[bytes], waiting: queue.SimpleQueue[int],
-              outcomes: queue.SimpleQueue[tuple[int, bytes | int]]) -> None:
+def _hand_out(
+    worker: subprocess.Popen,
+    parcels: Sequence[bytes],
+    waiting: queue.SimpleQueue[int],
+    outcomes: queue.SimpleQueue[tuple[int, bytes | int]],
+) -> None:
     """Feed one worker until there is nothing left; the thread of the parent that looks after it."""
     index = -1
     try:
@@ -141,14 +168,14 @@ def _hand_out(worker: subprocess.Popen, parcels: Sequence[bytes], waiting: queue
     except queue.Empty:
         with contextlib.suppress(OSError):
             worker.stdin.close()
-    except (OSError, EOFError, ValueError):     # it has ended, or this process closed the pipe
+    except (OSError, EOFError, ValueError):  # it has ended, or this process closed the pipe
         outcomes.put((index, worker.wait()))
 
 
 def _next(outcomes: queue.SimpleQueue) -> tuple[int, bytes | int]:
     while True:
         with contextlib.suppress(queue.Empty):
-            return outcomes.get(timeout=1.0)        # Windows: a wait without end cannot be interrupted
+            return outcomes.get(timeout=1.0)  # Windows: a wait without end cannot be interrupted
 
 
 def _end(workers: Sequence[subprocess.Popen]) -> None:
@@ -176,13 +203,19 @@ def _how(status: int) -> str:
 
 
 def _out_of_memory(what: str, jobs: int, needs: str) -> WorkerEndedError:
-    remedy = f"with fewer processes (--jobs 1 needs least; these were {jobs}) or more memory" if jobs > 1 \
+    remedy = (
+        f"with fewer processes (--jobs 1 needs least; these were {jobs}) or more memory"
+        if jobs > 1
         else "with more memory"
-    return WorkerEndedError(f"{what}. What was finished is kept: run the same command again {remedy}."
-                            + (f" It takes {needs}." if needs else ""))
+    )
+    return WorkerEndedError(
+        f"{what}. What was finished is kept: run the same command again {remedy}."
+        + (f" It takes {needs}." if needs else "")
+    )
 
 
-# --- the worker -------------------------------------------------------------------------------------------------------
+# --- the worker ---------------------------------------------------------------------------------
+
 
 def serve() -> None:
     """Answer requests on stdin until it is closed: the whole life of a worker process."""
@@ -190,7 +223,7 @@ def serve() -> None:
     sys.excepthook = _say_nothing_of_interrupts
     plain_warnings()
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)       # what a library prints must not come between the answers
+    os.dup2(2, 1)  # what a library prints must not come between the answers
     inbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
     busy = threading.Event()
     threading.Thread(target=_listen, args=(requests, inbox, busy), daemon=True).start()
@@ -212,13 +245,15 @@ def serve() -> None:
             _send(answers, ForkingPickler.dumps(answer))
 
 
-def _listen(requests: BinaryIO, inbox: queue.SimpleQueue[bytes | None], busy: threading.Event) -> None:
+def _listen(
+    requests: BinaryIO, inbox: queue.SimpleQueue[bytes | None], busy: threading.Event
+) -> None:
     with contextlib.suppress(EOFError, OSError):
         while True:
             inbox.put(_receive(requests))
     inbox.put(None)
     if busy.is_set():
-        _thread.interrupt_main()    # the parent has ended, or wants this no longer
+        _thread.interrupt_main()  # the parent has ended, or wants this no longer
     time.sleep(_GRACE_S)
     os._exit(1)
 
@@ -253,7 +288,7 @@ def _unpack(error: Exception, text: str) -> Exception:
 def _portable(error: Exception) -> _Carried:
     text = traceback.format_exc()
     if isinstance(error, MemoryError):
-        error = MemoryError(str(error))     # NumPy has one of its own
+        error = MemoryError(str(error))  # NumPy has one of its own
     try:
         ForkingPickler.loads(ForkingPickler.dumps(error))
     except Exception:
@@ -261,7 +296,8 @@ def _portable(error: Exception) -> _Carried:
     return _Carried(error, text)
 
 
-# --- both -------------------------------------------------------------------------------------------------------------
+# --- both ---------------------------------------------------------------------------------------
+
 
 def _send(stream: BinaryIO, parcel: bytes | memoryview) -> None:
     stream.write(_LENGTH.pack(len(parcel)))
@@ -282,8 +318,9 @@ def _receive(stream: BinaryIO) -> bytes:
 class SharedArrays(Sequence):
     """Arrays for all workers, in memory once.
 
-    They lie in a temporary file without a name, so that nothing stays behind whatever happens. Hand :attr:`descriptors` to
-    :func:`run_in_processes` as ``share``. Where descriptors cannot be inherited (Windows) every worker gets a copy.
+    They lie in a temporary file without a name, so that nothing stays behind whatever happens. Hand
+    :attr:`descriptors` to :func:`run_in_processes` as ``share``. Where descriptors cannot be
+    inherited (Windows) every worker gets a copy.
 
     Raises
     ------
@@ -306,9 +343,11 @@ class SharedArrays(Sequence):
             self._file.flush()
         except OSError as error:
             folder = os.environ.get("TMPDIR", "/tmp")
-            raise InputError(f"The temporary folder ({folder}) cannot hold {size / 1e6:.0f} MB that the processes share "
-                             f"({error.strerror or error}). Free some space, point TMPDIR to a larger disk, or use "
-                             "--jobs 1, which needs none.") from error
+            raise InputError(
+                f"The temporary folder ({folder}) cannot hold {size / 1e6:.0f} MB that the "
+                f"processes share ({error.strerror or error}). Free some space, point TMPDIR to a "
+                "larger disk, or use --jobs 1, which needs none."
+            ) from error
         self._arrays = self._mapped(self._file)
 
     @property
@@ -330,8 +369,10 @@ class SharedArrays(Sequence):
             start += -(-size // _ALIGNMENT) * _ALIGNMENT
 
     def _mapped(self, file: BinaryIO) -> list[np.ndarray]:
-        return [np.memmap(file, np.dtype(dtype), "r", start, shape)
-                for (dtype, shape), start in zip(self._shapes, self._starts())]
+        return [
+            np.memmap(file, np.dtype(dtype), "r", start, shape)
+            for (dtype, shape), start in zip(self._shapes, self._starts())
+        ]
 
     def __getstate__(self) -> dict[str, Any]:
         if self._file is None:

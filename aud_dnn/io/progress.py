@@ -16,8 +16,13 @@ log = logging.getLogger("aud_dnn")
 
 
 @contextmanager
-def progress_bar(total: int | None, unit: str, *, wanted: bool = True, **settings: Any) -> Iterator[tqdm]:
-    """A bar, drawn only where ``wanted`` and stderr is a terminal: its line ends would fill a log file."""
+def progress_bar(
+    total: int | None, unit: str, *, wanted: bool = True, **settings: Any
+) -> Iterator[tqdm]:
+    """A bar, drawn only where ``wanted`` and stderr is a terminal.
+
+    Its line ends would fill a log file.
+    """
     from tqdm import tqdm
 
     with tqdm(total=total, unit=unit, disable=None if wanted else True, **settings) as bar:
@@ -25,12 +30,15 @@ def progress_bar(total: int | None, unit: str, *, wanted: bool = True, **setting
 
 
 def tell_finished(line: str, *values: object) -> None:
-    """A line about a piece of work that is finished, for log files (:func:`aud_dnn.arguments.show_log`)."""
+    """A line about a piece of work that is finished, for log files
+    (:func:`aud_dnn.arguments.show_log`).
+    """
     log.info(line, *values, extra={"progress": True})
 
 
-def with_progress(items: Iterable[Item], unit: str, what: str, *, total: int | None = None, wanted: bool = True
-                  ) -> Iterator[Item]:
+def with_progress(
+    items: Iterable[Item], unit: str, what: str, *, total: int | None = None, wanted: bool = True
+) -> Iterator[Item]:
     """Hand on ``items`` with a bar, and a line for each one that was dealt with."""
     with progress_bar(total, unit, wanted=wanted, desc=what) as bar:
         for number, item in enumerate(items, 1):

@@ -16,8 +16,10 @@ from aud_dnn.errors import InputError, MissingDataError, unknown_name
 
 DURATION_POLICIES = ("exact", "crop", "pad", "any")
 _CLIPPED_RUN = 3
-_LARGEST_FLOAT = 10.0       # 20 dB above full scale: beyond that, samples are integers that were stored as floats
-_QUIET = 1 / 256            # of full scale: what is left of 24 bits in 32, or of 8 bits in 16
+_LARGEST_FLOAT = (
+    10.0  # 20 dB above full scale: beyond that, samples are integers that were stored as floats
+)
+_QUIET = 1 / 256  # of full scale: what is left of 24 bits in 32, or of 8 bits in 16
 _RATES = (1_000, 768_000)
 _UNKNOWN_SIZE = 0xFFFFFFFF
 _MOST_CHUNKS = 10_000
@@ -55,11 +57,16 @@ class Sound:
 
 
 def sort_ids(ids: Iterable[str]) -> list[str]:
-    """Stimulus order where every id begins with ``stim<integer>_`` (ascending integer), else alphabetical order."""
+    """Stimulus order where every id begins with ``stim<integer>_`` (ascending integer), else
+    alphabetical order.
+    """
     ids = list(ids)
     matches = [_ANY_STIMULUS.match(sound) for sound in ids]
     if ids and all(matches):
-        return [sound for _, sound in sorted((int(match[1]), sound) for match, sound in zip(matches, ids))]
+        return [
+            sound
+            for _, sound in sorted((int(match[1]), sound) for match, sound in zip(matches, ids))
+        ]
     return sorted(ids)
 
 
@@ -71,7 +78,8 @@ def find_sounds(folder: Path, wanted: Sequence[str] | None = None) -> dict[str, 
     folder : Path
         Holds ``<sound id>.wav``; hidden files are passed over.
     wanted : sequence of str, optional
-        Ids in the order to be returned; other files in the folder are left alone. Without it: all, see :func:`sort_ids`.
+        Ids in the order to be returned; other files in the folder are left alone. Without it: all,
+        see :func:`sort_ids`.
 
     Raises
     ------
@@ -80,25 +88,33 @@ def find_sounds(folder: Path, wanted: Sequence[str] | None = None) -> dict[str, 
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise MissingDataError(f"The folder of sounds {folder} does not exist. Name a folder of wav files with --sounds, or "
-                               "put the sounds there.")
+        raise MissingDataError(
+            f"The folder of sounds {folder} does not exist. Name a folder of wav files with "
+            "--sounds, or put the sounds there."
+        )
     files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() != ".wav" or path.name.startswith(".") or not path.is_file():
             continue
         if path.stem in files:
-            raise InputError(f"{folder} holds two files for the sound {path.stem}: {files[path.stem].name} and {path.name}. "
-                             "Keep one.")
+            raise InputError(
+                f"{folder} holds two files for the sound {path.stem}: {files[path.stem].name} and "
+                f"{path.name}. Keep one."
+            )
         files[path.stem] = path
     if not files:
-        raise MissingDataError(f"{folder} holds no wav files. Name a folder of wav files with --sounds.")
+        raise MissingDataError(
+            f"{folder} holds no wav files. Name a folder of wav files with --sounds."
+        )
     if wanted is None:
         return {sound: files[sound] for sound in sort_ids(files)}
     missing = [sound for sound in wanted if sound not in files]
     if missing:
-        raise MissingDataError(f"{folder} lacks {len(missing)} of {len(wanted)} sounds: "
-                               f"{', '.join(f'{sound}.wav' for sound in missing[:3])}{' …' if len(missing) > 3 else ''}. "
-                               "File names must be the sound ids of data/neural/NH2015/neural_stim_meta.npy.")
+        raise MissingDataError(
+            f"{folder} lacks {len(missing)} of {len(wanted)} sounds: "
+            f"{', '.join(f'{sound}.wav' for sound in missing[:3])}{' …' if len(missing) > 3 else ''}. "
+            "File names must be the sound ids of data/neural/NH2015/neural_stim_meta.npy."
+        )
     return {sound: files[sound] for sound in wanted}
 
 
@@ -115,8 +131,8 @@ def read_sound(path: Path) -> tuple[np.ndarray, int]:
     Raises
     ------
     InputError
-        Not a wav file that can be read, cut off, no samples, NaN or inf among them, or samples on another scale than their
-        type promises.
+        Not a wav file that can be read, cut off, no samples, NaN or inf among them, or samples on
+        another scale than their type promises.
     """
     samples, rate = _read_raw(path)
     return _to_mono(samples), rate
@@ -127,7 +143,9 @@ def _read_raw(path: Path) -> tuple[np.ndarray, int]:
     try:
         _require_whole(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", scipy.io.wavfile.WavFileWarning)  # unknown chunks; short data are found below
+            warnings.simplefilter(
+                "ignore", scipy.io.wavfile.WavFileWarning
+            )  # unknown chunks; short data are found below
             rate, samples = scipy.io.wavfile.read(path)
     except FileNotFoundError as error:
         raise MissingDataError(f"The sound file {path} does not exist.") from error
@@ -136,8 +154,14 @@ def _read_raw(path: Path) -> tuple[np.ndarray, int]:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
     except Exception as error:  # damaged headers make SciPy fail in many ways
-        reason = "its header is damaged" if isinstance(error, UnboundLocalError) else error or type(error).__name__
-        raise InputError(f"{path} cannot be read as a wav file ({reason}). Save it as PCM or float wav.") from error
+        reason = (
+            "its header is damaged"
+            if isinstance(error, UnboundLocalError)
+            else error or type(error).__name__
+        )
+        raise InputError(
+            f"{path} cannot be read as a wav file ({reason}). Save it as PCM or float wav."
+        ) from error
     if samples.size == 0 or samples.ndim > 2:
         raise InputError(f"{path} holds no samples.")
     if not _RATES[0] <= rate <= _RATES[1]:
@@ -155,7 +179,7 @@ def _require_whole(path: Path) -> None:
     with path.open("rb") as file:
         start = file.read(12)
         if start[:4] not in (b"RIFF", b"RIFX", b"RF64") or start[8:] != b"WAVE":
-            return      # SciPy says what it is instead
+            return  # SciPy says what it is instead
         order = "big" if start[:4] == b"RIFX" else "little"
         long_size = None
         for _ in range(_MOST_CHUNKS):
@@ -164,7 +188,9 @@ def _require_whole(path: Path) -> None:
                 return
             name, length = head[:4], int.from_bytes(head[4:], order)
             if name == b"ds64":
-                long_size = int.from_bytes(file.read(16)[8:], order)    # RF64: the sizes of the file and of the samples
+                long_size = int.from_bytes(
+                    file.read(16)[8:], order
+                )  # RF64: the sizes of the file and of the samples
                 length -= 16
             if name != b"data":
                 file.seek(length + length % 2, 1)
@@ -173,16 +199,28 @@ def _require_whole(path: Path) -> None:
             if start[:4] == b"RF64" and length == _UNKNOWN_SIZE and long_size is not None:
                 length = long_size
             elif length == _UNKNOWN_SIZE or (length == 0 and there):
-                raise InputError(f"{path} does not say how many samples it has (it was written to a pipe, or the recording "
-                                 "was broken off), so whether it is whole cannot be known. Save it again.")
+                raise InputError(
+                    f"{path} does not say how many samples it has (it was written to a pipe, or "
+                    "the recording was broken off), so whether it is whole cannot be known. Save "
+                    "it again."
+                )
             if there < length:
-                raise InputError(f"{path} is cut off: it holds {there} of {length} bytes of samples. Copy or save it again.")
+                raise InputError(
+                    f"{path} is cut off: it holds {there} of {length} bytes of samples. Copy or "
+                    "save it again."
+                )
             return
-        raise InputError(f"{path} is damaged: more than {_MOST_CHUNKS} chunks come before its samples. Save it again.")
+        raise InputError(
+            f"{path} is damaged: more than {_MOST_CHUNKS} chunks come before its samples. Save it "
+            "again."
+        )
 
 
 def _wrong_scale(samples: np.ndarray) -> str:
-    """What is wrong where samples lie on another scale than their type promises; empty if nothing is."""
+    """What is wrong where samples lie on another scale than their type promises.
+
+    Empty if nothing is.
+    """
     low, high = float(samples.min()), float(samples.max())
     peak = max(-low, high)
     if samples.dtype.kind == "f":
@@ -196,15 +234,23 @@ def _wrong_scale(samples: np.ndarray) -> str:
             return f"{said}. Scale them to lie between -1 and 1"
         return f"{said}. They look like {bits}-bit integers: divide them by {2 ** (bits - 1)}"
     if samples.dtype == np.uint8:
-        extreme = ((samples == 0) | (samples == 255)).mean()    # most of a clipped sound, few of a signed one
+        extreme = (
+            (samples == 0) | (samples == 255)
+        ).mean()  # most of a clipped sound, few of a signed one
         if extreme < 0.5 and _roughness(samples.view(np.int8)) < _roughness(samples) / 2:
-            return ("its 8-bit samples are signed, but in wav files they are unsigned (silence is 128). Add 128 to each "
-                    "(modulo 256)")
+            return (
+                "its 8-bit samples are signed, but in wav files they are unsigned (silence is "
+                "128). Add 128 to each (modulo 256)"
+            )
         return ""
     bits = 8 * samples.dtype.itemsize
-    if bits > 16 and 0 < peak <= 2 ** (bits // 2 - 1) and (samples % 256).any():    # 24 bits are read as 32, 8 of them empty
-        return (f"its samples are {bits}-bit integers and never exceed {peak:.0f}, the scale of {bits // 2}-bit integers. "
-                "Store them as those")
+    if (
+        bits > 16 and 0 < peak <= 2 ** (bits // 2 - 1) and (samples % 256).any()
+    ):  # 24 bits are read as 32, 8 of them empty
+        return (
+            f"its samples are {bits}-bit integers and never exceed {peak:.0f}, the scale of "
+            f"{bits // 2}-bit integers. Store them as those"
+        )
     return ""
 
 
@@ -250,15 +296,31 @@ def inspect_sound(sound_id: str, path: Path) -> Sound:
         raise InputError(f"{path} is silent (all samples are equal). Leave it out or replace it.")
     mono = _to_mono(samples)
     if not np.any(mono):
-        raise InputError(f"{path} is silent once its channels are averaged (they cancel). Save it as a mono file.")
+        raise InputError(
+            f"{path} is silent once its channels are averaged (they cancel). Save it as a mono "
+            "file."
+        )
     digest = hashlib.sha256(str((rate, samples.shape, samples.dtype.str)).encode())
     digest.update(np.ascontiguousarray(samples).data)
-    return Sound(sound_id, Path(path), rate, len(samples), 1 if samples.ndim == 1 else samples.shape[1],
-                 _count_clipped(samples), float(np.ptp(mono)) / 2, digest.hexdigest())
+    return Sound(
+        sound_id,
+        Path(path),
+        rate,
+        len(samples),
+        1 if samples.ndim == 1 else samples.shape[1],
+        _count_clipped(samples),
+        float(np.ptp(mono)) / 2,
+        digest.hexdigest(),
+    )
 
 
-def check_sounds(files: dict[str, Path], *, sample_rate: int | None = None, duration: float | None = None,
-                 policy: str = "exact") -> tuple[list[Sound], list[str]]:
+def check_sounds(
+    files: dict[str, Path],
+    *,
+    sample_rate: int | None = None,
+    duration: float | None = None,
+    policy: str = "exact",
+) -> tuple[list[Sound], list[str]]:
     """Look at every sound before the work starts.
 
     Parameters
@@ -268,14 +330,15 @@ def check_sounds(files: dict[str, Path], *, sample_rate: int | None = None, dura
     sample_rate : int, optional
         The rate that the model works at.
     duration : float, optional
-        The duration in seconds that the model wants. ``policy`` says what happens to others (:func:`fit_duration`).
+        The duration in seconds that the model wants. ``policy`` says what happens to others
+        (:func:`fit_duration`).
 
     Returns
     -------
     sounds : list of Sound
     remarks : list of str
-        What is no error but should be known, with the files named: several channels, clipping, duplicates, rates that
-        differ or are below the model's, lengths that will be changed.
+        What is no error but should be known, with the files named: several channels, clipping,
+        duplicates, rates that differ or are below the model's, lengths that will be changed.
 
     Raises
     ------
@@ -293,7 +356,9 @@ def check_sounds(files: dict[str, Path], *, sample_rate: int | None = None, dura
             problems.append(str(error))
     if problems:
         more = f" And {len(problems) - 5} more." if len(problems) > 5 else ""
-        raise InputError(f"{len(problems)} of {len(files)} sounds cannot be used. {' '.join(problems[:5])}{more}")
+        raise InputError(
+            f"{len(problems)} of {len(files)} sounds cannot be used. {' '.join(problems[:5])}{more}"
+        )
     return sounds, _remarks(sounds, sample_rate, duration)
 
 
@@ -308,23 +373,36 @@ def _remarks(sounds: Sequence[Sound], sample_rate: int | None, duration: float |
     if clipped := [sound for sound in sounds if sound.n_clipped]:
         remarks.append(f"Clipped (runs of samples at full scale): {named(clipped)}.")
     if loud := [sound for sound in sounds if sound.peak > 1]:
-        remarks.append(f"Floating-point samples beyond full scale (1), taken as they are: {named(loud)}.")
+        remarks.append(
+            f"Floating-point samples beyond full scale (1), taken as they are: {named(loud)}."
+        )
     if quiet := [sound for sound in sounds if sound.peak < _QUIET]:
-        remarks.append(f"Very quiet (below 1/256 of full scale), perhaps stored on the scale of fewer bits: {named(quiet)}.")
+        remarks.append(
+            "Very quiet (below 1/256 of full scale), perhaps stored on the scale of fewer bits: "
+            f"{named(quiet)}."
+        )
     rates = sorted({sound.rate for sound in sounds})
     if len(rates) > 1:
         odd = min(rates, key=lambda rate: sum(sound.rate == rate for sound in sounds))
-        remarks.append(f"The sampling rates differ ({', '.join(map(str, rates))} Hz), for example "
-                       f"{named(sound for sound in sounds if sound.rate == odd)}.")
+        remarks.append(
+            f"The sampling rates differ ({', '.join(map(str, rates))} Hz), for example "
+            f"{named(sound for sound in sounds if sound.rate == odd)}."
+        )
     if sample_rate and (low := [sound for sound in sounds if sound.rate < sample_rate]):
         lowest = min(sound.rate for sound in low)
         doubt = " Is that the rate that it was trained at?" if sample_rate > 2 * lowest else ""
-        remarks.append(f"Sampled below the {sample_rate} Hz of the model, so what it gets is empty above "
-                       f"{lowest / 2:.0f} Hz: {named(low)}.{doubt}")
+        remarks.append(
+            f"Sampled below the {sample_rate} Hz of the model, so what it gets is empty above "
+            f"{lowest / 2:.0f} Hz: {named(low)}.{doubt}"
+        )
     by_digest: dict[str, list[Sound]] = {}
     for sound in sounds:
         by_digest.setdefault(sound.digest, []).append(sound)
-    remarks += [f"The same sound under several names: {named(same)}." for same in by_digest.values() if len(same) > 1]
+    remarks += [
+        f"The same sound under several names: {named(same)}."
+        for same in by_digest.values()
+        if len(same) > 1
+    ]
     if duration is not None:
         changed = [sound for sound in sounds if sound.n_samples != round(sound.rate * duration)]
         if changed:
@@ -334,15 +412,25 @@ def _remarks(sounds: Sequence[Sound], sample_rate: int | None, duration: float |
 
 def _check_length(n_samples: int, rate: int, duration: float, policy: str, where: str) -> None:
     wanted = round(rate * duration)
-    wrong = {"exact": n_samples != wanted, "crop": n_samples < wanted, "pad": n_samples > wanted, "any": False}
+    wrong = {
+        "exact": n_samples != wanted,
+        "crop": n_samples < wanted,
+        "pad": n_samples > wanted,
+        "any": False,
+    }
     if policy not in wrong:
         raise unknown_name("duration policy", policy, DURATION_POLICIES)
     if wrong[policy]:
-        raise InputError(f"{where} is {n_samples / rate:.3f} s long ({n_samples} samples at {rate} Hz); the model takes "
-                         f"{duration:g} s ({wanted} samples; policy {policy!r}). Cut or lengthen the sound.")
+        raise InputError(
+            f"{where} is {n_samples / rate:.3f} s long ({n_samples} samples at {rate} Hz); the "
+            f"model takes {duration:g} s ({wanted} samples; policy {policy!r}). Cut or lengthen "
+            "the sound."
+        )
 
 
-def fit_duration(samples: np.ndarray, rate: int, duration: float | None, policy: str = "exact") -> np.ndarray:
+def fit_duration(
+    samples: np.ndarray, rate: int, duration: float | None, policy: str = "exact"
+) -> np.ndarray:
     """Bring a sound to the length that the model takes.
 
     Parameters
@@ -352,8 +440,8 @@ def fit_duration(samples: np.ndarray, rate: int, duration: float | None, policy:
     duration : float or None
         In seconds; ``None`` takes every length as it is.
     policy : {"exact", "crop", "pad", "any"}
-        ``exact``: another length is an error. ``crop``: a longer sound loses its end. ``pad``: a shorter sound gets zeros at
-        its end. ``any``: the length is left as it is.
+        ``exact``: another length is an error. ``crop``: a longer sound loses its end. ``pad``: a
+        shorter sound gets zeros at its end. ``any``: the length is left as it is.
     """
     if duration is None:
         return samples

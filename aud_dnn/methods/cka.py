@@ -1,20 +1,22 @@
 """Unbiased linear CKA: how alike two representations are, up to rotation and a common scale.
 
-Linear centred kernel alignment (Kornblith et al. 2019) compares the Gram matrices K = XXᵀ and L = YYᵀ of two
-representations of the same sounds,
+Linear centred kernel alignment (Kornblith et al. 2019) compares the Gram matrices K = XXᵀ and L =
+YYᵀ of two representations of the same sounds,
 
     CKA = HSIC(K, L) / √(HSIC(K, K) · HSIC(L, L)).
 
-With many more units than sounds the usual (biased) estimate of HSIC makes any two representations look alike: for 165
-sounds, 7,000 units and 960 voxels of independent noise it is 0.91. The estimate used here is the unbiased one of Song et
-al. (2012),
+With many more units than sounds the usual (biased) estimate of HSIC makes any two representations
+look alike: for 165 sounds, 7,000 units and 960 voxels of independent noise it is 0.91. The estimate
+used here is the unbiased one of Song et al. (2012),
 
-    HSIC₁ = [ tr(K̃L̃) + (1ᵀK̃1)(1ᵀL̃1) / ((n−1)(n−2)) − 2 · 1ᵀK̃L̃1 / (n−2) ] / (n (n−3)),      K̃ = K with a zero diagonal,
+    HSIC₁ = [ tr(K̃L̃) + (1ᵀK̃1)(1ᵀL̃1) / ((n−1)(n−2)) − 2 · 1ᵀK̃L̃1 / (n−2) ] / (n (n−3)),      K̃
+    = K with a zero diagonal,
 
-which is 0 on average for independent representations, and can be negative. Székely & Rizzo (2014) write it as an inner
-product: with the U-centred matrix Ǩ_ij = K_ij − Σ_l K_il / (n−2) − Σ_k K_kj / (n−2) + Σ_kl K_kl / ((n−1)(n−2)) for i ≠ j,
-HSIC₁ = Σ_{i≠j} Ǩ_ij Ľ_ij / (n (n−3)). So CKA is the cosine of the entries above the diagonal of the two U-centred Gram
-matrices, and all similarities of many representations are one matrix product, as in RSA.
+which is 0 on average for independent representations, and can be negative. Székely & Rizzo (2014)
+write it as an inner product: with the U-centred matrix Ǩ_ij = K_ij − Σ_l K_il / (n−2) − Σ_k K_kj /
+(n−2) + Σ_kl K_kl / ((n−1)(n−2)) for i ≠ j, HSIC₁ = Σ_{i≠j} Ǩ_ij Ľ_ij / (n (n−3)). So CKA is the
+cosine of the entries above the diagonal of the two U-centred Gram matrices, and all similarities of
+many representations are one matrix product, as in RSA.
 
 Unlike RSA it weighs units by their variance (nothing is z-scored) and compares values, not ranks.
 """
@@ -100,8 +102,8 @@ def unbiased_cka(first: np.ndarray, second: np.ndarray) -> float:
     Returns
     -------
     float
-        1 for representations that are equal up to rotation, translation and scale; 0 on average for independent ones; NaN
-        where one does not vary over the sounds.
+        1 for representations that are equal up to rotation, translation and scale; 0 on average for
+        independent ones; NaN where one does not vary over the sounds.
 
     Examples
     --------

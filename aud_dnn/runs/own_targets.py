@@ -121,7 +121,7 @@ def _require_memory(path: Path) -> None:
         )
 
 
-# --- several targets in one run ------------------------------------------------------------------
+# --- several targets in one run -----------------------------------------------------------------
 
 
 def known_stimuli(paths: ProjectPaths, *, needed: bool) -> Stimuli | None:

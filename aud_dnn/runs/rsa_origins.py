@@ -1,4 +1,6 @@
-"""What the RSA is made from, and whether what was made is current (the rule of :mod:`aud_dnn.io.digests`)."""
+"""What the RSA is made from, and whether what was made is current (the rule of
+:mod:`aud_dnn.io.digests`).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,15 @@ from aud_dnn.io.digests import DigestMemo, array_digest, combined_digest, outdat
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import BASELINE_MODEL
 from aud_dnn.store.rsa import CONDITIONS, SCRIPT
-from aud_dnn.utils import Stimuli, Target, activation_files, few, load_stimuli, load_target, open_activations
+from aud_dnn.utils import (
+    Stimuli,
+    Target,
+    activation_files,
+    few,
+    load_stimuli,
+    load_target,
+    open_activations,
+)
 
 METADATA_COLUMNS = ("subj_idx", "roi_label_general")
 """What the RSA needs of ``df_roi_meta``."""
@@ -26,7 +36,9 @@ def activations_digest(layers: Iterable[tuple[str, np.ndarray]]) -> str:
 
 
 def neural_digests(target: Target) -> dict[str, str]:
-    """Digests of what the participants' side is made from: responses, metadata, and which sound is where.
+    """Digests of what the participants' side is made from.
+
+    Responses, metadata, and which sound is where.
 
     Raises
     ------
@@ -35,9 +47,14 @@ def neural_digests(target: Target) -> dict[str, str]:
     """
     for column in METADATA_COLUMNS:
         if column not in target.metadata.columns:
-            raise InputError(f"df_roi_meta.pkl of {target.name} has no column {column}, which RSA needs.")
-    return {"responses": array_digest(target.responses), "metadata": table_digest(target.metadata[list(METADATA_COLUMNS)]),
-            "stimuli": _stimuli_digest(target.stimuli)}
+            raise InputError(
+                f"df_roi_meta.pkl of {target.name} has no column {column}, which RSA needs."
+            )
+    return {
+        "responses": array_digest(target.responses),
+        "metadata": table_digest(target.metadata[list(METADATA_COLUMNS)]),
+        "stimuli": _stimuli_digest(target.stimuli),
+    }
 
 
 def _stimuli_digest(stimuli: Stimuli) -> str:
@@ -45,7 +62,9 @@ def _stimuli_digest(stimuli: Stimuli) -> str:
 
 
 class Origins:
-    """Digests of the data that are there now. What is untouched since an earlier run is not read again.
+    """Digests of the data that are there now.
+
+    What is untouched since an earlier run is not read again.
 
     Parameters
     ----------
@@ -77,8 +96,10 @@ class Origins:
     def _neural_now(self, target: str) -> dict[str, str]:
         stimuli = self.stimuli()
         folder = self._paths.neural(target)
-        files = {self._paths.stimulus_file,
-                 *(path for path in folder.glob("[!.]*") if path.is_file())}
+        files = {
+            self._paths.stimulus_file,
+            *(path for path in folder.glob("[!.]*") if path.is_file()),
+        }
         made: dict[str, str] = {}
 
         def digest(name: str) -> str:
@@ -86,8 +107,13 @@ class Origins:
                 made.update(neural_digests(load_target(self._paths, target, stimuli)))
             return made[name]
 
-        return {**{name: self._memo.of(sorted(files), f"rsa {name}", lambda name=name: digest(name))
-                   for name in ("responses", "metadata")}, "stimuli": _stimuli_digest(stimuli)}
+        return {
+            **{
+                name: self._memo.of(sorted(files), f"rsa {name}", lambda name=name: digest(name))
+                for name in ("responses", "metadata")
+            },
+            "stimuli": _stimuli_digest(stimuli),
+        }
 
     def activations(self, model: str, condition: str) -> str | None:
         """:func:`activations_digest` of a model; None if its activations are not there.
@@ -107,10 +133,13 @@ class Origins:
             if not files:
                 self._activations[key] = None
                 return None
-            opened = open_activations(self._paths, model, stimuli, randnetw=condition == CONDITIONS[1])
+            opened = open_activations(
+                self._paths, model, stimuli, randnetw=condition == CONDITIONS[1]
+            )
             layers = combined_digest([_stimuli_digest(stimuli), *opened.layers])
-            self._activations[key] = self._memo.of(files, f"rsa layers {layers}",
-                                                   lambda: activations_digest(opened.items()))
+            self._activations[key] = self._memo.of(
+                files, f"rsa layers {layers}", lambda: activations_digest(opened.items())
+            )
         return self._activations[key]
 
     def stimuli(self) -> Stimuli:
@@ -126,8 +155,14 @@ class Origins:
         except MissingDataError:
             return None
 
-    def learn(self, *, target: str | None = None, neural: dict[str, str] | None = None,
-              model: tuple[str, str] | None = None, activations: str | None = None) -> None:
+    def learn(
+        self,
+        *,
+        target: str | None = None,
+        neural: dict[str, str] | None = None,
+        model: tuple[str, str] | None = None,
+        activations: str | None = None,
+    ) -> None:
         """Take over digests of data that were just read for another purpose."""
         if target is not None:
             self._neural[target] = neural
@@ -139,9 +174,12 @@ class Origins:
         self._memo.save()
 
     def changes(self, dataset: xr.Dataset, models: Sequence[str] | None = None) -> list[str]:
-        """Notes on data that have changed since a dataset was made from them; empty if it is current, as far as one can see.
+        """Notes on data that have changed since a dataset was made from them.
 
-        What is not there any longer cannot be compared; published files do not say what they came from.
+        Empty if it is current, as far as one can see.
+
+        What is not there any longer cannot be compared; published files do not say what they came
+        from.
 
         Parameters
         ----------
@@ -155,7 +193,10 @@ class Origins:
         target, roi = dataset.attrs["target"], dataset.attrs["roi"]
         again = f"Make it again: {SCRIPT} --target {target} --roi {roi}"
         if "assembled_from" not in dataset.attrs:
-            return [f"The RSA of {target} ({roi}) does not say what it was made from: an earlier version made it. {again}"]
+            return [
+                f"The RSA of {target} ({roi}) does not say what it was made from: an earlier "
+                f"version made it. {again}"
+            ]
         notes = []
         try:
             now = self.neural(target) or {}
@@ -163,18 +204,29 @@ class Origins:
         except InputError as error:
             return [f"The RSA of {target}, {roi}, cannot be compared with its data: {error}"]
         if changed:
-            notes.append(f"The {' and '.join(changed)} of {target} have changed since its RSA ({roi}) was made. {again}")
+            notes.append(
+                f"The {' and '.join(changed)} of {target} have changed since its RSA ({roi}) was "
+                f"made. {again}"
+            )
         for condition in CONDITIONS:
-            stale = [model for model in (dataset["model"].values.tolist() if models is None else models)
-                     if self._has_changed(dataset, model, condition)]
+            stale = [
+                model
+                for model in (dataset["model"].values.tolist() if models is None else models)
+                if self._has_changed(dataset, model, condition)
+            ]
             if stale:
-                notes.append(f"The activations of {few(stale)} ({condition}) have changed since their RSA on {target} "
-                             f"({roi}) was made. {again} --models {' '.join(stale)}")
+                notes.append(
+                    f"The activations of {few(stale)} ({condition}) have changed since their RSA "
+                    f"on {target} ({roi}) was made. {again} --models {' '.join(stale)}"
+                )
         self.save()
         return notes
 
     def _has_changed(self, dataset: xr.Dataset, model: str, condition: str) -> bool:
-        if model not in dataset["model"].values or (model, condition) == (BASELINE_MODEL, CONDITIONS[1]):
+        if model not in dataset["model"].values or (model, condition) == (
+            BASELINE_MODEL,
+            CONDITIONS[1],
+        ):
             return False
         one = dataset.sel(model=model, condition=condition)
         if not bool(one["available"]):
@@ -189,5 +241,3 @@ class Origins:
 def same_origin(recorded: dict[str, str], now: dict[str, str | None]) -> list[str]:
     """:func:`aud_dnn.io.digests.outdated`, leaving out what is not there any longer (None)."""
     return outdated(recorded, {name: digest for name, digest in now.items() if digest is not None})
-
-

@@ -1,8 +1,11 @@
-"""One model in one condition: read it, score it on everything asked for, write it. In this process or in several.
+"""One model in one condition: read it, score it on everything asked for, write it.
 
-The neural side is in memory once, however many processes there are (:class:`aud_dnn.io.processes.SharedArrays`). Every
-number is computed in one way, whatever else is asked for and however many processes share the work: each target and region
-by itself, with one thread of the linear-algebra library. Equal input gives equal files, bit by bit.
+In this process or in several.
+
+The neural side is in memory once, however many processes there are
+(:class:`aud_dnn.io.processes.SharedArrays`). Every number is computed in one way, whatever else is
+asked for and however many processes share the work: each target and region by itself, with one
+thread of the linear-algebra library. Equal input gives equal files, bit by bit.
 """
 
 from __future__ import annotations
@@ -22,13 +25,20 @@ from aud_dnn.methods.rsa.analysis import Vectors, model_side, score_model
 from aud_dnn.methods.threads import one_blas_thread
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.runs.rsa_origins import ACTIVATIONS
-from aud_dnn.store.rsa import CONDITIONS, model_arrays, model_part_path, score_arrays, score_part_path, write_part
+from aud_dnn.store.rsa import (
+    CONDITIONS,
+    model_arrays,
+    model_part_path,
+    score_arrays,
+    score_part_path,
+    write_part,
+)
 from aud_dnn.utils import Stimuli, activation_files, few, open_activations
 
 Tasks = dict[tuple[str, str], list[tuple[str, str]]]
 """(model, condition) -> the (target, region)s to score it on."""
 
-_PER_PROCESS = 250 << 20        # bytes: the interpreter with its libraries, and the vectors of a model
+_PER_PROCESS = 250 << 20  # bytes: the interpreter with its libraries, and the vectors of a model
 _VECTORS = ("all_sounds", "train", "test")
 
 
@@ -77,8 +87,13 @@ class Remarks:
 
 
 def score_one(shared: Shared, model: str, condition: str, pairs: list[tuple[str, str]]) -> Remarks:
-    """Compute and write everything asked for about one model in one condition; returns what is worth a note."""
-    activations = open_activations(shared.paths, model, shared.stimuli, randnetw=condition == CONDITIONS[1])
+    """Compute and write everything asked for about one model in one condition.
+
+    Returns what is worth a note.
+    """
+    activations = open_activations(
+        shared.paths, model, shared.stimuli, randnetw=condition == CONDITIONS[1]
+    )
     digests: list[str] = []
 
     def layers() -> Iterator[tuple[str, np.ndarray]]:
@@ -91,13 +106,27 @@ def score_one(shared: Shared, model: str, condition: str, pairs: list[tuple[str,
     folder = shared.paths.rsa_results
     for target, roi in pairs:
         scores = score_model(shared.vectors((target, roi)), side)
-        write_part(score_part_path(folder, target, roi, model, condition),
-                   {"layers": np.array(side.layers), **score_arrays(scores)},
-                   {"model": model, "condition": condition, "target": target, "roi": roi,
-                    "made_from": {**shared.made_from[target], ACTIVATIONS: digest}})
+        write_part(
+            score_part_path(folder, target, roi, model, condition),
+            {"layers": np.array(side.layers), **score_arrays(scores)},
+            {
+                "model": model,
+                "condition": condition,
+                "target": target,
+                "roi": roi,
+                "made_from": {**shared.made_from[target], ACTIVATIONS: digest},
+            },
+        )
     stimuli = next(iter(shared.made_from.values()))["stimuli"]
-    write_part(model_part_path(folder, model, condition), model_arrays(side),
-               {"model": model, "condition": condition, "made_from": {ACTIVATIONS: digest, "stimuli": stimuli}})
+    write_part(
+        model_part_path(folder, model, condition),
+        model_arrays(side),
+        {
+            "model": model,
+            "condition": condition,
+            "made_from": {ACTIVATIONS: digest, "stimuli": stimuli},
+        },
+    )
     undefined = [layer for layer, rdm in zip(side.layers, side.rdms) if np.isnan(rdm).any()]
     sometimes = side.n_constant_units_train.max(axis=1, initial=0) - side.n_constant_units
     return Remarks(digest, undefined, int(side.n_constant_units.sum()), int(sometimes.sum()))
@@ -106,24 +135,40 @@ def score_one(shared: Shared, model: str, condition: str, pairs: list[tuple[str,
 def notes_on(remarks: dict[tuple[str, str], Remarks]) -> list[str]:
     """One note of each kind, with the first few places."""
     notes = []
-    undefined = [f"{model} ({condition}) {layer}" for (model, condition), found in remarks.items()
-                 for layer in found.undefined_layers]
+    undefined = [
+        f"{model} ({condition}) {layer}"
+        for (model, condition), found in remarks.items()
+        for layer in found.undefined_layers
+    ]
     if undefined:
-        notes.append(f"{len(undefined)} layer(s) have an undefined RDM (a sound has the same value in all units), hence no "
-                     f"similarity, and are never the best: {few(undefined)}.")
-    for kind, consequence in (("n_constant", "do not vary over the sounds and carry nothing"),
-                              ("n_constant_on_training_half", "vary over the sounds but not over the training sounds of "
-                               "some split; there they keep their own scale, as published")):
-        counts = {f"{model} ({condition})": getattr(found, kind) for (model, condition), found in remarks.items()}
+        notes.append(
+            f"{len(undefined)} layer(s) have an undefined RDM (a sound has the same value in all "
+            f"units), hence no similarity, and are never the best: {few(undefined)}."
+        )
+    for kind, consequence in (
+        ("n_constant", "do not vary over the sounds and carry nothing"),
+        (
+            "n_constant_on_training_half",
+            "vary over the sounds but not over the training sounds of "
+            "some split; there they keep their own scale, as published",
+        ),
+    ):
+        counts = {
+            f"{model} ({condition})": getattr(found, kind)
+            for (model, condition), found in remarks.items()
+        }
         places = [f"{name} {count}" for name, count in counts.items() if count]
         if places:
             notes.append(f"{sum(counts.values())} unit(s) {consequence}: {few(places)}.")
     return notes
 
 
-# --- in processes -----------------------------------------------------------------------------------------------------
+# --- in processes -------------------------------------------------------------------------------
 
-def score_task(shared: Shared, task: tuple[str, str, list[tuple[str, str]]]) -> Remarks | InputError:
+
+def score_task(
+    shared: Shared, task: tuple[str, str, list[tuple[str, str]]]
+) -> Remarks | InputError:
     """:func:`score_one`; an error in the input of a task is its outcome."""
     try:
         with one_blas_thread():
@@ -135,7 +180,9 @@ def score_task(shared: Shared, task: tuple[str, str, list[tuple[str, str]]]) -> 
         raise MemoryError(f"{model} ({condition})") from error
 
 
-def score_all(shared: Shared, tasks: Tasks, jobs: int) -> Iterator[tuple[tuple[str, str], Remarks | InputError]]:
+def score_all(
+    shared: Shared, tasks: Tasks, jobs: int
+) -> Iterator[tuple[tuple[str, str], Remarks | InputError]]:
     """Score every task, in ``jobs`` processes; outcomes come as they are finished.
 
     Raises
@@ -147,8 +194,9 @@ def score_all(shared: Shared, tasks: Tasks, jobs: int) -> Iterator[tuple[tuple[s
     work = partial(score_task, shared)
     share = shared.arrays.descriptors if isinstance(shared.arrays, SharedArrays) else ()
     needs = f"about {memory_needed(shared.paths, keys) / 1e6:.0f} MB for each process"
-    for index, outcome in run_in_processes(work, [(*key, pairs) for key, pairs in tasks.items()], jobs, share=share,
-                                           needs=needs):
+    for index, outcome in run_in_processes(
+        work, [(*key, pairs) for key, pairs in tasks.items()], jobs, share=share, needs=needs
+    ):
         yield keys[index], outcome
 
 
@@ -161,10 +209,17 @@ def _working_set(paths: ProjectPaths, model: str, condition: str) -> int:
     try:
         files = activation_files(paths, model, randnetw=condition == CONDITIONS[1])
         if files and files[0].suffix == ".h5":
-            with open_h5(files[0]) as file:     # layer by layer: as stored, in the order of the splits, in double precision
-                return max((file[name].size * (2 * file[name].dtype.itemsize + 8) for name in h5_dataset_names(file)),
-                           default=0)
-        return 4 * sum(path.stat().st_size for path in files)      # pickles are read whole
+            with open_h5(
+                files[0]
+            ) as file:  # layer by layer: as stored, in the order of the splits, in double precision
+                return max(
+                    (
+                        file[name].size * (2 * file[name].dtype.itemsize + 8)
+                        for name in h5_dataset_names(file)
+                    ),
+                    default=0,
+                )
+        return 4 * sum(path.stat().st_size for path in files)  # pickles are read whole
     except (InputError, OSError):
         return 0
 

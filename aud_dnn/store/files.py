@@ -1,8 +1,11 @@
-"""The files of one result of ours: netCDF-4, Parquet, JSON. Checked before anything of them is believed.
+"""The files of one result of ours: netCDF-4, Parquet, JSON.
 
-:func:`open_files` is the one way in, also to the authors' pickles. Checked are, in this order: sizes; checksums (ours);
-names, shapes and types of everything inside; which model, layer, target, condition and grid of alphas the content says it
-is. Values are read, and memory is asked for, only when they are wanted.
+Checked before anything of them is believed.
+
+:func:`open_files` is the one way in, also to the authors' pickles. Checked are, in this order:
+sizes; checksums (ours); names, shapes and types of everything inside; which model, layer, target,
+condition and grid of alphas the content says it is. Values are read, and memory is asked for, only
+when they are wanted.
 """
 
 from __future__ import annotations
@@ -53,15 +56,26 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-_LARGEST = {PROVENANCE_FILE: 16 << 20, SCORES_FILE: 256 << 20, TABLE_FILE: 256 << 20, PREDICTIONS_FILE: 3 << 30}
-_OWN_FACTOR = 8      # targets of one's own may have ten times the rows
+_LARGEST = {
+    PROVENANCE_FILE: 16 << 20,
+    SCORES_FILE: 256 << 20,
+    TABLE_FILE: 256 << 20,
+    PREDICTIONS_FILE: 3 << 30,
+}
+_OWN_FACTOR = 8  # targets of one's own may have ten times the rows
 _MOST_COLUMNS = 1_000
-_LARGEST_TABLE = 512 << 20      # bytes, decoded
-_MEANING_OF_NUMBERS = {"scale_factor", "add_offset", "units", "calendar"}       # attributes that change what values mean
+_LARGEST_TABLE = 512 << 20  # bytes, decoded
+_MEANING_OF_NUMBERS = {
+    "scale_factor",
+    "add_offset",
+    "units",
+    "calendar",
+}  # attributes that change what values mean
 
 
-def open_files(folder: Path, key: ResultKey | None, remedy: str, memo: DigestMemo | None = None
-               ) -> OwnFiles | PublishedFiles:
+def open_files(
+    folder: Path, key: ResultKey | None, remedy: str, memo: DigestMemo | None = None
+) -> OwnFiles | PublishedFiles:
     """Check the files of a whole result.
 
     Parameters
@@ -72,7 +86,8 @@ def open_files(folder: Path, key: ResultKey | None, remedy: str, memo: DigestMem
     remedy : str
         What to do where something is wrong, for the message.
     memo : DigestMemo, optional
-        Spares reading files that have not been touched since they were last compared with their checksum.
+        Spares reading files that have not been touched since they were last compared with their
+        checksum.
 
     Raises
     ------
@@ -81,13 +96,19 @@ def open_files(folder: Path, key: ResultKey | None, remedy: str, memo: DigestMem
     InputError
         The content is another result than ``key``.
     """
-    files = OwnFiles(folder, remedy, memo) if (folder / PROVENANCE_FILE).is_file() else PublishedFiles(folder, remedy)
+    files = (
+        OwnFiles(folder, remedy, memo)
+        if (folder / PROVENANCE_FILE).is_file()
+        else PublishedFiles(folder, remedy)
+    )
     if key is not None:
         files.require(key)
     return files
 
 
-def read_provenance(folder: Path, remedy: str = "Run this layer again with --overwrite.") -> dict[str, Any]:
+def read_provenance(
+    folder: Path, remedy: str = "Run this layer again with --overwrite."
+) -> dict[str, Any]:
     """``provenance.json``: a dictionary, with the checksums of the result's files under ``files``."""
     check = Check(folder / PROVENANCE_FILE, remedy)
     with check.reading():
@@ -95,7 +116,15 @@ def read_provenance(folder: Path, remedy: str = "Run this layer again with --ove
         provenance = json.loads(check.path.read_text(encoding="utf-8"))
     check(isinstance(provenance, dict), "it must hold a dictionary")
     check(isinstance(provenance.get("files"), dict), "it must list the checksums of the files")
-    for name in ("arguments", "activations", "responses", "metadata", "stimuli", "converted_from", "target"):
+    for name in (
+        "arguments",
+        "activations",
+        "responses",
+        "metadata",
+        "stimuli",
+        "converted_from",
+        "target",
+    ):
         check(isinstance(provenance.get(name, {}), dict), f"{name} must be a dictionary")
     return provenance
 
@@ -108,22 +137,37 @@ def _hdf5(check: Check) -> Iterator[h5py.File]:
         yield file
 
 
-def _h5_variable(file: h5py.File, name: str, check: Check, shape: tuple[int, ...] | None, kinds: str) -> h5py.Dataset:
-    """A variable of the expected shape and type that lies in this very file; nothing of it is read yet."""
+def _h5_variable(
+    file: h5py.File, name: str, check: Check, shape: tuple[int, ...] | None, kinds: str
+) -> h5py.Dataset:
+    """A variable of the expected shape and type that lies in this very file.
+
+    Nothing of it is read yet.
+    """
     try:
         variable = h5_dataset(file, name)
     except InputError as error:
         raise type(error)(f"{error} {check.remedy}") from error
     check(variable is not None, f"it lacks {name}")
-    check(shape is None or variable.shape == shape, f"{name} must have the shape {shape}; it has {variable.shape}")
+    check(
+        shape is None or variable.shape == shape,
+        f"{name} must have the shape {shape}; it has {variable.shape}",
+    )
     check(variable.dtype.kind in kinds, f"{name} must not be of type {variable.dtype}")
     check(variable.id.get_storage_size() > 0, f"{name} was never written")
     if variable.chunks is not None:
-        check(all(piece <= length for piece, length in zip(variable.chunks, variable.shape)),
-              f"{name} is stored in pieces larger than itself")
-        n_pieces = math.prod(-(-length // piece) for piece, length in zip(variable.chunks, variable.shape))
+        check(
+            all(piece <= length for piece, length in zip(variable.chunks, variable.shape)),
+            f"{name} is stored in pieces larger than itself",
+        )
+        n_pieces = math.prod(
+            -(-length // piece) for piece, length in zip(variable.chunks, variable.shape)
+        )
         check(variable.id.get_num_chunks() == n_pieces, f"{name} was not written to its end")
-    check(not _MEANING_OF_NUMBERS & set(variable.attrs), f"{name} has attributes that change its values")
+    check(
+        not _MEANING_OF_NUMBERS & set(variable.attrs),
+        f"{name} has attributes that change its values",
+    )
     return variable
 
 
@@ -173,11 +217,16 @@ class OwnFiles:
         """Refuse a file that is not as it was written: HDF5 and Parquet believe damaged files."""
         check = self._check(name)
         with check.reading():
-            check(check.path.stat().st_size <= _LARGEST[name] * (_OWN_FACTOR if self.own else 1), "it is far too large")
+            check(
+                check.path.stat().st_size <= _LARGEST[name] * (_OWN_FACTOR if self.own else 1),
+                "it is far too large",
+            )
             self._opened[name] = _state(check.path)
             if self._digest(check.path) != self.provenance["files"].get(name):
-                raise DamagedFileError(f"{check.path} is not as it was written: its checksum differs from that in "
-                                       f"{PROVENANCE_FILE}. {self._remedy}")
+                raise DamagedFileError(
+                    f"{check.path} is not as it was written: its checksum differs from that in "
+                    f"{PROVENANCE_FILE}. {self._remedy}"
+                )
 
     @contextmanager
     def _reading(self, name: str) -> Iterator[Check]:
@@ -185,7 +234,9 @@ class OwnFiles:
         check = self._check(name)
         with check.reading():
             if _state(check.path) != self._opened[name]:
-                raise InputError(f"{check.path} has been replaced while it was read. Run the same command again.")
+                raise InputError(
+                    f"{check.path} has been replaced while it was read. Run the same command again."
+                )
             yield check
 
     def require_predictions_unchanged(self) -> None:
@@ -196,12 +247,15 @@ class OwnFiles:
                 self._check_predictions(file)
 
     def _check_scores(self, file: h5py.File) -> None:
-        check, inside = self._scores, set(file)         # names only: a look at what is behind them may lead elsewhere
+        check, inside = (
+            self._scores,
+            set(file),
+        )  # names only: a look at what is behind them may lead elsewhere
         ids = _h5_variable(file, "voxel_id", check, None, "iuO")
         check(ids.ndim == 1, "voxel_id must hold one id per voxel")
         self.named = {}
         for name in NAMED:
-            if name in inside:      # converted results do not say their target
+            if name in inside:  # converted results do not say their target
                 self.named[name] = str(_values(_h5_variable(file, name, check, (), "O")))
         check_rows(check, len(ids), self.named.get("target"), own=self.own)
         lacking = sorted((ALWAYS_STORED | {*MASKS, *NAMED[:3]}) - inside)
@@ -215,9 +269,14 @@ class OwnFiles:
             _h5_variable(file, name, check, shape, "fiub")
         _h5_variable(file, "vox_idx", check, shape[:1], "iu")
         _h5_variable(file, "split_idx", check, shape[1:], "iu")
-        check("stimulus" not in inside or h5_dataset(file, "stimulus").shape == (self.n_sounds,),
-              f"it must be about {self.n_sounds} sounds")
-        masks = [_values(_h5_variable(file, name, check, (self.n_sounds, self.n_splits), "iub")) for name in MASKS]
+        check(
+            "stimulus" not in inside or h5_dataset(file, "stimulus").shape == (self.n_sounds,),
+            f"it must be about {self.n_sounds} sounds",
+        )
+        masks = [
+            _values(_h5_variable(file, name, check, (self.n_sounds, self.n_splits), "iub"))
+            for name in MASKS
+        ]
         if self.own:
             check_own_masks(check, *masks)
             self.n_test = int(masks[1].sum(axis=0).max())
@@ -230,12 +289,16 @@ class OwnFiles:
         try:
             facts_of(self.named.get("target", ""), self.provenance)
             record = self.provenance["target"]
-            complete = all(isinstance(record[name][field], str)
-                           for name, field in (("splits", "sha256"), ("file", "path"), ("file", "sha256")))
+            complete = all(
+                isinstance(record[name][field], str)
+                for name, field in (("splits", "sha256"), ("file", "path"), ("file", "sha256"))
+            )
         except (KeyError, TypeError):
             complete = False
         check(complete, f"{PROVENANCE_FILE} does not say what its target is")
-        check(self.named["target"] not in TARGETS, "it says that a published target is a user's own")
+        check(
+            self.named["target"] not in TARGETS, "it says that a published target is a user's own"
+        )
         mask = _h5_variable(file, next(iter(MASKS)), check, None, "iub")
         check(mask.ndim == 2, "its masks must be of sounds and splits")
         self.n_sounds, self.n_splits = mask.shape
@@ -251,31 +314,51 @@ class OwnFiles:
 
     def _check_parquet(self, check: Check, file: Any, pa: Any) -> None:
         metadata, schema = file.metadata, file.schema_arrow
-        check(metadata.num_rows == len(self.ids), f"it has {metadata.num_rows} rows, {SCORES_FILE} has {len(self.ids)}")
+        check(
+            metadata.num_rows == len(self.ids),
+            f"it has {metadata.num_rows} rows, {SCORES_FILE} has {len(self.ids)}",
+        )
         names = schema.names
-        check(len(names) <= _MOST_COLUMNS, f"it has {len(names)} columns; {_MOST_COLUMNS:,} are possible")
+        check(
+            len(names) <= _MOST_COLUMNS,
+            f"it has {len(names)} columns; {_MOST_COLUMNS:,} are possible",
+        )
         check(len(set(names)) == len(names), "its columns must have different names")
         lacking = [name for name in (*SUMMARIES, "voxel_id", *NAMED) if name not in names]
         check(not lacking, f"it lacks {', '.join(lacking)}")
         for name in SUMMARIES:
             kind = schema.field(name).type
-            check(pa.types.is_floating(kind) or pa.types.is_integer(kind), f"{name} must hold numbers, not {kind}")
+            check(
+                pa.types.is_floating(kind) or pa.types.is_integer(kind),
+                f"{name} must hold numbers, not {kind}",
+            )
         nested = [name for name in names if pa.types.is_nested(schema.field(name).type)]
         check(not nested, f"{', '.join(nested[:3])} must hold plain values")
-        check(len((schema.metadata or {}).get(b"pandas", b"")) <= 1 << 20, "its description is far too long")
+        check(
+            len((schema.metadata or {}).get(b"pandas", b"")) <= 1 << 20,
+            "its description is far too long",
+        )
         stored = dict.fromkeys(names, 0)
         for group in range(metadata.num_row_groups):
             for place, name in enumerate(names):
                 stored[name] += metadata.row_group(group).column(place).total_uncompressed_size
         check(sum(stored.values()) <= _LARGEST_TABLE, "it would take far too much memory")
         texts = [name for name in names if not _has_fixed_width(schema.field(name).type)]
-        if sum(stored[name] for name in texts) * len(self.ids) > _LARGEST_TABLE:    # stored once, it may be meant often
-            check(sum(_decoded_size(check.path, name) for name in texts) <= _LARGEST_TABLE, "its texts are far too long")
+        if (
+            sum(stored[name] for name in texts) * len(self.ids) > _LARGEST_TABLE
+        ):  # stored once, it may be meant often
+            check(
+                sum(_decoded_size(check.path, name) for name in texts) <= _LARGEST_TABLE,
+                "its texts are far too long",
+            )
 
     def require(self, key: ResultKey) -> None:
         """Refuse another result than this."""
-        found: dict[str, object] = {"model": self.named["source_model"], "layer": self.named["source_layer"],
-                                    "condition": self.named["randnetw"]}
+        found: dict[str, object] = {
+            "model": self.named["source_model"],
+            "layer": self.named["source_layer"],
+            "condition": self.named["randnetw"],
+        }
         if "target" in self.named:
             found["target"] = self.named["target"]
         arguments = self.provenance.get("arguments", {})
@@ -296,8 +379,11 @@ class OwnFiles:
         import pandas as pd
 
         with self._reading(TABLE_FILE) as check:
-            table = pd.read_parquet(check.path, engine="pyarrow",
-                                    columns=None if columns is None else ["voxel_id", *columns])
+            table = pd.read_parquet(
+                check.path,
+                engine="pyarrow",
+                columns=None if columns is None else ["voxel_id", *columns],
+            )
             table = table.set_index(pd.Index(table["voxel_id"], name="voxel_id"))
             if columns is None:
                 check_table(check, table, self.ids, self.named)
@@ -313,13 +399,19 @@ class OwnFiles:
             scores = {}
             for name in self._score_names:
                 values = _known(file, name)
-                is_bool = file[name].attrs.get("dtype") == "bool"       # which netCDF does not know; xarray's convention
+                is_bool = (
+                    file[name].attrs.get("dtype") == "bool"
+                )  # which netCDF does not know; xarray's convention
                 scores[name] = ("vox_idx", "split_idx"), values.astype(bool) if is_bool else values
             coordinates = {name: _known(file, name) for name in ("vox_idx", "split_idx")}
             if "stimulus" in set(file) and file["stimulus"].dtype.kind == "O":
                 coordinates["stimulus"] = _known(file, "stimulus").tolist()
             masks = {attribute: _known(file, name) for name, attribute in MASKS.items()}
-        return xr.Dataset(scores, coords={**coordinates, "voxel_id": ("vox_idx", self.ids), **self.named}, attrs=masks)
+        return xr.Dataset(
+            scores,
+            coords={**coordinates, "voxel_id": ("vox_idx", self.ids), **self.named},
+            attrs=masks,
+        )
 
     def predictions(self, rescaled: bool) -> np.ndarray | None:
         """(n_sounds, n_splits, n_rows); None if there are none."""
@@ -330,29 +422,42 @@ class OwnFiles:
         with _hdf5(check) as file:
             self._check_predictions(file)
             inside = set(file)
-            name = "y_pred_test_rescaled" if rescaled and "y_pred_test_rescaled" in inside else "y_pred_test"
+            name = (
+                "y_pred_test_rescaled"
+                if rescaled and "y_pred_test_rescaled" in inside
+                else "y_pred_test"
+            )
             if name not in inside:
                 raise MissingDataError(f"{check.path} holds no {name}.")
             values = _known(file, name).astype(np.float64)
             if rescaled and name == "y_pred_test":
-                means = _h5_variable(file, "y_train_mean", check, (self.n_splits, len(self.ids)), "f")
+                means = _h5_variable(
+                    file, "y_train_mean", check, (self.n_splits, len(self.ids)), "f"
+                )
                 values = rescale(values, _values(means))
             return full_predictions(values, _known(file, "test_mask").astype(bool))
 
     def _check_predictions(self, file: h5py.File) -> None:
         check = self._check(PREDICTIONS_FILE)
-        mask = _values(_h5_variable(file, "test_mask", check, (self.n_splits, self.n_sounds), "iub"))
+        mask = _values(
+            _h5_variable(file, "test_mask", check, (self.n_splits, self.n_sounds), "iub")
+        )
         if self.own:
             with self._reading(SCORES_FILE), _hdf5(self._scores) as scores:
-                check(np.array_equal(mask.T, _values(scores["test_mask"])), "its splits are not those of the scores")
+                check(
+                    np.array_equal(mask.T, _values(scores["test_mask"])),
+                    "its splits are not those of the scores",
+                )
         else:
             check_masks(check, 1 - mask.T, mask.T)
         for name in ("y_pred_test", "y_pred_test_rescaled"):
             if name in set(file):
                 _h5_variable(file, name, check, (self.n_splits, self.n_test, len(self.ids)), "f")
         ids = _h5_variable(file, "voxel_id", check, self.ids.shape, "iuO")
-        check(np.array_equal(_values(ids), self.ids),
-              f"it is not about the same voxels in the same order as {SCORES_FILE}")
+        check(
+            np.array_equal(_values(ids), self.ids),
+            f"it is not about the same voxels in the same order as {SCORES_FILE}",
+        )
 
 
 def _has_fixed_width(kind: Any) -> bool:

@@ -1,4 +1,7 @@
-"""Effective dimensionality of every layer: from our own RSA run, else from the published files in ``results/ED/``."""
+"""Effective dimensionality of every layer.
+
+From our own RSA run, else from the published files in ``results/ED/``.
+"""
 
 from __future__ import annotations
 
@@ -19,18 +22,29 @@ from aud_dnn.store.rsa import SCRIPT, Part, read_model_part
 from aud_dnn.utils import few
 
 _PUBLISHED_CONDITION = {"trained": "trained", "permuted": "random"}
-_PUBLISHED_VARIANT = {"raw": "", "centered": "mean_subtract_pca_", "standardized": "mean_subtract_std_divide_pca_"}
-_ALL_LAYERS = "all_eff_dim_layer_list"      # the same numbers once more, without names
+_PUBLISHED_VARIANT = {
+    "raw": "",
+    "centered": "mean_subtract_pca_",
+    "standardized": "mean_subtract_std_divide_pca_",
+}
+_ALL_LAYERS = "all_eff_dim_layer_list"  # the same numbers once more, without names
 
 
 def published_path(paths: ProjectPaths, condition: str, variant: str) -> Path:
     """Where the published file of one condition and variant lies."""
-    return paths.results / "ED" / (f"all_{_PUBLISHED_CONDITION[condition]}_models_{_PUBLISHED_VARIANT[variant]}"
-                                   "effective_dimensionality_165_sounds.pckl")
+    return (
+        paths.results
+        / "ED"
+        / (
+            f"all_{_PUBLISHED_CONDITION[condition]}_models_{_PUBLISHED_VARIANT[variant]}"
+            "effective_dimensionality_165_sounds.pckl"
+        )
+    )
 
 
 def read_published_dimensionality(path: Path) -> dict[tuple[str, str], float]:
-    """(model, layer) -> effective dimensionality, from one published file, without running what is in it.
+    """(model, layer) -> effective dimensionality, from one published file, without running what is
+    in it.
 
     Of complex numbers, which the published eigenvalue solver could return, the real part counts.
 
@@ -40,12 +54,20 @@ def read_published_dimensionality(path: Path) -> dict[tuple[str, str], float]:
         The file is not one of these, or cannot be opened safely.
     """
     content = load_pickle(path, allow="tensors")
-    if not isinstance(content, dict) or not all(isinstance(layers, dict) for layers in content.values()):
-        raise InputError(f"{path} is not a published file of effective dimensionality: a dictionary of models, each with a "
-                         "dictionary of layers, was expected. Download it again.")
+    if not isinstance(content, dict) or not all(
+        isinstance(layers, dict) for layers in content.values()
+    ):
+        raise InputError(
+            f"{path} is not a published file of effective dimensionality: a dictionary of models, "
+            "each with a dictionary of layers, was expected. Download it again."
+        )
     found = {}
     for model, layers in content.items():
-        names = {layer.stored_key: layer.name for layer in MODELS[model].layers} if model in MODELS else {}
+        names = (
+            {layer.stored_key: layer.name for layer in MODELS[model].layers}
+            if model in MODELS
+            else {}
+        )
         for layer, value in layers.items():
             if layer != _ALL_LAYERS:
                 found[str(model), names.get(layer, str(layer))] = _number(path, model, layer, value)
@@ -62,8 +84,9 @@ def _number(path: Path, model: str, layer: str, value: Any) -> float:
     return number
 
 
-def layer_dimensionality(paths: ProjectPaths, models: Sequence[str], condition: str, variant: str
-                         ) -> tuple[Mapping[tuple[str, str], float], list[str]]:
+def layer_dimensionality(
+    paths: ProjectPaths, models: Sequence[str], condition: str, variant: str
+) -> tuple[Mapping[tuple[str, str], float], list[str]]:
     """Effective dimensionality of every layer of some models.
 
     Parameters
@@ -97,18 +120,30 @@ def layer_dimensionality(paths: ProjectPaths, models: Sequence[str], condition: 
             continue
         if _has_changed(origins, part, model, condition):
             stale.append(model)
-        found |= {(model, layer): float(value)
-                  for layer, value in zip(part.layers, part.arrays["effective_dimensionality"][:, column])}
+        found |= {
+            (model, layer): float(value)
+            for layer, value in zip(part.layers, part.arrays["effective_dimensionality"][:, column])
+        }
     origins.save()
-    notes = [f"The activations of {few(stale)} ({condition}) have changed since the effective dimensionality was computed. "
-             f"Compute it again: {SCRIPT} --models {' '.join(stale)}"] if stale else []
+    notes = (
+        [
+            f"The activations of {few(stale)} ({condition}) have changed since the effective "
+            f"dimensionality was computed. Compute it again: {SCRIPT} --models {' '.join(stale)}"
+        ]
+        if stale
+        else []
+    )
     path = published_path(paths, condition, variant)
     if not absent or not path.is_file():
         return found, notes
-    published = {key: value for key, value in read_published_dimensionality(path).items() if key[0] in absent}
+    published = {
+        key: value for key, value in read_published_dimensionality(path).items() if key[0] in absent
+    }
     names = list(dict.fromkeys(model for model, _ in published))
     if names:
-        notes.append(f"Effective dimensionality of {', '.join(names)} ({condition}) is the published one.")
+        notes.append(
+            f"Effective dimensionality of {', '.join(names)} ({condition}) is the published one."
+        )
     return found | published, notes
 
 

@@ -51,8 +51,11 @@ class PublishedFiles:
 
     def require(self, key: ResultKey) -> None:
         """Refuse another result than this."""
-        found: dict[str, object] = {"model": self.named["source_model"], "layer": self.named["source_layer"],
-                                    "condition": self.named["randnetw"]}
+        found: dict[str, object] = {
+            "model": self.named["source_model"],
+            "layer": self.named["source_layer"],
+            "condition": self.named["randnetw"],
+        }
         if not is_on_grid(self.values("alphas"), self.values("warning_alphas"), key.alphalimit):
             found["alphalimit"] = "of another grid"
         if "target" in self._table:
@@ -89,13 +92,17 @@ class PublishedFiles:
         """Nothing to compare: no checksums were published."""
 
     def predictions(self, rescaled: bool) -> np.ndarray | None:
-        check = Check(self.folder / (PUBLISHED_RESCALED if rescaled else PUBLISHED_PREDICTIONS), self._remedy)
+        check = Check(
+            self.folder / (PUBLISHED_RESCALED if rescaled else PUBLISHED_PREDICTIONS), self._remedy
+        )
         if not check.path.is_file():
             return None
         values = load_pickle(check.path, allow="arrays")
         shape = (N_SOUNDS, N_SPLITS, len(self.ids))
-        check(isinstance(values, np.ndarray) and values.shape == shape and values.dtype.kind == "f",
-              f"it must hold numbers of shape {shape}")
+        check(
+            isinstance(values, np.ndarray) and values.shape == shape and values.dtype.kind == "f",
+            f"it must hold numbers of shape {shape}",
+        )
         return values
 
 
@@ -103,28 +110,50 @@ def _published_dataset(published: xr.Dataset, check: Check) -> xr.Dataset:
     """The published coordinates (one per voxel, on dimensions of their own) in the form of ours."""
     import xarray as xr
 
-    check(isinstance(published, xr.Dataset), f"it must hold an xarray dataset, not {type(published).__name__}")
-    lacking = [*sorted((ALWAYS_STORED | {"voxel_id", "vox_idx", "split_idx", *NAMED[:3]}) - {*published.variables}),
-               *sorted({*MASKS.values()} - {*published.attrs})]
+    check(
+        isinstance(published, xr.Dataset),
+        f"it must hold an xarray dataset, not {type(published).__name__}",
+    )
+    lacking = [
+        *sorted(
+            (ALWAYS_STORED | {"voxel_id", "vox_idx", "split_idx", *NAMED[:3]})
+            - {*published.variables}
+        ),
+        *sorted({*MASKS.values()} - {*published.attrs}),
+    ]
     check(not lacking, f"it lacks {', '.join(lacking)}")
     n_rows = published["voxel_id"].size
     check_rows(check, n_rows, None)
     for name, variable in published.items():
-        check(variable.shape == (n_rows, N_SPLITS) and variable.dtype.kind in "fiub",
-              f"{name} must hold numbers of shape {(n_rows, N_SPLITS)}; it has {variable.dtype} of shape {variable.shape}")
+        check(
+            variable.shape == (n_rows, N_SPLITS) and variable.dtype.kind in "fiub",
+            f"{name} must hold numbers of shape {(n_rows, N_SPLITS)}; it has {variable.dtype} of "
+            f"shape {variable.shape}",
+        )
     for name, length in (("vox_idx", n_rows), ("voxel_id", n_rows), ("split_idx", N_SPLITS)):
         check(published[name].shape == (length,), f"{name} must have {length} values")
     masks = {name: np.asarray(published.attrs[name]) for name in MASKS.values()}
     for name, mask in masks.items():
-        check(mask.shape == (N_SOUNDS, N_SPLITS) and mask.dtype.kind in "fiub",
-              f"{name} must have the shape {(N_SOUNDS, N_SPLITS)}; it has {mask.shape}")
+        check(
+            mask.shape == (N_SOUNDS, N_SPLITS) and mask.dtype.kind in "fiub",
+            f"{name} must have the shape {(N_SOUNDS, N_SPLITS)}; it has {mask.shape}",
+        )
     check_masks(check, *masks.values())
     constants = {}
     for name in NAMED[:3]:
         said = {str(value) for value in published[name].to_numpy().ravel()}
         check(len(said) == 1, f"{name} must be the same for all voxels")
         constants[name] = said.pop()
-    return xr.Dataset({name: (("vox_idx", "split_idx"), variable.to_numpy()) for name, variable in published.items()},
-                      coords={"vox_idx": published["vox_idx"].to_numpy(), "split_idx": published["split_idx"].to_numpy(),
-                              "voxel_id": ("vox_idx", published["voxel_id"].to_numpy()), **constants},
-                      attrs={name: mask.astype(np.int8) for name, mask in masks.items()})
+    return xr.Dataset(
+        {
+            name: (("vox_idx", "split_idx"), variable.to_numpy())
+            for name, variable in published.items()
+        },
+        coords={
+            "vox_idx": published["vox_idx"].to_numpy(),
+            "split_idx": published["split_idx"].to_numpy(),
+            "voxel_id": ("vox_idx", published["voxel_id"].to_numpy()),
+            **constants,
+        },
+        attrs={name: mask.astype(np.int8) for name, mask in masks.items()},
+    )

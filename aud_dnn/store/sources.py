@@ -1,7 +1,10 @@
-"""What regression results are made from, as digests: written into each result, and compared with what is there now.
+"""What regression results are made from, as digests.
 
-A result is current only if everything that it was made from is as it was (:func:`aud_dnn.io.digests.outdated`). What a
-result of ours does not record counts as changed. Published results record nothing; they are taken as they are.
+Written into each result, and compared with what is there now.
+
+A result is current only if everything that it was made from is as it was
+(:func:`aud_dnn.io.digests.outdated`). What a result of ours does not record counts as changed.
+Published results record nothing; they are taken as they are.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ def recorded_sources(provenance: Mapping[str, Any]) -> dict[str, object]:
     """What a result says that it was made from; None for what it does not say."""
     found: dict[str, object] = {name: provenance.get(name, {}).get("sha256") for name in _INPUTS}
     own = provenance.get("target", {}).get("splits")
-    if isinstance(own, Mapping):        # of a user's own target
+    if isinstance(own, Mapping):  # of a user's own target
         found["splits"] = own.get("sha256")
     return {**found, NUMERICS: provenance.get("numerics")}
 
@@ -51,19 +54,26 @@ class Sources:
     ----------
     paths : ProjectPaths
     stimuli : Stimuli or None
-        Those of the published targets, kept as ``sounds``; their digest is ``stimuli``. None where they are
-        not there and not needed.
+        Those of the published targets, kept as ``sounds``; their digest is ``stimuli``. None where
+        they are not there and not needed.
     memo : DigestMemo
         Spares reading files that nobody has touched.
     own : mapping from name to digests, optional
         Of the user's own targets: responses, metadata, stimuli, splits.
     """
 
-    def __init__(self, paths: ProjectPaths, stimuli: Stimuli | None, memo: DigestMemo,
-                 own: Mapping[str, Mapping[str, str]] | None = None) -> None:
+    def __init__(
+        self,
+        paths: ProjectPaths,
+        stimuli: Stimuli | None,
+        memo: DigestMemo,
+        own: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
         self._paths, self.sounds, self._memo, self._own = paths, stimuli, memo, own or {}
         self._stimulus_file = paths.stimulus_file
-        self.stimuli = "" if stimuli is None else combined_digest([*stimuli.ids, *stimuli.categories])
+        self.stimuli = (
+            "" if stimuli is None else combined_digest([*stimuli.ids, *stimuli.categories])
+        )
 
     def now(self, key: ResultKey, activations: Activations) -> dict[str, object]:
         """Everything that a result of this key would be made from.
@@ -73,14 +83,23 @@ class Sources:
         InputError
             Something cannot be read.
         """
-        target = self._own.get(key.target) or {**self.target_digests(key.target), "stimuli": self.stimuli}
-        return {"activations": self.layer(activations, key.layer)[1], **target, NUMERICS: NUMERICS_VERSION}
+        target = self._own.get(key.target) or {
+            **self.target_digests(key.target),
+            "stimuli": self.stimuli,
+        }
+        return {
+            "activations": self.layer(activations, key.layer)[1],
+            **target,
+            NUMERICS: NUMERICS_VERSION,
+        }
 
     def target_digests(self, name: str) -> dict[str, str]:
         """Of the responses and the metadata of a target."""
         return dict(zip(("responses", "metadata"), self.target(name)[1:]))
 
-    def layer(self, activations: Activations, name: str, *, values: bool = False) -> tuple[np.ndarray | None, str]:
+    def layer(
+        self, activations: Activations, name: str, *, values: bool = False
+    ) -> tuple[np.ndarray | None, str]:
         """One layer, if its ``values`` are wanted, and its digest."""
         files = activation_files(self._paths, activations.model, randnetw=activations.randnetw)
         what = f"layer {name}"
@@ -91,18 +110,38 @@ class Sources:
         return self._read(files, what, lambda: activations.read(name), array_digest, values)
 
     def target(self, name: str, *, values: bool = False) -> tuple[Target | None, str, str]:
-        """One target, if its ``values`` are wanted, and the digests of its responses and its metadata."""
-        files = sorted(path for path in self._paths.neural(name).glob("[!.]*") if path.suffix in (".npy", ".mat", ".pkl"))
-        target, digests = self._read([*files, self._stimulus_file], f"target {name}",
-                                     lambda: load_target(self._paths, name, self.sounds), _target_digests, values)
+        """One target, if its ``values`` are wanted, and the digests of its responses and its
+        metadata.
+        """
+        files = sorted(
+            path
+            for path in self._paths.neural(name).glob("[!.]*")
+            if path.suffix in (".npy", ".mat", ".pkl")
+        )
+        target, digests = self._read(
+            [*files, self._stimulus_file],
+            f"target {name}",
+            lambda: load_target(self._paths, name, self.sounds),
+            _target_digests,
+            values,
+        )
         return target, *digests.split()
 
-    def _read(self, files: list, what: str, read: Callable[[], Any], digest: Callable[[Any], str], wanted: bool
-              ) -> tuple[Any, str]:
-        """The digest comes from the memo where that knows it; but what is handed out is always digested itself."""
+    def _read(
+        self,
+        files: list,
+        what: str,
+        read: Callable[[], Any],
+        digest: Callable[[Any], str],
+        wanted: bool,
+    ) -> tuple[Any, str]:
+        """The digest comes from the memo where that knows it.
+
+        But what is handed out is always digested itself.
+        """
         content = []
 
-        def compute() -> str:       # within the memo's look at the files before and after
+        def compute() -> str:  # within the memo's look at the files before and after
             content.append(read())
             return digest(content[0])
 

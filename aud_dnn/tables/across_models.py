@@ -1,6 +1,7 @@
 """Models side by side: what each figure compares, and the statistical comparisons of the paper.
 
-Everything here works on tables in memory; :mod:`aud_dnn.tables.figure_inputs` brings them from disk.
+Everything here works on tables in memory; :mod:`aud_dnn.tables.figure_inputs` brings them from
+disk.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ def _errors(values: pd.DataFrame, statistics: str) -> pd.Series:
     """Error bars of a participants x models table."""
     if statistics not in STATISTICS:
         raise ValueError(f"statistics must be one of {STATISTICS}, got {statistics!r}.")
-    function = stats.within_participant_sem if statistics == "published" else stats.participant_interval
+    function = (
+        stats.within_participant_sem if statistics == "published" else stats.participant_interval
+    )
     return pd.Series(function(values.to_numpy()), index=values.columns)
 
 
@@ -46,7 +49,8 @@ class AcrossModels:
     notes : tuple of str
         What must be said beside a figure of these numbers.
     statistics : {"published", "recommended"}
-        Which error bars: :func:`aud_dnn.stats.within_participant_sem`, or :func:`aud_dnn.stats.participant_interval`.
+        Which error bars: :func:`aud_dnn.stats.within_participant_sem`, or
+        :func:`aud_dnn.stats.participant_interval`.
     """
 
     target: str
@@ -68,12 +72,17 @@ class AcrossModels:
         Parameters
         ----------
         models : sequence of str, optional
-            The set of models whose mean is removed from every participant; all, with the baseline, by default. The
-            published error bars depend on this set.
+            The set of models whose mean is removed from every participant; all, with the baseline,
+            by default. The published error bars depend on this set.
         """
         chosen = self.scores if models is None else self.scores[list(models)]
-        return pd.DataFrame({f"{self.value}_mean": chosen.mean(axis=0),
-                             f"{self.value}_yerr": _errors(chosen, self.statistics)}, index=chosen.columns)
+        return pd.DataFrame(
+            {
+                f"{self.value}_mean": chosen.mean(axis=0),
+                f"{self.value}_yerr": _errors(chosen, self.statistics),
+            },
+            index=chosen.columns,
+        )
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,8 @@ class ComponentScores:
     Attributes
     ----------
     mean, sem : DataFrame of shape (n_components, n_models)
-        Over iterations; the error is variability of re-halving the splits, not of participants or sounds.
+        Over iterations; the error is variability of re-halving the splits, not of participants or
+        sounds.
     iterations : dict of model -> DataFrame of shape (n_iterations, n_components)
     layers : dict of model -> DataFrame of shape (n_iterations, n_components)
         The layer chosen in every iteration.
@@ -107,7 +117,8 @@ class ComponentScores:
 class RegionPositions:
     """Relative position of the best layer by model, participant and region.
 
-    ``positions`` maps a region to a participants x models table; ``statistics`` as for :class:`AcrossModels`.
+    ``positions`` maps a region to a participants x models table; ``statistics`` as for
+    :class:`AcrossModels`.
     """
 
     target: str
@@ -126,11 +137,19 @@ class RegionPositions:
         """The table of Figure 7 for two regions: means over participants and their errors."""
         frames = {"primary": self.positions[x], "non_primary": self.positions[y]}
         columns = {f"{name}_mean": frame.mean(axis=0) for name, frame in frames.items()}
-        columns |= {f"{name}_yerr": _errors(frame, self.statistics) for name, frame in frames.items()}
-        return pd.DataFrame(columns).assign(primary_roi=x, non_primary_roi=y).rename_axis("source_model")
+        columns |= {
+            f"{name}_yerr": _errors(frame, self.statistics) for name, frame in frames.items()
+        }
+        return (
+            pd.DataFrame(columns)
+            .assign(primary_roi=x, non_primary_roi=y)
+            .rename_axis("source_model")
+        )
 
 
-def same_participants(by_model: Mapping[str, Iterable], what: str, command: Callable[[str], str]) -> list[str]:
+def same_participants(
+    by_model: Mapping[str, Iterable], what: str, command: Callable[[str], str]
+) -> list[str]:
     """The participants that all models share; ``command`` is what fits a model.
 
     Raises
@@ -138,86 +157,141 @@ def same_participants(by_model: Mapping[str, Iterable], what: str, command: Call
     InputError
         They differ between models.
     """
-    labels = {model: [str(label) for label in participants] for model, participants in by_model.items()}
+    labels = {
+        model: [str(label) for label in participants] for model, participants in by_model.items()
+    }
     counts = Counter(map(tuple, labels.values()))
-    expected = list(counts.most_common(1)[0][0])        # what most models have; the first one's where that is a draw
+    expected = list(
+        counts.most_common(1)[0][0]
+    )  # what most models have; the first one's where that is a draw
     first = next(model for model, found in labels.items() if found == expected)
     for model, found in labels.items():
         if found != expected:
             odd = sorted(set(found) ^ set(expected))
             difference = ", ".join(odd[:5]) or "another order"
-            raise InputError(f"{what}: {model} and {first} have different participants ({difference}). Compare only results "
-                             f"on the same data; fit one of the two again: {command(model)} --overwrite")
+            raise InputError(
+                f"{what}: {model} and {first} have different participants ({difference}). Compare "
+                f"only results on the same data; fit one of the two again: {command(model)} "
+                "--overwrite"
+            )
     return expected
 
 
-# --- statistics -----------------------------------------------------------------------------------------------------------
+# --- statistics ---------------------------------------------------------------------------------
+
 
 def _effects(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
     names = {"Cohen's d": "cohens_d", "rank-biserial": "rank_biserial", "CLES": "cles"}
-    return {f"{names[effect.name]}{end}": number for effect in stats.effect_sizes(a, b)
-            for end, number in (("", effect.value), ("_low", effect.low), ("_high", effect.high))}
+    return {
+        f"{names[effect.name]}{end}": number
+        for effect in stats.effect_sizes(a, b)
+        for end, number in (("", effect.value), ("_low", effect.low), ("_high", effect.high))
+    }
 
 
 def _pairs(first: Sequence[str], second: Sequence[str]) -> list[tuple[str, str]]:
     return [(a, b) for a in first for b in second if a != b]
 
 
-def participant_comparisons(data: AcrossModels, first: Sequence[str], second: Sequence[str]) -> pd.DataFrame:
-    """"Does A predict better than B" for all pairs (Figures 2 and 8), published and recommended tests side by side.
+def participant_comparisons(
+    data: AcrossModels, first: Sequence[str], second: Sequence[str]
+) -> pd.DataFrame:
+    """Ask of all pairs whether A predicts better than B (Figures 2 and 8).
+
+    The published and the recommended tests stand side by side.
 
     Parameters
     ----------
     data : AcrossModels
     first, second : sequences of str
-        A from the first, B from the second; pairs of a model with itself are left out, as are models without results.
+        A from the first, B from the second; pairs of a model with itself are left out, as are
+        models without results.
 
     Returns
     -------
     DataFrame
-        One row per pair. ``p_value`` is the published one: B's mean is resampled against A's observed mean (one-sided,
-        unpaired, may be 0). Recommended: ``p_paired`` (paired bootstrap over participants, one-sided, never 0) with the
-        interval of the mean difference, and ``p_sign_flip`` (exact paired permutation). ``*_holm`` and ``*_fdr`` adjust
-        over all rows of the table. Effect sizes have 95 % bootstrap intervals.
+        One row per pair. ``p_value`` is the published one: B's mean is resampled against A's
+        observed mean (one-sided, unpaired, may be 0). Recommended: ``p_paired`` (paired bootstrap
+        over participants, one-sided, never 0) with the interval of the mean difference, and
+        ``p_sign_flip`` (exact paired permutation). ``*_holm`` and ``*_fdr`` adjust over all rows of
+        the table. Effect sizes have 95 % bootstrap intervals.
     """
     rows = []
-    for a, b in _pairs([m for m in first if m in data.scores], [m for m in second if m in data.scores]):
+    for a, b in _pairs(
+        [m for m in first if m in data.scores], [m for m in second if m in data.scores]
+    ):
         x, y = data.scores[a].to_numpy(), data.scores[b].to_numpy()
         published, paired = stats.bootstrap_published(x, y), stats.bootstrap_paired(x, y)
-        rows.append({
-            "model1": a, "model2": b, "model1_mean_across_subj": published.mean_a,
-            "model2_mean_across_subj": published.mean_b, "roi": "None",
-            "model2_bootstrap_distrib_mean": published.reference, "p_value": published.p,
-            "n_bootstrap": published.n_resamples, "p_value_plus_one": published.p_plus_one,
-            "difference": paired.difference, "difference_low": paired.low, "difference_high": paired.high,
-            "p_paired": paired.p, "p_sign_flip": stats.sign_flip_test(x, y), **_effects(x, y),
-            "n_participants": len(x), "target": data.target, "randnetw": str(data.randnetw),
-            "value_of_interest": data.value})
+        rows.append(
+            {
+                "model1": a,
+                "model2": b,
+                "model1_mean_across_subj": published.mean_a,
+                "model2_mean_across_subj": published.mean_b,
+                "roi": "None",
+                "model2_bootstrap_distrib_mean": published.reference,
+                "p_value": published.p,
+                "n_bootstrap": published.n_resamples,
+                "p_value_plus_one": published.p_plus_one,
+                "difference": paired.difference,
+                "difference_low": paired.low,
+                "difference_high": paired.high,
+                "p_paired": paired.p,
+                "p_sign_flip": stats.sign_flip_test(x, y),
+                **_effects(x, y),
+                "n_participants": len(x),
+                "target": data.target,
+                "randnetw": str(data.randnetw),
+                "value_of_interest": data.value,
+            }
+        )
     return _adjusted(rows, ["p_value_plus_one", "p_paired", "p_sign_flip"])
 
 
-def component_comparisons(data: ComponentScores, first: Sequence[str], second: Sequence[str]) -> pd.DataFrame:
-    """"Does A predict better than B" on every component (Figure 9): permutation of the iteration values as published.
+def component_comparisons(
+    data: ComponentScores, first: Sequence[str], second: Sequence[str]
+) -> pd.DataFrame:
+    """Ask of every component whether A predicts it better than B (Figure 9).
 
-    The ten iterations re-halve the same ten splits. They are not independent samples, so no p here speaks about a
-    population; ``difference`` with its range over iterations says as much. Adjusted over the pairs of one component.
+    Permutation of the iteration values as published.
+
+    The ten iterations re-halve the same ten splits. They are not independent samples, so no p here
+    speaks about a population; ``difference`` with its range over iterations says as much. Adjusted
+    over the pairs of one component.
     """
     rows = []
-    for a, b in _pairs([m for m in first if m in data.iterations], [m for m in second if m in data.iterations]):
+    for a, b in _pairs(
+        [m for m in first if m in data.iterations], [m for m in second if m in data.iterations]
+    ):
         for component in COMPONENTS:
             x, y = (data.iterations[model][component].to_numpy() for model in (a, b))
             found = stats.permutation_published(x, y)
-            rows.append({
-                "model1": a, "model2": b, "model1_mean_across_it": found.mean_a, "model2_mean_across_it": found.mean_b,
-                "comp": component, "true_delta_model1_model2": found.mean_a - found.mean_b,
-                "bootstrap_delta_mean_distrib": found.reference, "p_value": found.p, "n_bootstrap": found.n_resamples,
-                "p_value_plus_one": found.p_plus_one, "difference_low": float((x - y).min()),
-                "difference_high": float((x - y).max()), "bootstrap": True, "target": COMPONENT_TARGET,
-                "randnetw": str(data.randnetw), "value_of_interest": data.value})
+            rows.append(
+                {
+                    "model1": a,
+                    "model2": b,
+                    "model1_mean_across_it": found.mean_a,
+                    "model2_mean_across_it": found.mean_b,
+                    "comp": component,
+                    "true_delta_model1_model2": found.mean_a - found.mean_b,
+                    "bootstrap_delta_mean_distrib": found.reference,
+                    "p_value": found.p,
+                    "n_bootstrap": found.n_resamples,
+                    "p_value_plus_one": found.p_plus_one,
+                    "difference_low": float((x - y).min()),
+                    "difference_high": float((x - y).max()),
+                    "bootstrap": True,
+                    "target": COMPONENT_TARGET,
+                    "randnetw": str(data.randnetw),
+                    "value_of_interest": data.value,
+                }
+            )
     return _adjusted(rows, ["p_value_plus_one"], family=["comp"])
 
 
-def _adjusted(rows: list[dict], columns: list[str], family: list[str] | None = None) -> pd.DataFrame:
+def _adjusted(
+    rows: list[dict], columns: list[str], family: list[str] | None = None
+) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     if len(table):
         for column in columns:
@@ -226,13 +300,29 @@ def _adjusted(rows: list[dict], columns: list[str], family: list[str] | None = N
 
 
 def region_comparison(data: RegionPositions, x: str, y: str) -> pd.DataFrame:
-    """Layer position in region ``x`` against region ``y`` over models (Figure 7): Wilcoxon signed-rank, one row.
+    """Layer position in region ``x`` against region ``y`` over models (Figure 7).
+
+    Wilcoxon signed-rank, one row.
 
     ``p`` is the published normal approximation, ``p_exact`` the recommended exact one.
     """
     table = data.pair(x, y)
     first, second = table["primary_mean"].to_numpy(), table["non_primary_mean"].to_numpy()
     found = stats.wilcoxon_signed_rank(first, second)
-    return pd.DataFrame([{"primary_roi": x, "non_primary_roi": y, "w": found.w, "p": found.p, "p_exact": found.p_exact,
-                          "n_models": len(table), "n_nonzero": found.n, **_effects(second, first), "target": data.target,
-                          "randnetw": str(data.randnetw), "value_of_interest": data.value}])
+    return pd.DataFrame(
+        [
+            {
+                "primary_roi": x,
+                "non_primary_roi": y,
+                "w": found.w,
+                "p": found.p,
+                "p_exact": found.p_exact,
+                "n_models": len(table),
+                "n_nonzero": found.n,
+                **_effects(second, first),
+                "target": data.target,
+                "randnetw": str(data.randnetw),
+                "value_of_interest": data.value,
+            }
+        ]
+    )

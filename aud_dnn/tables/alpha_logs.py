@@ -1,7 +1,8 @@
 """Alphas at the edge of the grid, from the logs of published runs (supplement).
 
-The better source is ``warning_alphas`` of the scores (:func:`aud_dnn.tables.fit_diagnostics.alpha_statistics`); logs are
-for where scores are not at hand, and to compare.
+The better source is ``warning_alphas`` of the scores
+(:func:`aud_dnn.tables.fit_diagnostics.alpha_statistics`); logs are for where scores are not at
+hand, and to compare.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ class AlphaLog:
 
 
 def _alpha_and_voxel(line: str) -> tuple[float, int] | None:
-    """The voxel is the number after a word like "voxel" (without one, the last number), alpha the first of the others."""
+    """The voxel is the number after a word like "voxel" (without one, the last number), alpha the
+    first of the others.
+    """
     numbers: list[float] = []
     voxel, expected = None, False
     for token in _TOKEN.finditer(line.lower()):
@@ -57,20 +60,25 @@ def _alpha_and_voxel(line: str) -> tuple[float, int] | None:
 
 
 def parse_alpha_log(lines: Iterable[str]) -> AlphaLog:
-    """Read the lines of one or more logs; nothing in them is run, and numbers are compared as numbers.
+    """Read the lines of one or more logs.
+
+    Nothing in them is run, and numbers are compared as numbers.
 
     An alpha may be written as ``1e+49`` or with all its fifty digits.
     """
     found, n_unread = [], 0
     for line in lines:
         if line.startswith(_START):
-            entry = _alpha_and_voxel(line[len(_START):_LONGEST_LINE])
+            entry = _alpha_and_voxel(line[len(_START) : _LONGEST_LINE])
             if entry is None:
                 n_unread += 1
             else:
                 found.append(entry)
-    return AlphaLog(np.array([alpha for alpha, _ in found], dtype=float), np.array([voxel for _, voxel in found], dtype=int),
-                    n_unread)
+    return AlphaLog(
+        np.array([alpha for alpha, _ in found], dtype=float),
+        np.array([voxel for _, voxel in found], dtype=int),
+        n_unread,
+    )
 
 
 def log_alpha_statistics(log: AlphaLog, alphalimit: int, n_fits: int | None) -> dict[str, float]:
@@ -85,7 +93,10 @@ def log_alpha_statistics(log: AlphaLog, alphalimit: int, n_fits: int | None) -> 
         Voxels times splits; without it there is no percentage.
     """
     exponents = np.rint(np.log10(log.alphas)).astype(int)
-    return {"total": len(exponents), "upper": int((exponents == alphalimit - 1).sum()),
-            "lower": int((exponents == -alphalimit).sum()),
-            "perc": percent(len(exponents), n_fits) if n_fits else float("nan"),
-            "n_voxels_affected": len(np.unique(log.voxels))}
+    return {
+        "total": len(exponents),
+        "upper": int((exponents == alphalimit - 1).sum()),
+        "lower": int((exponents == -alphalimit).sum()),
+        "perc": percent(len(exponents), n_fits) if n_fits else float("nan"),
+        "n_voxels_affected": len(np.unique(log.voxels)),
+    }

@@ -1,10 +1,11 @@
 """The tables of each model, brought up to date, and what is out of date behind them.
 
-Beside the tables of a model on a target stands a record (``made-from_…json``): the digest of every result that they were
-made from, layers in order, and of every table as it was written. Tables are used as they are only while all of these hold;
-a table that was changed by hand is made again, too. Times of files decide nothing. Tables without results, as a download
-brings them, have nothing to be compared with and are used as they are; where the record tells that the results were here
-once, figures say so, and tables that were changed since are refused.
+Beside the tables of a model on a target stands a record (``made-from_…json``): the digest of every
+result that they were made from, layers in order, and of every table as it was written. Tables are
+used as they are only while all of these hold; a table that was changed by hand is made again, too.
+Times of files decide nothing. Tables without results, as a download brings them, have nothing to be
+compared with and are used as they are; where the record tells that the results were here once,
+figures say so, and tables that were changed since are refused.
 """
 
 from __future__ import annotations
@@ -45,13 +46,15 @@ from aud_dnn.tables.per_model import (
 )
 from aud_dnn.utils import activation_files, few, load_stimuli, open_activations
 
-_WORTH_PROCESSES = 8    # sets of results; fewer are aggregated before other processes have started
+_WORTH_PROCESSES = 8  # sets of results; fewer are aggregated before other processes have started
 
 
 def _result_digest(paths: ProjectPaths, folder: Path) -> str:
     """One digest of everything in a result that tables are made from."""
     ours = (folder / PROVENANCE_FILE).is_file()
-    names = (SCORES_FILE, TABLE_FILE, PROVENANCE_FILE) if ours else (PUBLISHED_SCORES, PUBLISHED_TABLE)
+    names = (
+        (SCORES_FILE, TABLE_FILE, PROVENANCE_FILE) if ours else (PUBLISHED_SCORES, PUBLISHED_TABLE)
+    )
     digests = []
     for name in names:
         with Check(folder / name, fit_again(folder)).reading():
@@ -62,7 +65,7 @@ def _result_digest(paths: ProjectPaths, folder: Path) -> str:
 def _file_digest(memo: DigestMemo, path: Path) -> str | None:
     try:
         return memo.file(path)
-    except OSError:     # not there, or not readable
+    except OSError:  # not there, or not readable
         return None
 
 
@@ -74,58 +77,92 @@ def _read_record(path: Path) -> dict:
     return record if isinstance(record, dict) and isinstance(record.get("tables"), dict) else {}
 
 
-def ensure_tables(paths: ProjectPaths, model: str, target: str, randnetw: bool, *, refresh: bool = False) -> None:
-    """Make the tables of one model unless they are there and were made from its results as they are now.
+def ensure_tables(
+    paths: ProjectPaths, model: str, target: str, randnetw: bool, *, refresh: bool = False
+) -> None:
+    """Make the tables of one model unless they are there and were made from its results as they are
+    now.
 
-    Tables without result folders are used as they are: that is what a download of published tables brings.
+    Tables without result folders are used as they are: that is what a download of published tables
+    brings.
     """
     randnetw = randnetw and has_condition(model, True)
     memo, record_path = digest_memo(paths), made_from_path(paths, model, target, randnetw)
     try:
-        folders = layer_folders(paths, model, target, randnetw)    # an incomplete set is refused in any case
+        folders = layer_folders(
+            paths, model, target, randnetw
+        )  # an incomplete set is refused in any case
     except MissingDataError as error:
-        needed = (best_layer_path(paths, model, target, randnetw), across_layers_path(paths, model, target, randnetw))
+        needed = (
+            best_layer_path(paths, model, target, randnetw),
+            across_layers_path(paths, model, target, randnetw),
+        )
         if refresh or not any(path.is_file() for path in needed):
             raise
-        edited = [path for name, digest in _read_record(record_path).get("tables", {}).items()
-                  if (path := record_path.parent / Path(name).name).is_file() and _file_digest(memo, path) != digest]
+        edited = [
+            path
+            for name, digest in _read_record(record_path).get("tables", {}).items()
+            if (path := record_path.parent / Path(name).name).is_file()
+            and _file_digest(memo, path) != digest
+        ]
         if edited:
-            raise InputError(f"Tables were changed after they were made: {few([str(path) for path in edited])}. Remove "
-                             f"them; the results that they were made from are gone. {error}") from error
+            raise InputError(
+                f"Tables were changed after they were made: {few([str(path) for path in edited])}. "
+                f"Remove them; the results that they were made from are gone. {error}"
+            ) from error
         return
     every = model_table_paths(paths, model, target, randnetw, len(folders), Labels(True, True))
     if any(record_path.parent.glob(".*")):
         for path in (*every, record_path):
-            remove_abandoned(path)      # of a run that was killed: what is current is not written again
-    made_from = {"numerics": NUMERICS_VERSION,
-                 "layers": [[layer, _result_digest(paths, folder)] for layer, folder in folders.items()]}
+            remove_abandoned(path)  # of a run that was killed: what is current is not written again
+    made_from = {
+        "numerics": NUMERICS_VERSION,
+        "layers": [[layer, _result_digest(paths, folder)] for layer, folder in folders.items()],
+    }
     record = _read_record(record_path)
     if not refresh and {**record, "tables": None} == {**made_from, "tables": None}:
-        changed = [path for path in every if path.name in record["tables"]
-                   and _file_digest(memo, path) != record["tables"][path.name]]
+        changed = [
+            path
+            for path in every
+            if path.name in record["tables"]
+            and _file_digest(memo, path) != record["tables"][path.name]
+        ]
         if not changed:
             memo.save()
             return
         edited = [path for path in changed if path.is_file()]
         if edited:
-            warnings.warn(f"Tables were changed after they were made: {few([str(path) for path in edited])}. They are made "
-                          "again from results/.", stacklevel=2)
+            warnings.warn(
+                f"Tables were changed after they were made: {few([str(path) for path in edited])}. "
+                "They are made again from results/.",
+                stacklevel=2,
+            )
     results = load_model_results(paths, model, target, randnetw)
     written = write_model_tables(paths, results)
-    for path in set(every) - set(written):      # of results that were here before
+    for path in set(every) - set(written):  # of results that were here before
         path.unlink(missing_ok=True)
     with atomic_file(record_path) as staging:
-        staging.write_text(json.dumps({**made_from, "tables": {path.name: memo.file(path) for path in written}}, indent=1)
-                           + "\n", encoding="utf-8")
+        staging.write_text(
+            json.dumps(
+                {**made_from, "tables": {path.name: memo.file(path) for path in written}}, indent=1
+            )
+            + "\n",
+            encoding="utf-8",
+        )
     memo.save()
 
 
-# --- what is out of date --------------------------------------------------------------------------------------------------
+# --- what is out of date ------------------------------------------------------------------------
 
-def source_notes(paths: ProjectPaths, models: Iterable[str], target: str, randnetw: bool) -> list[str]:
-    """What to say beside a figure about results that were not made from the data that are there now.
 
-    What is not there any longer cannot be compared. Published results do not say what they were made from.
+def source_notes(
+    paths: ProjectPaths, models: Iterable[str], target: str, randnetw: bool
+) -> list[str]:
+    """What to say beside a figure about results that were not made from the data that are there
+    now.
+
+    What is not there any longer cannot be compared. Published results do not say what they were
+    made from.
     """
     try:
         sources = Sources(paths, load_stimuli(paths), digest_memo(paths))
@@ -133,41 +170,68 @@ def source_notes(paths: ProjectPaths, models: Iterable[str], target: str, randne
         return []
     found: dict[str, list[str]] = {}
     for model in models:
-        for changes in _model_changes(paths, sources, model, target, randnetw and has_condition(model, True)):
-            found.setdefault(changes, []).append(MODELS[model].display_name if model in MODELS else model)
+        for changes in _model_changes(
+            paths, sources, model, target, randnetw and has_condition(model, True)
+        ):
+            found.setdefault(changes, []).append(
+                MODELS[model].display_name if model in MODELS else model
+            )
     digest_memo(paths).save()
-    return [f"Not current ({changes}): {few(names)}. Fit again." for changes, names in found.items()]
+    return [
+        f"Not current ({changes}): {few(names)}. Fit again." for changes, names in found.items()
+    ]
 
 
-def _model_changes(paths: ProjectPaths, sources: Sources, model: str, target: str, randnetw: bool) -> list[str]:
+def _model_changes(
+    paths: ProjectPaths, sources: Sources, model: str, target: str, randnetw: bool
+) -> list[str]:
     """Each kind of change once."""
     try:
         folders = layer_folders(paths, model, target, randnetw)
     except MissingDataError:
         ours = _read_record(made_from_path(paths, model, target, randnetw))
         return ["made from results that are gone"] if ours else []
-    except InputError:      # an incomplete set, which is refused
+    except InputError:  # an incomplete set, which is refused
         return []
-    provenances = {layer: read_provenance(folder) for layer, folder in folders.items()
-                   if (folder / PROVENANCE_FILE).is_file()}
-    provenances = {layer: provenance for layer, provenance in provenances.items() if not is_published(provenance)}
+    provenances = {
+        layer: read_provenance(folder)
+        for layer, folder in folders.items()
+        if (folder / PROVENANCE_FILE).is_file()
+    }
+    provenances = {
+        layer: provenance
+        for layer, provenance in provenances.items()
+        if not is_published(provenance)
+    }
     if not provenances:
         return []
     now: dict[str, object] = {"stimuli": sources.stimuli, NUMERICS: NUMERICS_VERSION}
     try:
         with contextlib.suppress(MissingDataError):
             now |= sources.target_digests(target)
-        activations = open_activations(paths, model, sources.sounds, randnetw=randnetw, layers=tuple(provenances)) \
-            if activation_files(paths, model, randnetw=randnetw) else None
-        changes = [describe_changes(provenance, now if activations is None else
-                                    {**now, "activations": sources.layer(activations, layer)[1]})
-                   for layer, provenance in provenances.items()]
+        activations = (
+            open_activations(
+                paths, model, sources.sounds, randnetw=randnetw, layers=tuple(provenances)
+            )
+            if activation_files(paths, model, randnetw=randnetw)
+            else None
+        )
+        changes = [
+            describe_changes(
+                provenance,
+                now
+                if activations is None
+                else {**now, "activations": sources.layer(activations, layer)[1]},
+            )
+            for layer, provenance in provenances.items()
+        ]
     except (InputError, OSError):
         return ["their data cannot be read now"]
     return [change for change in dict.fromkeys(changes) if change]
 
 
-# --- everything at once ---------------------------------------------------------------------------------------------------
+# --- everything at once -------------------------------------------------------------------------
+
 
 def _ensure(job: tuple[ProjectPaths, str, str, bool]) -> tuple[str | None, list[tuple]]:
     """The error, and the warnings, which the process that waits shows: several meet the same ones."""
@@ -178,11 +242,14 @@ def _ensure(job: tuple[ProjectPaths, str, str, bool]) -> tuple[str | None, list[
             ensure_tables(*job)
         except InputError as error:
             found = str(error)
-    return found, [(str(each.message), each.category, each.filename, each.lineno) for each in caught]
+    return found, [
+        (str(each.message), each.category, each.filename, each.lineno) for each in caught
+    ]
 
 
-def aggregate_all(paths: ProjectPaths, targets: Sequence[str], *, jobs: int = 1
-                  ) -> dict[tuple[str, str, bool], str | None]:
+def aggregate_all(
+    paths: ProjectPaths, targets: Sequence[str], *, jobs: int = 1
+) -> dict[tuple[str, str, bool], str | None]:
     """Bring the tables of all models with results up to date, several targets at a time.
 
     Parameters
@@ -190,24 +257,39 @@ def aggregate_all(paths: ProjectPaths, targets: Sequence[str], *, jobs: int = 1
     paths : ProjectPaths
     targets : sequence of str
     jobs : int
-        Processes. Each takes whole targets in turn, so that the halvings of a target are drawn once per process.
+        Processes. Each takes whole targets in turn, so that the halvings of a target are drawn once
+        per process.
 
     Returns
     -------
     dict of (model, target, permuted) -> str or None
-        None, or the error that the results of this one gave; the others are aggregated all the same.
+        None, or the error that the results of this one gave; the others are aggregated all the
+        same.
     """
-    folders = sorted(folder for folder in paths.results.iterdir() if folder.is_dir()) if paths.results.is_dir() else []
-    found = dict.fromkeys((key.model, key.target, key.randnetw) for folder in folders
-                          for key, _ in find_results(paths, folder.name)
-                          if key.target in targets and key.alphalimit == ALPHALIMIT)
+    folders = (
+        sorted(folder for folder in paths.results.iterdir() if folder.is_dir())
+        if paths.results.is_dir()
+        else []
+    )
+    found = dict.fromkeys(
+        (key.model, key.target, key.randnetw)
+        for folder in folders
+        for key, _ in find_results(paths, folder.name)
+        if key.target in targets and key.alphalimit == ALPHALIMIT
+    )
     work = [(paths, *job) for job in found]
     n_layers = {model: len(entry.layers) for model, entry in MODELS.items()}
-    work.sort(key=lambda job: (targets.index(job[2]), -n_layers.get(job[1], 0)))    # most layers first: halvings drawn once
+    work.sort(
+        key=lambda job: (targets.index(job[2]), -n_layers.get(job[1], 0))
+    )  # most layers first: halvings drawn once
     outcomes = list(map_in_processes(_ensure, work, jobs if len(work) >= _WORTH_PROCESSES else 1))
     for warning in dict.fromkeys(warning for _, warned in outcomes for warning in warned):
         warnings.warn_explicit(*warning)
     made = {job[1:]: error for job, (error, _) in zip(work, outcomes)}
-    for model, target, randnetw in made:        # digests of the data once, here, for all figures that look at them
+    for (
+        model,
+        target,
+        randnetw,
+    ) in made:  # digests of the data once, here, for all figures that look at them
         source_notes(paths, [model], target, randnetw)
     return made

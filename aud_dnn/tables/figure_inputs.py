@@ -1,4 +1,7 @@
-"""What the figures of several models start from: tables that are current, read and set side by side."""
+"""What the figures of several models start from.
+
+Tables that are current, read and set side by side.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,19 @@ import pandas as pd
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import COMPONENTS, MODELS
-from aud_dnn.store.regression import ResultKey, find_results, fit_command, read_result, result_folder
-from aud_dnn.tables.across_models import AcrossModels, ComponentScores, RegionPositions, same_participants
+from aud_dnn.store.regression import (
+    ResultKey,
+    find_results,
+    fit_command,
+    read_result,
+    result_folder,
+)
+from aud_dnn.tables.across_models import (
+    AcrossModels,
+    ComponentScores,
+    RegionPositions,
+    same_participants,
+)
 from aud_dnn.tables.current_tables import ensure_tables, source_notes
 from aud_dnn.tables.model_results import ALPHALIMIT, digest_memo, same_versions
 from aud_dnn.tables.own_models import notes_on_activations
@@ -41,17 +55,24 @@ def own_models(paths: ProjectPaths) -> tuple[str, ...]:
 
 
 def nothing_drawn(paths: ProjectPaths, own: Sequence[str]) -> str:
-    """What to say where not a single picture could be drawn; ``own`` are the models of ``--models``."""
+    """What to say where not a single picture could be drawn.
+
+    ``own`` are the models of ``--models``.
+    """
     found = models_with_results(paths)
     others = [model for model in own_models(paths) if model not in own]
     add = f"Add your own: --models {' '.join(others)}. " if others else ""
-    return (f"Nothing was drawn: what was asked for needs results that are not in {paths.results} (see the notes above). "
-            f"There are regression results of {few(found) if found else 'no model'}. {add}Make more: python "
-            "aud_dnn/AUD_main.py --source_model Kell2018word --source_layer all --target all (and --randnetw True for the "
-            "permuted network).")
+    return (
+        f"Nothing was drawn: what was asked for needs results that are not in {paths.results} (see "
+        f"the notes above). There are regression results of {few(found) if found else 'no model'}. "
+        f"{add}Make more: python aud_dnn/AUD_main.py --source_model Kell2018word --source_layer "
+        "all --target all (and --randnetw True for the permuted network)."
+    )
 
 
-def _each(models: Sequence[str], read: Callable[[str], pd.DataFrame]) -> tuple[dict[str, pd.DataFrame], tuple[str, ...]]:
+def _each(
+    models: Sequence[str], read: Callable[[str], pd.DataFrame]
+) -> tuple[dict[str, pd.DataFrame], tuple[str, ...]]:
     found, missing = {}, []
     for model in dict.fromkeys(models):
         try:
@@ -61,18 +82,29 @@ def _each(models: Sequence[str], read: Callable[[str], pd.DataFrame]) -> tuple[d
     return found, tuple(missing)
 
 
-def score_versions(paths: ProjectPaths, models: Iterable[str], target: str, randnetw: bool) -> dict[str, dict[str, str]]:
-    """Versions of code and data behind each model's tables, which must be there (:func:`ensure_tables`).
+def score_versions(
+    paths: ProjectPaths, models: Iterable[str], target: str, randnetw: bool
+) -> dict[str, dict[str, str]]:
+    """Versions of code and data behind each model's tables, which must be there
+    (:func:`ensure_tables`).
 
-    The tables of regions and layers do not hold them; those of best layers, made in the same go, do.
+    The tables of regions and layers do not hold them; those of best layers, made in the same go,
+    do.
     """
-    return _table_versions({model: read_table(path, 0) for model in models
-                            if (path := best_layer_path(paths, model, target, randnetw)).is_file()})
+    return _table_versions(
+        {
+            model: read_table(path, 0)
+            for model in models
+            if (path := best_layer_path(paths, model, target, randnetw)).is_file()
+        }
+    )
 
 
 def _table_versions(tables: dict[str, pd.DataFrame]) -> dict[str, dict[str, str]]:
-    return {model: {name: str(table[name].iloc[0]) for name in VERSION_COLUMNS if name in table}
-            for model, table in tables.items()}
+    return {
+        model: {name: str(table[name].iloc[0]) for name in VERSION_COLUMNS if name in table}
+        for model, table in tables.items()
+    }
 
 
 def model_fit_command(target: str, randnetw: bool) -> Callable[[str], str]:
@@ -80,8 +112,12 @@ def model_fit_command(target: str, randnetw: bool) -> Callable[[str], str]:
     return lambda model: fit_command(model, "all", target, randnetw and has_condition(model, True))
 
 
-def collect_scores(paths: ProjectPaths, models: Sequence[str], target: str, randnetw: bool) -> AcrossModels | None:
-    """Cross-validated best-layer scores of every participant (Figures 2 and 8); None if no model has results.
+def collect_scores(
+    paths: ProjectPaths, models: Sequence[str], target: str, randnetw: bool
+) -> AcrossModels | None:
+    """Cross-validated best-layer scores of every participant (Figures 2 and 8).
+
+    None if no model has results.
 
     The baseline has no permuted version; its trained scores stand in.
     """
@@ -95,26 +131,43 @@ def collect_scores(paths: ProjectPaths, models: Sequence[str], target: str, rand
     if not tables:
         return None
     command = model_fit_command(target, randnetw)
-    people = same_participants({model: table.index for model, table in tables.items()}, target, command)
-    notes = [*same_versions(_table_versions(tables), target, command), *source_notes(paths, tables, target, randnetw),
-             *notes_on_activations(paths, tables, randnetw)]
-    scores = pd.DataFrame({model: table[value].to_numpy(dtype=float) for model, table in tables.items()},
-                          index=pd.Index(people, name="subj_idx"))
+    people = same_participants(
+        {model: table.index for model, table in tables.items()}, target, command
+    )
+    notes = [
+        *same_versions(_table_versions(tables), target, command),
+        *source_notes(paths, tables, target, randnetw),
+        *notes_on_activations(paths, tables, randnetw),
+    ]
+    scores = pd.DataFrame(
+        {model: table[value].to_numpy(dtype=float) for model, table in tables.items()},
+        index=pd.Index(people, name="subj_idx"),
+    )
     return AcrossModels(target, randnetw, value, scores, missing, tuple(notes))
 
 
-def collect_components(paths: ProjectPaths, models: Sequence[str], randnetw: bool) -> ComponentScores | None:
-    """Cross-validated best-layer scores of every component (Figures 4, 5 and 9); None if no model has results."""
+def collect_components(
+    paths: ProjectPaths, models: Sequence[str], randnetw: bool
+) -> ComponentScores | None:
+    """Cross-validated best-layer scores of every component (Figures 4, 5 and 9).
+
+    None if no model has results.
+    """
     value = VALUE[COMPONENT_TARGET]
     iterations = {}
 
     def read(model: str) -> pd.DataFrame:
         ensure_tables(paths, model, COMPONENT_TARGET, randnetw)
-        table = read_table(best_layer_path(paths, model, COMPONENT_TARGET, randnetw), "comp",
-                           (value, f"{value}_sem_over_it"))
+        table = read_table(
+            best_layer_path(paths, model, COMPONENT_TARGET, randnetw),
+            "comp",
+            (value, f"{value}_sem_over_it"),
+        )
         if sorted(table.index) != sorted(COMPONENTS):
-            raise InputError(f"{best_layer_path(paths, model, COMPONENT_TARGET, randnetw)} must have the components "
-                             f"{', '.join(COMPONENTS)}; it has {', '.join(map(str, table.index))}.")
+            raise InputError(
+                f"{best_layer_path(paths, model, COMPONENT_TARGET, randnetw)} must have the "
+                f"components {', '.join(COMPONENTS)}; it has {', '.join(map(str, table.index))}."
+            )
         stats_path = best_layer_path(paths, model, COMPONENT_TARGET, randnetw, stats=True)
         iterations[model] = read_table(stats_path, "comp", (value, "nit"))
         return table.loc[list(COMPONENTS)]
@@ -122,26 +175,50 @@ def collect_components(paths: ProjectPaths, models: Sequence[str], randnetw: boo
     tables, missing = _each(models, read)
     if not tables:
         return None
-    notes = [*same_versions(_table_versions(tables), COMPONENT_TARGET, model_fit_command(COMPONENT_TARGET, randnetw)),
-             *source_notes(paths, tables, COMPONENT_TARGET, randnetw),
-             *notes_on_activations(paths, tables, randnetw)]
-    wide = {model: table.reset_index().pivot(index="nit", columns="comp", values=value)
-            for model, table in iterations.items()}
-    layers = {model: table.reset_index().pivot(index="nit", columns="comp", values="layer_pos")
-              for model, table in iterations.items() if "layer_pos" in table}
-    return ComponentScores(randnetw, value, pd.DataFrame({model: table[value] for model, table in tables.items()}),
-                           pd.DataFrame({model: table[f"{value}_sem_over_it"] for model, table in tables.items()}),
-                           wide, layers, missing, tuple(notes))
+    notes = [
+        *same_versions(
+            _table_versions(tables), COMPONENT_TARGET, model_fit_command(COMPONENT_TARGET, randnetw)
+        ),
+        *source_notes(paths, tables, COMPONENT_TARGET, randnetw),
+        *notes_on_activations(paths, tables, randnetw),
+    ]
+    wide = {
+        model: table.reset_index().pivot(index="nit", columns="comp", values=value)
+        for model, table in iterations.items()
+    }
+    layers = {
+        model: table.reset_index().pivot(index="nit", columns="comp", values="layer_pos")
+        for model, table in iterations.items()
+        if "layer_pos" in table
+    }
+    return ComponentScores(
+        randnetw,
+        value,
+        pd.DataFrame({model: table[value] for model, table in tables.items()}),
+        pd.DataFrame({model: table[f"{value}_sem_over_it"] for model, table in tables.items()}),
+        wide,
+        layers,
+        missing,
+        tuple(notes),
+    )
 
 
-def collect_regions(paths: ProjectPaths, models: Sequence[str], target: str, randnetw: bool) -> RegionPositions | None:
-    """Relative best-layer positions by participant and region (Figure 7); None if no model has results."""
+def collect_regions(
+    paths: ProjectPaths, models: Sequence[str], target: str, randnetw: bool
+) -> RegionPositions | None:
+    """Relative best-layer positions by participant and region (Figure 7).
+
+    None if no model has results.
+    """
+
     def read(model: str) -> pd.DataFrame:
         ensure_tables(paths, model, target, randnetw)
         path = region_path(paths, model, target, randnetw)
         if not path.is_file():
-            raise MissingDataError(f"{model} has no best layer by region on {target}: a single layer, or "
-                                   "participants without labelled voxels in every region.")
+            raise MissingDataError(
+                f"{model} has no best layer by region on {target}: a single layer, or "
+                "participants without labelled voxels in every region."
+            )
         return read_participant_frame(path)[0]
 
     tables, missing = _each(models, read)
@@ -149,16 +226,22 @@ def collect_regions(paths: ProjectPaths, models: Sequence[str], target: str, ran
         return None
     command = model_fit_command(target, randnetw)
     same_participants({model: table.index for model, table in tables.items()}, target, command)
-    notes = [*same_versions(score_versions(paths, tables, target, randnetw), target, command),
-             *source_notes(paths, tables, target, randnetw),
-             *notes_on_activations(paths, tables, randnetw, positions=True, results_on=target)]
+    notes = [
+        *same_versions(score_versions(paths, tables, target, randnetw), target, command),
+        *source_notes(paths, tables, target, randnetw),
+        *notes_on_activations(paths, tables, randnetw, positions=True, results_on=target),
+    ]
     regions = next(iter(tables.values())).columns
-    positions = {region: pd.DataFrame({model: table[region] for model, table in tables.items()}) for region in regions}
+    positions = {
+        region: pd.DataFrame({model: table[region] for model, table in tables.items()})
+        for region in regions
+    }
     return RegionPositions(target, randnetw, VALUE[target], positions, missing, tuple(notes))
 
 
-def collect_layers(paths: ProjectPaths, model: str, target: str, randnetw: bool, roi: str | None = None
-                   ) -> tuple[pd.DataFrame, pd.Series]:
+def collect_layers(
+    paths: ProjectPaths, model: str, target: str, randnetw: bool, roi: str | None = None
+) -> tuple[pd.DataFrame, pd.Series]:
     """Participants x layers of one model, and the error of every layer."""
     ensure_tables(paths, model, target, randnetw)
     path = across_layers_path(paths, model, target, randnetw, roi)
@@ -166,17 +249,26 @@ def collect_layers(paths: ProjectPaths, model: str, target: str, randnetw: bool,
         raise MissingDataError(f"{path} is missing.")
     table, error = read_participant_frame(path)
     if model in MODELS and tuple(table.columns) != MODELS[model].layer_names:
-        raise InputError(f"{path} must have the layers {', '.join(MODELS[model].layer_names)} in this order. Remove it; it "
-                         "is made again from results/.")
+        raise InputError(
+            f"{path} must have the layers {', '.join(MODELS[model].layer_names)} in this order. "
+            "Remove it; it is made again from results/."
+        )
     return table, error
 
 
 def predicted_responses(paths: ProjectPaths, model: str, layer: str, randnetw: bool) -> np.ndarray:
-    """Predicted component responses, mean over the splits in which a sound was a test sound, shape (n_sounds, 6)."""
-    key = ResultKey(model, layer, COMPONENT_TARGET, randnetw and has_condition(model, True), ALPHALIMIT)
+    """Predicted component responses, mean over the splits in which a sound was a test sound, shape
+    (n_sounds, 6).
+    """
+    key = ResultKey(
+        model, layer, COMPONENT_TARGET, randnetw and has_condition(model, True), ALPHALIMIT
+    )
     folder = result_folder(paths, key.model, key.layer, key.target, key.randnetw, key.alphalimit)
     predictions = read_result(folder, memo=digest_memo(paths)).predictions(rescaled=True)
     tested = np.isfinite(predictions)
     if not tested.any(axis=1).all():
-        raise InputError(f"{folder}: some sounds were a test sound in no split; Figure 4 needs the published ten splits.")
+        raise InputError(
+            f"{folder}: some sounds were a test sound in no split; Figure 4 needs the published "
+            "ten splits."
+        )
     return np.where(tested, predictions, 0).sum(axis=1) / tested.sum(axis=1)

@@ -141,9 +141,9 @@ def load_own_scores(paths: ProjectPaths, model: str, target: str, randnetw: bool
         ()
         if defined.all()
         else (
-            f"{target}: {np.count_nonzero(~defined)} of {len(defined)} neuroids have a "
-            "single repetition, hence no noise "
-            f"correction, and are left out: {few(metadata['neuroid'][~defined].tolist())}",
+            f"{target}: {np.count_nonzero(~defined)} of {len(defined)} neuroids have a single "
+            "repetition, hence no noise correction, and are left out: "
+            f"{few(metadata['neuroid'][~defined].tolist())}",
         )
     )
     return OwnScores(

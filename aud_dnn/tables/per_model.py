@@ -1,7 +1,10 @@
-"""The tables between result folders and figures: made from arrays, written below ``results/{model}/outputs/``, read back.
+"""The tables between result folders and figures.
 
-File names and column names are those of the published tables, except that column names are unique and nothing carries a
-date (so equal results give equal files). The published tables are read as well.
+Made from arrays, written below ``results/{model}/outputs/``, read back.
+
+File names and column names are those of the published tables, except that column names are unique
+and nothing carries a date (so equal results give equal files). The published tables are read as
+well.
 """
 
 from __future__ import annotations
@@ -80,15 +83,26 @@ class ModelResults:
 
     @property
     def legends(self) -> list[str]:
-        known = {layer.name: layer.display_name for layer in MODELS[self.model].layers} if self.model in MODELS else {}
+        known = (
+            {layer.name: layer.display_name for layer in MODELS[self.model].layers}
+            if self.model in MODELS
+            else {}
+        )
         return [known.get(layer, layer) for layer in self.layers]
 
     def labels(self) -> dict[str, str]:
         """The constant columns of every table."""
-        return {"source_model": self.model, "target": self.target, "randnetw": str(self.randnetw), **self.versions}
+        return {
+            "source_model": self.model,
+            "target": self.target,
+            "randnetw": str(self.randnetw),
+            **self.versions,
+        }
 
 
-def numbers_of(metadata: pd.DataFrame, name: str, where: object, *, holes: bool = False) -> np.ndarray:
+def numbers_of(
+    metadata: pd.DataFrame, name: str, where: object, *, holes: bool = False
+) -> np.ndarray:
     """A column of the metadata that must hold numbers, finite ones unless ``holes`` may be.
 
     Raises
@@ -99,17 +113,25 @@ def numbers_of(metadata: pd.DataFrame, name: str, where: object, *, holes: bool 
     try:
         values = metadata[name].to_numpy(dtype=float)
     except (ValueError, TypeError) as error:
-        raise InputError(f"{where}: the metadata column {name} must hold numbers ({error}).") from error
+        raise InputError(
+            f"{where}: the metadata column {name} must hold numbers ({error})."
+        ) from error
     if not holes and not np.isfinite(values).all():
-        raise InputError(f"{where}: the metadata column {name} has {np.count_nonzero(~np.isfinite(values))} missing or "
-                         "infinite value(s).")
+        raise InputError(
+            f"{where}: the metadata column {name} has {np.count_nonzero(~np.isfinite(values))} "
+            "missing or infinite value(s)."
+        )
     return values
 
 
-# --- file names ---------------------------------------------------------------------------------------------------------
+# --- file names ---------------------------------------------------------------------------------
+
 
 def has_condition(model: str, randnetw: bool) -> bool:
-    """Whether there is such a condition: the baseline has no permuted version and stands in for its own."""
+    """Whether there is such a condition.
+
+    The baseline has no permuted version and stands in for its own.
+    """
     return not (randnetw and model == BASELINE_MODEL)
 
 
@@ -122,14 +144,24 @@ def outputs_folder(paths: ProjectPaths, model: str) -> Path:
     return paths.results / model / "outputs"
 
 
-def best_layer_path(paths: ProjectPaths, model: str, target: str, randnetw: bool, *, stats: bool = False) -> Path:
+def best_layer_path(
+    paths: ProjectPaths, model: str, target: str, randnetw: bool, *, stats: bool = False
+) -> Path:
     """The table of cross-validated best layers; ``stats`` is its twin with one row per iteration."""
-    name = f"{model}{_suffix(model, randnetw)}_{target}_{VALUE[target]}{'_stats' if stats else ''}.csv"
-    start = f"best-layer-{CV_NAME}_per-comp" if target == COMPONENT_TARGET else f"best-layer_{CV_NAME}_roi-None"
+    name = (
+        f"{model}{_suffix(model, randnetw)}_{target}_{VALUE[target]}{'_stats' if stats else ''}.csv"
+    )
+    start = (
+        f"best-layer-{CV_NAME}_per-comp"
+        if target == COMPONENT_TARGET
+        else f"best-layer_{CV_NAME}_roi-None"
+    )
     return outputs_folder(paths, model) / f"{start}_{name}"
 
 
-def across_layers_path(paths: ProjectPaths, model: str, target: str, randnetw: bool, roi: str | None = None) -> Path:
+def across_layers_path(
+    paths: ProjectPaths, model: str, target: str, randnetw: bool, roi: str | None = None
+) -> Path:
     """Scores at every layer, by participant (voxels; all or one region) or by component."""
     start = "across-layers" if target == COMPONENT_TARGET else f"across-layers_roi-{roi}"
     name = f"{start}_{model}{_suffix(model, randnetw)}_{target}_{VALUE[target]}.csv"
@@ -142,21 +174,36 @@ def argmax_components_path(paths: ProjectPaths, model: str, randnetw: bool) -> P
     return outputs_folder(paths, model) / name
 
 
-def region_path(paths: ProjectPaths, model: str, target: str, randnetw: bool, *, by_hemisphere: bool = False,
-                voxels: bool = False) -> Path:
-    """Relative best-layer position by participant and region; ``voxels`` is its twin with one row per voxel."""
+def region_path(
+    paths: ProjectPaths,
+    model: str,
+    target: str,
+    randnetw: bool,
+    *,
+    by_hemisphere: bool = False,
+    voxels: bool = False,
+) -> Path:
+    """Relative best-layer position by participant and region.
+
+    ``voxels`` is its twin with one row per voxel.
+    """
     condition = "roi_anat_hemi" if by_hemisphere else "roi_label_general"
-    name = (f"best-layer_barplot_{condition}_{model}{_suffix(model, randnetw)}_{target}_within_subject_sem_rel_pos-median_"
-            f"{VALUE[target]}_layer-exclude-None{'_df-plot' if voxels else ''}.csv")
+    name = (
+        f"best-layer_barplot_{condition}_{model}{_suffix(model, randnetw)}_{target}_within_subject_sem_rel_pos-median_"
+        f"{VALUE[target]}_layer-exclude-None{'_df-plot' if voxels else ''}.csv"
+    )
     return outputs_folder(paths, model) / name
 
 
 def made_from_path(paths: ProjectPaths, model: str, target: str, randnetw: bool) -> Path:
     """The record of what the tables of a model on a target were made from."""
-    return outputs_folder(paths, model) / f"made-from_{model}{_suffix(model, randnetw)}_{target}.json"
+    return (
+        outputs_folder(paths, model) / f"made-from_{model}{_suffix(model, randnetw)}_{target}.json"
+    )
 
 
-# --- tables from arrays -------------------------------------------------------------------------------------------------
+# --- tables from arrays -------------------------------------------------------------------------
+
 
 @lru_cache(maxsize=3)
 def _halvings(n_rows: int) -> Halvings:
@@ -174,15 +221,23 @@ class BestLayerTables:
 
 def best_layer_tables(results: ModelResults) -> BestLayerTables:
     """Cross-validated best layers, by participant (voxels) or by component."""
-    found = aggregate.cross_validated_best_layer(results.scores, _halvings(len(results.scores)),
-                                                 clip=not results.is_components)
-    quantities = {results.value: found.score, "pos": found.position, "rel_pos": found.relative_position}
+    found = aggregate.cross_validated_best_layer(
+        results.scores, _halvings(len(results.scores)), clip=not results.is_components
+    )
+    quantities = {
+        results.value: found.score,
+        "pos": found.position,
+        "rel_pos": found.relative_position,
+    }
     if results.is_components:
         labels = pd.Index(results.metadata["comp"], name="comp")
     else:
         participants = results.metadata["subj_idx"].to_numpy()
         people = aggregate.participant_medians(found.score, participants)[0]
-        quantities = {name: aggregate.participant_medians(values, participants)[1] for name, values in quantities.items()}
+        quantities = {
+            name: aggregate.participant_medians(values, participants)[1]
+            for name, values in quantities.items()
+        }
         labels = pd.Index(people, name="subj_idx")
     columns: dict[str, np.ndarray] = {}
     summaries = {name: aggregate.over_iterations(values) for name, values in quantities.items()}
@@ -194,8 +249,10 @@ def best_layer_tables(results: ModelResults) -> BestLayerTables:
     if results.is_components:
         summary["comp_idx"] = np.arange(len(labels))
     n_iterations = len(found.score)
-    iterations = pd.DataFrame({name: values.ravel() for name, values in quantities.items()},
-                              index=pd.Index(np.tile(labels, n_iterations), name=labels.name))
+    iterations = pd.DataFrame(
+        {name: values.ravel() for name, values in quantities.items()},
+        index=pd.Index(np.tile(labels, n_iterations), name=labels.name),
+    )
     iterations["nit"] = np.repeat(np.arange(n_iterations), len(labels))
     if results.is_components:
         iterations["layer_pos"] = np.asarray(results.layers, dtype=object)[found.index.ravel()]
@@ -215,21 +272,30 @@ def across_layers_table(results: ModelResults, roi: str | None = None) -> pd.Dat
     """Voxels: participants x layers with a last row ``yerr``."""
     labels = results.metadata["roi_label_general"].to_numpy(dtype=object) if roi else None
     keep = labels == roi if roi else None
-    found = aggregate.scores_across_layers(results.clipped_medians, results.metadata["subj_idx"].to_numpy(), keep)
+    found = aggregate.scores_across_layers(
+        results.clipped_medians, results.metadata["subj_idx"].to_numpy(), keep
+    )
     return _participant_frame(found, list(results.layers))
 
 
 def _layer_columns(results: ModelResults) -> dict[str, object]:
     n_layers = len(results.layers)
     index = np.arange(n_layers)
-    return {"layer_pos": list(results.layers), "pos": index + 1, "rel_pos": aggregate.relative_position(index, n_layers),
-            "layer_legend": results.legends}
+    return {
+        "layer_pos": list(results.layers),
+        "pos": index + 1,
+        "rel_pos": aggregate.relative_position(index, n_layers),
+        "layer_legend": results.legends,
+    }
 
 
 def component_layer_tables(results: ModelResults) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Components: median R² and its error over splits at every layer; and the layer with the largest median.
+    """Components: median R² and its error over splits at every layer.
 
-    The error is the population standard deviation over splits divided by √(splits - 1); the first layer wins ties.
+    And the layer with the largest median.
+
+    The error is the population standard deviation over splits divided by √(splits - 1); the first
+    layer wins ties.
     """
     errors = results.scores.std(axis=-1) / np.sqrt(results.scores.shape[-1] - 1)
     by_layer = pd.DataFrame(_layer_columns(results), index=pd.Index(results.layers, name="layer"))
@@ -238,40 +304,69 @@ def component_layer_tables(results: ModelResults) -> tuple[pd.DataFrame, pd.Data
         by_layer[f"{component}_sem_r2_test"] = errors[row]
     best = results.medians.argmax(axis=1)
     rows = np.arange(len(best))
-    chosen = pd.DataFrame({results.value: results.medians[rows, best], "sem_r2_test": errors[rows, best],
-                           **{name: np.asarray(column, dtype=object)[best] for name, column in
-                              _layer_columns(results).items()}}, index=pd.Index(COMPONENTS, name="comp"))
+    chosen = pd.DataFrame(
+        {
+            results.value: results.medians[rows, best],
+            "sem_r2_test": errors[rows, best],
+            **{
+                name: np.asarray(column, dtype=object)[best]
+                for name, column in _layer_columns(results).items()
+            },
+        },
+        index=pd.Index(COMPONENTS, name="comp"),
+    )
     return by_layer, chosen.assign(model=results.model, randnetw=str(results.randnetw))
 
 
 def argmax_layers(results: ModelResults) -> BestLayers:
-    """Best layer of every row on all ten splits. Only its position may be used, not its value (not cross-validated)."""
+    """Best layer of every row on all ten splits.
+
+    Only its position may be used, not its value (not cross-validated).
+    """
     return aggregate.best_layers(results.clipped_medians)
 
 
 def argmax_table(results: ModelResults, found: BestLayers) -> pd.DataFrame:
     """One row per voxel: the best layer, how it was tied, and the voxel's metadata."""
-    table = pd.DataFrame({
-        "layer_pos": np.asarray(results.layers, dtype=object)[found.index],
-        "layer_legend": np.asarray(results.legends, dtype=object)[found.index],
-        "pos": found.position, "rel_pos": found.relative_position, "val": found.value,
-        "tie_bool": (found.n_tied > 0).astype(int), "tie_nums": found.n_tied},
-        index=pd.Index(results.metadata["voxel_id"], name="voxel_id"))
-    return table.join(results.metadata.set_index("voxel_id")).assign(value_of_interest=results.value, **results.labels())
+    table = pd.DataFrame(
+        {
+            "layer_pos": np.asarray(results.layers, dtype=object)[found.index],
+            "layer_legend": np.asarray(results.legends, dtype=object)[found.index],
+            "pos": found.position,
+            "rel_pos": found.relative_position,
+            "val": found.value,
+            "tie_bool": (found.n_tied > 0).astype(int),
+            "tie_nums": found.n_tied,
+        },
+        index=pd.Index(results.metadata["voxel_id"], name="voxel_id"),
+    )
+    return table.join(results.metadata.set_index("voxel_id")).assign(
+        value_of_interest=results.value, **results.labels()
+    )
 
 
-def region_table(results: ModelResults, found: BestLayers, *, by_hemisphere: bool = False) -> pd.DataFrame:
-    """Median relative position of the best layer by participant and region, with a last row ``yerr``."""
+def region_table(
+    results: ModelResults, found: BestLayers, *, by_hemisphere: bool = False
+) -> pd.DataFrame:
+    """Median relative position of the best layer by participant and region, with a last row
+    ``yerr``.
+    """
     order = aggregate.ROI_HEMI_ORDER if by_hemisphere else aggregate.ROI_ORDER
     column = "roi_anat_hemi" if by_hemisphere else "roi_label_general"
-    table = aggregate.region_medians(found.relative_position, results.metadata["subj_idx"], results.metadata[column], order)
+    table = aggregate.region_medians(
+        found.relative_position, results.metadata["subj_idx"], results.metadata[column], order
+    )
     return _participant_frame(table, list(order))
 
 
-# --- written and read ---------------------------------------------------------------------------------------------------
+# --- written and read ---------------------------------------------------------------------------
+
 
 def write_table(path: Path, table: pd.DataFrame, *, index: bool = True) -> Path:
-    """Write a csv, whole or not at all. Tables of voxels go through Arrow, which is eight times as fast."""
+    """Write a csv, whole or not at all.
+
+    Tables of voxels go through Arrow, which is eight times as fast.
+    """
     with atomic_file(path) as staging:
         if len(table) < _MANY_ROWS:
             table.to_csv(staging, index=index)
@@ -286,7 +381,10 @@ def write_table(path: Path, table: pd.DataFrame, *, index: bool = True) -> Path:
 
 @dataclass(frozen=True)
 class Labels:
-    """Which labels the voxels of everyone have: whether all regions, and whether all of them in both hemispheres."""
+    """Which labels the voxels of everyone have.
+
+    Whether all regions, and whether all of them in both hemispheres.
+    """
 
     regions: bool
     hemispheres: bool
@@ -294,19 +392,33 @@ class Labels:
 
 def labels_of(metadata: pd.DataFrame) -> Labels:
     """Which region labels every participant has, and whether all have both hemispheres."""
-    return Labels(_everyone_has(metadata, "roi_label_general", ROIS), has_every_hemisphere(metadata))
+    return Labels(
+        _everyone_has(metadata, "roi_label_general", ROIS), has_every_hemisphere(metadata)
+    )
 
 
-def model_table_paths(paths: ProjectPaths, model: str, target: str, randnetw: bool, n_layers: int, labels: Labels
-                      ) -> list[Path]:
-    """The tables that belong to one model, in the order in which :func:`write_model_tables` makes them."""
+def model_table_paths(
+    paths: ProjectPaths, model: str, target: str, randnetw: bool, n_layers: int, labels: Labels
+) -> list[Path]:
+    """The tables that belong to one model, in the order in which :func:`write_model_tables` makes
+    them.
+    """
     best = [best_layer_path(paths, model, target, randnetw, stats=stats) for stats in (False, True)]
     if target == COMPONENT_TARGET:
-        return [*best, across_layers_path(paths, model, target, randnetw), argmax_components_path(paths, model, randnetw)]
+        return [
+            *best,
+            across_layers_path(paths, model, target, randnetw),
+            argmax_components_path(paths, model, randnetw),
+        ]
     regions = ROIS if labels.regions else ()
-    found = [*best, *(across_layers_path(paths, model, target, randnetw, roi) for roi in (None, *regions))]
-    if regions and n_layers > 1:        # a single layer has no best one
-        found += [region_path(paths, model, target, randnetw, voxels=voxels) for voxels in (False, True)]
+    found = [
+        *best,
+        *(across_layers_path(paths, model, target, randnetw, roi) for roi in (None, *regions)),
+    ]
+    if regions and n_layers > 1:  # a single layer has no best one
+        found += [
+            region_path(paths, model, target, randnetw, voxels=voxels) for voxels in (False, True)
+        ]
         if labels.hemispheres:
             found.append(region_path(paths, model, target, randnetw, by_hemisphere=True))
     return found
@@ -321,7 +433,9 @@ def write_model_tables(paths: ProjectPaths, results: ModelResults) -> list[Path]
         content += component_layer_tables(results)
     else:
         found = argmax_layers(results)
-        content += [across_layers_table(results, roi) for roi in (None, *(ROIS if labels.regions else ()))]
+        content += [
+            across_layers_table(results, roi) for roi in (None, *(ROIS if labels.regions else ()))
+        ]
         if labels.regions and len(results.layers) > 1:
             content += [region_table(results, found), argmax_table(results, found)]
             if labels.hemispheres:
@@ -331,7 +445,9 @@ def write_model_tables(paths: ProjectPaths, results: ModelResults) -> list[Path]
 
 
 def has_every_hemisphere(metadata: pd.DataFrame) -> bool:
-    """Whether every participant has voxels in all four regions of both hemispheres, as the table by hemisphere needs."""
+    """Whether every participant has voxels in all four regions of both hemispheres, as the table by
+    hemisphere needs.
+    """
     return _everyone_has(metadata, "roi_anat_hemi", aggregate.ROI_HEMI_ORDER)
 
 
@@ -340,7 +456,11 @@ def _everyone_has(metadata: pd.DataFrame, column: str, wanted: tuple[str, ...]) 
     if column not in metadata:
         return False
     labelled = metadata[metadata[column].isin(wanted)]
-    found = labelled.groupby("subj_idx")[column].nunique().reindex(metadata["subj_idx"].unique(), fill_value=0)
+    found = (
+        labelled.groupby("subj_idx")[column]
+        .nunique()
+        .reindex(metadata["subj_idx"].unique(), fill_value=0)
+    )
     return bool((found == len(wanted)).all())
 
 
@@ -364,7 +484,9 @@ def read_table(path: Path, index: str | int, needed: tuple[str, ...] = ()) -> pd
         index = table.columns[index]
     missing = [name for name in (index, *needed) if name not in table.columns]
     if missing:
-        raise InputError(f"{path} lacks the column(s) {', '.join(map(str, missing))}. {_MAKE_AGAIN}")
+        raise InputError(
+            f"{path} lacks the column(s) {', '.join(map(str, missing))}. {_MAKE_AGAIN}"
+        )
     holed = [name for name in needed if table[name].isna().any()]
     if holed:
         raise InputError(f"{path} holds NaN in {', '.join(holed)}. {_MAKE_AGAIN}")

@@ -1,15 +1,19 @@
-"""Tidy tables of the RSA, for pandas, R or a spreadsheet: one row per observation, every column named.
+"""Tidy tables of the RSA, for pandas, R or a spreadsheet.
+
+One row per observation, every column named.
 
 Published and recommended quantities stand beside each other (``docs/departures.md``):
 
-======================  ==================================================  ==========================================
-quantity                published                                           recommended
-======================  ==================================================  ==========================================
-noise ceiling           Pearson (``measure`` = ``pearson``)                 Spearman, the measure of the scores
-error bar of a model    ``sem_published``: divided by sqrt(models - 1)      ``sem_participants``: sqrt(participants - 1)
-model against model     ``p_published``: unpaired, one model fixed          ``p_bootstrap``, ``p_sign_flip``: paired
-layer position          ``p_asymptotic``                                    ``p_exact``
-======================  ==================================================  ==========================================
+======================  ==================================================
+========================================== quantity                published
+recommended ======================  ==================================================
+========================================== noise ceiling           Pearson (``measure`` =
+``pearson``)                 Spearman, the measure of the scores error bar of a model
+``sem_published``: divided by sqrt(models - 1)      ``sem_participants``: sqrt(participants - 1)
+model against model     ``p_published``: unpaired, one model fixed          ``p_bootstrap``,
+``p_sign_flip``: paired layer position          ``p_asymptotic``
+``p_exact`` ======================  ==================================================
+==========================================
 """
 
 from __future__ import annotations
@@ -46,13 +50,18 @@ from aud_dnn.store.rsa import (
 Datasets = Mapping[tuple[str, str], xr.Dataset]
 
 STATISTICS = ("published", "recommended")
-CEILINGS = {"pearson": "leave_one_out_neural_r_cv_test_splits",
-            "spearman": "leave_one_out_neural_spearman_cv_test_splits"}
-CEILINGS_ALL_SOUNDS = {"pearson": "leave_one_out_neural_r_all_sounds",
-                       "spearman": "leave_one_out_neural_spearman_all_sounds"}
+CEILINGS = {
+    "pearson": "leave_one_out_neural_r_cv_test_splits",
+    "spearman": "leave_one_out_neural_spearman_cv_test_splits",
+}
+CEILINGS_ALL_SOUNDS = {
+    "pearson": "leave_one_out_neural_r_all_sounds",
+    "spearman": "leave_one_out_neural_spearman_all_sounds",
+}
 
 
-# --- one row per observation ------------------------------------------------------------------------------------------
+# --- one row per observation --------------------------------------------------------------------
+
 
 def _each(datasets: Datasets) -> Iterable[tuple[dict[str, str], xr.Dataset, int, int]]:
     """Every (model, condition) that has results: its labels, its dataset and its two indices."""
@@ -61,10 +70,22 @@ def _each(datasets: Datasets) -> Iterable[tuple[dict[str, str], xr.Dataset, int,
         for c, condition in enumerate(dataset["condition"].values):
             for m, model in enumerate(dataset["model"].values):
                 if available[c, m]:
-                    yield {"target": target, "roi": roi, "model": str(model), "condition": str(condition)}, dataset, c, m
+                    yield (
+                        {
+                            "target": target,
+                            "roi": roi,
+                            "model": str(model),
+                            "condition": str(condition),
+                        },
+                        dataset,
+                        c,
+                        m,
+                    )
 
 
-def _long(datasets: Datasets, variables: Mapping[str, str], *, by_split: bool, by_layer: bool) -> pd.DataFrame:
+def _long(
+    datasets: Datasets, variables: Mapping[str, str], *, by_split: bool, by_layer: bool
+) -> pd.DataFrame:
     """Rows participant (x split) (x layer) of the named variables (column -> variable)."""
     columns: dict[str, list[np.ndarray]] = {}
     pieces: list[tuple[dict[str, str], int]] = []
@@ -73,11 +94,17 @@ def _long(datasets: Datasets, variables: Mapping[str, str], *, by_split: bool, b
         key = labels["target"], labels["roi"]
         if key not in raw:
             raw[key] = {name: dataset[variable].values for name, variable in variables.items()} | {
-                "layers": dataset["model_layers"].values, "participants": dataset["participant"].values.astype(str),
-                "splits": dataset["split"].values}
+                "layers": dataset["model_layers"].values,
+                "participants": dataset["participant"].values.astype(str),
+                "splits": dataset["split"].values,
+            }
         values = raw[key]
         layers = np.array([name for name in values["layers"][c, m] if name], dtype=str)
-        axes = [values["participants"], *([values["splits"]] if by_split else []), *([layers] if by_layer else [])]
+        axes = [
+            values["participants"],
+            *([values["splits"]] if by_split else []),
+            *([layers] if by_layer else []),
+        ]
         names = ["participant", *(["split"] if by_split else []), *(["layer"] if by_layer else [])]
         grid = np.meshgrid(*axes, indexing="ij")
         for name, column in zip(names, grid):
@@ -87,46 +114,82 @@ def _long(datasets: Datasets, variables: Mapping[str, str], *, by_split: bool, b
             columns.setdefault("layer_index", []).append(index.ravel())
         for name in variables:
             cell = values[name][c, m]
-            columns.setdefault(name, []).append((cell[..., :len(layers)] if by_layer else cell).ravel())
+            columns.setdefault(name, []).append(
+                (cell[..., : len(layers)] if by_layer else cell).ravel()
+            )
         pieces.append((labels, grid[0].size))
     counts = [count for _, count in pieces]
-    table = {name: np.repeat(np.array([labels[name] for labels, _ in pieces], dtype=str), counts)
-             for name in ("target", "roi", "model", "condition")}
+    table = {
+        name: np.repeat(np.array([labels[name] for labels, _ in pieces], dtype=str), counts)
+        for name in ("target", "roi", "model", "condition")
+    }
     table |= {name: np.concatenate(column) for name, column in columns.items()}
     return pd.DataFrame(table)
 
 
 def participant_table(datasets: Datasets) -> pd.DataFrame:
     """One row per participant x model x condition x target x region: the scores."""
-    return _long(datasets, {"score": "best_layer_rsa_median_across_splits",
-                            "median_best_layer_index": "splits_median_best_layer_idx",
-                            "best_layer_position": "best_layer_position",
-                            "concatenated_all_sounds": "all_model_features_rsa"}, by_split=False, by_layer=False)
+    return _long(
+        datasets,
+        {
+            "score": "best_layer_rsa_median_across_splits",
+            "median_best_layer_index": "splits_median_best_layer_idx",
+            "best_layer_position": "best_layer_position",
+            "concatenated_all_sounds": "all_model_features_rsa",
+        },
+        by_split=False,
+        by_layer=False,
+    )
 
 
 def split_table(datasets: Datasets) -> pd.DataFrame:
     """One row per participant x split x …: the layer chosen and its score."""
-    table = _long(datasets, {"best_layer_index": "best_layer_idx", "test_similarity": "best_layer_test_value"},
-                  by_split=True, by_layer=False)
-    names = {(target, roi, condition, model): list(dataset["model_layers"].values[c, m])
-             for (target, roi), dataset in datasets.items()
-             for c, condition in enumerate(dataset["condition"].values.tolist())
-             for m, model in enumerate(dataset["model"].values.tolist())}
-    keys = zip(table["target"], table["roi"], table["condition"], table["model"], table["best_layer_index"])
+    table = _long(
+        datasets,
+        {"best_layer_index": "best_layer_idx", "test_similarity": "best_layer_test_value"},
+        by_split=True,
+        by_layer=False,
+    )
+    names = {
+        (target, roi, condition, model): list(dataset["model_layers"].values[c, m])
+        for (target, roi), dataset in datasets.items()
+        for c, condition in enumerate(dataset["condition"].values.tolist())
+        for m, model in enumerate(dataset["model"].values.tolist())
+    }
+    keys = zip(
+        table["target"], table["roi"], table["condition"], table["model"], table["best_layer_index"]
+    )
     table["best_layer"] = [names[key[:4]][key[4]] if key[4] >= 0 else "" for key in keys]
     return table
 
 
 def layer_table(datasets: Datasets) -> pd.DataFrame:
     """One row per participant x layer x …: medians over splits, and all sounds."""
-    return _long(datasets, {"test_similarity_median": "splits_median_distance_all_layers",
-                            "similarity_all_sounds": "all_data_rsa_for_best_layer"}, by_split=False, by_layer=True)
+    return _long(
+        datasets,
+        {
+            "test_similarity_median": "splits_median_distance_all_layers",
+            "similarity_all_sounds": "all_data_rsa_for_best_layer",
+        },
+        by_split=False,
+        by_layer=True,
+    )
 
 
 def layer_split_table(datasets: Datasets) -> pd.DataFrame:
-    """One row per participant x split x layer x …: the similarities on both halves (the longest table)."""
-    return _long(datasets, {"train_similarity": "all_layer_train_correlations",
-                            "test_similarity": "all_layer_test_correlations"}, by_split=True, by_layer=True)
+    """One row per participant x split x layer x ….
+
+    The similarities on both halves (the longest table).
+    """
+    return _long(
+        datasets,
+        {
+            "train_similarity": "all_layer_train_correlations",
+            "test_similarity": "all_layer_test_correlations",
+        },
+        by_split=True,
+        by_layer=True,
+    )
 
 
 def ceiling_participant_table(datasets: Datasets) -> pd.DataFrame:
@@ -135,50 +198,104 @@ def ceiling_participant_table(datasets: Datasets) -> pd.DataFrame:
     for (target, roi), dataset in datasets.items():
         for measure, variable in CEILINGS.items():
             values = dataset[variable].to_series().rename("ceiling").reset_index()
-            rows.append(values.assign(target=target, roi=roi, measure=measure,
-                                      n_voxels=values["participant"].map(dataset["n_voxels"].to_series())))
+            rows.append(
+                values.assign(
+                    target=target,
+                    roi=roi,
+                    measure=measure,
+                    n_voxels=values["participant"].map(dataset["n_voxels"].to_series()),
+                )
+            )
     table = pd.concat(rows, ignore_index=True)
     return table[["target", "roi", "measure", "participant", "n_voxels", "split", "ceiling"]]
 
 
 def dimensionality_table(parts: Mapping[tuple[str, str], Part]) -> pd.DataFrame:
-    """One row per model x condition x layer: effective dimensionality of raw, centred and z-scored units."""
-    rows = [{"model": model, "condition": condition, "layer": layer, "layer_index": index,
-             "n_units": int(part.arrays["n_units"][index]),
-             **{f"effective_dimensionality_{name}": part.arrays["effective_dimensionality"][index, column]
-                for column, name in enumerate(DIMENSIONALITY_VARIANTS)}}
-            for (model, condition), part in parts.items() for index, layer in enumerate(part.layers)]
+    """One row per model x condition x layer.
+
+    Effective dimensionality of raw, centred and z-scored units.
+    """
+    rows = [
+        {
+            "model": model,
+            "condition": condition,
+            "layer": layer,
+            "layer_index": index,
+            "n_units": int(part.arrays["n_units"][index]),
+            **{
+                f"effective_dimensionality_{name}": part.arrays["effective_dimensionality"][
+                    index, column
+                ]
+                for column, name in enumerate(DIMENSIONALITY_VARIANTS)
+            },
+        }
+        for (model, condition), part in parts.items()
+        for index, layer in enumerate(part.layers)
+    ]
     return pd.DataFrame(rows)
 
 
 def neural_dimensionality_table(datasets: Datasets) -> pd.DataFrame:
-    """One row per target x region: effective dimensionality of the voxels of all participants together."""
-    return pd.DataFrame([{"target": target, "roi": roi, "n_voxels": int(dataset["n_voxels"].sum()),
-                          **{f"effective_dimensionality_{name}": float(dataset["effective_dimensionality"].sel(variant=name))
-                             for name in DIMENSIONALITY_VARIANTS}} for (target, roi), dataset in datasets.items()])
+    """One row per target x region.
+
+    Effective dimensionality of the voxels of all participants together.
+    """
+    return pd.DataFrame(
+        [
+            {
+                "target": target,
+                "roi": roi,
+                "n_voxels": int(dataset["n_voxels"].sum()),
+                **{
+                    f"effective_dimensionality_{name}": float(
+                        dataset["effective_dimensionality"].sel(variant=name)
+                    )
+                    for name in DIMENSIONALITY_VARIANTS
+                },
+            }
+            for (target, roi), dataset in datasets.items()
+        ]
+    )
 
 
 def region_table(datasets: Datasets) -> pd.DataFrame:
-    """One row per participant x pair of regions: Spearman similarity of the regions' RDMs, all sounds."""
+    """One row per participant x pair of regions.
+
+    Spearman similarity of the regions' RDMs, all sounds.
+    """
     rows = []
     for target in dict.fromkeys(target for target, _ in datasets):
         rois = [roi for roi in ROIS if (target, roi) in datasets]
         if len(rois) < 2:
             continue
         participants = datasets[target, rois[0]]["participant"].values.astype(str)
-        rdms = np.stack([datasets[target, roi]["all_data_corr_mat_fmri"].values for roi in rois], axis=1)
+        rdms = np.stack(
+            [datasets[target, roi]["all_data_corr_mat_fmri"].values for roi in rois], axis=1
+        )
         values = region_similarity(rdms)
         grid = np.meshgrid(participants, rois, rois, indexing="ij")
-        rows.append(pd.DataFrame({"target": target, "participant": grid[0].ravel(), "roi_a": grid[1].ravel(),
-                                  "roi_b": grid[2].ravel(), "similarity": values.ravel()}))
+        rows.append(
+            pd.DataFrame(
+                {
+                    "target": target,
+                    "participant": grid[0].ravel(),
+                    "roi_a": grid[1].ravel(),
+                    "roi_b": grid[2].ravel(),
+                    "similarity": values.ravel(),
+                }
+            )
+        )
     columns = ["target", "participant", "roi_a", "roi_b", "similarity"]
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
 
 
-# --- over participants ------------------------------------------------------------------------------------------------
+# --- over participants --------------------------------------------------------------------------
+
 
 def mean_and_sem(values: np.ndarray) -> tuple[float, float, int]:
-    """Mean, standard error (population standard deviation / sqrt(n - 1)) and number of the known values."""
+    """Mean, standard error (population standard deviation / sqrt(n - 1)) and number of the known
+    values.
+    """
     known = values[np.isfinite(values)]
     if not known.size:
         return float("nan"), float("nan"), 0
@@ -187,36 +304,57 @@ def mean_and_sem(values: np.ndarray) -> tuple[float, float, int]:
 
 
 def ceiling_table(datasets: Datasets) -> pd.DataFrame:
-    """Noise ceilings: mean and standard error over participants, in Pearson (published) and Spearman (recommended)."""
+    """Noise ceilings: mean and standard error over participants, in Pearson (published) and
+    Spearman (recommended).
+    """
     rows = []
     for (target, roi), dataset in datasets.items():
         for measure in CEILINGS:
-            for sounds, values in (("test", dataset[CEILINGS[measure]].median("split", skipna=True).values),
-                                   ("all", dataset[CEILINGS_ALL_SOUNDS[measure]].values)):
+            for sounds, values in (
+                ("test", dataset[CEILINGS[measure]].median("split", skipna=True).values),
+                ("all", dataset[CEILINGS_ALL_SOUNDS[measure]].values),
+            ):
                 mean, sem, n = mean_and_sem(values)
-                rows.append({"target": target, "roi": roi, "sounds": sounds, "measure": measure,
-                             "role": STATISTICS[int(measure == "spearman")], "mean": mean, "sem": sem, "n_participants": n})
+                rows.append(
+                    {
+                        "target": target,
+                        "roi": roi,
+                        "sounds": sounds,
+                        "measure": measure,
+                        "role": STATISTICS[int(measure == "spearman")],
+                        "mean": mean,
+                        "sem": sem,
+                        "n_participants": n,
+                    }
+                )
     return pd.DataFrame(rows)
 
 
 def _complete(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Masks of the models and participants that leave no gap: models without any score go first, then participants."""
+    """Masks of the models and participants that leave no gap.
+
+    Models without any score go first, then participants.
+    """
     models = np.isfinite(scores).any(axis=1)
-    participants = np.isfinite(scores[models]).all(axis=0) if models.any() else np.zeros(scores.shape[1], dtype=bool)
+    participants = (
+        np.isfinite(scores[models]).all(axis=0)
+        if models.any()
+        else np.zeros(scores.shape[1], dtype=bool)
+    )
     return models, participants
 
 
 def model_errors(scores: np.ndarray) -> dict[str, np.ndarray]:
     """Mean over participants and both error bars of every model.
 
-    ``sem_published`` divides the spread over participants (after each one's mean over models is taken out) by
-    sqrt(*models* - 1), ``sem_participants`` by sqrt(participants - 1).
+    ``sem_published`` divides the spread over participants (after each one's mean over models is
+    taken out) by sqrt(*models* - 1), ``sem_participants`` by sqrt(participants - 1).
 
     Parameters
     ----------
     scores : array of shape (n_models, n_participants)
-        All models that stand together; which ones they are changes the error bars. Participants without a score (no voxel
-        in the region) are left out.
+        All models that stand together; which ones they are changes the error bars. Participants
+        without a score (no voxel in the region) are left out.
 
     Returns
     -------
@@ -225,7 +363,9 @@ def model_errors(scores: np.ndarray) -> dict[str, np.ndarray]:
     """
     scores = np.asarray(scores, dtype=np.float64)
     models, participants = _complete(scores)
-    found = {name: np.full(len(scores), np.nan) for name in ("mean", "sem_published", "sem_participants")}
+    found = {
+        name: np.full(len(scores), np.nan) for name in ("mean", "sem_published", "sem_participants")
+    }
     kept = scores[np.ix_(models, participants)]
     if kept.size:
         found["mean"][models] = kept.mean(axis=1)
@@ -235,32 +375,50 @@ def model_errors(scores: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def model_table(datasets: Datasets) -> pd.DataFrame:
-    """One row per model x condition x target x region: mean score and both error bars, over all models there."""
+    """One row per model x condition x target x region.
+
+    Mean score and both error bars, over all models there.
+    """
     rows = []
     for (target, roi), dataset in datasets.items():
         for condition in CONDITIONS:
             scores = published_score(dataset, condition)
             values = scores.transpose("model", "participant").values
             errors = model_errors(values)
-            rows.append(pd.DataFrame({"target": target, "roi": roi, "condition": condition,
-                                      "model": scores["model"].values.astype(str), "score": errors["mean"],
-                                      "sem_published": errors["sem_published"],
-                                      "sem_participants": errors["sem_participants"],
-                                      "n_participants": int(_complete(values)[1].sum()), "n_models": len(values)}))
+            rows.append(
+                pd.DataFrame(
+                    {
+                        "target": target,
+                        "roi": roi,
+                        "condition": condition,
+                        "model": scores["model"].values.astype(str),
+                        "score": errors["mean"],
+                        "sem_published": errors["sem_published"],
+                        "sem_participants": errors["sem_participants"],
+                        "n_participants": int(_complete(values)[1].sum()),
+                        "n_models": len(values),
+                    }
+                )
+            )
     return pd.concat(rows, ignore_index=True)
 
 
-def comparison_table(datasets: Datasets, pairs: Sequence[tuple[str, str]] = CLEAN_PAIRS, *, seed: int = 0) -> pd.DataFrame:
-    """"A above B" for pairs of models, all voxels: the published bootstrap, and two paired tests.
+def comparison_table(
+    datasets: Datasets, pairs: Sequence[tuple[str, str]] = CLEAN_PAIRS, *, seed: int = 0
+) -> pd.DataFrame:
+    """Ask of pairs of models whether A is above B over all voxels.
+
+    The published bootstrap, and two paired tests.
 
     Parameters
     ----------
     datasets : mapping
     pairs : sequence of (model A, model B)
-        The networks trained with background noise against their twins trained on clean speech, by default.
+        The networks trained with background noise against their twins trained on clean speech, by
+        default.
     seed : int
-        Of every test. The published bootstrap continued the global generator, whose state depended on what had been loaded
-        before; here every comparison starts from the seed.
+        Of every test. The published bootstrap continued the global generator, whose state depended
+        on what had been loaded before; here every comparison starts from the seed.
     """
     rows = []
     for (target, roi), dataset in datasets.items():
@@ -277,22 +435,43 @@ def comparison_table(datasets: Datasets, pairs: Sequence[tuple[str, str]] = CLEA
                 if known.sum() < 2:
                     continue
                 a, b = a[known], b[known]
-                published, paired = bootstrap_published(a, b, rng=seed), bootstrap_paired(a, b, seed=seed)
-                rows.append({"target": target, "condition": condition, "model_a": model_a, "model_b": model_b,
-                             "n_participants": len(a), "mean_a": published.mean_a, "mean_b": published.mean_b,
-                             "p_published": published.p, "p_published_plus_one": published.p_plus_one,
-                             "difference": paired.difference, "difference_low": paired.low, "difference_high": paired.high,
-                             "p_bootstrap": paired.p, "p_sign_flip": sign_flip_test(a, b, seed=seed),
-                             "n_resamples": published.n_resamples, "seed": seed})
+                published, paired = (
+                    bootstrap_published(a, b, rng=seed),
+                    bootstrap_paired(a, b, seed=seed),
+                )
+                rows.append(
+                    {
+                        "target": target,
+                        "condition": condition,
+                        "model_a": model_a,
+                        "model_b": model_b,
+                        "n_participants": len(a),
+                        "mean_a": published.mean_a,
+                        "mean_b": published.mean_b,
+                        "p_published": published.p,
+                        "p_published_plus_one": published.p_plus_one,
+                        "difference": paired.difference,
+                        "difference_low": paired.low,
+                        "difference_high": paired.high,
+                        "p_bootstrap": paired.p,
+                        "p_sign_flip": sign_flip_test(a, b, seed=seed),
+                        "n_resamples": published.n_resamples,
+                        "seed": seed,
+                    }
+                )
     table = pd.DataFrame(rows)
-    return add_adjusted(table, "p_sign_flip", family=["target", "condition"]) if len(table) else table
+    return (
+        add_adjusted(table, "p_sign_flip", family=["target", "condition"]) if len(table) else table
+    )
 
 
 def position_table(datasets: Datasets, models: Sequence[str] | None = None) -> pd.DataFrame:
-    """One row per model x region: mean over participants of the best layer's relative position, and both error bars.
+    """One row per model x region.
 
-    Models with a single layer have no positions and are left out; so are all but ``models`` where those are given, and the
-    error bars refer to the models that are left.
+    Mean over participants of the best layer's relative position, and both error bars.
+
+    Models with a single layer have no positions and are left out; so are all but ``models`` where
+    those are given, and the error bars refer to the models that are left.
     """
     rows = []
     for (target, roi), dataset in datasets.items():
@@ -300,15 +479,41 @@ def position_table(datasets: Datasets, models: Sequence[str] | None = None) -> p
             continue
         for condition in CONDITIONS:
             available = dataset["available"].sel(condition=condition).values
-            positions = dataset["best_layer_position"].sel(condition=condition).isel(model=np.flatnonzero(available))
-            keep = [model for model in positions["model"].values.tolist()
-                    if (models is None or model in models) and np.isfinite(positions.sel(model=model)).any()]
+            positions = (
+                dataset["best_layer_position"]
+                .sel(condition=condition)
+                .isel(model=np.flatnonzero(available))
+            )
+            keep = [
+                model
+                for model in positions["model"].values.tolist()
+                if (models is None or model in models)
+                and np.isfinite(positions.sel(model=model)).any()
+            ]
             positions = positions.sel(model=keep)
             errors = model_errors(positions.transpose("model", "participant").values)
-            rows.append(pd.DataFrame({"target": target, "condition": condition, "roi": roi, "model": keep,
-                                      "position": errors["mean"], "sem_published": errors["sem_published"],
-                                      "sem_participants": errors["sem_participants"]}))
-    columns = ["target", "condition", "roi", "model", "position", "sem_published", "sem_participants"]
+            rows.append(
+                pd.DataFrame(
+                    {
+                        "target": target,
+                        "condition": condition,
+                        "roi": roi,
+                        "model": keep,
+                        "position": errors["mean"],
+                        "sem_published": errors["sem_published"],
+                        "sem_participants": errors["sem_participants"],
+                    }
+                )
+            )
+    columns = [
+        "target",
+        "condition",
+        "roi",
+        "model",
+        "position",
+        "sem_published",
+        "sem_participants",
+    ]
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
 
 
@@ -317,7 +522,10 @@ _FEWEST_PAIRS = 3  # with fewer models there is nothing to resample
 
 
 def position_test_table(positions: pd.DataFrame, reference: str = "Primary") -> pd.DataFrame:
-    """Primary against every other region over models: both Wilcoxon p-values, and effect sizes (other above reference)."""
+    """Primary against every other region over models.
+
+    Both Wilcoxon p-values, and effect sizes (other above reference).
+    """
     rows = []
     for (target, condition), group in positions.groupby(["target", "condition"], sort=False):
         wide = group.pivot(index="model", columns="roi", values="position")
@@ -329,10 +537,24 @@ def position_test_table(positions: pd.DataFrame, reference: str = "Primary") -> 
                 continue
             first, other = both[reference].to_numpy(), both[roi].to_numpy()
             test = wilcoxon_signed_rank(first, other)
-            row = {"target": target, "condition": condition, "reference": reference, "roi": roi, "n_models": len(both),
-                   "mean_reference": first.mean(), "mean_roi": other.mean(), "w": test.w, "p_asymptotic": test.p,
-                   "p_exact": test.p_exact, "n_different": test.n}
-            row |= {f"{name}{end}": np.nan for name in _EFFECT_COLUMNS.values() for end in ("", "_low", "_high")}
+            row = {
+                "target": target,
+                "condition": condition,
+                "reference": reference,
+                "roi": roi,
+                "n_models": len(both),
+                "mean_reference": first.mean(),
+                "mean_roi": other.mean(),
+                "w": test.w,
+                "p_asymptotic": test.p,
+                "p_exact": test.p_exact,
+                "n_different": test.n,
+            }
+            row |= {
+                f"{name}{end}": np.nan
+                for name in _EFFECT_COLUMNS.values()
+                for end in ("", "_low", "_high")
+            }
             for effect in effect_sizes(other, first) if len(both) >= _FEWEST_PAIRS else ():
                 name = _EFFECT_COLUMNS[effect.name]
                 row |= {name: effect.value, f"{name}_low": effect.low, f"{name}_high": effect.high}
@@ -341,7 +563,8 @@ def position_test_table(positions: pd.DataFrame, reference: str = "Primary") -> 
     return add_adjusted(table, "p_exact", family=["target", "condition"]) if len(table) else table
 
 
-# --- what the dimensionality table is made from -------------------------------------------------------------------------
+# --- what the dimensionality table is made from -------------------------------------------------
+
 
 def model_parts(folder: Path, datasets: Datasets) -> dict[tuple[str, str], Part]:
     """The models' own sides that belong to the datasets' scores, in canonical order.
@@ -357,34 +580,52 @@ def model_parts(folder: Path, datasets: Datasets) -> dict[tuple[str, str], Part]
             for m, model in enumerate(dataset["model"].values.tolist()):
                 if dataset["available"].values[c, m]:
                     scored.setdefault((model, condition), dataset)
-    keys = [(model, condition) for model in canonical_models(model for model, _ in scored) for condition in CONDITIONS]
-    return {key: part for key in keys
-            if key in scored and (part := matching_model_part(Path(folder), scored[key], *key)) is not None}
+    keys = [
+        (model, condition)
+        for model in canonical_models(model for model, _ in scored)
+        for condition in CONDITIONS
+    ]
+    return {
+        key: part
+        for key in keys
+        if key in scored
+        and (part := matching_model_part(Path(folder), scored[key], *key)) is not None
+    }
 
 
-# --- files ------------------------------------------------------------------------------------------------------------
+# --- files --------------------------------------------------------------------------------------
 
 PARQUET_ONLY = ("layers_splits",)
 """Too long for csv (about a million rows for the whole set)."""
 
 
-def all_tables(datasets: Datasets, model_parts: Mapping[tuple[str, str], Part]) -> dict[str, pd.DataFrame]:
+def all_tables(
+    datasets: Datasets, model_parts: Mapping[tuple[str, str], Part]
+) -> dict[str, pd.DataFrame]:
     """Every table, by file name."""
     positions = position_table(datasets, FIGURE_7_MODELS)
-    return {"participants": participant_table(datasets), "splits": split_table(datasets), "layers": layer_table(datasets),
-            "layers_splits": layer_split_table(datasets), "ceiling_participants": ceiling_participant_table(datasets),
-            "ceilings": ceiling_table(datasets), "models": model_table(datasets),
-            "comparisons_clean_speech": comparison_table(datasets), "best_layer_positions": position_table(datasets),
-            "best_layer_position_tests": position_test_table(positions),
-            "region_similarity": region_table(datasets),
-            "effective_dimensionality_models": dimensionality_table(model_parts),
-            "effective_dimensionality_voxels": neural_dimensionality_table(datasets)}
+    return {
+        "participants": participant_table(datasets),
+        "splits": split_table(datasets),
+        "layers": layer_table(datasets),
+        "layers_splits": layer_split_table(datasets),
+        "ceiling_participants": ceiling_participant_table(datasets),
+        "ceilings": ceiling_table(datasets),
+        "models": model_table(datasets),
+        "comparisons_clean_speech": comparison_table(datasets),
+        "best_layer_positions": position_table(datasets),
+        "best_layer_position_tests": position_test_table(positions),
+        "region_similarity": region_table(datasets),
+        "effective_dimensionality_models": dimensionality_table(model_parts),
+        "effective_dimensionality_voxels": neural_dimensionality_table(datasets),
+    }
 
 
 def write_tables(folder: Path, tables: Mapping[str, pd.DataFrame]) -> list[Path]:
     """Write every table as parquet, and as csv unless it is too long for that.
 
-    Empty tables are not written, and what an earlier run wrote in their place is removed: it came from other results.
+    Empty tables are not written, and what an earlier run wrote in their place is removed: it came
+    from other results.
     """
     written = []
     for name, table in tables.items():

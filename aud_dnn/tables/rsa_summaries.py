@@ -1,4 +1,7 @@
-"""What the RSA figures show: scores, error bars and ceilings of the models of one figure, published or recommended."""
+"""What the RSA figures show.
+
+Scores, error bars and ceilings of the models of one figure, published or recommended.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +29,15 @@ class ScoreSummary:
     Attributes
     ----------
     table : DataFrame
-        Index model; columns ``score``, ``error``. In the order asked for; the baseline is among them if it was asked for.
+        Index model; columns ``score``, ``error``. In the order asked for; the baseline is among
+        them if it was asked for.
     participants : DataFrame of shape (n_participants, n_models)
     ceiling : (mean, error)
     missing : tuple of str
         Models asked for that have no results.
     errors_are, ceiling_is : str
-        A sentence on what the error bars are (and on published files, if the scores are theirs), and one on the ceiling.
+        A sentence on what the error bars are (and on published files, if the scores are theirs),
+        and one on the ceiling.
     """
 
     table: pd.DataFrame
@@ -51,8 +56,13 @@ class ScoreSummary:
         return float(score), float(error)
 
 
-def summarize_scores(dataset: xr.Dataset, condition: str, models: Sequence[str] | None = None, *,
-                     statistics: str = "published") -> ScoreSummary:
+def summarize_scores(
+    dataset: xr.Dataset,
+    condition: str,
+    models: Sequence[str] | None = None,
+    *,
+    statistics: str = "published",
+) -> ScoreSummary:
     """Mean score of every model with its error bar, and the ceiling.
 
     Parameters
@@ -63,9 +73,10 @@ def summarize_scores(dataset: xr.Dataset, condition: str, models: Sequence[str] 
     models : sequence of str, optional
         All that have results by default.
     statistics : {"published", "recommended"}
-        Published: the spread over participants, after each one's mean over *all models of the data set* is taken out, over
-        sqrt(models - 1), and a ceiling in Pearson. Recommended: each one's mean over *the models asked for* is taken out,
-        over sqrt(participants - 1), and a ceiling in Spearman, the measure of the scores.
+        Published: the spread over participants, after each one's mean over *all models of the data
+        set* is taken out, over sqrt(models - 1), and a ceiling in Pearson. Recommended: each one's
+        mean over *the models asked for* is taken out, over sqrt(participants - 1), and a ceiling in
+        Spearman, the measure of the scores.
 
     Returns
     -------
@@ -78,27 +89,55 @@ def summarize_scores(dataset: xr.Dataset, condition: str, models: Sequence[str] 
     published = statistics == "published"
     among = scores if published else scores[present]
     errors = model_errors(among.to_numpy().T)
-    table = pd.DataFrame({"score": errors["mean"], "error": errors["sem_published" if published else "sem_participants"]},
-                         index=pd.Index(among.columns, name="model")).loc[present]
+    table = pd.DataFrame(
+        {
+            "score": errors["mean"],
+            "error": errors["sem_published" if published else "sem_participants"],
+        },
+        index=pd.Index(among.columns, name="model"),
+    ).loc[present]
     measure = "pearson" if published else "spearman"
-    mean, sem, n_with_ceiling = mean_and_sem(dataset[CEILINGS[measure]].median("split", skipna=True).values)
+    mean, sem, n_with_ceiling = mean_and_sem(
+        dataset[CEILINGS[measure]].median("split", skipna=True).values
+    )
     if published:
-        errors_are = f"As published: errors are SD over participants (within, {among.shape[1]} models) / √(models − 1)."
+        errors_are = (
+            f"As published: errors are SD over participants (within, {among.shape[1]} models) / "
+            "√(models − 1)."
+        )
         ceiling_is = "The ceiling is a Pearson correlation."
     else:
         n_participants = among.notna().all(axis=1).sum()
-        errors_are = (f"Errors are SD over {n_participants} participants (within, {among.shape[1]} models) / "
-                      "√(participants − 1).")
-        ceiling_is = ("The ceiling is a Spearman correlation, like the scores." if n_with_ceiling else
-                      "The Spearman ceiling is not known.")
+        errors_are = (
+            f"Errors are SD over {n_participants} participants (within, {among.shape[1]} models) / "
+            "√(participants − 1)."
+        )
+        ceiling_is = (
+            "The ceiling is a Spearman correlation, like the scores."
+            if n_with_ceiling
+            else "The Spearman ceiling is not known."
+        )
     if "read_from" in dataset.attrs:
         errors_are = f"Scores of the published {dataset.attrs['read_from']}. {errors_are}"
-    return ScoreSummary(table, scores[present], (mean, sem), tuple(model for model in wanted if model not in present),
-                        errors_are, ceiling_is)
+    return ScoreSummary(
+        table,
+        scores[present],
+        (mean, sem),
+        tuple(model for model in wanted if model not in present),
+        errors_are,
+        ceiling_is,
+    )
 
 
 def performance_order(dataset: xr.Dataset, models: Sequence[str]) -> list[str]:
-    """The models of a figure by descending score of their *trained* version; those without one come last."""
-    trained = summarize_scores(dataset, "trained", models).table["score"].drop(BASELINE_MODEL, errors="ignore")
+    """The models of a figure by descending score of their *trained* version.
+
+    Those without one come last.
+    """
+    trained = (
+        summarize_scores(dataset, "trained", models)
+        .table["score"]
+        .drop(BASELINE_MODEL, errors="ignore")
+    )
     ordered = list(trained.sort_values(ascending=False, kind="stable").index)
     return ordered + [model for model in models if model not in ordered and model != BASELINE_MODEL]

@@ -1,6 +1,9 @@
-"""From scores of every voxel, layer and split to the numbers that the figures show. Arrays in, arrays out.
+"""From scores of every voxel, layer and split to the numbers that the figures show.
 
-Letters: ``n_rows`` voxels or components, ``n_layers`` layers in network order, ten splits, ``n_iterations`` random halvings.
+Arrays in, arrays out.
+
+Letters: ``n_rows`` voxels or components, ``n_layers`` layers in network order, ten splits,
+``n_iterations`` random halvings.
 """
 
 from __future__ import annotations
@@ -51,7 +54,10 @@ class BestLayers:
 
 
 def relative_position(index: np.ndarray, n_layers: int) -> np.ndarray:
-    """Position between the first layer (0) and the last (1); a single layer is given 1, as the published baseline is."""
+    """Position between the first layer (0) and the last (1).
+
+    A single layer is given 1, as the published baseline is.
+    """
     index = np.asarray(index, dtype=np.float64)
     return index / (n_layers - 1) if n_layers > 1 else np.ones_like(index)
 
@@ -59,8 +65,8 @@ def relative_position(index: np.ndarray, n_layers: int) -> np.ndarray:
 def best_layers(matrix: np.ndarray, *, seed: int = 0) -> BestLayers:
     """The best layer of every row; exact ties are broken at random on the published stream.
 
-    A legacy generator is seeded freshly for the call; each tied row, in order, draws one of its tied layers
-    (``rng.choice(tied)``). Rows without a tie draw nothing.
+    A legacy generator is seeded freshly for the call; each tied row, in order, draws one of its
+    tied layers (``rng.choice(tied)``). Rows without a tie draw nothing.
 
     Parameters
     ----------
@@ -76,7 +82,9 @@ def best_layers(matrix: np.ndarray, *, seed: int = 0) -> BestLayers:
     filled = np.where(np.isnan(matrix), -np.inf, matrix)
     value = filled.max(axis=1)
     if np.isneginf(value).any():
-        raise ValueError(f"Row {int(np.flatnonzero(np.isneginf(value))[0])} has no value at any layer.")
+        raise ValueError(
+            f"Row {int(np.flatnonzero(np.isneginf(value))[0])} has no value at any layer."
+        )
     is_best = filled == value[:, None]
     count = is_best.sum(axis=1)
     index = is_best.argmax(axis=1)
@@ -86,7 +94,9 @@ def best_layers(matrix: np.ndarray, *, seed: int = 0) -> BestLayers:
         drawn = np.random.RandomState(seed).randint(0, count[tied])
         place = is_best[tied].cumsum(axis=1) - 1
         index[tied] = ((place == drawn[:, None]) & is_best[tied]).argmax(axis=1)
-    return BestLayers(index=index, value=value, n_tied=np.where(count > 1, count, 0), n_layers=matrix.shape[1])
+    return BestLayers(
+        index=index, value=value, n_tied=np.where(count > 1, count, 0), n_layers=matrix.shape[1]
+    )
 
 
 @dataclass(frozen=True)
@@ -116,12 +126,15 @@ class CrossValidatedLayers:
         return relative_position(self.index, self.n_layers)
 
 
-def cross_validated_best_layer(scores: np.ndarray, halvings: Halvings, *, clip: bool) -> CrossValidatedLayers:
-    """"CV-splits-nit-10" of the paper (Methods: best layer chosen on independent splits).
+def cross_validated_best_layer(
+    scores: np.ndarray, halvings: Halvings, *, clip: bool
+) -> CrossValidatedLayers:
+    """The scheme "CV-splits-nit-10" (Methods: best layer chosen on independent splits).
 
-    In each iteration every layer of every row has its own random halving of the ten splits. The median over one half
-    chooses the layer, the median over the other half is the score. *Kept for the numbers:* halvings differ between
-    layers; only for the chosen layer are choice and readout disjoint, and the ten splits share sounds.
+    In each iteration every layer of every row has its own random halving of the ten splits. The
+    median over one half chooses the layer, the median over the other half is the score. *Kept for
+    the numbers:* halvings differ between layers; only for the chosen layer are choice and readout
+    disjoint, and the ten splits share sounds.
 
     Parameters
     ----------
@@ -148,10 +161,14 @@ def cross_validated_best_layer(scores: np.ndarray, halvings: Halvings, *, clip: 
         best = best_layers(selection).index
         chosen.append(best)
         read.append(readout[rows, best])
-    return CrossValidatedLayers(score=np.stack(read), index=np.stack(chosen), n_layers=scores.shape[1])
+    return CrossValidatedLayers(
+        score=np.stack(read), index=np.stack(chosen), n_layers=scores.shape[1]
+    )
 
 
-def participant_medians(values: np.ndarray, participants: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def participant_medians(
+    values: np.ndarray, participants: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Median over the voxels of each participant.
 
     Parameters
@@ -167,7 +184,9 @@ def participant_medians(values: np.ndarray, participants: np.ndarray) -> tuple[n
     """
     labels, owner = np.unique(participants, return_inverse=True)
     values = np.asarray(values, dtype=np.float64)
-    medians = np.stack([np.median(values[..., owner == person], axis=-1) for person in range(labels.size)], axis=-1)
+    medians = np.stack(
+        [np.median(values[..., owner == person], axis=-1) for person in range(labels.size)], axis=-1
+    )
     return labels, medians
 
 
@@ -181,7 +200,9 @@ class OverIterations:
 
 
 def over_iterations(values: np.ndarray) -> OverIterations:
-    """Summary over iterations; the error speaks about re-halving the same splits, not about participants or sounds.
+    """Summary over iterations.
+
+    The error speaks about re-halving the same splits, not about participants or sounds.
 
     Parameters
     ----------
@@ -201,7 +222,9 @@ class ParticipantTable:
     sem: np.ndarray
 
 
-def scores_across_layers(medians: np.ndarray, participants: np.ndarray, keep: np.ndarray | None = None) -> ParticipantTable:
+def scores_across_layers(
+    medians: np.ndarray, participants: np.ndarray, keep: np.ndarray | None = None
+) -> ParticipantTable:
     """Median over voxels of each participant at every layer.
 
     Parameters
@@ -223,14 +246,21 @@ def scores_across_layers(medians: np.ndarray, participants: np.ndarray, keep: np
         medians, participants = medians[keep], participants[keep]
     lost = sorted(set(everyone) - set(participants))
     if lost:
-        raise ValueError(f"Participants without a voxel in the region: {', '.join(map(str, lost))}.")
+        raise ValueError(
+            f"Participants without a voxel in the region: {', '.join(map(str, lost))}."
+        )
     labels, values = participant_medians(medians.T, participants)
     return ParticipantTable(labels, values.T, within_participant_sem(values.T))
 
 
-def region_medians(values: np.ndarray, participants: np.ndarray, regions: np.ndarray,
-                   order: tuple[str, ...] = ROI_ORDER) -> ParticipantTable:
-    """Median over voxels by participant and region, for example of relative best-layer positions (Figure 7).
+def region_medians(
+    values: np.ndarray,
+    participants: np.ndarray,
+    regions: np.ndarray,
+    order: tuple[str, ...] = ROI_ORDER,
+) -> ParticipantTable:
+    """Median over voxels by participant and region, for example of relative best-layer positions
+    (Figure 7).
 
     Parameters
     ----------
@@ -244,7 +274,11 @@ def region_medians(values: np.ndarray, participants: np.ndarray, regions: np.nda
     ValueError
         A participant has no voxel in one of the regions.
     """
-    values, participants, regions = np.asarray(values), np.asarray(participants), np.asarray(regions, dtype=object)
+    values, participants, regions = (
+        np.asarray(values),
+        np.asarray(participants),
+        np.asarray(regions, dtype=object),
+    )
     labels = np.unique(participants)
     table = np.full((labels.size, len(order)), np.nan)
     for column, region in enumerate(order):
@@ -261,7 +295,8 @@ def region_medians(values: np.ndarray, participants: np.ndarray, regions: np.nda
 class CoordinateMap:
     """One value per place on the voxel grid.
 
-    ``first`` is the row that each place appeared at first, ``count`` how many participants have a voxel there.
+    ``first`` is the row that each place appeared at first, ``count`` how many participants have a
+    voxel there.
     """
 
     first: np.ndarray
@@ -279,8 +314,12 @@ def coordinate_medians(values: np.ndarray, coordinates: np.ndarray) -> Coordinat
         ``coord_id``.
     """
     values = np.asarray(values, dtype=np.float64)
-    _, first, place, count = np.unique(np.asarray(coordinates, dtype=str), return_index=True, return_inverse=True,
-                                       return_counts=True)
+    _, first, place, count = np.unique(
+        np.asarray(coordinates, dtype=str),
+        return_index=True,
+        return_inverse=True,
+        return_counts=True,
+    )
     by_place = np.lexsort((values, place))
     start = np.concatenate([[0], np.cumsum(count)[:-1]])
     ordered = values[by_place]
@@ -294,11 +333,14 @@ def layer_counts(index: np.ndarray, n_layers: int) -> np.ndarray:
     return np.bincount(index, minlength=n_layers)
 
 
-def most_frequent_layer(index: np.ndarray, n_layers: int, rng: np.random.RandomState, names: tuple[str, ...]) -> int:
+def most_frequent_layer(
+    index: np.ndarray, n_layers: int, rng: np.random.RandomState, names: tuple[str, ...]
+) -> int:
     """The layer chosen in most iterations (Figure 4).
 
-    Several layers that share a top count above 1 are drawn from with ``rng``, ascending by name as they are
-    counted in the published tables; where every layer was chosen once, the alphabetically first one is taken.
+    Several layers that share a top count above 1 are drawn from with ``rng``, ascending by name as
+    they are counted in the published tables; where every layer was chosen once, the alphabetically
+    first one is taken.
 
     Parameters
     ----------

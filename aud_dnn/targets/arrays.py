@@ -1,6 +1,7 @@
 """A target from arrays: responses of any brain to any sounds, checked, with splits for its sounds.
 
-Every check names the field and the remedy; :mod:`aud_dnn.targets.target_files` reads the same from files.
+Every check names the field and the remedy; :mod:`aud_dnn.targets.target_files` reads the same from
+files.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ ABOUT = ("what", "unit", "source", "licence")
 FEWEST_SOUNDS = 10
 NAMES_IN_RESULTS = {"participant": "subj_idx", "region": "roi_label_general"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,60}")
-_PUBLISHED_IDS = "8ad9e77484ce0dbaf7509efc110731311cd821bd84920b12b03ef662400d952f"  # combined digest of the ids in order
+# combined digest of the ids in order
+_PUBLISHED_IDS = "8ad9e77484ce0dbaf7509efc110731311cd821bd84920b12b03ef662400d952f"
 
 
 def target_from_arrays(
@@ -60,20 +62,20 @@ def target_from_arrays(
     neuroids : table or mapping from column to values, optional
         One row per neuroid: ``neuroid`` (id), ``participant``, ``region``, anything.
     dims : sequence of str, optional
-        Dimensions of ``responses`` in order. If not given: stimulus, neuroid, repetition, time; three dimensions with
-        ``times`` are stimulus, neuroid, time.
+        Dimensions of ``responses`` in order. If not given: stimulus, neuroid, repetition, time;
+        three dimensions with ``times`` are stimulus, neuroid, time.
     times : sequence of float, optional
         Seconds, increasing.
     categories, groups : sequences of str of length n_sounds, optional
         Splits are random halves of every category, or keep groups apart.
     splits : Splits, optional
-        If not given: by ``groups``; the published ten where the sounds are the 165 published ones, which are then put into
-        the published order; by ``categories``; else random halves.
+        If not given: by ``groups``; the published ten where the sounds are the 165 published ones,
+        which are then put into the published order; by ``categories``; else random halves.
     about : mapping, optional
         ``what``, ``unit``, ``source``, ``licence``.
     published : sequence of str, optional
-        Ids of the published stimuli of this installation, in order, if they are known; the ids of the paper are known
-        anyway.
+        Ids of the published stimuli of this installation, in order, if they are known; the ids of
+        the paper are known anyway.
     where : str
         Begins error messages.
 
@@ -87,17 +89,19 @@ def target_from_arrays(
     if len(set(ids)) != len(ids):
         repeated = sorted({sound for sound in ids if ids.count(sound) > 1})
         raise InputError(
-            f"{where}: stimulus ids must be unique; {len(repeated)} occur more than once: {few(repeated)}. "
-            "Average repetitions of a sound, or store them along the dimension repetition."
+            f"{where}: stimulus ids must be unique; {len(repeated)} occur more than once: "
+            f"{few(repeated)}. Average repetitions of a sound, or store them along the dimension "
+            "repetition."
         )
     if len(ids) < FEWEST_SOUNDS:
         raise InputError(
-            f"{where}: {len(ids)} sounds are too few to train and test on; at least {FEWEST_SOUNDS} are needed."
+            f"{where}: {len(ids)} sounds are too few to train and test on; at least "
+            f"{FEWEST_SOUNDS} are needed."
         )
     if not _NAME.fullmatch(name):
         raise InputError(
-            f"{where}: {name!r} cannot name a target: use letters, digits, '.', '+' and '-', no underscore, at "
-            "most 61 characters."
+            f"{where}: {name!r} cannot name a target: use letters, digits, '.', '+' and '-', no "
+            "underscore, at most 61 characters."
         )
     labels = {
         label: None if column is None else _text_column(column, label, len(ids), "sounds", where)
@@ -110,7 +114,8 @@ def target_from_arrays(
     ]
     if splits is not None and splits.train.shape[1] != len(ids):
         raise InputError(
-            f"{where}: the splits are of {splits.train.shape[1]} sounds, the responses of {len(ids)}."
+            f"{where}: the splits are of {splits.train.shape[1]} sounds, the responses of "
+            f"{len(ids)}."
         )
     order = published_order(ids, published) if splits is None and labels["group"] is None else None
     try:
@@ -138,9 +143,12 @@ def target_from_arrays(
 
 
 def published_order(ids: Sequence[str], published: Sequence[str] = ()) -> list[int] | None:
-    """Rows that bring the 165 published sounds into the published order; None if these are other sounds.
+    """Rows that bring the 165 published sounds into the published order.
 
-    The published order is that of the stimulus numbers (``stim5_alarm_clock`` before ``stim11_baby_crying``).
+    None if these are other sounds.
+
+    The published order is that of the stimulus numbers (``stim5_alarm_clock`` before
+    ``stim11_baby_crying``).
     """
     row_of = {sound: row for row, sound in enumerate(ids)}
     if published and set(published) == set(ids):
@@ -154,7 +162,7 @@ def published_order(ids: Sequence[str], published: Sequence[str] = ()) -> list[i
     )
 
 
-# --- checks -----------------------------------------------------------------------------------------------------------
+# --- checks -------------------------------------------------------------------------------------
 
 
 def _ordered(
@@ -175,16 +183,17 @@ def _ordered(
         }
         if values.ndim not in by_number:
             raise InputError(
-                f"{where}: {RESPONSES} must be sounds × neuroids [× repetitions] [× times]; found the shape "
-                f"{values.shape}."
+                f"{where}: {RESPONSES} must be sounds × neuroids [× repetitions] [× times]; found "
+                f"the shape {values.shape}."
             )
         dims = by_number[values.ndim]
     unknown = [str(dim) for dim in dims if dim not in DIMENSIONS]
     lacking = [dim for dim in DIMENSIONS[:2] if dim not in dims]
     if unknown or lacking or len(set(dims)) != len(dims) or len(dims) != values.ndim:
         raise InputError(
-            f"{where}: the dimensions of {RESPONSES} must be stimulus, neuroid[, repetition][, time]; found "
-            f"{', '.join(map(str, dims))} of shape {values.shape}. Rename or drop the others."
+            f"{where}: the dimensions of {RESPONSES} must be stimulus, neuroid[, repetition][, "
+            f"time]; found {', '.join(map(str, dims))} of shape {values.shape}. Rename or drop the "
+            "others."
         )
     if 0 in values.shape:
         raise InputError(f"{where}: {RESPONSES} is empty: {dict(zip(dims, values.shape))}.")
@@ -197,12 +206,14 @@ def _ordered(
         return np.asarray(values[..., None], dtype=np.float64), None
     if times is None:
         raise InputError(
-            f"{where}: {RESPONSES} has a dimension time, but no times are given. Add time (seconds)."
+            f"{where}: {RESPONSES} has a dimension time, but no times are given. Add time "
+            "(seconds)."
         )
     times = np.asarray(times)
     if times.shape != values.shape[3:] or times.dtype.kind not in "fiu":
         raise InputError(
-            f"{where}: time must be {values.shape[3]} numbers; found {times.dtype} of shape {times.shape}."
+            f"{where}: time must be {values.shape[3]} numbers; found {times.dtype} of shape "
+            f"{times.shape}."
         )
     times = times.astype(np.float64)
     if not np.isfinite(times).all() or (np.diff(times) <= 0).any():
@@ -216,8 +227,8 @@ def _text_column(
     values = np.asarray(values)
     if values.shape != (length,):
         raise InputError(
-            f"{where}: {field} must have one entry for each of the {length} {what}; found the shape "
-            f"{values.shape}."
+            f"{where}: {field} must have one entry for each of the {length} {what}; found the "
+            f"shape {values.shape}."
         )
     texts = tuple(
         value.decode(errors="replace") if isinstance(value, bytes) else str(value)
@@ -226,7 +237,8 @@ def _text_column(
     empty = sum(text in ("", "nan", "None") for text in texts)
     if empty:
         raise InputError(
-            f"{where}: {field} is empty for {empty} of {length} {what}. Fill it in, or leave {field} out."
+            f"{where}: {field} is empty for {empty} of {length} {what}. Fill it in, or leave "
+            f"{field} out."
         )
     return texts
 
@@ -245,15 +257,15 @@ def _neuroid_table(
         ) from error
     if neuroids is not None and len(table) != count:
         raise InputError(
-            f"{where}: the metadata has {len(table)} rows, but there are {count} neuroids. One row per neuroid, "
-            "in the order of the responses."
+            f"{where}: the metadata has {len(table)} rows, but there are {count} neuroids. One row "
+            "per neuroid, in the order of the responses."
         )
     require_plain_columns(table, Path(where))
     taken = sorted({*NAMES_IN_RESULTS.values(), "voxel_id", "time"} & set(table.columns))
     if taken:
         raise InputError(
-            f"{where}: the metadata must not have the column(s) {', '.join(taken)}, which results use. Rename "
-            "them (participant and region get their names in results by themselves)."
+            f"{where}: the metadata must not have the column(s) {', '.join(taken)}, which results "
+            "use. Rename them (participant and region get their names in results by themselves)."
         )
     if "neuroid" not in table:
         table.insert(0, "neuroid", np.arange(count))
@@ -263,7 +275,10 @@ def _neuroid_table(
 
 
 def _check_values(values: np.ndarray, labels: Sequence, where: str) -> list[Remark]:
-    """Refuse NaN and inf, except whole repetitions that are missing; constant neuroids are a remark."""
+    """Refuse NaN and inf, except whole repetitions that are missing.
+
+    Constant neuroids are a remark.
+    """
     missing = np.isnan(values).all(axis=(0, 3))  # neuroid × repetition
     bad = ~np.isfinite(values).all(axis=(0, 3)) & ~missing
     for what, rows in (
@@ -273,8 +288,9 @@ def _check_values(values: np.ndarray, labels: Sequence, where: str) -> list[Rema
         if rows.any():
             names = [labels[row] for row in np.flatnonzero(rows)]
             raise InputError(
-                f"{where}: {RESPONSES} holds {what} for {len(names)} of {len(rows)} neuroids: {few(names)}. "
-                "Leave these neuroids out; NaN for a whole repetition means that it is missing."
+                f"{where}: {RESPONSES} holds {what} for {len(names)} of {len(rows)} neuroids: "
+                f"{few(names)}. Leave these neuroids out; NaN for a whole repetition means that it "
+                "is missing."
             )
     remarks = []
     with np.errstate(invalid="ignore"):
@@ -294,7 +310,8 @@ def _check_participants(table: pd.DataFrame, where: str) -> list[Remark]:
         return []
     if table["participant"].isna().any():
         raise InputError(
-            f"{where}: participant is missing for {int(table['participant'].isna().sum())} neuroids."
+            f"{where}: participant is missing for {int(table['participant'].isna().sum())} "
+            "neuroids."
         )
     spellings: dict[str, set[str]] = {}
     for name in map(str, table["participant"].unique()):

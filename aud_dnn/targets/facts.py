@@ -1,6 +1,7 @@
 """What runs, tables and figures must know of a target without reading its responses.
 
-The published targets are known by name; a user's own says it in its file, and every result carries it in its provenance.
+The published targets are known by name; a user's own says it in its file, and every result carries
+it in its provenance.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ class TargetFacts:
     ----------
     name : str
     unit : {"voxel", "component", "neuroid"}
-        What one row of the responses is. Components are few and named; voxels and neuroids are summarised over.
+        What one row of the responses is. Components are few and named; voxels and neuroids are
+        summarised over.
     noise_corrected : bool
         There are repetitions, so scores are corrected for noise.
     has_time : bool
@@ -64,7 +66,9 @@ DEFAULT_TARGET = TARGETS[0]
 
 
 def facts_of(name: str, provenance: Mapping[str, Any] | None = None) -> TargetFacts:
-    """The facts of a target: of a published one by its name, else from the provenance of one of its results.
+    """The facts of a target.
+
+    Of a published one by its name, else from the provenance of one of its results.
 
     Raises
     ------
@@ -75,7 +79,11 @@ def facts_of(name: str, provenance: Mapping[str, Any] | None = None) -> TargetFa
         return PUBLISHED[name]
     record = (provenance or {}).get("target")
     expected = {"name": str, "unit": str, "noise_corrected": bool, "has_time": bool}
-    if not isinstance(record, Mapping) or any(type(record.get(key)) is not kind for key, kind in expected.items()) \
-            or record["name"] != name or record["unit"] not in UNITS:
+    if (
+        not isinstance(record, Mapping)
+        or any(type(record.get(key)) is not kind for key, kind in expected.items())
+        or record["name"] != name
+        or record["unit"] not in UNITS
+    ):
         raise KeyError(name)
     return TargetFacts(**{key: record[key] for key in expected})

@@ -1,21 +1,27 @@
-"""Targets of one's own: responses of any brain to any sounds, from arrays, a netCDF file, or a folder of plain files.
+"""Targets of one's own.
 
-**The file** (netCDF-4, which is HDF5; ``xarray`` reads and writes it). One variable ``responses`` of dimensions
-``stimulus, neuroid[, repetition][, time]``, in any order, with
+Responses of any brain to any sounds, from arrays, a netCDF file, or a folder of plain files.
 
-* ``stimulus`` (stimulus): sound ids, as in the activations; optional ``category`` and ``group`` (stimulus);
-* ``neuroid`` (neuroid): ids of voxels, electrodes, sensors, components; optional ``participant``, ``region`` and any
+**The file** (netCDF-4, which is HDF5; ``xarray`` reads and writes it). One variable ``responses``
+of dimensions ``stimulus, neuroid[, repetition][, time]``, in any order, with
+
+* ``stimulus`` (stimulus): sound ids, as in the activations; optional ``category`` and ``group``
+  (stimulus);
+* ``neuroid`` (neuroid): ids of voxels, electrodes, sensors, components; optional ``participant``,
+  ``region`` and any
   other column (neuroid);
 * ``time`` (time), increasing, where there is a time axis: seconds from the beginning of the sound;
 * optional masks ``train`` and ``test`` (split, stimulus), 0 and 1;
 * optional attributes ``name``, ``what``, ``unit``, ``source``, ``licence``.
 
-**The folder**: ``responses.npy`` of shape sounds × neuroids [× repetitions] [× times]; ``stimuli.csv`` with the columns
-``stimulus`` [``category``, ``group``]; ``neuroids.csv`` with one row per neuroid [``neuroid``, ``participant``, ``region``,
-…]; ``times.csv`` with the column ``time`` where there is a time axis.
+**The folder**: ``responses.npy`` of shape sounds × neuroids [× repetitions] [× times];
+``stimuli.csv`` with the columns ``stimulus`` [``category``, ``group``]; ``neuroids.csv`` with one
+row per neuroid [``neuroid``, ``participant``, ``region``, …]; ``times.csv`` with the column
+``time`` where there is a time axis.
 
-In results and tables ``participant`` and ``region`` have the names of the published tables, ``subj_idx`` and
-``roi_label_general``. With a time axis every neuroid and time point is a row, with the columns ``neuroid`` and ``time``.
+In results and tables ``participant`` and ``region`` have the names of the published tables,
+``subj_idx`` and ``roi_label_general``. With a time axis every neuroid and time point is a row, with
+the columns ``neuroid`` and ``time``.
 """
 
 from __future__ import annotations
@@ -40,11 +46,13 @@ from aud_dnn.targets.loading import Target
 if TYPE_CHECKING:
     import pandas as pd
 
-_LARGEST_TABLE = 256 << 20      # bytes of a csv
+_LARGEST_TABLE = 256 << 20  # bytes of a csv
 
 
 def read_target(path: str | Path, *, published: Sequence[str] = ()) -> Target:
-    """A target from a netCDF file or a folder (see the module's notes). Its name, where none is stored, is the file's.
+    """A target from a netCDF file or a folder (see the module's notes).
+
+    Its name, where none is stored, is the file's.
 
     Parameters
     ----------
@@ -83,8 +91,8 @@ def _read_netcdf(path: Path, published: Sequence[str]) -> Target:
     with path.open("rb") as file:
         if file.read(3) == b"CDF":
             raise InputError(
-                f"{path} is a netCDF-3 file. Save it as netCDF-4, for example with aud_dnn.write_target or "
-                "xarray's to_netcdf(engine='h5netcdf')."
+                f"{path} is a netCDF-3 file. Save it as netCDF-4, for example with "
+                "aud_dnn.write_target or xarray's to_netcdf(engine='h5netcdf')."
             )
     with open_h5(path) as file:
         for name in file:  # nothing that is a link, lies elsewhere, or expands without bound
@@ -106,7 +114,8 @@ def _read_netcdf(path: Path, published: Sequence[str]) -> Target:
         ) from error
     if RESPONSES not in dataset:
         raise InputError(
-            f"{path} has no variable {RESPONSES}; it has {few(list(map(str, dataset.data_vars)), 6) or 'none'}."
+            f"{path} has no variable {RESPONSES}; it has "
+            f"{few(list(map(str, dataset.data_vars)), 6) or 'none'}."
         )
     responses = dataset[RESPONSES]
     if "stimulus" not in dataset.coords:

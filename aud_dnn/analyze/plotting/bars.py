@@ -35,8 +35,10 @@ GROUPED_CENTERS = dict(zip(FIGURE_8_MODELS, (0, 0.35, 1.05, 1.40, 2.10, 2.45, 3.
 GAPPED_CENTERS = dict(zip(FIGURE_9_MODELS, (0, 0.4, 1.0, 1.4, 2.0, 2.4, 3.0, 3.4, 4.5, 4.9)))
 """Figure 9A: pairs of architectures, and a gap before the multi-task networks."""
 
-COMPONENT_ERRORS = ("Errors are standard errors over ten re-halvings of the splits, as published. "
-                    "Components have no participants; there is no other version.")
+COMPONENT_ERRORS = (
+    "Errors are standard errors over ten re-halvings of the splits, as published. "
+    "Components have no participants; there is no other version."
+)
 _OWN_MODEL_GAP = 0.7
 
 
@@ -64,10 +66,14 @@ class BarLayout:
             return BAR_SPACING * np.arange(len(models))
         slots, places = list(self.centers), list(self.centers.values())
         at = [slots.index(model) if model in slots else None for model in models]
-        steps = [BAR_SPACING if before is None and after is None else
-                 _OWN_MODEL_GAP if before is None or after is None or after <= before else
-                 max(places[slot] - places[slot - 1] for slot in range(before + 1, after + 1))
-                 for before, after in pairwise(at)]
+        steps = [
+            BAR_SPACING
+            if before is None and after is None
+            else _OWN_MODEL_GAP
+            if before is None or after is None or after <= before
+            else max(places[slot] - places[slot - 1] for slot in range(before + 1, after + 1))
+            for before, after in pairwise(at)
+        ]
         return np.concatenate([[0.0], np.cumsum(steps)])
 
     def ends(self, models: Sequence[str]) -> tuple[float, float]:
@@ -86,8 +92,17 @@ def gapped_layout() -> BarLayout:
     return BarLayout(centers=GAPPED_CENTERS, margin=0.2, y_limits=(0.2, 1))
 
 
-def draw_bars(ax: Axes, models: Sequence[str], means: np.ndarray, errors: np.ndarray | None, *, layout: BarLayout,
-              baseline: tuple[float, float] | None = None, points: np.ndarray | None = None, palette: str = "paper") -> None:
+def draw_bars(
+    ax: Axes,
+    models: Sequence[str],
+    means: np.ndarray,
+    errors: np.ndarray | None,
+    *,
+    layout: BarLayout,
+    baseline: tuple[float, float] | None = None,
+    points: np.ndarray | None = None,
+    palette: str = "paper",
+) -> None:
     """Bars with errors on an axis.
 
     Parameters
@@ -105,39 +120,72 @@ def draw_bars(ax: Axes, models: Sequence[str], means: np.ndarray, errors: np.nda
     """
     centers = layout.positions(models)
     styles = model_styles(models, palette)
-    bars = ax.bar(centers, means, BAR_WIDTH, yerr=errors, color=[styles[model].color for model in models], capsize=0,
-                  error_kw={"elinewidth": 1.5, "ecolor": "black"}, zorder=2)
+    bars = ax.bar(
+        centers,
+        means,
+        BAR_WIDTH,
+        yerr=errors,
+        color=[styles[model].color for model in models],
+        capsize=0,
+        error_kw={"elinewidth": 1.5, "ecolor": "black"},
+        zorder=2,
+    )
     if layout.hatch_clean:
         for model, bar in zip(models, bars):
             if model.removesuffix("Seed2").endswith("Clean"):
                 bar.set(hatch="///", edgecolor="white", linewidth=0)
     if points is not None:
         # a fixed spread across the bar keeps participants at the same place in every bar
-        offsets = np.linspace(-0.35, 0.35, len(points)) * BAR_WIDTH if len(points) > 1 else np.zeros(1)
-        ax.scatter(centers[None, :] + offsets[:, None], points, s=9, facecolor="white", edgecolor="black", linewidth=0.6,
-                   zorder=3, clip_on=False)
+        offsets = (
+            np.linspace(-0.35, 0.35, len(points)) * BAR_WIDTH if len(points) > 1 else np.zeros(1)
+        )
+        ax.scatter(
+            centers[None, :] + offsets[:, None],
+            points,
+            s=9,
+            facecolor="white",
+            edgecolor="black",
+            linewidth=0.6,
+            zorder=3,
+            clip_on=False,
+        )
     if baseline is not None:
         baseline_band(ax, *layout.ends(models), *baseline)
-    ax.set_xticks(centers, [display_name(model) for model in models], rotation=80, ha="right", rotation_mode="anchor",
-                  fontsize=layout.label_size)
+    ax.set_xticks(
+        centers,
+        [display_name(model) for model in models],
+        rotation=80,
+        ha="right",
+        rotation_mode="anchor",
+        fontsize=layout.label_size,
+    )
     start, stop = layout.ends(models)
     ax.set(xlim=(start - 0.1, stop + 0.1), ylim=layout.y_limits)
     ax.tick_params(axis="y", labelsize=15)
     ax.set_box_aspect(layout.box_aspect)
 
 
-def model_bars(data: AcrossModels, order: Sequence[str] | None = None, *, layout: BarLayout | None = None, suffix: str = "",
-               palette: str = "paper", participants: bool = False) -> Drawing:
+def model_bars(
+    data: AcrossModels,
+    order: Sequence[str] | None = None,
+    *,
+    layout: BarLayout | None = None,
+    suffix: str = "",
+    palette: str = "paper",
+    participants: bool = False,
+) -> Drawing:
     """Predictivity of all models on one data set (Figures 2 and 8, regression).
 
-    Bars are means over participants. Published error bars are within-participant errors over all models of ``data``, the
-    baseline among them; ``data.statistics`` chooses. The grey line and band are the baseline.
+    Bars are means over participants. Published error bars are within-participant errors over all
+    models of ``data``, the baseline among them; ``data.statistics`` chooses. The grey line and band
+    are the baseline.
 
     Parameters
     ----------
     data : AcrossModels
     order : sequence of str, optional
-        From left to right; by descending mean if not given. Models of ``data`` that it does not name stand at the right.
+        From left to right; by descending mean if not given. Models of ``data`` that it does not
+        name stand at the right.
     layout : BarLayout, optional
     suffix : str
         At the end of the file name.
@@ -158,40 +206,80 @@ def model_bars(data: AcrossModels, order: Sequence[str] | None = None, *, layout
     else:
         models = [model for model in order if model in data.models]
         models += [model for model in data.models if model not in models]
-    baseline = tuple(summary.loc[BASELINE_MODEL, [mean, error]]) if BASELINE_MODEL in summary.index else None
+    baseline = (
+        tuple(summary.loc[BASELINE_MODEL, [mean, error]])
+        if BASELINE_MODEL in summary.index
+        else None
+    )
     with paper_style():
         figure = new_figure(6, 7.5)
         ax = figure.add_subplot()
-        draw_bars(ax, models, summary.loc[models, mean].to_numpy(), summary.loc[models, error].to_numpy(), layout=layout,
-                  baseline=baseline, points=data.scores[models].to_numpy() if participants else None, palette=palette)
+        draw_bars(
+            ax,
+            models,
+            summary.loc[models, mean].to_numpy(),
+            summary.loc[models, error].to_numpy(),
+            layout=layout,
+            baseline=baseline,
+            points=data.scores[models].to_numpy() if participants else None,
+            palette=palette,
+        )
         ax.set_ylabel(value_label(data.value), fontsize=15)
-        ax.set_title(f"{value_label(data.value)} across models\nAll voxels, {data.target} "
-                     f"{'randnetw ' if data.randnetw else ''}({CV_NAME})", fontsize=12)
+        ax.set_title(
+            f"{value_label(data.value)} across models\nAll voxels, {data.target} "
+            f"{'randnetw ' if data.randnetw else ''}({CV_NAME})",
+            fontsize=12,
+        )
         mark_incomplete(figure, data.missing, notes=data.notes)
     sorting = "performance_sorted" if order is None else "manually_sorted"
     table = summary.sort_index().rename_axis("source_model")
-    table = table.assign(roi="None", target=data.target, randnetw=str(data.randnetw), aggregation=CV_NAME,
-                         yerr_type="within_subject_sem" if data.statistics == "published" else "confidence_interval_95",
-                         value_of_interest=data.value, sort_by=sorting, add_savestr=suffix,
-                         n_models=len(table))
+    table = table.assign(
+        roi="None",
+        target=data.target,
+        randnetw=str(data.randnetw),
+        aggregation=CV_NAME,
+        yerr_type="within_subject_sem"
+        if data.statistics == "published"
+        else "confidence_interval_95",
+        value_of_interest=data.value,
+        sort_by=sorting,
+        add_savestr=suffix,
+        n_models=len(table),
+    )
     if participants:
         table = table.join(data.scores.T.add_prefix("participant_"))
-    stem = (f"across-models_roi-None_{data.target}{condition_suffix(data.randnetw)}_{CV_NAME}_"
-            f"within_subject_sem_{data.value}_"
-            f"{sorting}{suffix}")
+    stem = f"across-models_roi-None_{data.target}{condition_suffix(data.randnetw)}_{CV_NAME}_within_subject_sem_{data.value}_{sorting}{suffix}"
     return Drawing(figure, stem, table)
 
 
 def component_table(data: ComponentScores, models: Sequence[str], **columns: str) -> pd.DataFrame:
     """One row per model and component, the baseline last."""
-    models = list(dict.fromkeys([*models, *([BASELINE_MODEL] if BASELINE_MODEL in data.mean else [])]))
-    table = pd.concat([pd.DataFrame({data.value: data.mean[model], f"{data.value}_sem_over_it": data.sem[model],
-                                     "source_model": model}).rename_axis("comp") for model in models])
+    models = list(
+        dict.fromkeys([*models, *([BASELINE_MODEL] if BASELINE_MODEL in data.mean else [])])
+    )
+    table = pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    data.value: data.mean[model],
+                    f"{data.value}_sem_over_it": data.sem[model],
+                    "source_model": model,
+                }
+            ).rename_axis("comp")
+            for model in models
+        ]
+    )
     return table.assign(target=COMPONENT_TARGET, randnetw=str(data.randnetw), **columns)
 
 
-def component_bars(data: ComponentScores, order: Sequence[str], *, layout: BarLayout | None = None, suffix: str = "",
-                   palette: str = "paper") -> Drawing:
+def component_bars(
+    data: ComponentScores,
+    order: Sequence[str],
+    *,
+    layout: BarLayout | None = None,
+    suffix: str = "",
+    palette: str = "paper",
+) -> Drawing:
     """Predictivity of all models on each component (Figures 5 and 9A).
 
     Error bars are standard errors over the ten re-halvings of the splits.
@@ -199,32 +287,61 @@ def component_bars(data: ComponentScores, order: Sequence[str], *, layout: BarLa
     layout = layout or BarLayout()
     models = [model for model in order if model in data.models]
     models += [model for model in data.models if model not in models]
-    models = models or [BASELINE_MODEL]     # alone, the baseline is shown as bars
-    if len(models) > 12:                    # the six axes leave no room for large names
+    models = models or [BASELINE_MODEL]  # alone, the baseline is shown as bars
+    if len(models) > 12:  # the six axes leave no room for large names
         layout = replace(layout, label_size=min(layout.label_size, 9.5))
     with paper_style():
         figure = new_figure(28, 8)
         axes = figure.subplots(1, len(COMPONENTS))
         for number, (ax, component) in enumerate(zip(axes, COMPONENTS), start=1):
-            baseline = ((data.mean.loc[component, BASELINE_MODEL], data.sem.loc[component, BASELINE_MODEL])
-                        if BASELINE_MODEL in data.mean else None)
-            draw_bars(ax, models, data.mean.loc[component, models].to_numpy(), data.sem.loc[component, models].to_numpy(),
-                      layout=layout, baseline=baseline, palette=palette)
+            baseline = (
+                (data.mean.loc[component, BASELINE_MODEL], data.sem.loc[component, BASELINE_MODEL])
+                if BASELINE_MODEL in data.mean
+                else None
+            )
+            draw_bars(
+                ax,
+                models,
+                data.mean.loc[component, models].to_numpy(),
+                data.sem.loc[component, models].to_numpy(),
+                layout=layout,
+                baseline=baseline,
+                palette=palette,
+            )
             ax.set_title(f'Component number {number}, "{component}"', fontsize=12)
         axes[0].set_ylabel(value_label(data.value), fontsize=15)
-        figure.suptitle(f"{value_label(data.value)} across models manually_sorted\nNH2015comp"
-                        f"{' randnetw' if data.randnetw else ''}", y=0.79)
+        figure.suptitle(
+            f"{value_label(data.value)} across models manually_sorted\nNH2015comp"
+            f"{' randnetw' if data.randnetw else ''}",
+            y=0.79,
+        )
         mark_incomplete(figure, data.missing, notes=data.notes)
         note_below(figure, [COMPONENT_ERRORS])
-    stem = (f"across-models_barplot_components_NH2015comp{condition_suffix(data.randnetw)}_{CV_NAME}_"
-            f"{data.value}_sem_over_it_"
-            f"{data.value}_manually_sorted{suffix}")
-    return Drawing(figure, stem, component_table(data, models, aggregation=CV_NAME, sort_by="manually_sorted",
-                                                 yerr_type="sem_over_it", statistics="published"))
+    stem = f"across-models_barplot_components_NH2015comp{condition_suffix(data.randnetw)}_{CV_NAME}_{data.value}_sem_over_it_{data.value}_manually_sorted{suffix}"
+    return Drawing(
+        figure,
+        stem,
+        component_table(
+            data,
+            models,
+            aggregation=CV_NAME,
+            sort_by="manually_sorted",
+            yerr_type="sem_over_it",
+            statistics="published",
+        ),
+    )
 
 
-def region_bars(table: pd.DataFrame, error: pd.Series, *, model: str, target: str, randnetw: bool, stem: str,
-                palette: str = "paper") -> Drawing:
+def region_bars(
+    table: pd.DataFrame,
+    error: pd.Series,
+    *,
+    model: str,
+    target: str,
+    randnetw: bool,
+    stem: str,
+    palette: str = "paper",
+) -> Drawing:
     """Relative best-layer position by region of one model (supplement).
 
     Parameters
@@ -237,12 +354,20 @@ def region_bars(table: pd.DataFrame, error: pd.Series, *, model: str, target: st
         figure = new_figure(4, 5)
         ax = figure.add_subplot()
         centers = BAR_SPACING * np.arange(table.shape[1])
-        ax.bar(centers, table.mean(axis=0), BAR_WIDTH, yerr=error[table.columns], alpha=0.8, zorder=2,
-               color=[roi_color(roi, palette) for roi in table.columns])
+        ax.bar(
+            centers,
+            table.mean(axis=0),
+            BAR_WIDTH,
+            yerr=error[table.columns],
+            alpha=0.8,
+            zorder=2,
+            color=[roi_color(roi, palette) for roi in table.columns],
+        )
         ax.set_xticks(centers, table.columns, rotation=45, ha="right", rotation_mode="anchor")
         ax.set(ylim=(0, 1), ylabel=value_label("rel_pos"))
-        ax.set_title(f"{display_name(model)}{' (permuted)' if randnetw else ''}\n{target}", fontsize=12)
+        ax.set_title(
+            f"{display_name(model)}{' (permuted)' if randnetw else ''}\n{target}", fontsize=12
+        )
     written = table.copy()
     written.loc["mean"], written.loc["yerr"] = table.mean(axis=0), error
     return Drawing(figure, stem, written.rename_axis("subj_idx"), formats=("svg",))
-

@@ -8,7 +8,12 @@ from pathlib import Path
 import xarray as xr
 
 from aud_dnn.analyze.plotting.rdms import best_layer_rdm, model_page, neural_rdms, region_matrix
-from aud_dnn.analyze.plotting.rsa_scores import clean_speech_bars, position_scatter, rsa_bars, seed_scatter
+from aud_dnn.analyze.plotting.rsa_scores import (
+    clean_speech_bars,
+    position_scatter,
+    rsa_bars,
+    seed_scatter,
+)
 from aud_dnn.analyze.plotting.style import Drawing
 from aud_dnn.io.processes import map_in_processes
 from aud_dnn.resources import (
@@ -24,11 +29,18 @@ from aud_dnn.store.rsa import ALL_VOXELS, CONDITIONS, matching_model_part, read_
 
 Datasets = Mapping[tuple[str, str], xr.Dataset]
 
-_WORTH_PROCESSES = 4    # models with fewer pages are drawn before a process has started
+_WORTH_PROCESSES = 4  # models with fewer pages are drawn before a process has started
 
 
-def rsa_figures(datasets: Datasets, *, own_models: Sequence[str] = (), conditions: Sequence[str] = CONDITIONS,
-                statistics: str = "published", palette: str = "paper", participants: bool = False) -> Iterator[Drawing]:
+def rsa_figures(
+    datasets: Datasets,
+    *,
+    own_models: Sequence[str] = (),
+    conditions: Sequence[str] = CONDITIONS,
+    statistics: str = "published",
+    palette: str = "paper",
+    participants: bool = False,
+) -> Iterator[Drawing]:
     """Every figure across models that the datasets allow; one with nothing to show is left out.
 
     Parameters
@@ -47,16 +59,30 @@ def rsa_figures(datasets: Datasets, *, own_models: Sequence[str] = (), condition
     for target in targets:
         if (target, ALL_VOXELS) in datasets:
             for condition in conditions:
-                yield from _over_models(datasets[target, ALL_VOXELS], condition, own_models, look, participants)
+                yield from _over_models(
+                    datasets[target, ALL_VOXELS], condition, own_models, look, participants
+                )
     for target in targets:
         yield from _neural(datasets, target, palette)
     for target in targets:
-        every = sorted({model for (name, _), dataset in datasets.items() if name == target
-                        for model in dataset["model"].values.tolist()} - {BASELINE_MODEL})
-        for models, prefix in (((*FIGURE_7_MODELS, *own_models), "FIG7_15Models_"), (every, "ALL_MODELS_")):
+        every = sorted(
+            {
+                model
+                for (name, _), dataset in datasets.items()
+                if name == target
+                for model in dataset["model"].values.tolist()
+            }
+            - {BASELINE_MODEL}
+        )
+        for models, prefix in (
+            ((*FIGURE_7_MODELS, *own_models), "FIG7_15Models_"),
+            (every, "ALL_MODELS_"),
+        ):
             for condition in conditions:
                 if _has_positions(datasets, target, condition, models):
-                    yield position_scatter(datasets, target, condition, models=models, prefix=prefix, **look)
+                    yield position_scatter(
+                        datasets, target, condition, models=models, prefix=prefix, **look
+                    )
 
 
 def models_with_results(dataset: xr.Dataset, condition: str) -> set[str]:
@@ -65,8 +91,13 @@ def models_with_results(dataset: xr.Dataset, condition: str) -> set[str]:
     return {model for model, there in zip(dataset["model"].values.tolist(), available) if there}
 
 
-def _over_models(dataset: xr.Dataset, condition: str, own_models: Sequence[str], look: dict[str, str],
-                 participants: bool) -> Iterator[Drawing]:
+def _over_models(
+    dataset: xr.Dataset,
+    condition: str,
+    own_models: Sequence[str],
+    look: dict[str, str],
+    participants: bool,
+) -> Iterator[Drawing]:
     present = models_with_results(dataset, condition)
     every = [model for model in dataset["model"].values.tolist() if model in present]
     bars = {"participants": participants, **look}
@@ -96,13 +127,24 @@ def _neural(datasets: Datasets, target: str, palette: str) -> Iterator[Drawing]:
 
 def _has_positions(datasets: Datasets, target: str, condition: str, models: Iterable[str]) -> bool:
     primary = datasets.get((target, "Primary"))
-    return primary is not None and any((target, roi) in datasets for roi in ROIS if roi != "Primary") \
+    return (
+        primary is not None
+        and any((target, roi) in datasets for roi in ROIS if roi != "Primary")
         and bool(models_with_results(primary, condition) & set(models))
+    )
 
 
-def save_model_pages(folder: Path, target: str, models: Sequence[tuple[str, str]], *, palette: str = "paper",
-                     jobs: int = 1) -> Iterator[int]:
-    """Draw and save the pages of single models: all layers' RDMs with scores, and the best layer's with sound names.
+def save_model_pages(
+    folder: Path,
+    target: str,
+    models: Sequence[tuple[str, str]],
+    *,
+    palette: str = "paper",
+    jobs: int = 1,
+) -> Iterator[int]:
+    """Draw and save the pages of single models.
+
+    All layers' RDMs with scores, and the best layer's with sound names.
 
     Parameters
     ----------
@@ -120,7 +162,9 @@ def save_model_pages(folder: Path, target: str, models: Sequence[tuple[str, str]
         How many figures were saved for the next model.
     """
     arguments = [(folder, target, model, condition, palette) for model, condition in models]
-    yield from map_in_processes(_save_pages_of, arguments, jobs if len(models) >= _WORTH_PROCESSES else 1)
+    yield from map_in_processes(
+        _save_pages_of, arguments, jobs if len(models) >= _WORTH_PROCESSES else 1
+    )
 
 
 def _save_pages_of(arguments: tuple[Path, str, str, str, str]) -> int:

@@ -1,4 +1,6 @@
-"""RSA scores: bars over models (Figures 2 and 8), first against second training run, best layers by region (Figure 7)."""
+"""RSA scores: bars over models (Figures 2 and 8), first against second training run, best layers by
+region (Figure 7).
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,7 @@ from aud_dnn.tables.rsa_summaries import check_statistics, performance_order, su
 FORMATS = ("pdf", "svg")
 SCORE_LABEL = "Spearman R Human vs. Model RSA"
 TRAINED_SEED_LIMITS = (0.35, 0.55)
-_SMALLEST_IN_FULL = 0.5e-5   # with five decimals, a smaller p would read 0.00000
+_SMALLEST_IN_FULL = 0.5e-5  # with five decimals, a smaller p would read 0.00000
 _MOST_BARS = 20  # more than these and the figure grows wider
 
 
@@ -48,15 +50,27 @@ def _title(prefix: str, dataset: xr.Dataset, condition: str, what: str) -> str:
     return f"{prefix}{dataset.attrs['target']}_{condition.capitalize()}: {what}"
 
 
-def _finish(figure: Figure, note: Sequence[str], missing: Sequence[str], what: str = "results") -> None:
+def _finish(
+    figure: Figure, note: Sequence[str], missing: Sequence[str], what: str = "results"
+) -> None:
     """Below everything that is drawn: how the numbers were made, and the models left out."""
     note_below(figure, note)
     mark_incomplete(figure, missing, what)
 
 
-def rsa_bars(dataset: xr.Dataset, condition: str, models: Sequence[str], *, prefix: str = "ALL_MODELS_",
-             order: Sequence[str] | None = None, layout: BarLayout | None = None, statistics: str = "published",
-             palette: str = "paper", participants: bool = False, notes: Sequence[str] = ()) -> Drawing:
+def rsa_bars(
+    dataset: xr.Dataset,
+    condition: str,
+    models: Sequence[str],
+    *,
+    prefix: str = "ALL_MODELS_",
+    order: Sequence[str] | None = None,
+    layout: BarLayout | None = None,
+    statistics: str = "published",
+    palette: str = "paper",
+    participants: bool = False,
+    notes: Sequence[str] = (),
+) -> Drawing:
     """RSA score of all models of a figure on one data set, with ceiling and acoustic baseline.
 
     Parameters
@@ -69,7 +83,8 @@ def rsa_bars(dataset: xr.Dataset, condition: str, models: Sequence[str], *, pref
     prefix : str
         Of title and file name.
     order : sequence of str, optional
-        From left to right. By default the trained models by descending score, for the permuted models, too.
+        From left to right. By default the trained models by descending score, for the permuted
+        models, too.
     layout : BarLayout, optional
     statistics : {"published", "recommended"}
         Which error bars and ceiling (:func:`aud_dnn.tables.rsa_summaries.summarize_scores`).
@@ -81,7 +96,11 @@ def rsa_bars(dataset: xr.Dataset, condition: str, models: Sequence[str], *, pref
     """
     with_baseline = list(dict.fromkeys([*models, BASELINE_MODEL]))
     summary = summarize_scores(dataset, condition, with_baseline, statistics=statistics)
-    wanted = performance_order(dataset, models) if order is None else [model for model in order if model != BASELINE_MODEL]
+    wanted = (
+        performance_order(dataset, models)
+        if order is None
+        else [model for model in order if model != BASELINE_MODEL]
+    )
     shown = [model for model in wanted if model in summary.table.index]
     title = _title(prefix, dataset, condition, "Human-Model RSA")
     stretch = max(1.0, len(shown) / _MOST_BARS)
@@ -90,27 +109,55 @@ def rsa_bars(dataset: xr.Dataset, condition: str, models: Sequence[str], *, pref
         figure = new_figure(6 * stretch, 7.5)
         ax = figure.add_subplot()
         if shown:
-            draw_bars(ax, shown, summary.table.loc[shown, "score"].to_numpy(), summary.table.loc[shown, "error"].to_numpy(),
-                      layout=layout, baseline=summary.baseline, palette=palette,
-                      points=summary.participants[shown].to_numpy() if participants else None)
-            baseline_band(ax, *layout.ends(shown), *summary.ceiling, color="black", band=CEILING_BAND, linestyle="--")
+            draw_bars(
+                ax,
+                shown,
+                summary.table.loc[shown, "score"].to_numpy(),
+                summary.table.loc[shown, "error"].to_numpy(),
+                layout=layout,
+                baseline=summary.baseline,
+                palette=palette,
+                points=summary.participants[shown].to_numpy() if participants else None,
+            )
+            baseline_band(
+                ax,
+                *layout.ends(shown),
+                *summary.ceiling,
+                color="black",
+                band=CEILING_BAND,
+                linestyle="--",
+            )
         ax.set_ylim(layout.y_limits)
         ax.set_ylabel(SCORE_LABEL, fontsize=13)
         ax.set_title(title, fontsize=11, pad=12)
         _finish(figure, [f"{summary.errors_are} {summary.ceiling_is}", *notes], summary.missing)
-    table = summary.table.assign(target=dataset.attrs["target"], roi=dataset.attrs["roi"], condition=condition,
-                                 statistics=statistics, ceiling_mean=summary.ceiling[0], ceiling_error=summary.ceiling[1])
+    table = summary.table.assign(
+        target=dataset.attrs["target"],
+        roi=dataset.attrs["roi"],
+        condition=condition,
+        statistics=statistics,
+        ceiling_mean=summary.ceiling[0],
+        ceiling_error=summary.ceiling[1],
+    )
     if participants:
         table = table.join(summary.participants.T)
     return Drawing(figure, file_stem(title) + _suffix(statistics), table, FORMATS)
 
 
-def clean_speech_bars(dataset: xr.Dataset, condition: str, models: Sequence[str] = FIGURE_8_MODELS, *,
-                      statistics: str = "published", palette: str = "paper", participants: bool = False) -> Drawing:
-    """Networks trained with background noise beside their twins trained on clean speech (Figure 8, RSA).
+def clean_speech_bars(
+    dataset: xr.Dataset,
+    condition: str,
+    models: Sequence[str] = FIGURE_8_MODELS,
+    *,
+    statistics: str = "published",
+    palette: str = "paper",
+    participants: bool = False,
+) -> Drawing:
+    """Networks trained with background noise beside their twins trained on clean speech (Figure 8,
+    RSA).
 
-    ``models`` may hold further ones, which stand at the right. The comparison of each pair is printed below: the published
-    bootstrap or, recommended, the paired sign-flip test.
+    ``models`` may hold further ones, which stand at the right. The comparison of each pair is
+    printed below: the published bootstrap or, recommended, the paired sign-flip test.
     """
     check_statistics(statistics)
     comparisons = comparison_table({(dataset.attrs["target"], dataset.attrs["roi"]): dataset})
@@ -118,19 +165,44 @@ def clean_speech_bars(dataset: xr.Dataset, condition: str, models: Sequence[str]
     if len(comparisons):
         rows = comparisons[comparisons["condition"] == condition]
         column = "p_published" if statistics == "published" else "p_sign_flip"
-        smallest = 1 / int(rows["n_resamples"].iloc[0]) if len(rows) else 1     # the published p may be 0 of so many
-        test = ("bootstrap of the clean model's participants" if statistics == "published"
-                else "paired sign-flip test over participants")
-        notes = [f"Noise-trained above clean-trained, one-sided, {test}:",
-                 "; ".join(f"{display_name(row.model_a)} {format_p(getattr(row, column), floor=smallest)}"
-                           for row in rows.itertuples())]
-    return rsa_bars(dataset, condition, models, prefix="FIG8_CleanSpeechModels_", order=models,
-                    layout=grouped_layout(label_size=12), statistics=statistics, palette=palette,
-                    participants=participants, notes=notes)
+        smallest = (
+            1 / int(rows["n_resamples"].iloc[0]) if len(rows) else 1
+        )  # the published p may be 0 of so many
+        test = (
+            "bootstrap of the clean model's participants"
+            if statistics == "published"
+            else "paired sign-flip test over participants"
+        )
+        notes = [
+            f"Noise-trained above clean-trained, one-sided, {test}:",
+            "; ".join(
+                f"{display_name(row.model_a)} {format_p(getattr(row, column), floor=smallest)}"
+                for row in rows.itertuples()
+            ),
+        ]
+    return rsa_bars(
+        dataset,
+        condition,
+        models,
+        prefix="FIG8_CleanSpeechModels_",
+        order=models,
+        layout=grouped_layout(label_size=12),
+        statistics=statistics,
+        palette=palette,
+        participants=participants,
+        notes=notes,
+    )
 
 
-def seed_scatter(dataset: xr.Dataset, condition: str, pairs: Sequence[tuple[str, str]], *, prefix: str,
-                 statistics: str = "published", palette: str = "paper") -> Drawing:
+def seed_scatter(
+    dataset: xr.Dataset,
+    condition: str,
+    pairs: Sequence[tuple[str, str]],
+    *,
+    prefix: str,
+    statistics: str = "published",
+    palette: str = "paper",
+) -> Drawing:
     """Score of the first against the second training run of the same networks.
 
     Parameters
@@ -153,27 +225,70 @@ def seed_scatter(dataset: xr.Dataset, condition: str, pairs: Sequence[tuple[str,
         ax = figure.add_subplot()
         for (model, _), x, y in zip(shown, first.itertuples(), second.itertuples()):
             style = styles[model]
-            ax.errorbar(x.score, y.score, xerr=x.error, yerr=y.error, fmt=style.marker, markersize=10, color=style.color,
-                        elinewidth=2, capsize=0, label=model)
-        limits = _square_limits(first, second, TRAINED_SEED_LIMITS if condition == "trained" else None)
-        ax.set(xlim=limits, ylim=limits, xlabel=f"{SCORE_LABEL}, Seed 1", ylabel=f"{SCORE_LABEL}, Seed 2")
+            ax.errorbar(
+                x.score,
+                y.score,
+                xerr=x.error,
+                yerr=y.error,
+                fmt=style.marker,
+                markersize=10,
+                color=style.color,
+                elinewidth=2,
+                capsize=0,
+                label=model,
+            )
+        limits = _square_limits(
+            first, second, TRAINED_SEED_LIMITS if condition == "trained" else None
+        )
+        ax.set(
+            xlim=limits,
+            ylim=limits,
+            xlabel=f"{SCORE_LABEL}, Seed 1",
+            ylabel=f"{SCORE_LABEL}, Seed 2",
+        )
         ax.set_box_aspect(1)
         identity_line(ax, color="black")
-        ax.text(0.95, 0.05, correlation_text(first["score"], second["score"]), transform=ax.transAxes, ha="right",
-                va="bottom")
+        ax.text(
+            0.95,
+            0.05,
+            correlation_text(first["score"], second["score"]),
+            transform=ax.transAxes,
+            ha="right",
+            va="bottom",
+        )
         ax.set_title(title, fontsize=12)
         if shown:
             ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=9)
         _finish(figure, [summary.errors_are], summary.missing)
-    table = pd.DataFrame({"models1": [a for a, _ in shown], "models2": [b for _, b in shown],
-                          "score1": first["score"].to_numpy(), "error1": first["error"].to_numpy(),
-                          "score2": second["score"].to_numpy(), "error2": second["error"].to_numpy()})
-    table = table.assign(r=r, r2=r**2, p=p, target=dataset.attrs["target"], condition=condition, statistics=statistics)
-    return Drawing(figure, file_stem(title) + _suffix(statistics), table.set_index("models1"), FORMATS)
+    table = pd.DataFrame(
+        {
+            "models1": [a for a, _ in shown],
+            "models2": [b for _, b in shown],
+            "score1": first["score"].to_numpy(),
+            "error1": first["error"].to_numpy(),
+            "score2": second["score"].to_numpy(),
+            "error2": second["error"].to_numpy(),
+        }
+    )
+    table = table.assign(
+        r=r,
+        r2=r**2,
+        p=p,
+        target=dataset.attrs["target"],
+        condition=condition,
+        statistics=statistics,
+    )
+    return Drawing(
+        figure, file_stem(title) + _suffix(statistics), table.set_index("models1"), FORMATS
+    )
 
 
-def _square_limits(first: pd.DataFrame, second: pd.DataFrame, wanted: tuple[float, float] | None) -> tuple[float, float]:
-    """The published limits where all points lie inside, else limits around the points, equal on both axes."""
+def _square_limits(
+    first: pd.DataFrame, second: pd.DataFrame, wanted: tuple[float, float] | None
+) -> tuple[float, float]:
+    """The published limits where all points lie inside, else limits around the points, equal on
+    both axes.
+    """
     both = pd.concat([first, second])
     low, high = (both["score"] - both["error"]).min(), (both["score"] + both["error"]).max()
     if not np.isfinite([low, high]).all():
@@ -184,11 +299,19 @@ def _square_limits(first: pd.DataFrame, second: pd.DataFrame, wanted: tuple[floa
     return low - margin, high + margin
 
 
-# --- Figure 7 ---------------------------------------------------------------------------------------------------------
+# --- Figure 7 -----------------------------------------------------------------------------------
 
-def position_scatter(datasets: Mapping[tuple[str, str], xr.Dataset], target: str, condition: str, *,
-                     models: Sequence[str] = FIGURE_7_MODELS, prefix: str = "FIG7_15Models_",
-                     statistics: str = "published", palette: str = "paper") -> Drawing:
+
+def position_scatter(
+    datasets: Mapping[tuple[str, str], xr.Dataset],
+    target: str,
+    condition: str,
+    *,
+    models: Sequence[str] = FIGURE_7_MODELS,
+    prefix: str = "FIG7_15Models_",
+    statistics: str = "published",
+    palette: str = "paper",
+) -> Drawing:
     """Relative position of the best layer, Primary against each other region, one point per model.
 
     Parameters
@@ -200,13 +323,15 @@ def position_scatter(datasets: Mapping[tuple[str, str], xr.Dataset], target: str
         Models with a single layer have no positions and are left out.
     prefix : str
     statistics : {"published", "recommended"}
-        Published: errors over sqrt(models - 1) and the asymptotic Wilcoxon p. Recommended: sqrt(participants - 1) and the
-        exact p. The effect sizes are the same.
+        Published: errors over sqrt(models - 1) and the asymptotic Wilcoxon p. Recommended:
+        sqrt(participants - 1) and the exact p. The effect sizes are the same.
     palette : str
     """
     check_statistics(statistics)
     published = statistics == "published"
-    positions = position_table({pair: dataset for pair, dataset in datasets.items() if pair[0] == target}, models)
+    positions = position_table(
+        {pair: dataset for pair, dataset in datasets.items() if pair[0] == target}, models
+    )
     positions = positions[positions["condition"] == condition]
     tests = position_test_table(positions)
     error = "sem_published" if published else "sem_participants"
@@ -223,34 +348,86 @@ def position_scatter(datasets: Mapping[tuple[str, str], xr.Dataset], target: str
                 continue
             for model in shown:
                 row, style = wide.loc[model], styles[model]
-                ax.errorbar(row["position", "Primary"], row["position", roi], xerr=row[error, "Primary"],
-                            yerr=row[error, roi], fmt=style.marker, color=style.color, markersize=7, elinewidth=1.5)
+                ax.errorbar(
+                    row["position", "Primary"],
+                    row["position", roi],
+                    xerr=row[error, "Primary"],
+                    yerr=row[error, roi],
+                    fmt=style.marker,
+                    color=style.color,
+                    markersize=7,
+                    elinewidth=1.5,
+                )
             _position_axes(ax, roi)
             test = tests[tests["roi"] == roi] if len(tests) else tests
             if len(test):
                 row = test.iloc[0]
                 p = row["p_asymptotic" if published else "p_exact"]
-                effects = (f"\nrank-biserial {row['rank_biserial']:.2f}, CLES {row['cles']:.2f}, d {row['cohens_d']:.2f}"
-                           if np.isfinite(row["rank_biserial"]) else "")
+                effects = (
+                    f"\nrank-biserial {row['rank_biserial']:.2f}, CLES {row['cles']:.2f}, d "
+                    f"{row['cohens_d']:.2f}"
+                    if np.isfinite(row["rank_biserial"])
+                    else ""
+                )
                 p_value = f"{p:.1e}" if p < _SMALLEST_IN_FULL else f"{p:.5f}"
-                ax.set_title(f"{prefix}{roi}\nWilcoxon Test {row['w']:g}, p-value: {p_value}{effects}", fontsize=9)
+                ax.set_title(
+                    f"{prefix}{roi}\nWilcoxon Test {row['w']:g}, p-value: {p_value}{effects}",
+                    fontsize=9,
+                )
         figure.suptitle(title, y=1.04, fontsize=12)
-        figure.legend(handles=[Line2D([], [], linestyle="none", marker=styles[model].marker, color=styles[model].color,
-                                      markersize=8, label=display_name(model)) for model in shown],
-                      loc="center left", bbox_to_anchor=(0.92, 0.5), frameon=False, fontsize=9,
-                      ncols=1 + (len(shown) > _MOST_BARS))
+        figure.legend(
+            handles=[
+                Line2D(
+                    [],
+                    [],
+                    linestyle="none",
+                    marker=styles[model].marker,
+                    color=styles[model].color,
+                    markersize=8,
+                    label=display_name(model),
+                )
+                for model in shown
+            ],
+            loc="center left",
+            bbox_to_anchor=(0.92, 0.5),
+            frameon=False,
+            fontsize=9,
+            ncols=1 + (len(shown) > _MOST_BARS),
+        )
         figure.subplots_adjust(wspace=0.3, bottom=0.16)
-        _finish(figure, [("As published: errors over √(models − 1); p from the normal approximation." if published else
-                          "Errors over √(participants − 1); exact p.")
-                         + " Effect sizes: region of the y axis above Primary."],
-                [model for model in models if model not in shown], "layer positions")
-    table = positions.merge(tests.drop(columns=["reference"]), how="left", on=["target", "condition", "roi"]) \
-        if len(tests) else positions
-    return Drawing(figure, f"{title}__all_roi_scatter{_suffix(statistics)}", table.set_index("model"), FORMATS)
+        _finish(
+            figure,
+            [
+                (
+                    "As published: errors over √(models − 1); p from the normal approximation."
+                    if published
+                    else "Errors over √(participants − 1); exact p."
+                )
+                + " Effect sizes: region of the y axis above Primary."
+            ],
+            [model for model in models if model not in shown],
+            "layer positions",
+        )
+    table = (
+        positions.merge(
+            tests.drop(columns=["reference"]), how="left", on=["target", "condition", "roi"]
+        )
+        if len(tests)
+        else positions
+    )
+    return Drawing(
+        figure, f"{title}__all_roi_scatter{_suffix(statistics)}", table.set_index("model"), FORMATS
+    )
 
 
 def _position_axes(ax: Axes, roi: str) -> None:
-    ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=np.linspace(0, 1, 6), yticks=np.linspace(0, 1, 6),
-           xlabel="Relative best layer, Primary", ylabel=f"Relative best layer, {roi}")
+    ax.set(
+        xlim=(-0.03, 1.03),
+        ylim=(-0.03, 1.03),
+        xticks=np.linspace(0, 1, 6),
+        yticks=np.linspace(0, 1, 6),
+        xlabel="Relative best layer, Primary",
+        ylabel=f"Relative best layer, {roi}",
+    )
     ax.set_box_aspect(1)
     identity_line(ax, alpha=0.6)

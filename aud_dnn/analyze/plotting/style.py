@@ -1,7 +1,7 @@
 """What all figures share: fonts, colours, names, the way they are saved.
 
-Use :func:`paper_style` around drawing *and* saving (:func:`save_figure` does so itself): the settings that keep text
-editable are read when a file is written.
+Use :func:`paper_style` around drawing *and* saving (:func:`save_figure` does so itself): the
+settings that keep text editable are read when a file is written.
 """
 
 from __future__ import annotations
@@ -27,23 +27,66 @@ from matplotlib.patches import Rectangle
 import aud_dnn
 from aud_dnn.errors import FAULT, InputError
 from aud_dnn.io.atomic import atomic_file
-from aud_dnn.resources import COMPONENT_DISPLAY_NAMES, MODELS, ROI_COLORS, SOUND_CATEGORIES, VALUE_LABELS
+from aud_dnn.resources import (
+    COMPONENT_DISPLAY_NAMES,
+    MODELS,
+    ROI_COLORS,
+    SOUND_CATEGORIES,
+    VALUE_LABELS,
+)
 
 PALETTES = ("paper", "colorblind")
 RASTER_DPI = 180
 BASELINE_COLOR, BASELINE_BAND, CEILING_BAND, NOTE_COLOR = "darkgrey", "gainsboro", "0.6", "0.35"
 
 # Okabe & Ito (2008), without black
-_OKABE_ITO = {"orange": "#e69f00", "sky": "#56b4e9", "green": "#009e73", "yellow": "#f0e442", "blue": "#0072b2",
-              "vermillion": "#d55e00", "purple": "#cc79a7"}
-_SAFE_TASKS = {"word": "blue", "speaker": "vermillion", "music": "green", "audioset": "sky", "multitask": "orange"}
-_SAFE_EXTERNAL = {"AST": ("purple", "^"), "wav2vec": ("yellow", "^"), "DCASE2020": ("blue", "v"), "DS2": ("orange", "v"),
-                  "VGGish": ("green", "^"), "ZeroSpeech2020": ("sky", "v"), "S2T": ("vermillion", "^"),
-                  "metricGAN": ("purple", "v"), "sepformer": ("sky", "^"), "spectemp": (None, "o")}
-_SAFE_ROIS = {"Primary": "green", "Anterior": "sky", "Lateral": "blue", "Posterior": "purple", "none": None,
-              "any_roi": "orange"}
+_OKABE_ITO = {
+    "orange": "#e69f00",
+    "sky": "#56b4e9",
+    "green": "#009e73",
+    "yellow": "#f0e442",
+    "blue": "#0072b2",
+    "vermillion": "#d55e00",
+    "purple": "#cc79a7",
+}
+_SAFE_TASKS = {
+    "word": "blue",
+    "speaker": "vermillion",
+    "music": "green",
+    "audioset": "sky",
+    "multitask": "orange",
+}
+_SAFE_EXTERNAL = {
+    "AST": ("purple", "^"),
+    "wav2vec": ("yellow", "^"),
+    "DCASE2020": ("blue", "v"),
+    "DS2": ("orange", "v"),
+    "VGGish": ("green", "^"),
+    "ZeroSpeech2020": ("sky", "v"),
+    "S2T": ("vermillion", "^"),
+    "metricGAN": ("purple", "v"),
+    "sepformer": ("sky", "^"),
+    "spectemp": (None, "o"),
+}
+_SAFE_ROIS = {
+    "Primary": "green",
+    "Anterior": "sky",
+    "Lateral": "blue",
+    "Posterior": "purple",
+    "none": None,
+    "any_roi": "orange",
+}
 # for models without an entry in the registry, away from the published colours as far as that goes
-_OWN_MODEL_COLORS = ("#008b8b", "#00008b", "#ff00ff", "#8b8000", "#000000", "#ff4500", "#2f4f4f", "#7fff00")
+_OWN_MODEL_COLORS = (
+    "#008b8b",
+    "#00008b",
+    "#ff00ff",
+    "#8b8000",
+    "#000000",
+    "#ff4500",
+    "#2f4f4f",
+    "#7fff00",
+)
 _OWN_MODEL_MARKERS = ("P", "X", "*", "h", "<", ">", "p", "d")
 
 
@@ -57,10 +100,14 @@ class PointStyle:
 
 
 def _matplotlib_defaults() -> dict[str, Any]:
-    """Matplotlib's own settings, without those that concern windows and with no regard to the user's matplotlibrc."""
+    """Matplotlib's own settings, without those that concern windows and with no regard to the
+    user's matplotlibrc.
+    """
     defaults = {}
     for key in mpl.rcParamsDefault:
-        if not key.startswith(("backend", "interactive", "toolbar", "webagg", "keymap", "tk.", "savefig.directory")):
+        if not key.startswith(
+            ("backend", "interactive", "toolbar", "webagg", "keymap", "tk.", "savefig.directory")
+        ):
             with warnings.catch_warnings():
                 warnings.simplefilter("error", mpl.MatplotlibDeprecationWarning)
                 with contextlib.suppress(mpl.MatplotlibDeprecationWarning):
@@ -70,18 +117,29 @@ def _matplotlib_defaults() -> dict[str, Any]:
 
 _SETTINGS = {
     **_matplotlib_defaults(),
-    "font.family": "sans-serif", "font.size": 12, "xtick.labelsize": "small", "ytick.labelsize": "medium",
-    "pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "aud_dnn",
-    "axes.prop_cycle": mpl.cycler(color=sns.color_palette("pastel").as_hex()), "savefig.dpi": RASTER_DPI,
-    "axes.spines.top": False, "axes.spines.right": False,
+    "font.family": "sans-serif",
+    "font.size": 12,
+    "xtick.labelsize": "small",
+    "ytick.labelsize": "medium",
+    "pdf.fonttype": 42,
+    "ps.fonttype": 42,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "aud_dnn",
+    "axes.prop_cycle": mpl.cycler(color=sns.color_palette("pastel").as_hex()),
+    "savefig.dpi": RASTER_DPI,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
 }
 
 
 @contextlib.contextmanager
 def paper_style() -> Iterator[None]:
-    """Draw and save inside this block: sans-serif, base size 12, editable text in pdf and svg, pastel cycle.
+    """Draw and save inside this block.
 
-    Everything else is as Matplotlib is shipped, so that a user's own settings do not change the figures.
+    Sans-serif, base size 12, editable text in pdf and svg, pastel cycle.
+
+    Everything else is as Matplotlib is shipped, so that a user's own settings do not change the
+    figures.
     """
     with mpl.rc_context(_SETTINGS):
         yield
@@ -98,10 +156,17 @@ def display_name(model: str) -> str:
 
 
 def layer_legend(model: str, layer: str) -> str:
-    """The layer's name in figures; ``Cochleagram`` for the excluded input, unknown layers keep their own."""
+    """The layer's name in figures.
+
+    ``Cochleagram`` for the excluded input, unknown layers keep their own.
+    """
     if layer == "input_after_preproc":
         return "Cochleagram"
-    known = {entry.name: entry.display_name for entry in MODELS[model].layers} if model in MODELS else {}
+    known = (
+        {entry.name: entry.display_name for entry in MODELS[model].layers}
+        if model in MODELS
+        else {}
+    )
     return known.get(layer, layer)
 
 
@@ -135,11 +200,13 @@ def _safe_model_style(model: str) -> PointStyle | None:
 def model_styles(models: Iterable[str], palette: str = "paper") -> dict[str, PointStyle]:
     """Colour and marker of every model.
 
-    With ``palette="paper"`` the published colours, all circles. With ``"colorblind"`` colours that people with any of
-    the common colour-vision deficiencies can tell apart (Okabe & Ito): colour is the training task, the marker is the
-    architecture (circle CochCNN9, square CochResNet50, triangles the external models).
+    With ``palette="paper"`` the published colours, all circles. With ``"colorblind"`` colours that
+    people with any of the common colour-vision deficiencies can tell apart (Okabe & Ito): colour is
+    the training task, the marker is the architecture (circle CochCNN9, square CochResNet50,
+    triangles the external models).
 
-    Models without an entry in the registry get a colour and marker of their own, by alphabetical order among them.
+    Models without an entry in the registry get a colour and marker of their own, by alphabetical
+    order among them.
     """
     _check_palette(palette)
     models = list(dict.fromkeys(models))
@@ -148,8 +215,10 @@ def model_styles(models: Iterable[str], palette: str = "paper") -> dict[str, Poi
     for model in models:
         if model in own:
             place = own.index(model)
-            styles[model] = PointStyle(_OWN_MODEL_COLORS[place % len(_OWN_MODEL_COLORS)],
-                                       _OWN_MODEL_MARKERS[place % len(_OWN_MODEL_MARKERS)])
+            styles[model] = PointStyle(
+                _OWN_MODEL_COLORS[place % len(_OWN_MODEL_COLORS)],
+                _OWN_MODEL_MARKERS[place % len(_OWN_MODEL_MARKERS)],
+            )
         elif palette == "paper":
             styles[model] = PointStyle(MODELS[model].color)
         else:
@@ -158,7 +227,10 @@ def model_styles(models: Iterable[str], palette: str = "paper") -> dict[str, Poi
 
 
 def roi_color(roi: str, palette: str = "paper") -> str:
-    """Colour of a region; ``Primary_rh`` has that of ``Primary``, ``none`` (all voxels) is dark slate blue."""
+    """Colour of a region.
+
+    ``Primary_rh`` has that of ``Primary``, ``none`` (all voxels) is dark slate blue.
+    """
     _check_palette(palette)
     roi = roi.removesuffix("_rh").removesuffix("_lh")
     if palette == "colorblind" and _SAFE_ROIS.get(roi):
@@ -180,12 +252,16 @@ def category_styles(palette: str = "paper") -> dict[str, PointStyle]:
     if palette == "paper":
         return {name: PointStyle(category.color) for name, category in SOUND_CATEGORIES.items()}
     colors = [*_OKABE_ITO.values(), "#000000"]
-    return {name: PointStyle(colors[place % len(colors)], "o" if place < len(colors) else "^")
-            for place, name in enumerate(SOUND_CATEGORIES)}
+    return {
+        name: PointStyle(colors[place % len(colors)], "o" if place < len(colors) else "^")
+        for place, name in enumerate(SOUND_CATEGORIES)
+    }
 
 
 class NotedFigure(Figure):
-    """A figure that knows the notes written on it (:func:`mark_incomplete`), so that scripts can say them, too."""
+    """A figure that knows the notes written on it (:func:`mark_incomplete`), so that scripts can
+    say them, too.
+    """
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
@@ -198,8 +274,13 @@ def new_figure(width: float, height: float, layout: str | None = None) -> NotedF
 
 
 def identity_line(ax: Axes, **style) -> None:
-    """The line y = x from the larger lower limit to the smaller upper limit; it follows when limits change."""
-    line, = ax.plot([], [], zorder=0, **{"color": "grey", "linestyle": "--", "linewidth": 1, **style})
+    """The line y = x from the larger lower limit to the smaller upper limit.
+
+    It follows when limits change.
+    """
+    (line,) = ax.plot(
+        [], [], zorder=0, **{"color": "grey", "linestyle": "--", "linewidth": 1, **style}
+    )
 
     def follow(axis: Axes) -> None:
         (x_low, x_high), (y_low, y_high) = axis.get_xlim(), axis.get_ylim()
@@ -211,12 +292,32 @@ def identity_line(ax: Axes, **style) -> None:
     follow(ax)
 
 
-def baseline_band(ax: Axes, start: float, stop: float, mean: float, error: float | None, *, color: str = BASELINE_COLOR,
-                  band: str = BASELINE_BAND, linestyle: str = "-", zorder: float = 0.5) -> None:
-    """A horizontal line from ``start`` to ``stop`` with a band of mean ± error behind it, both behind the bars."""
+def baseline_band(
+    ax: Axes,
+    start: float,
+    stop: float,
+    mean: float,
+    error: float | None,
+    *,
+    color: str = BASELINE_COLOR,
+    band: str = BASELINE_BAND,
+    linestyle: str = "-",
+    zorder: float = 0.5,
+) -> None:
+    """A horizontal line from ``start`` to ``stop`` with a band of mean ± error behind it, both
+    behind the bars.
+    """
     if error is not None:
-        ax.add_patch(Rectangle((start, mean - error), stop - start, 2 * error, facecolor=band, edgecolor="none",
-                               zorder=zorder - 0.1))
+        ax.add_patch(
+            Rectangle(
+                (start, mean - error),
+                stop - start,
+                2 * error,
+                facecolor=band,
+                edgecolor="none",
+                zorder=zorder - 0.1,
+            )
+        )
     ax.plot([start, stop], [mean, mean], color=color, linestyle=linestyle, zorder=zorder)
 
 
@@ -227,7 +328,8 @@ def format_p(p: float, *, floor: float = 1e-300) -> str:
     ----------
     p : float
     floor : float
-        Smaller p are printed as ``p<1e-300``. Of resampling tests, one over the number of resamples.
+        Smaller p are printed as ``p<1e-300``. Of resampling tests, one over the number of
+        resamples.
     """
     if p != p:
         return "p undefined"
@@ -236,9 +338,17 @@ def format_p(p: float, *, floor: float = 1e-300) -> str:
     return f"p={p:.2g}" if p >= 0.001 else f"p={p:.1e}"
 
 
-def mark_incomplete(figure: NotedFigure, missing: Sequence[str], what: str = "results", *, notes: Sequence[str] = (),
-                    y: float | None = None) -> None:
-    """Say below the figure which models it leaves out, and what else must be known; nothing where there is nothing to say.
+def mark_incomplete(
+    figure: NotedFigure,
+    missing: Sequence[str],
+    what: str = "results",
+    *,
+    notes: Sequence[str] = (),
+    y: float | None = None,
+) -> None:
+    """Say below the figure which models it leaves out, and what else must be known.
+
+    Nothing where there is nothing to say.
 
     Parameters
     ----------
@@ -251,14 +361,19 @@ def mark_incomplete(figure: NotedFigure, missing: Sequence[str], what: str = "re
     notes : sequence of str
         Further lines.
     y : float, optional
-        Upper edge of the text in figure coordinates; just below everything drawn so far if not given.
+        Upper edge of the text in figure coordinates; just below everything drawn so far if not
+        given.
     """
     lines = list(notes)
     figure.notes += lines
     if missing:
-        lines.append(f"Incomplete: no {what} of {', '.join(display_name(model) for model in missing)}")
+        lines.append(
+            f"Incomplete: no {what} of {', '.join(display_name(model) for model in missing)}"
+        )
     width = max(40, int(11 * figure.get_figwidth()))
-    lines = [part for line in lines for part in textwrap.wrap(line, width=width, break_on_hyphens=False)]
+    lines = [
+        part for line in lines for part in textwrap.wrap(line, width=width, break_on_hyphens=False)
+    ]
     if lines:
         if y is None:
             y = (figure.get_tightbbox().y0 - 0.08) / figure.get_figheight()
@@ -270,13 +385,21 @@ def note_below(figure: Figure, lines: Sequence[str]) -> None:
     if lines:
         y = (figure.get_tightbbox().y0 - 0.1) / figure.get_figheight()
         width = int(15 * figure.get_figwidth())
-        whole = (line.replace(" − ", "\N{NO-BREAK SPACE}−\N{NO-BREAK SPACE}") for line in lines)      # no break in a formula
-        wrapped = [part.replace("\N{NO-BREAK SPACE}", " ") for line in whole for part in textwrap.wrap(line, width=width)]
+        whole = (
+            line.replace(" − ", "\N{NO-BREAK SPACE}−\N{NO-BREAK SPACE}") for line in lines
+        )  # no break in a formula
+        wrapped = [
+            part.replace("\N{NO-BREAK SPACE}", " ")
+            for line in whole
+            for part in textwrap.wrap(line, width=width)
+        ]
         figure.text(0.5, y, "\n".join(wrapped), ha="center", va="top", color=NOTE_COLOR, fontsize=8)
 
 
 def file_stem(name: str) -> str:
-    """A title or a name as a file name: colons become underscores, blanks go, brackets and quotes become underscores.
+    """A title or a name as a file name.
+
+    Colons become underscores, blanks go, brackets and quotes become underscores.
 
     ``/`` stays: it separates folders.
     """
@@ -285,7 +408,10 @@ def file_stem(name: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """One figure, the file name it is saved under, and the numbers it shows. Shown as a picture in notebooks."""
+    """One figure, the file name it is saved under, and the numbers it shows.
+
+    Shown as a picture in notebooks.
+    """
 
     figure: NotedFigure
     stem: str
@@ -294,30 +420,48 @@ class Drawing:
 
     def save(self, folder: Path, formats: Sequence[str] | None = None) -> list[Path]:
         """Write the picture and the csv below ``folder``."""
-        return save_figure(self.figure, Path(folder) / file_stem(self.stem), self.table, formats=formats or self.formats)
+        return save_figure(
+            self.figure,
+            Path(folder) / file_stem(self.stem),
+            self.table,
+            formats=formats or self.formats,
+        )
 
     def _repr_png_(self) -> bytes:
         content = io.BytesIO()
         with paper_style():
-            self.figure.savefig(content, format="png", dpi=72, bbox_inches="tight", metadata={"Software": None})
+            self.figure.savefig(
+                content, format="png", dpi=72, bbox_inches="tight", metadata={"Software": None}
+            )
         return content.getvalue()
 
 
 class Drawings(list[Drawing]):
-    """Several drawings and what there is to say about them; a notebook shows one picture after the other.
+    """Several drawings and what there is to say about them.
 
-    ``notes`` say what is left out, ``errors`` which pictures are not there because their results are bad.
+    A notebook shows one picture after the other.
+
+    ``notes`` say what is left out, ``errors`` which pictures are not there because their results
+    are bad.
     """
 
-    def __init__(self, drawings: Iterable[Drawing] = (), notes: Iterable[str] = (), errors: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        drawings: Iterable[Drawing] = (),
+        notes: Iterable[str] = (),
+        errors: Iterable[str] = (),
+    ) -> None:
         super().__init__(drawings)
         self.notes, self.errors = list(notes), list(errors)
 
     @contextlib.contextmanager
     def attempt(self) -> Iterator[None]:
-        """Around what one picture needs: whatever is wrong with it costs this picture and is kept in ``errors``.
+        """Around what one picture needs.
 
-        A fault of ours is told with its traceback. What the system refuses would cost all others, too, and is raised.
+        Whatever is wrong with it costs this picture and is kept in ``errors``.
+
+        A fault of ours is told with its traceback. What the system refuses would cost all others,
+        too, and is raised.
         """
         try:
             yield
@@ -328,7 +472,9 @@ class Drawings(list[Drawing]):
             raise
         except Exception as error:
             traceback.print_exc()
-            self.errors.append(f"A picture could not be drawn ({type(error).__name__}: {error}). {FAULT}")
+            self.errors.append(
+                f"A picture could not be drawn ({type(error).__name__}: {error}). {FAULT}"
+            )
 
     def note(self, notes: Iterable[str]) -> None:
         """Take over notes, each once."""
@@ -365,9 +511,17 @@ class Drawings(list[Drawing]):
 _DATES = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None, "ModDate": None}}
 
 
-def save_figure(figure: Figure, stem: Path, table: pd.DataFrame | None = None, *, formats: Sequence[str] = ("svg", "png"),
-                index: bool = True) -> list[Path]:
-    """Write a figure in every format, and the plotted numbers as a csv beside it. Each file is whole or absent.
+def save_figure(
+    figure: Figure,
+    stem: Path,
+    table: pd.DataFrame | None = None,
+    *,
+    formats: Sequence[str] = ("svg", "png"),
+    index: bool = True,
+) -> list[Path]:
+    """Write a figure in every format, and the plotted numbers as a csv beside it.
+
+    Each file is whole or absent.
 
     Parameters
     ----------
@@ -377,7 +531,8 @@ def save_figure(figure: Figure, stem: Path, table: pd.DataFrame | None = None, *
     table : DataFrame, optional
         Every plotted number; written to ``{stem}.csv``.
     formats : sequence of str
-        Among ``svg``, ``png`` (180 dpi) and ``pdf``. Files carry no date, so equal figures are equal files.
+        Among ``svg``, ``png`` (180 dpi) and ``pdf``. Files carry no date, so equal figures are
+        equal files.
     index : bool
         Whether the csv has the table's index.
 

@@ -14,7 +14,9 @@ from .records import Budget, Call, DamageError, Name, RefusalError
 if TYPE_CHECKING:
     from .safe_pickle import Builder
 
-LARGEST_TEXT_ARRAY = 1 << 27  # letters, of four bytes each, that a list may have as an array; lists of names have thousands
+LARGEST_TEXT_ARRAY = (
+    1 << 27
+)  # letters, of four bytes each, that a list may have as an array; lists of names have thousands
 ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
 _DTYPE = re.compile(
     r"(?P<kind>b(?=1$)|[iu](?=[1248]$)|f(?=[248]$)|c(?=(?:8|16)$)|[SU](?=[1-9])|O(?=8?$|4$))(?P<size>[0-9]{0,7})"
@@ -44,8 +46,16 @@ def dtype_of(record: Any) -> np.dtype:
         raise RefusalError(f"asks for an array of the dtype {shown}, which is not on the list")
     if state is None:
         state = (3, "=", None, None, None, -1, -1, 0)
-    if type(state) is not tuple or len(state) != 8 or state[0] != 3 or state[2:5] != (None, None, None):
-        raise RefusalError(f"asks for the dtype {code!r} with fields, a shape or metadata, which plain arrays do not have")
+    if (
+        type(state) is not tuple
+        or len(state) != 8
+        or state[0] != 3
+        or state[2:5] != (None, None, None)
+    ):
+        raise RefusalError(
+            f"asks for the dtype {code!r} with fields, a shape or metadata, which plain arrays do "
+            "not have"
+        )
     if state[1] not in ("<", ">", "=", "|"):
         raise DamageError(f"holds the dtype {code!r} with an unknown byte order")
     if match["kind"] == "O":
@@ -63,7 +73,10 @@ def _payload(value: Any) -> memoryview | bytes:
 
 
 def _from_bytes(payload: memoryview | bytes, dtype: np.dtype) -> np.ndarray:
-    """A new one-dimensional array; what the dtype cannot hold (a boolean 7, an impossible character) does not get in."""
+    """A new one-dimensional array.
+
+    What the dtype cannot hold (a boolean 7, an impossible character) does not get in.
+    """
     if dtype.kind == "b":
         return np.frombuffer(payload, np.uint8) != 0
     if dtype.kind == "U":
@@ -74,23 +87,38 @@ def _from_bytes(payload: memoryview | bytes, dtype: np.dtype) -> np.ndarray:
 
 
 def _shape(value: Any) -> tuple[int, ...]:
-    if type(value) is not tuple or len(value) > 32 or not all(type(n) is int and 0 <= n < 2**48 for n in value):
+    if (
+        type(value) is not tuple
+        or len(value) > 32
+        or not all(type(n) is int and 0 <= n < 2**48 for n in value)
+    ):
         raise DamageError("holds an array with an impossible shape")
     return value
 
 
-def _numeric(builder: Builder, payload: Any, dtype: np.dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
+def _numeric(
+    builder: Builder, payload: Any, dtype: np.dtype, shape: tuple[int, ...], order: str
+) -> np.ndarray:
     payload = _payload(payload)
     if math.prod(shape) * dtype.itemsize != len(payload):
-        raise DamageError(f"holds an array of shape {shape} and dtype {dtype} with {len(payload)} bytes of data")
-    builder.budget.spend(max(len(payload), *shape, 0))  # an empty array may not have an enormous side either
+        raise DamageError(
+            f"holds an array of shape {shape} and dtype {dtype} with {len(payload)} bytes of data"
+        )
+    builder.budget.spend(
+        max(len(payload), *shape, 0)
+    )  # an empty array may not have an enormous side either
     return _from_bytes(payload, dtype).reshape(shape, order=order)
 
 
 def _reconstruct(builder: Builder, record: Call) -> np.ndarray:
     """The regular pickle of an array: ``_reconstruct(ndarray, (0,), b"b")`` and then its state."""
     arguments = record.arguments
-    if len(arguments) != 3 or type(arguments[0]) is not Name or arguments[0].kind != "ndarray" or arguments[1] != (0,):
+    if (
+        len(arguments) != 3
+        or type(arguments[0]) is not Name
+        or arguments[0].kind != "ndarray"
+        or arguments[1] != (0,)
+    ):
         raise RefusalError(f"calls {record.asked} with arguments that plain arrays never need")
     if type(record.state) is not tuple or len(record.state) != 5 or record.state[0] != 1:
         raise DamageError("holds an array without its contents")
@@ -108,7 +136,9 @@ def _reconstruct(builder: Builder, record: Call) -> np.ndarray:
 
 
 def require_modest_text(items: Collection[Any]) -> int:
-    """Letters of the longest text among plain scalars, after refusing what would become enormous as an array."""
+    """Letters of the longest text among plain scalars, after refusing what would become enormous as
+    an array.
+    """
     longest = max((len(item) for item in items if isinstance(item, str | bytes)), default=1)
     require_modest(len(items), longest)
     return longest
@@ -117,11 +147,16 @@ def require_modest_text(items: Collection[Any]) -> int:
 def require_modest(count: int, longest: int) -> None:
     """In an array every entry takes the room of the longest text."""
     if count * longest > LARGEST_TEXT_ARRAY:
-        raise RefusalError(f"lists {count} things beside a text of {longest} letters, which no data need")
+        raise RefusalError(
+            f"lists {count} things beside a text of {longest} letters, which no data need"
+        )
 
 
 def _frombuffer(builder: Builder, record: Call) -> np.ndarray:
-    """The pickle of a contiguous array by protocol 5; ``"K"`` is NumPy's word for an array with permuted axes."""
+    """The pickle of a contiguous array by protocol 5.
+
+    ``"K"`` is NumPy's word for an array with permuted axes.
+    """
     if len(record.arguments) not in (4, 5) or record.filled:
         raise RefusalError(f"calls {record.asked} with arguments that plain arrays never need")
     payload, dtype, shape, order, *axes = record.arguments
@@ -134,4 +169,7 @@ def _frombuffer(builder: Builder, record: Call) -> np.ndarray:
     return array
 
 
-ARRAY_BUILDERS: dict[str, Callable[[Builder, Any], Any]] = {"_reconstruct": _reconstruct, "_frombuffer": _frombuffer}
+ARRAY_BUILDERS: dict[str, Callable[[Builder, Any], Any]] = {
+    "_reconstruct": _reconstruct,
+    "_frombuffer": _frombuffer,
+}

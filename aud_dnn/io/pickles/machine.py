@@ -1,23 +1,29 @@
 """Read the instructions of a pickle without carrying out any call that they ask for.
 
-A pickle is a small program for a stack machine. Python's own machine imports whatever the program names and calls it;
-even one that is held to a list of names hands hostile arguments to real constructors, sets attributes on what they
-return, hashes what the program made, and reserves as much memory as a length field claims. This machine therefore does
-none of that. It understands only the instructions that protocols 2 to 5 write for data, and the only objects it makes
-are None, bool, int, float, str, bytes, list, dict, set, tuple, and two inert records of ours: :class:`Name` (a global
-that was asked for; never imported) and :class:`Call` (a name with the arguments and the state that were meant for it;
-never called). What the records mean is decided afterwards, in :mod:`aud_dnn.io.pickles.safe_pickle`.
+A pickle is a small program for a stack machine. Python's own machine imports whatever the program
+names and calls it; even one that is held to a list of names hands hostile arguments to real
+constructors, sets attributes on what they return, hashes what the program made, and reserves as
+much memory as a length field claims. This machine therefore does none of that. It understands only
+the instructions that protocols 2 to 5 write for data, and the only objects it makes are None, bool,
+int, float, str, bytes, list, dict, set, tuple, and two inert records of ours: :class:`Name` (a
+global that was asked for; never imported) and :class:`Call` (a name with the arguments and the
+state that were meant for it; never called). What the records mean is decided afterwards, in
+:mod:`aud_dnn.io.pickles.safe_pickle`.
 
 Bounds that hold for any file:
 
 * a name that is not in the caller's table stops the reading at once;
-* extension codes, persistent ids, out-of-band buffers and the text instructions of protocols 0 and 1 are refused;
+* extension codes, persistent ids, out-of-band buffers and the text instructions of protocols 0 and
+  1 are refused;
 * state can be given once, and only to a :class:`Call`;
-* keys of dictionaries and elements of sets are plain scalars or flat, short tuples of them, so that hashing is cheap (a
+* keys of dictionaries and elements of sets are plain scalars or flat, short tuples of them, so that
+  hashing is cheap (a
   tuple nested a million times would crash the interpreter when hashed);
-* nothing is reserved ahead of the bytes that fill it, long byte strings are views of the file, and copies are paid from
+* nothing is reserved ahead of the bytes that fill it, long byte strings are views of the file, and
+  copies are paid from
   a :class:`Budget` in proportion to the length of the file;
-* the numbers of instructions, of containers and of remembered objects are bounded, and with them the time.
+* the numbers of instructions, of containers and of remembered objects are bounded, and with them
+  the time.
 """
 
 from __future__ import annotations
@@ -32,10 +38,13 @@ import numpy as np
 
 from .records import Budget, Call, DamageError, Name, RefusalError
 
-MAX_STEPS = 5_000_000  # instructions: some three seconds, and half a gigabyte where each makes an object
+MAX_STEPS = (
+    5_000_000  # instructions: some three seconds, and half a gigabyte where each makes an object
+)
 MAX_MEMO = 2_000_000  # objects that are remembered to be met again
 MAX_TUPLES = 2_000_000
-MAX_RECORDS = 1_000_000  # lists, dicts, sets and calls; the largest published file needs some hundred thousand
+# lists, dicts, sets and calls; the largest published file needs some hundred thousand
+MAX_RECORDS = 1_000_000
 MAX_MARKS = 1000  # containers that are open at the same time
 MAX_KEY_TUPLE = 32
 _INT_KEYS = range(-(2**63), 2**64)
@@ -51,9 +60,15 @@ def key_of(value: Any) -> Any:
         return value
     if kind is memoryview:
         return bytes(value)
-    if kind is tuple and len(value) <= MAX_KEY_TUPLE and not any(type(part) is tuple for part in value):
+    if (
+        kind is tuple
+        and len(value) <= MAX_KEY_TUPLE
+        and not any(type(part) is tuple for part in value)
+    ):
         return tuple(key_of(part) for part in value)
-    raise RefusalError("uses something other than plain scalars as the key of a dictionary or element of a set")
+    raise RefusalError(
+        "uses something other than plain scalars as the key of a dictionary or element of a set"
+    )
 
 
 class PickleMachine:
@@ -66,8 +81,8 @@ class PickleMachine:
     names : mapping of (module, name) to str
         The globals that may be asked for, and our name for each.
     calls : mapping of str to callable
-        What to do at once for a call of a kind: a function of ours from the tuple of arguments to a plain value.
-        Calls of other kinds become a :class:`Call`.
+        What to do at once for a call of a kind: a function of ours from the tuple of arguments to a
+        plain value. Calls of other kinds become a :class:`Call`.
     budget : Budget
         Pays for copies.
     """
@@ -93,7 +108,8 @@ class PickleMachine:
         self._memo: dict[int, Any] = {}
 
     def run(self) -> Any:
-        """Return what the pickle describes, with :class:`Name` and :class:`Call` for everything that is not plain.
+        """Return what the pickle describes, with :class:`Name` and :class:`Call` for everything
+        that is not plain.
 
         Raises
         ------
@@ -122,7 +138,9 @@ class PickleMachine:
             else:
                 raise RefusalError(f"has more than {MAX_STEPS:,} instructions")
         except (IndexError, struct.error, UnicodeDecodeError):
-            raise DamageError(f"is cut short or corrupt near byte {self._at} of {len(data)}") from None
+            raise DamageError(
+                f"is cut short or corrupt near byte {self._at} of {len(data)}"
+            ) from None
         if len(self._stack) != 1 or self._below:
             raise DamageError("does not end with exactly one object")
         return self._stack.pop(), self._at + 1
@@ -130,7 +148,9 @@ class PickleMachine:
     def _refuse(self, code: int) -> NoReturn:
         name = _INSTRUCTION_NAMES.get(code)
         if name is None or self._at == self._begin + 1:
-            raise DamageError(f"is not a pickle, or is corrupt (byte {self._at - 1} is {code:#04x})")
+            raise DamageError(
+                f"is not a pickle, or is corrupt (byte {self._at - 1} is {code:#04x})"
+            )
         if name == "INST":
             raise RefusalError(f"asks for {self._global(self._line(), self._line())}")
         if name in ("EXT1", "EXT2", "EXT4"):
@@ -139,7 +159,9 @@ class PickleMachine:
             raise RefusalError(f"asks for an object by a persistent id ({name})")
         if name in ("NEXT_BUFFER", "READONLY_BUFFER"):
             raise RefusalError(f"asks for a buffer kept outside of the file ({name})")
-        raise RefusalError(f"uses the instruction {name}, which protocols 2 to 5 do not write for plain data")
+        raise RefusalError(
+            f"uses the instruction {name}, which protocols 2 to 5 do not write for plain data"
+        )
 
     # reading
 
@@ -151,7 +173,10 @@ class PickleMachine:
     def _take(self, length: int) -> memoryview:
         start, stop = self._at, self._at + length
         if stop > len(self._data):
-            raise DamageError(f"is cut short: {length} bytes announced at byte {start}, {len(self._data) - start} there")
+            raise DamageError(
+                f"is cut short: {length} bytes announced at byte {start}, "
+                f"{len(self._data) - start} there"
+            )
         self._at = stop
         return self._view[start:stop]
 
@@ -181,7 +206,10 @@ class PickleMachine:
     def _frame(self) -> None:
         length = self._unpack(_U8)
         if length > len(self._data) - self._at:
-            raise DamageError(f"is cut short: a frame of {length} bytes announced, {len(self._data) - self._at} there")
+            raise DamageError(
+                f"is cut short: a frame of {length} bytes announced, {len(self._data) - self._at} "
+                "there"
+            )
 
     def _long(self) -> None:
         self._stack.append(int.from_bytes(self._take(self._unpack(_U1)), "little", signed=True))
@@ -223,7 +251,9 @@ class PickleMachine:
     def _set_items(self, items: list) -> None:
         target = self._stack[-1]
         if type(target) is not dict:
-            raise RefusalError(f"sets items of something that is not a dictionary ({_describe(target)})")
+            raise RefusalError(
+                f"sets items of something that is not a dictionary ({_describe(target)})"
+            )
         if len(items) % 2:
             raise DamageError("holds a dictionary with a key but no value")
         for key, value in zip(items[::2], items[1::2]):
@@ -261,12 +291,18 @@ class PickleMachine:
     # names and calls
 
     def _global(self, module: Any, name: Any) -> str:
-        text = f"{module}.{name}" if isinstance(module, str) and isinstance(name, str) else "a global with no proper name"
+        text = (
+            f"{module}.{name}"
+            if isinstance(module, str) and isinstance(name, str)
+            else "a global with no proper name"
+        )
         return f"`{ascii(text)[1:-1][:160]}`"
 
     def _named(self, module: Any, name: Any) -> None:
         # The type is checked first: a record, a list or a deep tuple must not be hashed.
-        kind = self._names.get((module, name)) if type(module) is str and type(name) is str else None
+        kind = (
+            self._names.get((module, name)) if type(module) is str and type(name) is str else None
+        )
         if kind is None:
             raise RefusalError(f"asks for {self._global(module, name)}")
         self._stack.append(Name(f"{module}.{name}", kind))
@@ -278,7 +314,9 @@ class PickleMachine:
     def _call(self, new: bool) -> None:
         arguments, function = self._stack.pop(), self._stack.pop()
         if type(function) is not Name:
-            raise RefusalError(f"calls something that is not a known function ({_describe(function)})")
+            raise RefusalError(
+                f"calls something that is not a known function ({_describe(function)})"
+            )
         if type(arguments) is not tuple:
             raise DamageError(f"calls {function.asked} without a tuple of arguments")
         at_once = self._calls.get(function.kind)
@@ -291,7 +329,9 @@ class PickleMachine:
             try:
                 self._stack.append(at_once(arguments))
             except (TypeError, ValueError):
-                raise RefusalError(f"calls {function.asked} with arguments that plain data never need") from None
+                raise RefusalError(
+                    f"calls {function.asked} with arguments that plain data never need"
+                ) from None
 
     def _build(self) -> None:
         state, target = self._stack.pop(), self._stack[-1]
@@ -378,7 +418,9 @@ _BY_NAME: dict[str, Callable[[PickleMachine], None]] = {
 
 def steps_by_code(by_name: Mapping[str, Callable[[Any], None]]) -> dict[int, Callable[[Any], None]]:
     """What to do for each instruction, by its byte instead of its name."""
-    return {ord(code.code): by_name[code.name] for code in pickletools.opcodes if code.name in by_name}
+    return {
+        ord(code.code): by_name[code.name] for code in pickletools.opcodes if code.name in by_name
+    }
 
 
 PickleMachine.steps = steps_by_code(_BY_NAME)

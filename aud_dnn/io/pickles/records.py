@@ -1,4 +1,7 @@
-"""What a pickle asked for, as inert records; what may be copied out of it; and the two ways in which it can be wrong."""
+"""What a pickle asked for, as inert records.
+
+What may be copied out of it; and the two ways in which it can be wrong.
+"""
 
 from __future__ import annotations
 
@@ -37,10 +40,15 @@ class Call:
 
 
 class Budget:
-    """How much may still be copied out of a pickle; a file cannot legitimately hold much more than its own length."""
+    """How much may still be copied out of a pickle.
+
+    A file cannot legitimately hold much more than its own length.
+    """
 
     def __init__(self, n_bytes: int) -> None:
-        self.total = 4 * n_bytes + 2**20  # protocol 2 needs two copies (text to bytes to array); small files get some slack
+        self.total = (
+            4 * n_bytes + 2**20
+        )  # protocol 2 needs two copies (text to bytes to array); small files get some slack
         self.left = self.total
 
     def spend(self, amount: int) -> None:

@@ -1,17 +1,26 @@
-"""Open published pickles without being able to run what is in them. No other module may open pickles.
+"""Open published pickles without being able to run what is in them.
 
-The authors' activations, results and metadata are pickles, written by Python 3.6 with NumPy 1.19, pandas 1.1 and xarray
-0.12. A plain unpickle runs whatever a file asks for, and some of these files no longer open that way at all. Here a
-file is read in two steps. :mod:`aud_dnn.io.pickles.machine` reads its instructions and makes nothing but plain values and
-inert records of the calls that were asked for, all of them on a short list. Then this module, with
-:mod:`aud_dnn.io.pickles.tables`, decides what the records mean and makes new arrays, tables and datasets from them:
+No other module may open pickles.
 
-* a dtype is read from a small grammar (booleans, integers, floats, complex numbers, text, bytes, objects; no fields, no
+The authors' activations, results and metadata are pickles, written by Python 3.6 with NumPy 1.19,
+pandas 1.1 and xarray
+0.12. A plain unpickle runs whatever a file asks for, and some of these files no longer open that
+way at all. Here a file is read in two steps. :mod:`aud_dnn.io.pickles.machine` reads its
+instructions and makes nothing but plain values and inert records of the calls that were asked for,
+all of them on a short list. Then this module, with :mod:`aud_dnn.io.pickles.tables`, decides what
+the records mean and makes new arrays, tables and datasets from them:
+
+* a dtype is read from a small grammar (booleans, integers, floats, complex numbers, text, bytes,
+  objects; no fields, no
   subclasses), and its bytes must fit the shape exactly; arrays of objects hold plain scalars only;
-* tables and datasets are taken apart into columns and variables and made anew by the public constructors, so the file's
-  version of pandas or xarray does not matter and its internal state never reaches the installed one;
-* containers and arrays may be shared, but containers not contain themselves, be nested deeply, or stand for much more than
-  the file's length; neither would any list become enormous as an array, as one long text among many numbers would.
+* tables and datasets are taken apart into columns and variables and made anew by the public
+  constructors, so the file's
+  version of pandas or xarray does not matter and its internal state never reaches the installed
+  one;
+* containers and arrays may be shared, but containers not contain themselves, be nested deeply, or
+  stand for much more than
+  the file's length; neither would any list become enormous as an array, as one long text among many
+  numbers would.
 
 So a file can at worst be refused, or hold wrong numbers.
 """
@@ -59,15 +68,15 @@ def load_pickle(path_or_file: str | Path | BinaryIO, *, allow: Allowed = "arrays
     path_or_file : path or binary file
         What to read; a file is read to its end.
     allow : {"arrays", "tables", "dataset", "tensors"}
-        What the pickle may hold: plain containers of scalars and NumPy arrays; also pandas DataFrames, Series and indexes;
-        also xarray Datasets. Take the first that suffices. ``tensors``: plain containers, arrays, and PyTorch tensors of
-        one number.
+        What the pickle may hold: plain containers of scalars and NumPy arrays; also pandas
+        DataFrames, Series and indexes; also xarray Datasets. Take the first that suffices.
+        ``tensors``: plain containers, arrays, and PyTorch tensors of one number.
 
     Returns
     -------
     object
-        What the pickle describes, in objects of the installed libraries. Arrays are new and writable; an ordered dictionary
-        comes back as a plain one, a byte array as bytes.
+        What the pickle describes, in objects of the installed libraries. Arrays are new and
+        writable; an ordered dictionary comes back as a plain one, a byte array as bytes.
 
     Raises
     ------
@@ -84,22 +93,28 @@ def load_pickle(path_or_file: str | Path | BinaryIO, *, allow: Allowed = "arrays
         raise DamagedFileError(f"{name} is empty. Download it or write it again.")
     budget = Budget(len(data))
     at_once = {**_AT_ONCE, "scalar": lambda arguments: scalar(arguments, budget)}
-    at_once |= {kind: _paying(_AT_ONCE[kind], budget) for kind in ("encode", "bytes", "bytearray", "set")}
+    at_once |= {
+        kind: _paying(_AT_ONCE[kind], budget) for kind in ("encode", "bytes", "bytearray", "set")
+    }
     try:
         content = PickleMachine(data, names, at_once, budget).run()
         return Builder(builders, budget).build(content)
     except RefusalError as refusal:
         hint = _wider_hint(str(refusal), allow)
         raise UnsafePickleError(
-            f"{name} {refusal}.{hint} The file was not opened, and nothing in it was run. If you trust where it comes from, "
-            "export it again as plain arrays, numbers and text, with the versions that wrote it."
+            f"{name} {refusal}.{hint} The file was not opened, and nothing in it was run. If you "
+            "trust where it comes from, export it again as plain arrays, numbers and text, with "
+            "the versions that wrote it."
         ) from None
     except DamageError as damage:
         raise DamagedFileError(f"{name} {damage}. Download it or write it again.") from None
     except MemoryError:
         raise
-    except Exception as error:  # NumPy, pandas or xarray do not accept the pieces: the file's fault, whatever they raise
-        raise DamagedFileError(f"{name} contradicts itself ({str(error)[:200]}). Download it or write it again.") from error
+    except Exception as error:
+        # NumPy, pandas or xarray do not accept the pieces: the file's fault, whatever they raise
+        raise DamagedFileError(
+            f"{name} contradicts itself ({str(error)[:200]}). Download it or write it again."
+        ) from error
 
 
 def _read(path_or_file: str | Path | BinaryIO) -> tuple[str, bytes]:
@@ -113,7 +128,9 @@ def _read(path_or_file: str | Path | BinaryIO) -> tuple[str, bytes]:
         raise InputError(f"{path_or_file} cannot be read: {error.strerror}.") from None
 
 
-def _allowed(allow: Allowed) -> tuple[dict[tuple[str, str], str], dict[str, Callable[[Builder, Any], Any]]]:
+def _allowed(
+    allow: Allowed,
+) -> tuple[dict[tuple[str, str], str], dict[str, Callable[[Builder, Any], Any]]]:
     names, builders = dict(ARRAY_NAMES), dict(ARRAY_BUILDERS)
     if allow == "arrays":
         return names, builders
@@ -129,7 +146,9 @@ def _allowed(allow: Allowed) -> tuple[dict[tuple[str, str], str], dict[str, Call
         names |= tables.DATASET_NAMES
         builders |= tables.DATASET_BUILDERS
     elif allow != "tables":
-        raise ValueError(f'allow must be "arrays", "tables", "dataset" or "tensors", not {allow!r}.')
+        raise ValueError(
+            f'allow must be "arrays", "tables", "dataset" or "tensors", not {allow!r}.'
+        )
     return names, builders
 
 
@@ -201,12 +220,15 @@ class Builder:
     Parameters
     ----------
     builders : mapping of str to callable
-        For each kind of record that stands for an object: a function from this builder and the record to that object.
+        For each kind of record that stands for an object: a function from this builder and the
+        record to that object.
     budget : Budget
         Pays for arrays.
     """
 
-    def __init__(self, builders: Mapping[str, Callable[[Builder, Any], Any]], budget: Budget) -> None:
+    def __init__(
+        self, builders: Mapping[str, Callable[[Builder, Any], Any]], budget: Budget
+    ) -> None:
         self._builders = builders
         self._done: dict[int, tuple[Any, int, int, int]] = {}
         self._depth = 0
@@ -253,7 +275,11 @@ class Builder:
         kind = type(value)
         if kind is Call:
             made = self._record(value)
-            return (made, 1, made.nbytes, made.itemsize) if type(made) is np.ndarray else (made, 1, 1, 1)
+            return (
+                (made, 1, made.nbytes, made.itemsize)
+                if type(made) is np.ndarray
+                else (made, 1, 1, 1)
+            )
         if kind in (set, frozenset):
             return value, len(value) + 1, 1, 1
         if kind is dict:
@@ -261,13 +287,21 @@ class Builder:
             if set(map(type, value.values())) <= ATOMS:
                 return value, self._total([len(value)]), 1, 1
             parts = {key: self._sized(item) for key, item in value.items()}
-            return {key: part[0] for key, part in parts.items()}, self._total(part[1] for part in parts.values()), 1, 1
+            return (
+                {key: part[0] for key, part in parts.items()},
+                self._total(part[1] for part in parts.values()),
+                1,
+                1,
+            )
         if kind not in (list, tuple):
             raise RefusalError(f"holds {_article(value)}")
         if set(map(type, value)) <= ATOMS:
             return value, self._total([len(value)]), len(value), require_modest_text(value)
         parts = [self._sized(item) for item in value]
-        things, weight = self._total(part[1] for part in parts), self._total(part[2] for part in parts)
+        things, weight = (
+            self._total(part[1] for part in parts),
+            self._total(part[2] for part in parts),
+        )
         longest = max((part[3] for part in parts), default=1)
         require_modest(things, longest)
         return kind(part[0] for part in parts), things, weight, longest
@@ -275,7 +309,10 @@ class Builder:
     def _total(self, counts: Iterable[int]) -> int:
         total = 1 + sum(counts)
         if total > self.budget.total:
-            raise RefusalError("repeats containers within containers until they stand for far more than the file's length")
+            raise RefusalError(
+                "repeats containers within containers until they stand for far more than the "
+                "file's length"
+            )
         return total
 
     def _record(self, record: Call | Name) -> Any:

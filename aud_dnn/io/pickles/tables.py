@@ -1,10 +1,12 @@
-"""Make pandas tables and xarray datasets anew from the records of their pickles (see :mod:`aud_dnn.io.pickles.safe_pickle`).
+"""Make pandas tables and xarray datasets anew from the records of their pickles (see
+:mod:`aud_dnn.io.pickles.safe_pickle`).
 
-pandas pickles a table as a block manager: the column labels, the row labels, and blocks of values of one dtype, each
-with the columns that it fills. pandas 1.1 writes blocks as plain arrays in a state tuple, pandas 2 and 3 as calls; text
-columns are arrays of objects, NumPy-backed text or Arrow buffers. xarray pickles a dataset as a dictionary of
-variables, the names that are coordinates, and attributes. All of these are read here into columns and variables,
-checked, and given to the public constructors.
+pandas pickles a table as a block manager: the column labels, the row labels, and blocks of values
+of one dtype, each with the columns that it fills. pandas 1.1 writes blocks as plain arrays in a
+state tuple, pandas 2 and 3 as calls; text columns are arrays of objects, NumPy-backed text or Arrow
+buffers. xarray pickles a dataset as a dictionary of variables, the names that are coordinates, and
+attributes. All of these are read here into columns and variables, checked, and given to the public
+constructors.
 """
 
 from __future__ import annotations
@@ -20,7 +22,11 @@ from .records import Call, DamageError, Name, RefusalError
 from .safe_pickle import Builder
 
 MAX_COLUMNS = 10_000  # a result table has some thirty
-_MASKED = [f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)] + ["Float32", "Float64", "Boolean"]
+_MASKED = [f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)] + [
+    "Float32",
+    "Float64",
+    "Boolean",
+]
 
 TABLE_NAMES = {
     ("pandas", "NA"): "NA",
@@ -35,7 +41,10 @@ TABLE_NAMES = {
     ("pandas.core.indexes.base", "_new_Index"): "_new_Index",
     ("pandas.core.indexes.base", "Index"): "Index",
     ("pandas", "Index"): "Index",
-    **{("pandas.core.indexes.numeric", f"{kind}Index"): "Index" for kind in ("Int64", "UInt64", "Float64")},
+    **{
+        ("pandas.core.indexes.numeric", f"{kind}Index"): "Index"
+        for kind in ("Int64", "UInt64", "Float64")
+    },
     ("pandas.core.indexes.range", "RangeIndex"): "RangeIndex",
     ("pandas", "RangeIndex"): "RangeIndex",
     ("pandas._libs.arrays", "__pyx_unpickle_NDArrayBacked"): "_backed",
@@ -63,7 +72,10 @@ TABLE_NAMES = {
     **{
         (module, f"{name}Dtype"): "MaskedDtype"
         for name in _MASKED
-        for module in ("pandas", *(f"pandas.core.arrays.{kind}" for kind in ("integer", "floating", "boolean")))
+        for module in (
+            "pandas",
+            *(f"pandas.core.arrays.{kind}" for kind in ("integer", "floating", "boolean")),
+        )
     },
     ("pyarrow.lib", "_restore_array"): "_restore_array",
     ("pyarrow.lib", "type_for_alias"): "type_for_alias",
@@ -85,7 +97,10 @@ def _is(value: Any, kind: str) -> bool:
 
 
 def _state(record: Call) -> dict:
-    """The attributes that a record was to be given: a dictionary, or (None, dictionary) from a class with slots."""
+    """The attributes that a record was to be given.
+
+    A dictionary, or (None, dictionary) from a class with slots.
+    """
     state = record.state
     if type(state) is tuple and len(state) == 2 and state[0] is None:
         state = state[1]
@@ -98,13 +113,20 @@ def _state(record: Call) -> dict:
 
 
 def _text(values: list | np.ndarray, dtype: Any) -> Any:
-    """A text column in the nearest dtype that the installed pandas has; ``dtype`` is the record of a ``StringDtype``."""
+    """A text column in the nearest dtype that the installed pandas has.
+
+    ``dtype`` is the record of a ``StringDtype``.
+    """
     if not _is(dtype, "StringDtype"):
         raise DamageError("holds a text column without its dtype")
     state = dtype.state if type(dtype.state) is dict else {}
     arguments = (*dtype.arguments, None, None)
     storage = arguments[0] or state.get("storage")
-    nan = storage == "pyarrow_numpy" or type(arguments[1]) is float or type(state.get("_na_value")) is float
+    nan = (
+        storage == "pyarrow_numpy"
+        or type(arguments[1]) is float
+        or type(state.get("_na_value")) is float
+    )
     missing = np.nan if nan else pd.NA
     values = [value if type(value) is str else _no_text(value, missing) for value in values]
     for backing in ("pyarrow", "python") if storage != "python" else ("python",):
@@ -112,7 +134,9 @@ def _text(values: list | np.ndarray, dtype: Any) -> Any:
             kind = pd.StringDtype(backing, na_value=missing) if nan else pd.StringDtype(backing)
         except ImportError:  # no pyarrow here
             continue
-        except TypeError:  # pandas 2.0 to 2.2 has no text dtype with NaN; there such columns are objects
+        except (
+            TypeError
+        ):  # pandas 2.0 to 2.2 has no text dtype with NaN; there such columns are objects
             return _objects(values)
         return pd.array(values, dtype=kind)
     raise DamageError("holds a text column of an unknown kind")
@@ -152,7 +176,9 @@ def _categories(builder: Builder, dtype: Any, codes: np.ndarray) -> pd.Categoric
     categories = builder.build(state.get("categories"))
     if not isinstance(categories, pd.Index):
         raise DamageError("holds a categorical column without its categories")
-    return pd.Categorical.from_codes(codes, categories=categories, ordered=state.get("ordered") is True)
+    return pd.Categorical.from_codes(
+        codes, categories=categories, ordered=state.get("ordered") is True
+    )
 
 
 def _categorical(builder: Builder, record: Call) -> pd.Categorical:
@@ -164,44 +190,66 @@ def _categorical(builder: Builder, record: Call) -> pd.Categorical:
 def _masked(builder: Builder, record: Call) -> Any:
     state = _state(record)
     values, mask = (_array(builder, state.get(key), n_dims=1) for key in ("_data", "_mask"))
-    make = {"b": pd.arrays.BooleanArray, "f": pd.arrays.FloatingArray}.get(values.dtype.kind, pd.arrays.IntegerArray)
+    make = {"b": pd.arrays.BooleanArray, "f": pd.arrays.FloatingArray}.get(
+        values.dtype.kind, pd.arrays.IntegerArray
+    )
     return make(values, mask)
 
 
 def _arrow_text(builder: Builder, record: Call) -> Any:
-    """A text column in Arrow's layout: the ends of the texts, all texts in a row, and a bit for each that is there."""
+    """A text column in Arrow's layout.
+
+    The ends of the texts, all texts in a row, and a bit for each that is there.
+    """
     state = _state(record)
     chunk = state.get("_pa_array", state.get("_data"))
-    if not _is(chunk, "_restore_array") or len(chunk.arguments) != 1 or type(chunk.arguments[0]) is not tuple:
+    if (
+        not _is(chunk, "_restore_array")
+        or len(chunk.arguments) != 1
+        or type(chunk.arguments[0]) is not tuple
+    ):
         raise DamageError("holds a text column without its contents")
     kind, length, _, start, buffers = (*chunk.arguments[0], *[None] * 5)[:5]
     alias = kind.arguments[0] if _is(kind, "type_for_alias") and kind.arguments else None
     if alias not in ("string", "large_string"):
         raise RefusalError("asks for an Arrow column of another type than text")
-    if not all(type(number) is int and 0 <= number < 2**48 for number in (length, start)) or type(buffers) is not list:
+    if (
+        not all(type(number) is int and 0 <= number < 2**48 for number in (length, start))
+        or type(buffers) is not list
+    ):
         raise DamageError("holds a text column of an impossible length")
     bits, ends, text = (_buffer(buffer) for buffer in (*buffers, None, None, None)[:3])
     if length == 0:
         return _text([], state.get("_dtype"))
     width = np.dtype("<i4" if alias == "string" else "<i8")
-    if (start + length + 1) * width.itemsize > len(ends) or (len(bits) and start + length > 8 * len(bits)):
+    if (start + length + 1) * width.itemsize > len(ends) or (
+        len(bits) and start + length > 8 * len(bits)
+    ):
         raise DamageError("holds a text column that is longer than its data")
     ends = np.frombuffer(ends, width, count=length + 1, offset=start * width.itemsize)
     if ends[0] < 0 or ends[-1] > len(text) or (np.diff(ends) < 0).any():
         raise DamageError("holds a text column whose texts overlap")
     there = np.ones(length, bool)
     if len(bits):
-        there = np.unpackbits(np.frombuffer(bits, np.uint8), count=start + length, bitorder="little")[start:].astype(bool)
+        there = np.unpackbits(
+            np.frombuffer(bits, np.uint8), count=start + length, bitorder="little"
+        )[start:].astype(bool)
     builder.budget.spend(length + len(text))
     text, ends = bytes(text), ends.tolist()
-    values = [text[a:b].decode() if ok else None for a, b, ok in zip(ends[:-1], ends[1:], there.tolist())]
+    values = [
+        text[a:b].decode() if ok else None for a, b, ok in zip(ends[:-1], ends[1:], there.tolist())
+    ]
     return _text(values, state.get("_dtype"))
 
 
 def _buffer(record: Any) -> bytes | memoryview:
     if record is None:
         return b""
-    if not _is(record, "py_buffer") or len(record.arguments) != 1 or type(record.arguments[0]) not in (bytes, memoryview):
+    if (
+        not _is(record, "py_buffer")
+        or len(record.arguments) != 1
+        or type(record.arguments[0]) not in (bytes, memoryview)
+    ):
         raise DamageError("holds a text column without its contents")
     return record.arguments[0]
 
@@ -217,7 +265,11 @@ def _array(builder: Builder, record: Any, n_dims: int | None = None) -> np.ndarr
 
 
 def _index(builder: Builder, record: Call) -> pd.Index:
-    if len(record.arguments) != 2 or type(record.arguments[0]) is not Name or type(record.arguments[1]) is not dict:
+    if (
+        len(record.arguments) != 2
+        or type(record.arguments[0]) is not Name
+        or type(record.arguments[1]) is not dict
+    ):
         raise RefusalError(f"calls {record.asked} with arguments that plain tables never need")
     family, parts = record.arguments
     name = builder.atom(parts.get("name"))
@@ -232,13 +284,17 @@ def _index(builder: Builder, record: Call) -> pd.Index:
     labels = builder.build(parts.get("data"))
     if getattr(labels, "ndim", 0) != 1:
         raise DamageError("holds labels that are not a list")
-    return pd.Index(labels, dtype=labels.dtype, name=name)  # old text labels stay objects, as in a plain unpickle
+    return pd.Index(
+        labels, dtype=labels.dtype, name=name
+    )  # old text labels stay objects, as in a plain unpickle
 
 
 def _placement(builder: Builder, record: Any, n_columns: int) -> list[int]:
     """The columns that a block fills."""
     if _is(record, "slice"):
-        if len(record.arguments) != 3 or not all(type(part) is int or part is None for part in record.arguments):
+        if len(record.arguments) != 3 or not all(
+            type(part) is int or part is None for part in record.arguments
+        ):
             raise DamageError("holds a table whose columns are out of place")
         return list(range(n_columns))[slice(*record.arguments)]
     columns = _array(builder, record, n_dims=1)
@@ -253,12 +309,24 @@ def _blocks(manager: Any) -> tuple[list, list[tuple[Any, Any]]]:
         raise DamageError("holds a table without its contents")
     if len(manager.arguments) == 2:
         blocks, axes = manager.arguments
-        if type(blocks) is tuple and all(_is(block, "_unpickle_block") and len(block.arguments) == 3 for block in blocks):
+        if type(blocks) is tuple and all(
+            _is(block, "_unpickle_block") and len(block.arguments) == 3 for block in blocks
+        ):
             return axes, [block.arguments[:2] for block in blocks]
-    elif type(manager.state) is tuple and len(manager.state) >= 4 and type(manager.state[3]) is dict:
-        layout = manager.state[3].get("0.14.1")  # pandas has written its layout under this key since that version
-        if type(layout) is dict and type(layout.get("blocks")) is list and all(type(b) is dict for b in layout["blocks"]):
-            return layout.get("axes"), [(block.get("values"), block.get("mgr_locs")) for block in layout["blocks"]]
+    elif (
+        type(manager.state) is tuple and len(manager.state) >= 4 and type(manager.state[3]) is dict
+    ):
+        layout = manager.state[3].get(
+            "0.14.1"
+        )  # pandas has written its layout under this key since that version
+        if (
+            type(layout) is dict
+            and type(layout.get("blocks")) is list
+            and all(type(b) is dict for b in layout["blocks"])
+        ):
+            return layout.get("axes"), [
+                (block.get("values"), block.get("mgr_locs")) for block in layout["blocks"]
+            ]
     raise DamageError("holds a table in an unknown layout")
 
 
@@ -272,7 +340,10 @@ def _axes(builder: Builder, axes: Any, n_axes: int) -> list[pd.Index]:
 
 
 def _pay_for_copy(builder: Builder, column: Any) -> None:
-    """Many tables may share one block in a pickle, but each gets a copy here. An object counts as the byte that it took."""
+    """Many tables may share one block in a pickle, but each gets a copy here.
+
+    An object counts as the byte that it took.
+    """
     plain = type(column) is np.ndarray and column.dtype.kind != "O"
     builder.budget.spend(column.nbytes if plain else len(column))
 
@@ -282,7 +353,9 @@ def _frame(builder: Builder, record: Call) -> pd.DataFrame:
     axes, blocks = _blocks(state.get("_mgr", state.get("_data")))
     columns, rows = _axes(builder, axes, 2)
     if len(columns) > MAX_COLUMNS:
-        raise RefusalError(f"holds a table of {len(columns)} columns; at most {MAX_COLUMNS} are read")
+        raise RefusalError(
+            f"holds a table of {len(columns)} columns; at most {MAX_COLUMNS} are read"
+        )
     builder.budget.spend(1000 + 100 * len(columns))
     series: dict[int, pd.Series] = {}
     for values, placement in blocks:
@@ -292,12 +365,20 @@ def _frame(builder: Builder, record: Call) -> pd.DataFrame:
         if len(placement) != len(block):
             raise DamageError("holds a table whose blocks and columns do not match")
         for column, content in zip(placement, block):
-            if column in series or not 0 <= column < len(columns) or getattr(content, "shape", None) != (len(rows),):
-                raise DamageError("holds a table whose columns are out of place or not as long as its rows")
+            if (
+                column in series
+                or not 0 <= column < len(columns)
+                or getattr(content, "shape", None) != (len(rows),)
+            ):
+                raise DamageError(
+                    "holds a table whose columns are out of place or not as long as its rows"
+                )
             _pay_for_copy(builder, content)
             series[column] = pd.Series(content, index=rows, dtype=content.dtype, copy=False)
     if len(series) != len(columns):
-        raise DamageError(f"holds a table of {len(columns)} columns with {len(series)} of them filled")
+        raise DamageError(
+            f"holds a table of {len(columns)} columns with {len(series)} of them filled"
+        )
     frame = pd.DataFrame({column: series[column] for column in sorted(series)}, index=rows)
     frame.columns = columns
     frame.attrs = dict(builder.build(state.get("attrs") or {}))
@@ -350,24 +431,39 @@ def _variable(builder: Builder, name: Any, record: Any) -> tuple[tuple[str, ...]
 
 
 def _coordinate(builder: Builder, state: dict) -> np.ndarray:
-    """The values of a coordinate, which xarray keeps as an index; text gets back the fixed width that it had."""
+    """The values of a coordinate, which xarray keeps as an index.
+
+    Text gets back the fixed width that it had.
+    """
     index = builder.build(state.get("array"))
     if not isinstance(index, pd.Index):
         raise DamageError("holds a coordinate without its values")
     values = np.asarray(index)
     recorded = state.get("_dtype", state.get("dtype"))
-    if _is(recorded, "dtype") and dtype_of(recorded).kind == "U" and all(type(value) is str for value in values):
+    if (
+        _is(recorded, "dtype")
+        and dtype_of(recorded).kind == "U"
+        and all(type(value) is str for value in values)
+    ):
         builder.budget.spend(len(values) * max(map(len, values), default=0))
         return values.astype(str)
     return values
 
 
 def _given(builder: Builder, variables: Any) -> dict:
-    """The variables of a dataset that is to be made by its constructor, as :mod:`aud_dnn.io.pickles.writing` writes them."""
+    """The variables of a dataset that is to be made by its constructor, as
+    :mod:`aud_dnn.io.pickles.writing` writes them.
+    """
     made = builder.build(variables)
-    if type(made) is not dict or not all(type(name) is str and type(variable) is tuple and len(variable) == 2
-                                         and type(variable[0]) is tuple and all(type(dim) is str for dim in variable[0])
-                                         and type(variable[1]) is np.ndarray for name, variable in made.items()):
+    if type(made) is not dict or not all(
+        type(name) is str
+        and type(variable) is tuple
+        and len(variable) == 2
+        and type(variable[0]) is tuple
+        and all(type(dim) is str for dim in variable[0])
+        and type(variable[1]) is np.ndarray
+        for name, variable in made.items()
+    ):
         raise DamageError("holds a dataset with something other than named variables")
     builder.budget.spend(300 * len(made))
     return made
@@ -378,10 +474,15 @@ def _dataset(builder: Builder, record: Call) -> Any:
 
     if record.arguments:
         if len(record.arguments) != 3 or record.filled or type(record.arguments[2]) is not dict:
-            raise RefusalError(f"calls {record.asked} with arguments that plain datasets never need")
+            raise RefusalError(
+                f"calls {record.asked} with arguments that plain datasets never need"
+            )
         variables, coordinates, attributes = record.arguments
-        return xr.Dataset(_given(builder, variables), coords=_given(builder, coordinates),
-                          attrs=dict(builder.build(attributes)))
+        return xr.Dataset(
+            _given(builder, variables),
+            coords=_given(builder, coordinates),
+            attrs=dict(builder.build(attributes)),
+        )
     state = _state(record)
     variables, coordinates = state.get("_variables"), state.get("_coord_names")
     if type(variables) is not dict or type(coordinates) is not set:

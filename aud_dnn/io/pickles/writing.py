@@ -1,11 +1,15 @@
-"""Write pickles that the published programs open: Python 3.6, NumPy 1.19, pandas 1.1, xarray 0.12, and all later ones.
+"""Write pickles that the published programs open.
 
-What ``pickle.dump`` writes depends on the installed libraries (``numpy._core``, Arrow strings, new index classes), and older
-ones do not know it. This module writes the instructions itself: protocol 4, plain containers, and nothing but the globals of
-:data:`GLOBALS`, in the form in which the authors' own files have them. Only xarray's own form has changed since; a dataset
-is written as a call of its constructor with plain arrays, which every release takes.
+Python 3.6, NumPy 1.19, pandas 1.1, xarray 0.12, and all later ones.
 
-A file is a sequence of instructions for a stack machine; the module ``pickletools`` of Python describes each.
+What ``pickle.dump`` writes depends on the installed libraries (``numpy._core``, Arrow strings, new
+index classes), and older ones do not know it. This module writes the instructions itself: protocol
+4, plain containers, and nothing but the globals of :data:`GLOBALS`, in the form in which the
+authors' own files have them. Only xarray's own form has changed since; a dataset is written as a
+call of its constructor with plain arrays, which every release takes.
+
+A file is a sequence of instructions for a stack machine; the module ``pickletools`` of Python
+describes each.
 """
 
 from __future__ import annotations
@@ -20,23 +24,41 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-GLOBALS = frozenset({
-    ("numpy.core.multiarray", "_reconstruct"), ("numpy.core.multiarray", "scalar"), ("numpy", "ndarray"), ("numpy", "dtype"),
-    ("pandas.core.frame", "DataFrame"), ("pandas.core.internals.managers", "BlockManager"),
-    ("pandas.core.indexes.base", "_new_Index"), ("pandas.core.indexes.base", "Index"), ("xarray.core.dataset", "Dataset")})
+GLOBALS = frozenset(
+    {
+        ("numpy.core.multiarray", "_reconstruct"),
+        ("numpy.core.multiarray", "scalar"),
+        ("numpy", "ndarray"),
+        ("numpy", "dtype"),
+        ("pandas.core.frame", "DataFrame"),
+        ("pandas.core.internals.managers", "BlockManager"),
+        ("pandas.core.indexes.base", "_new_Index"),
+        ("pandas.core.indexes.base", "Index"),
+        ("xarray.core.dataset", "Dataset"),
+    }
+)
 """All that a written file may name, and all that the programs which open it must have."""
 
-_PROTO, _STOP, _MARK, _REDUCE, _NEWOBJ, _BUILD, _MEMOIZE = b"\x80\x04", b".", b"(", b"R", b"\x81", b"b", b"\x94"
+_PROTO, _STOP, _MARK, _REDUCE, _NEWOBJ, _BUILD, _MEMOIZE = (
+    b"\x80\x04",
+    b".",
+    b"(",
+    b"R",
+    b"\x81",
+    b"b",
+    b"\x94",
+)
 _NONE, _TRUE, _FALSE, _TUPLE, _STACK_GLOBAL = b"N", b"\x88", b"\x89", b"t", b"\x93"
 _EMPTY_LIST, _APPENDS, _EMPTY_DICT, _SETITEMS, _EMPTY_TUPLE = b"]", b"e", b"}", b"u", b")"
 _NO_FIELDS = (None, None, None)
 
 
 def write_pickle(content: Any, file: BinaryIO) -> None:
-    """Write plain containers, numbers, text, NumPy arrays, pandas tables and xarray datasets as one pickle.
+    """Write plain containers, numbers, text, NumPy arrays, pandas tables and xarray datasets as one
+    pickle.
 
-    Equal objects that are one object in memory are written once. Extension columns of a table become NumPy columns: text is
-    of dtype object, with NaN for missing values.
+    Equal objects that are one object in memory are written once. Extension columns of a table
+    become NumPy columns: text is of dtype object, with NaN for missing values.
 
     Parameters
     ----------
@@ -57,8 +79,10 @@ def write_pickle(content: Any, file: BinaryIO) -> None:
 class _Writer:
     def __init__(self, write: Callable[[bytes], Any]) -> None:
         self._write = write
-        self._places: dict[Any, int] = {}       # id of an object, or a global, or a text -> its place in the reader's memory
-        self._kept: list[Any] = []              # so that no id is used twice
+        self._places: dict[
+            Any, int
+        ] = {}  # id of an object, or a global, or a text -> its place in the reader's memory
+        self._kept: list[Any] = []  # so that no id is used twice
 
     def put(self, value: Any) -> None:
         """Leave ``value`` on the reader's stack."""
@@ -67,7 +91,9 @@ class _Writer:
         elif isinstance(value, np.generic):
             self._scalar(value)
             return
-        put = _PUT.get(type(value)) or next((put for name, put in _PUT_BY_NAME.items() if _is(value, name)), None)
+        put = _PUT.get(type(value)) or next(
+            (put for name, put in _PUT_BY_NAME.items() if _is(value, name)), None
+        )
         if put is None:
             raise TypeError(f"a {type(value).__name__} has no place in a published pickle")
         put(self, value)
@@ -89,7 +115,7 @@ class _Writer:
     # plain values
 
     def _integer(self, value: int) -> None:
-        if -2**31 <= value < 2**31:
+        if -(2**31) <= value < 2**31:
             self._write(b"J" + struct.pack("<i", value))
         else:
             content = value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)
@@ -107,7 +133,9 @@ class _Writer:
 
     def _bytes(self, value: bytes | memoryview) -> None:
         size = len(value)
-        self._write(b"B" + struct.pack("<I", size) if size < 2**32 else b"\x8e" + struct.pack("<Q", size))
+        self._write(
+            b"B" + struct.pack("<I", size) if size < 2**32 else b"\x8e" + struct.pack("<Q", size)
+        )
         self._write(value)
 
     # containers
@@ -127,7 +155,9 @@ class _Writer:
         self._shared(value, _EMPTY_LIST, value, _APPENDS)
 
     def _dict(self, value: Mapping) -> None:
-        self._shared(value, _EMPTY_DICT, [part for item in value.items() for part in item], _SETITEMS)
+        self._shared(
+            value, _EMPTY_DICT, [part for item in value.items() for part in item], _SETITEMS
+        )
 
     def _tuple(self, value: tuple) -> None:
         self._write(_MARK)
@@ -159,7 +189,9 @@ class _Writer:
         self._global("numpy", "dtype")
         self._tuple((f"{dtype.kind}{size}", False, True))
         self._write(_REDUCE)
-        state = {"U": (dtype.itemsize, 4, 8), "S": (dtype.itemsize, 1, 0), "O": (-1, -1, 63)}.get(dtype.kind, (-1, -1, 0))
+        state = {"U": (dtype.itemsize, 4, 8), "S": (dtype.itemsize, 1, 0), "O": (-1, -1, 63)}.get(
+            dtype.kind, (-1, -1, 0)
+        )
         self._tuple((3, dtype.str[0], *_NO_FIELDS, *state))
         self._write(_BUILD)
         self._remember(key)
@@ -216,12 +248,21 @@ class _Writer:
         self._global("pandas.core.internals.managers", "BlockManager")
         self._write(_EMPTY_TUPLE + _NEWOBJ + _MARK)
         for _ in range(3):
-            self._write(_EMPTY_LIST)            # the layout of pandas before 0.14
+            self._write(_EMPTY_LIST)  # the layout of pandas before 0.14
         self._write(_EMPTY_DICT + _MARK)
         self._text("0.14.1")
-        self._dict({"axes": [table.columns, table.index],
-                    "blocks": [{"values": np.stack([columns[position] for position in positions]),
-                                "mgr_locs": np.array(positions, dtype=np.int64)} for positions in blocks.values()]})
+        self._dict(
+            {
+                "axes": [table.columns, table.index],
+                "blocks": [
+                    {
+                        "values": np.stack([columns[position] for position in positions]),
+                        "mgr_locs": np.array(positions, dtype=np.int64),
+                    }
+                    for positions in blocks.values()
+                ],
+            }
+        )
         self._write(_SETITEMS + _TUPLE + _BUILD)
         for name, content in (("_typ", "dataframe"), ("_metadata", []), ("attrs", {})):
             self._text(name)
@@ -233,8 +274,16 @@ class _Writer:
     def _dataset(self, dataset: xr.Dataset) -> None:
         """``Dataset(data_vars, coords, attrs)``, each variable as its dimensions and values."""
         self._global("xarray.core.dataset", "Dataset")
-        self._tuple(tuple({str(name): (variable.dims, variable.to_numpy()) for name, variable in variables.items()}
-                          for variables in (dataset.data_vars, dataset.coords)) + (dict(dataset.attrs),))
+        self._tuple(
+            tuple(
+                {
+                    str(name): (variable.dims, variable.to_numpy())
+                    for name, variable in variables.items()
+                }
+                for variables in (dataset.data_vars, dataset.coords)
+            )
+            + (dict(dataset.attrs),)
+        )
         self._write(_REDUCE)
 
 
@@ -249,28 +298,53 @@ def _plain(column: pd.Series | pd.Index) -> np.ndarray:
     if kind in "biufc":
         if isinstance(column.dtype, np.dtype):
             return column.to_numpy()
-        return column.to_numpy(dtype=float, na_value=np.nan) if missing.any() else column.to_numpy(
-            dtype=f"{kind}{column.dtype.itemsize}")
+        return (
+            column.to_numpy(dtype=float, na_value=np.nan)
+            if missing.any()
+            else column.to_numpy(dtype=f"{kind}{column.dtype.itemsize}")
+        )
     values = np.asarray(column)
-    if values.dtype.kind in "biufc":            # a categorical column of numbers
+    if values.dtype.kind in "biufc":  # a categorical column of numbers
         return values
-    if values.dtype.kind in "mM":               # of nanoseconds, NumPy makes plain numbers
+    if values.dtype.kind in "mM":  # of nanoseconds, NumPy makes plain numbers
         values = values.astype(f"{values.dtype.kind}8[us]")
     plain = np.empty(len(values), dtype=object)
-    plain[:] = [np.nan if absent else value if type(value) in _PUT or isinstance(value, np.generic) else str(value)
-                for value, absent in zip(values.tolist(), missing)]
+    plain[:] = [
+        np.nan
+        if absent
+        else value
+        if type(value) in _PUT or isinstance(value, np.generic)
+        else str(value)
+        for value, absent in zip(values.tolist(), missing)
+    ]
     return plain
 
 
 def _is(value: Any, name: str) -> bool:
-    """Of a class of pandas or xarray, which are not imported for this: who has such an object has done it."""
-    return any(f"{kind.__module__.partition('.')[0]}.{kind.__name__}" == name for kind in type(value).__mro__)
+    """Of a class of pandas or xarray, which are not imported for this.
+
+    Who has such an object has done it.
+    """
+    return any(
+        f"{kind.__module__.partition('.')[0]}.{kind.__name__}" == name
+        for kind in type(value).__mro__
+    )
 
 
 _PUT: dict[type, Callable[[_Writer, Any], None]] = {
     type(None): lambda writer, value: writer._write(_NONE),
     bool: lambda writer, value: writer._write(_TRUE if value else _FALSE),
-    int: _Writer._integer, float: _Writer._float, str: _Writer._text, bytes: _Writer._bytes,
-    list: _Writer._list, tuple: _Writer._tuple, dict: _Writer._dict, np.ndarray: _Writer._array}
+    int: _Writer._integer,
+    float: _Writer._float,
+    str: _Writer._text,
+    bytes: _Writer._bytes,
+    list: _Writer._list,
+    tuple: _Writer._tuple,
+    dict: _Writer._dict,
+    np.ndarray: _Writer._array,
+}
 _PUT_BY_NAME: dict[str, Callable[[_Writer, Any], None]] = {
-    "pandas.Index": _Writer._index, "pandas.DataFrame": _Writer._table, "xarray.Dataset": _Writer._dataset}
+    "pandas.Index": _Writer._index,
+    "pandas.DataFrame": _Writer._table,
+    "xarray.Dataset": _Writer._dataset,
+}

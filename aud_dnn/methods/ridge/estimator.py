@@ -9,7 +9,13 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from aud_dnn.methods.ridge.choosing_alpha import select_alphas
-from aud_dnn.methods.ridge.leave_one_out import SplitRidge, decompose, leave_one_out_mse, project, reduce_features
+from aud_dnn.methods.ridge.leave_one_out import (
+    SplitRidge,
+    decompose,
+    leave_one_out_mse,
+    project,
+    reduce_features,
+)
 from aud_dnn.methods.threads import one_blas_thread
 
 try:
@@ -24,10 +30,11 @@ except ImportError:  # scikit-learn before 1.6
 class VoxelwiseRidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
     r"""Ridge regression with an alpha for every target (voxel), chosen by exact leave-one-out.
 
-    For features X (sounds × units) and every column y of the targets, minimises ‖y − b − Xw‖² + α‖w‖² with a free
-    intercept b, where α is the one of ``alphas`` with the smallest mean squared leave-one-out error; of alphas that float64
-    cannot tell apart, the largest. The features are decomposed once for all targets and alphas
-    (:mod:`aud_dnn.methods.ridge.leave_one_out`; Tuckute et al. 2023, Methods, "Regression").
+    For features X (sounds × units) and every column y of the targets, minimises ‖y − b − Xw‖² +
+    α‖w‖² with a free intercept b, where α is the one of ``alphas`` with the smallest mean squared
+    leave-one-out error; of alphas that float64 cannot tell apart, the largest. The features are
+    decomposed once for all targets and alphas (:mod:`aud_dnn.methods.ridge.leave_one_out`; Tuckute
+    et al. 2023, Methods, "Regression").
 
     Parameters
     ----------
@@ -35,26 +42,29 @@ class VoxelwiseRidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Penalties to choose from, positive, in any order. The paper's grid is ``alpha_grid(50)`` of
         :mod:`aud_dnn.methods.ridge.leave_one_out`.
     alpha_per_target : bool, default=True
-        Choose an alpha for each target. Otherwise one for all: the smallest leave-one-out error averaged over targets.
+        Choose an alpha for each target. Otherwise one for all: the smallest leave-one-out error
+        averaged over targets.
 
     Attributes
     ----------
     alphas_ : float64 array of shape (n_targets,)
         The chosen alphas.
     best_score_ : float64 array of shape (n_targets,)
-        Minus the mean squared leave-one-out error at the chosen alpha (unit of the targets, squared).
+        Minus the mean squared leave-one-out error at the chosen alpha (unit of the targets,
+        squared).
     coef_ : float64 array of shape (n_targets, n_units), or (n_units,) for a one-dimensional ``y``
     intercept_ : float64 array of shape (n_targets,), or float
     n_features_in_ : int
 
     Notes
     -----
-    Leave-one-out operators of all alphas are held in memory: n_alphas × n_sounds² × 8 bytes (22 MB for 165 sounds and the
-    100 alphas of the paper, 800 MB for 1,000 sounds).
+    Leave-one-out operators of all alphas are held in memory: n_alphas × n_sounds² × 8 bytes (22 MB
+    for 165 sounds and the 100 alphas of the paper, 800 MB for 1,000 sounds).
 
     See Also
     --------
-    sklearn.linear_model.RidgeCV : the same with ``alpha_per_target=True``, target after target, without the plateau rule.
+    sklearn.linear_model.RidgeCV : the same with ``alpha_per_target=True``, target after target,
+    without the plateau rule.
 
     Examples
     --------

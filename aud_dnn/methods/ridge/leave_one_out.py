@@ -1,23 +1,26 @@
-r"""Leave-one-out ridge regression of many responses on the same features: all alphas at once, arrays in, arrays out.
+r"""Leave-one-out ridge regression of many responses on the same features.
 
-**The problem** (Tuckute et al. 2023, Methods). For training features X (n sounds × p units) and one response y, for every α
-of a grid: minimise ‖y − b − Xw‖² + α‖w‖² with a free intercept b; take the α with the smallest mean squared leave-one-out
-error; predict the test sounds.
+All alphas at once, arrays in, arrays out.
 
-**What is shared.** X is the same for all responses. Let X − mean = U S Wᵀ, with U completed to an orthonormal basis of the
-n − 1 dimensions orthogonal to the constant vector (which takes the intercept out), λ = S² (0 where X has no direction
-left), z = Uᵀy. Then with d_j = α / (λ_j + α)
+**The problem** (Tuckute et al. 2023, Methods). For training features X (n sounds × p units) and one
+response y, for every α of a grid: minimise ‖y − b − Xw‖² + α‖w‖² with a free intercept b; take the
+α with the smallest mean squared leave-one-out error; predict the test sounds.
+
+**What is shared.** X is the same for all responses. Let X − mean = U S Wᵀ, with U completed to an
+orthonormal basis of the n − 1 dimensions orthogonal to the constant vector (which takes the
+intercept out), λ = S² (0 where X has no direction left), z = Uᵀy. Then with d_j = α / (λ_j + α)
 
     residual           y − ŷ        = U (d ∘ z)
-    1 − leverage       h_i          = Σ_j U_ij² d_j                      (leverage of sound i, intercept included)
-    leave-one-out      e_i          = [U (d ∘ z)]_i / h_i                (exact: Golub, Heath & Wahba 1979; Allen 1974)
-    test prediction    X_test w     = T (S / (λ + α) ∘ z),   T = X_test W
+    1 − leverage       h_i          = Σ_j U_ij² d_j                      (leverage of sound i,
+    intercept included) leave-one-out      e_i          = [U (d ∘ z)]_i / h_i                (exact:
+    Golub, Heath & Wahba 1979; Allen 1974) test prediction    X_test w     = T (S / (λ + α) ∘ z),
+    T = X_test W
 
-so each alpha is a fixed n × (n−1) matrix A_α = diag(1/h) U diag(d) applied to z, and the error is ‖A_α z‖² / n. The best one
-is found in :mod:`aud_dnn.methods.ridge.choosing_alpha`.
+so each alpha is a fixed n × (n−1) matrix A_α = diag(1/h) U diag(d) applied to z, and the error is
+‖A_α z‖² / n. The best one is found in :mod:`aud_dnn.methods.ridge.choosing_alpha`.
 
-**Limits.** Predictions are formed without the intercept and scaled only after they were scored, so for α → ∞ (a response
-without signal) r is the limit of r, not rounding.
+**Limits.** Predictions are formed without the intercept and scaled only after they were scored, so
+for α → ∞ (a response without signal) r is the limit of r, not rounding.
 """
 
 from __future__ import annotations
@@ -29,9 +32,9 @@ import numpy as np
 from aud_dnn.methods.ridge.choosing_alpha import Screen, build_screen
 from aud_dnn.methods.threads import one_blas_thread
 
-_UNITS_PER_PASS = 2048      # a pass stays in cache
+_UNITS_PER_PASS = 2048  # a pass stays in cache
 _ALPHA_RANGE = (1e-250, 1e250)
-LARGEST_ALPHALIMIT = 100    # of :func:`alpha_grid`
+LARGEST_ALPHALIMIT = 100  # of :func:`alpha_grid`
 
 
 def alpha_grid(limit: int) -> np.ndarray:
@@ -52,7 +55,8 @@ class Design:
     Attributes
     ----------
     factor : float64 array of shape (n_sounds, k), k = min(n_units, n_sounds)
-        Rows have the same inner products as the features (each unit centred on all sounds) divided by ``scale``.
+        Rows have the same inner products as the features (each unit centred on all sounds) divided
+        by ``scale``.
     scale : float
         A power of two; keeps the squares of very large or very small features in range.
     n_units : int
@@ -76,8 +80,9 @@ class Design:
 def reduce_features(features: np.ndarray) -> Design:
     """Reduce features to at most n_sounds columns with the same inner products between sounds.
 
-    With more units than sounds this is the triangular factor of an orthogonal decomposition, taken over the units a few
-    thousand at a time. Unlike the Gram matrix it does not square the features, so small singular values keep their digits.
+    With more units than sounds this is the triangular factor of an orthogonal decomposition, taken
+    over the units a few thousand at a time. Unlike the Gram matrix it does not square the features,
+    so small singular values keep their digits.
 
     Parameters
     ----------
@@ -93,7 +98,9 @@ def reduce_features(features: np.ndarray) -> Design:
     def centred(columns: slice) -> np.ndarray:
         part = features[:, columns].astype(np.float64) / scale
         part -= part.mean(axis=0)
-        part[:, ~varies[columns]] = 0.0     # the mean of equal numbers need not equal them to the last bit
+        part[:, ~varies[columns]] = (
+            0.0  # the mean of equal numbers need not equal them to the last bit
+        )
         return part
 
     if n_units <= n_sounds:
@@ -138,7 +145,8 @@ class SplitRidge:
     test_means : array of shape (n_train − 1,)
         The means that were taken out of T.
     distinct : tuple of int
-        Alphas (positions in ``alphas``) whose operators differ in float64; each is the largest of its run.
+        Alphas (positions in ``alphas``) whose operators differ in float64; each is the largest of
+        its run.
     """
 
     alphas: np.ndarray
@@ -149,8 +157,8 @@ class SplitRidge:
     test_scores: np.ndarray
     test_means: np.ndarray
     distinct: tuple[int, ...]
-    operators: np.ndarray           # (n_distinct, n_train, n_train − 1): A_α
-    operator_norms: np.ndarray      # (n_distinct,) Frobenius
+    operators: np.ndarray  # (n_distinct, n_train, n_train − 1): A_α
+    operator_norms: np.ndarray  # (n_distinct,) Frobenius
     screen: Screen
 
     @property
@@ -158,7 +166,9 @@ class SplitRidge:
         return len(self.basis)
 
 
-def decompose(design: Design, train: np.ndarray, test: np.ndarray, alphas: np.ndarray) -> SplitRidge:
+def decompose(
+    design: Design, train: np.ndarray, test: np.ndarray, alphas: np.ndarray
+) -> SplitRidge:
     """Decompose one split.
 
     Parameters
@@ -175,7 +185,9 @@ def decompose(design: Design, train: np.ndarray, test: np.ndarray, alphas: np.nd
     train_mean = train_rows.mean(axis=0)
     helmert = centring_basis(len(train_rows))
     n_free = helmert.shape[1]
-    left, values, right = np.linalg.svd(helmert.T @ (train_rows - train_mean), full_matrices=factor.shape[1] < n_free)
+    left, values, right = np.linalg.svd(
+        helmert.T @ (train_rows - train_mean), full_matrices=factor.shape[1] < n_free
+    )
     # directions below the rounding of the decomposition carry nothing
     resolved = len(factor) * np.finfo(float).eps * np.linalg.norm(factor)
     rank = int(np.count_nonzero(values > resolved))
@@ -199,22 +211,38 @@ def decompose(design: Design, train: np.ndarray, test: np.ndarray, alphas: np.nd
     distinct = _distinct(operators)
     operators = operators[list(distinct)]
     norms = np.linalg.norm(operators, axis=(1, 2))
-    return SplitRidge(alphas, basis, singular, shrinkage, prediction_scale, scores, means, distinct, operators, norms,
-                      build_screen(operators, norms, alphas[list(distinct)]))
+    return SplitRidge(
+        alphas,
+        basis,
+        singular,
+        shrinkage,
+        prediction_scale,
+        scores,
+        means,
+        distinct,
+        operators,
+        norms,
+        build_screen(operators, norms, alphas[list(distinct)]),
+    )
 
 
 def _clear_unreachable_sounds(basis: np.ndarray, rank: int) -> None:
     """Set to zero what rounding left of sounds that the null space of the features does not reach.
 
-    Such a sound (say, the only one that a unit responds to) has leverage 1 as α → 0; its leave-one-out error is finite, but
-    the quotient of two rounding errors is not.
+    Such a sound (say, the only one that a unit responds to) has leverage 1 as α → 0; its
+    leave-one-out error is finite, but the quotient of two rounding errors is not.
     """
     reach = np.linalg.norm(basis[:, rank:], axis=1)
     basis[reach < 1e-8, rank:] = 0.0
 
 
-def _leave_one_out_operators(basis: np.ndarray, eigenvalues: np.ndarray, alphas: np.ndarray) -> np.ndarray:
-    """A_α for every alpha, shape (n_alphas, n_train, n_train − 1). A common factor of d cancels in A_α: keep d in (0, 1]."""
+def _leave_one_out_operators(
+    basis: np.ndarray, eigenvalues: np.ndarray, alphas: np.ndarray
+) -> np.ndarray:
+    """A_α for every alpha, shape (n_alphas, n_train, n_train − 1).
+
+    A common factor of d cancels in A_α: keep d in (0, 1].
+    """
     d = (eigenvalues[-1] + alphas[:, None]) / (eigenvalues + alphas[:, None])
     h = d @ (basis**2).T
     return basis * d[:, None, :] / h[:, :, None]
@@ -225,7 +253,9 @@ def _distinct(operators: np.ndarray) -> tuple[int, ...]:
     kept = [0]
     for i in range(1, len(operators)):
         reference = operators[kept[-1]]
-        if np.linalg.norm(operators[i] - reference) > 4 * np.finfo(float).eps * np.linalg.norm(reference):
+        if np.linalg.norm(operators[i] - reference) > 4 * np.finfo(float).eps * np.linalg.norm(
+            reference
+        ):
             kept.append(i)
     return tuple(kept)
 
@@ -242,13 +272,15 @@ def project(split: SplitRidge, responses: np.ndarray) -> np.ndarray:
 
 
 def leave_one_out_mse(split: SplitRidge, z: np.ndarray) -> np.ndarray:
-    """Mean squared leave-one-out error for every alpha of the grid, in float64; shape (n_alphas, n_responses).
+    """Mean squared leave-one-out error for every alpha of the grid, in float64.
+
+    Shape (n_alphas, n_responses).
 
     Parameters
     ----------
     z : array of shape (n_train − 1, n_responses)
         From :func:`project`.
     """
-    error = np.sum((split.operators @ z)**2, axis=1) / split.n_train
+    error = np.sum((split.operators @ z) ** 2, axis=1) / split.n_train
     run = np.searchsorted(split.distinct, np.arange(len(split.alphas)), side="right") - 1
     return error[run]

@@ -1,14 +1,18 @@
-"""One layer against all voxels of a target: predictions, scores, noise correction (Tuckute et al. 2023, Methods).
+"""One layer against all voxels of a target.
 
-The same ten splits, the same decomposition of the layer per split, for every voxel, repetition and alpha.
+Predictions, scores, noise correction (Tuckute et al. 2023, Methods).
 
-**What does not vary.** Responses to one half of a split do not vary if they are all equal, whatever their level, or if they
-differ by no more than rounding: by n·eps of the voxel's largest response. Taking a mean out of equal numbers leaves equal
-numbers, so this does not depend on what was subtracted before. Such responses are fitted by nothing (training half) and
-predicted by nothing (test half): r is NaN, every score 0, the standard deviation exactly 0.
+The same ten splits, the same decomposition of the layer per split, for every voxel, repetition and
+alpha.
 
-**Missing repetitions.** Voxels that have the same repetitions are scored together, with those only: means are over them,
-and the noise correction is that of their number.
+**What does not vary.** Responses to one half of a split do not vary if they are all equal, whatever
+their level, or if they differ by no more than rounding: by n·eps of the voxel's largest response.
+Taking a mean out of equal numbers leaves equal numbers, so this does not depend on what was
+subtracted before. Such responses are fitted by nothing (training half) and predicted by nothing
+(test half): r is NaN, every score 0, the standard deviation exactly 0.
+
+**Missing repetitions.** Voxels that have the same repetitions are scored together, with those only:
+means are over them, and the noise correction is that of their number.
 """
 
 from __future__ import annotations
@@ -29,8 +33,10 @@ from aud_dnn.methods.ridge.noise_correction import median_of_pairs, noise_correc
 from aud_dnn.methods.threads import available_cores, one_blas_thread
 from aud_dnn.splits import Splits
 
-VOXELS_PER_BLOCK = 512          # their responses and residuals stay in a core's cache
-_NEARLY_CONSTANT = 1e-13        # of SciPy's warning about nearly constant input, which the published code counted
+VOXELS_PER_BLOCK = 512  # their responses and residuals stay in a core's cache
+_NEARLY_CONSTANT = (
+    1e-13  # of SciPy's warning about nearly constant input, which the published code counted
+)
 
 
 @dataclass(frozen=True)
@@ -39,17 +45,21 @@ class LayerScores:
 
     Attributes
     ----------
-    r_prior_zero : Pearson correlation of predicted and measured responses to the test sounds; NaN where either is constant.
+    r_prior_zero : Pearson correlation of predicted and measured responses to the test sounds; NaN
+    where either is constant.
     r_test : the same, 0 where it is negative or undefined.
     r2_test, r2_train : r_test², and its counterpart on the training sounds.
-    r2_test_c : noise-corrected r2_test; zeros where the target has no repetitions, NaN for a voxel that has only one of
+    r2_test_c : noise-corrected r2_test; zeros where the target has no repetitions, NaN for a voxel
+    that has only one of
         several.
     alphas : the chosen alpha of the fit to the mean response.
-    y_pred_test_std_mean, y_pred_train_std_mean, y_test_std_mean, y_train_std_mean : population standard deviations of the
+    y_pred_test_std_mean, y_pred_train_std_mean, y_test_std_mean, y_train_std_mean : population
+    standard deviations of the
         predicted and the measured mean responses on the test and on the training sounds.
     warning_constant_mean : 1 where the prediction of the mean response is constant.
     warning_constant_splits : how many of the predictions from single repetitions are constant.
-    warning_alphas : 1 where the chosen alpha is the largest of the grid, 2 where it is the smallest, else 0.
+    warning_alphas : 1 where the chosen alpha is the largest of the grid, 2 where it is the
+    smallest, else 0.
     alpha_on_plateau : 1 where another alpha of the grid cannot be told apart from the chosen one.
     """
 
@@ -71,9 +81,20 @@ class LayerScores:
     @classmethod
     def empty(cls, n_voxels: int, n_splits: int) -> LayerScores:
         """Zeros, to be filled."""
-        counts = {"warning_constant_mean", "warning_constant_splits", "warning_alphas", "alpha_on_plateau"}
-        return cls(**{field.name: np.zeros((n_voxels, n_splits), dtype=np.int64 if field.name in counts else np.float64)
-                      for field in fields(cls)})
+        counts = {
+            "warning_constant_mean",
+            "warning_constant_splits",
+            "warning_alphas",
+            "alpha_on_plateau",
+        }
+        return cls(
+            **{
+                field.name: np.zeros(
+                    (n_voxels, n_splits), dtype=np.int64 if field.name in counts else np.float64
+                )
+                for field in fields(cls)
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -83,13 +104,13 @@ class TestPredictions:
     Attributes
     ----------
     values : float32 array of shape (n_splits, n_test, n_voxels)
-        Predictions of the responses minus their training mean; test sounds in stimulus order. A split with fewer test sounds
-        than another ends in NaN.
+        Predictions of the responses minus their training mean; test sounds in stimulus order. A
+        split with fewer test sounds than another ends in NaN.
     train_means : float64 array of shape (n_splits, n_voxels)
         The training means.
     """
 
-    __test__ = False    # not a test case, whatever its name suggests to pytest
+    __test__ = False  # not a test case, whatever its name suggests to pytest
 
     values: np.ndarray
     train_means: np.ndarray
@@ -97,7 +118,10 @@ class TestPredictions:
 
 @contextmanager
 def _busy_threads() -> Iterator[None]:
-    """One BLAS thread per worker; workers hand over at once (the default of 5 ms is as long as a whole step here)."""
+    """One BLAS thread per worker.
+
+    Workers hand over at once (the default of 5 ms is as long as a whole step here).
+    """
     interval = sys.getswitchinterval()
     sys.setswitchinterval(2e-4)
     try:
@@ -107,7 +131,9 @@ def _busy_threads() -> Iterator[None]:
         sys.setswitchinterval(interval)
 
 
-def decompose_splits(design: Design, splits: Splits, alphas: np.ndarray, n_threads: int | None = None) -> list[SplitRidge]:
+def decompose_splits(
+    design: Design, splits: Splits, alphas: np.ndarray, n_threads: int | None = None
+) -> list[SplitRidge]:
     """Decompose a layer for every split; serves all targets.
 
     Parameters
@@ -120,12 +146,22 @@ def decompose_splits(design: Design, splits: Splits, alphas: np.ndarray, n_threa
         All available cores if not given.
     """
     with _busy_threads(), ThreadPoolExecutor(n_threads or available_cores()) as threads:
-        return list(threads.map(lambda halves: decompose(design, *halves, alphas), zip(splits.train, splits.test)))
+        return list(
+            threads.map(
+                lambda halves: decompose(design, *halves, alphas), zip(splits.train, splits.test)
+            )
+        )
 
 
-def score_responses(decomposed: Sequence[SplitRidge], responses: np.ndarray, splits: Splits, *,
-                    keep_predictions: bool = True, n_threads: int | None = None,
-                    progress: Callable[[int], None] | None = None) -> tuple[LayerScores, TestPredictions | None]:
+def score_responses(
+    decomposed: Sequence[SplitRidge],
+    responses: np.ndarray,
+    splits: Splits,
+    *,
+    keep_predictions: bool = True,
+    n_threads: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[LayerScores, TestPredictions | None]:
     """Predict and score all voxels.
 
     Parameters
@@ -133,7 +169,8 @@ def score_responses(decomposed: Sequence[SplitRidge], responses: np.ndarray, spl
     decomposed : sequence of SplitRidge
         From :func:`decompose_splits`.
     responses : array of shape (n_sounds, n_voxels, n_repetitions)
-        With one repetition (components) there is no noise correction. A repetition that a voxel lacks is NaN for all sounds.
+        With one repetition (components) there is no noise correction. A repetition that a voxel
+        lacks is NaN for all sounds.
     splits : Splits
         Halves may differ in size; sounds in neither are left out.
     keep_predictions : bool
@@ -155,13 +192,17 @@ def score_responses(decomposed: Sequence[SplitRidge], responses: np.ndarray, spl
     predictions = None
     if keep_predictions:
         n_test = int(splits.test.sum(axis=1).max())
-        predictions = TestPredictions(np.full((len(splits), n_test, n_voxels), np.nan, dtype=np.float32),
-                                      np.empty((len(splits), n_voxels)))
+        predictions = TestPredictions(
+            np.full((len(splits), n_test, n_voxels), np.nan, dtype=np.float32),
+            np.empty((len(splits), n_voxels)),
+        )
 
     def run(block: _Block) -> int:
         measured = responses[:, block.voxels][:, :, block.repetitions]
         _score_block(decomposed, measured, splits, block.voxels, scores, predictions)
-        if measured.shape[2] == 1 < responses.shape[2]:     # zeros would count as scores beside those of the others
+        if (
+            measured.shape[2] == 1 < responses.shape[2]
+        ):  # zeros would count as scores beside those of the others
             scores.r2_test_c[block.voxels] = np.nan
         return measured.shape[1]
 
@@ -189,24 +230,32 @@ def _blocks(responses: np.ndarray) -> list[_Block]:
     starts = range(0, n_voxels, VOXELS_PER_BLOCK)
     there = measured_repetitions(responses)
     if there.all():
-        return [_Block(slice(start, min(start + VOXELS_PER_BLOCK, n_voxels)), slice(None)) for start in starts]
+        return [
+            _Block(slice(start, min(start + VOXELS_PER_BLOCK, n_voxels)), slice(None))
+            for start in starts
+        ]
     patterns, pattern_of = np.unique(there, axis=0, return_inverse=True)
     blocks = []
     for number, pattern in enumerate(patterns):
         if not pattern.any():
             raise ValueError("a voxel has no response at all")
         members = np.flatnonzero(pattern_of.ravel() == number)
-        blocks += [_Block(members[start:start + VOXELS_PER_BLOCK], np.flatnonzero(pattern))
-                   for start in range(0, len(members), VOXELS_PER_BLOCK)]
+        blocks += [
+            _Block(members[start : start + VOXELS_PER_BLOCK], np.flatnonzero(pattern))
+            for start in range(0, len(members), VOXELS_PER_BLOCK)
+        ]
     return blocks
 
 
 @one_blas_thread()
-def predict_mean_responses(decomposed: Sequence[SplitRidge], responses: np.ndarray, splits: Splits) -> np.ndarray:
-    """Predictions of the mean responses to all sounds, training sounds included, with the training mean added back.
+def predict_mean_responses(
+    decomposed: Sequence[SplitRidge], responses: np.ndarray, splits: Splits
+) -> np.ndarray:
+    """Predictions of the mean responses to all sounds, training sounds included, with the training
+    mean added back.
 
-    For looking at single voxels; :func:`score_responses` keeps predictions for the test sounds of all of them. NaN for
-    sounds in neither half.
+    For looking at single voxels; :func:`score_responses` keeps predictions for the test sounds of
+    all of them. NaN for sounds in neither half.
 
     Parameters
     ----------
@@ -236,14 +285,26 @@ def predict_mean_responses(decomposed: Sequence[SplitRidge], responses: np.ndarr
 
 
 def _power_of_two(largest: np.ndarray) -> np.ndarray:
-    """Of the order of ``largest``, so that dividing by it changes no digits but keeps squares and sums in range."""
+    """Of the order of ``largest``, so that dividing by it changes no digits but keeps squares and
+    sums in range.
+    """
     return np.ldexp(1.0, np.clip(np.frexp(largest)[1], -1000, 1000))
 
 
-def _score_block(decomposed: Sequence[SplitRidge], responses: np.ndarray, splits: Splits, voxels: slice | np.ndarray,
-                 scores: LayerScores, predictions: TestPredictions | None) -> None:
-    """All splits for a block of voxels, ``responses`` of shape (n_sounds, voxels of the block, n_repetitions)."""
-    block = np.array(responses.transpose(0, 2, 1), dtype=np.float64, order="C")     # a copy: changed in place
+def _score_block(
+    decomposed: Sequence[SplitRidge],
+    responses: np.ndarray,
+    splits: Splits,
+    voxels: slice | np.ndarray,
+    scores: LayerScores,
+    predictions: TestPredictions | None,
+) -> None:
+    """All splits for a block of voxels, ``responses`` of shape (n_sounds, voxels of the block,
+    n_repetitions).
+    """
+    block = np.array(
+        responses.transpose(0, 2, 1), dtype=np.float64, order="C"
+    )  # a copy: changed in place
     magnitude = np.maximum(block.max(axis=0), -block.min(axis=0))
     unit = _power_of_two(magnitude.max(axis=0))
     block /= unit
@@ -252,8 +313,15 @@ def _score_block(decomposed: Sequence[SplitRidge], responses: np.ndarray, splits
     mean_response = block.mean(axis=1) if block.shape[1] > 1 else block[:, 0]
     for s, (split, train, test) in enumerate(zip(decomposed, splits.train, splits.test)):
         # take, unlike indexing, lets the other threads run meanwhile
-        _score_split(split, block.take(np.flatnonzero(train), axis=0), mean_response.take(np.flatnonzero(test), axis=0),
-                     _Removed(level, magnitude / unit, unit), (voxels, s), scores, predictions)
+        _score_split(
+            split,
+            block.take(np.flatnonzero(train), axis=0),
+            mean_response.take(np.flatnonzero(test), axis=0),
+            _Removed(level, magnitude / unit, unit),
+            (voxels, s),
+            scores,
+            predictions,
+        )
 
 
 def _norm(columns: np.ndarray) -> np.ndarray:
@@ -261,17 +329,23 @@ def _norm(columns: np.ndarray) -> np.ndarray:
     return np.sqrt(np.einsum("i...,i...->...", columns, columns))
 
 
-def _correlation(a: np.ndarray, b: np.ndarray, norm_a: np.ndarray, norm_b: np.ndarray) -> np.ndarray:
-    """Correlation over the first axis of columns that are already centred; NaN where a norm is given as 0."""
+def _correlation(
+    a: np.ndarray, b: np.ndarray, norm_a: np.ndarray, norm_b: np.ndarray
+) -> np.ndarray:
+    """Correlation over the first axis of columns that are already centred.
+
+    NaN where a norm is given as 0.
+    """
     product = np.einsum("i...,i...->...", a, b)
     with np.errstate(divide="ignore", invalid="ignore"):
         r = np.clip(product / norm_a / norm_b, -1.0, 1.0)
-    r[(norm_a == 0) | (norm_b == 0)] = np.nan       # rounding / 0 would be ±1
+    r[(norm_a == 0) | (norm_b == 0)] = np.nan  # rounding / 0 would be ±1
     return r
 
 
 def _does_not_vary(responses: np.ndarray, magnitude: np.ndarray, n_sounds: int) -> np.ndarray:
-    """Whether the responses to one half of a split, shape (n, …), are equal, or equal but for rounding (see the module).
+    """Whether the responses to one half of a split, shape (n, …), are equal, or equal but for
+    rounding (see the module).
 
     Parameters
     ----------
@@ -283,7 +357,9 @@ def _does_not_vary(responses: np.ndarray, magnitude: np.ndarray, n_sounds: int) 
         Number of sounds of both halves.
     """
     spread = responses - responses.mean(axis=0)
-    return (responses == responses[0]).all(axis=0) | (_norm(spread) <= n_sounds * np.finfo(float).eps * magnitude)
+    return (responses == responses[0]).all(axis=0) | (
+        _norm(spread) <= n_sounds * np.finfo(float).eps * magnitude
+    )
 
 
 @dataclass(frozen=True)
@@ -305,12 +381,20 @@ class _Removed:
     unit: np.ndarray
 
 
-def _score_split(split: SplitRidge, train: np.ndarray, test: np.ndarray, removed: _Removed,
-                 where: tuple[slice | np.ndarray, int], scores: LayerScores, predictions: TestPredictions | None) -> None:
+def _score_split(
+    split: SplitRidge,
+    train: np.ndarray,
+    test: np.ndarray,
+    removed: _Removed,
+    where: tuple[slice | np.ndarray, int],
+    scores: LayerScores,
+    predictions: TestPredictions | None,
+) -> None:
     """One split for one block.
 
-    ``train`` (n_train, n_repetitions, n_voxels) and ``test`` (n_test, n_voxels; the mean over repetitions) have
-    had ``removed`` taken out. Series 0 below is the mean over repetitions; 1, 2, … are the single repetitions.
+    ``train`` (n_train, n_repetitions, n_voxels) and ``test`` (n_test, n_voxels; the mean over
+    repetitions) have had ``removed`` taken out. Series 0 below is the mean over repetitions; 1, 2,
+    … are the single repetitions.
     """
     voxels, s = where
     n_train, n_test = len(train), len(test)
@@ -320,7 +404,9 @@ def _score_split(split: SplitRidge, train: np.ndarray, test: np.ndarray, removed
     flat = _does_not_vary(train, removed.magnitude, n_train + n_test)
     if z.shape[1] > 1:
         z = np.concatenate([z.mean(axis=1, keepdims=True), z], axis=1)
-        flat = np.concatenate([_does_not_vary(train.mean(axis=1), magnitude, n_train + n_test)[None], flat])
+        flat = np.concatenate(
+            [_does_not_vary(train.mean(axis=1), magnitude, n_train + n_test)[None], flat]
+        )
     n_series = z.shape[1]
     z[:, flat] = 0.0
     norm_z = _norm(z)
@@ -329,7 +415,9 @@ def _score_split(split: SplitRidge, train: np.ndarray, test: np.ndarray, removed
     weights = np.take(split.shrinkage, choice.index, axis=1)
     weights *= z
     columns = weights.reshape(len(weights), -1)
-    predicted = (split.test_scores @ columns).reshape(n_test, *z.shape[1:])     # centred on the test sounds
+    predicted = (split.test_scores @ columns).reshape(
+        n_test, *z.shape[1:]
+    )  # centred on the test sounds
     predicted_mean = (split.test_means @ columns).reshape(z.shape[1:])
     norm_predicted = _norm(predicted)
     constant = (norm_predicted == 0) | (norm_predicted < _NEARLY_CONSTANT * np.abs(predicted_mean))
@@ -340,30 +428,41 @@ def _score_split(split: SplitRidge, train: np.ndarray, test: np.ndarray, removed
     norm_measured = _norm(measured)
     norm_measured[_does_not_vary(test, magnitude, n_train + n_test)] = 0.0
     r = _correlation(predicted[:, 0], measured, norm_predicted[0], norm_measured)
-    fitted = split.singular[:, None] * weights[:, 0]                            # training predictions, in the basis
+    fitted = split.singular[:, None] * weights[:, 0]  # training predictions, in the basis
     norm_fitted = _norm(fitted)
     r_train = _correlation(fitted, z[:, 0], norm_fitted, norm_z[0])
 
     scores.r_prior_zero[voxels, s] = r
     scores.r_test[voxels, s] = positive = np.where(r > 0, r, 0.0)
     scores.r2_test[voxels, s] = r2 = positive**2
-    scores.r2_train[voxels, s] = np.where(r_train > 0, r_train, 0.0)**2
+    scores.r2_train[voxels, s] = np.where(r_train > 0, r_train, 0.0) ** 2
     scores.alphas[voxels, s] = split.alphas[choice.index[0]]
     scores.y_pred_test_std_mean[voxels, s] = norm_predicted[0] * scale / np.sqrt(n_test) * unit
     scores.y_pred_train_std_mean[voxels, s] = norm_fitted * scale / np.sqrt(n_train) * unit
     scores.y_test_std_mean[voxels, s] = norm_measured / np.sqrt(n_test) * unit
     scores.y_train_std_mean[voxels, s] = norm_z[0] / np.sqrt(n_train) * unit
     scores.warning_constant_mean[voxels, s] = constant[0]
-    scores.warning_alphas[voxels, s] = (choice.index[0] == 0) + 2 * (choice.index[0] == len(split.alphas) - 1)
+    scores.warning_alphas[voxels, s] = (choice.index[0] == 0) + 2 * (
+        choice.index[0] == len(split.alphas) - 1
+    )
     scores.alpha_on_plateau[voxels, s] = choice.on_plateau[0]
     if n_series > 1:
         pairs = list(itertools.combinations(range(1, n_series), 2))
-        response_r = np.stack([_correlation(z[:, a], z[:, b], norm_z[a], norm_z[b]) for a, b in pairs])
-        prediction_r = np.stack([_correlation(predicted[:, a], predicted[:, b], norm_predicted[a], norm_predicted[b])
-                                 for a, b in pairs])
-        scores.r2_test_c[voxels, s] = noise_corrected_r2(r2, median_of_pairs(response_r), median_of_pairs(prediction_r),
-                                                         n_series - 1)
+        response_r = np.stack(
+            [_correlation(z[:, a], z[:, b], norm_z[a], norm_z[b]) for a, b in pairs]
+        )
+        prediction_r = np.stack(
+            [
+                _correlation(predicted[:, a], predicted[:, b], norm_predicted[a], norm_predicted[b])
+                for a, b in pairs
+            ]
+        )
+        scores.r2_test_c[voxels, s] = noise_corrected_r2(
+            r2, median_of_pairs(response_r), median_of_pairs(prediction_r), n_series - 1
+        )
         scores.warning_constant_splits[voxels, s] = constant[1:].sum(axis=0)
     if predictions is not None:
-        predictions.values[s, :n_test][:, voxels] = (predicted[:, 0] + predicted_mean[0]) * scale * unit
+        predictions.values[s, :n_test][:, voxels] = (
+            (predicted[:, 0] + predicted_mean[0]) * scale * unit
+        )
         predictions.train_means[s, voxels] = (level + train.mean(axis=(0, 1))) * unit

@@ -1,10 +1,13 @@
-"""The RSA of the paper: the neural side, the model side, their comparison (:mod:`aud_dnn.methods.rsa.similarity`).
+"""The RSA of the paper.
 
-Arrays in, arrays out. The neural side does not depend on the model, and the model side does not depend on the target or the
-region: each is made once and then compared at the price of a matrix product.
+The neural side, the model side, their comparison (:mod:`aud_dnn.methods.rsa.similarity`).
 
-Source: Tuckute, Feather, Boebinger & McDermott (2023), PLoS Biology 21(12): e3002366, Methods, "Representational similarity
-analysis".
+Arrays in, arrays out. The neural side does not depend on the model, and the model side does not
+depend on the target or the region: each is made once and then compared at the price of a matrix
+product.
+
+Source: Tuckute, Feather, Boebinger & McDermott (2023), PLoS Biology 21(12): e3002366, Methods,
+"Representational similarity analysis".
 """
 
 from __future__ import annotations
@@ -34,10 +37,12 @@ DIMENSIONALITY_VARIANTS = ("raw", "centered", "standardized")
 
 
 def category_order(categories: Sequence[str], plotting_order: Sequence[str]) -> np.ndarray:
-    """Indices that group the sounds by category, in plotting order; within a category the order stays.
+    """Indices that group the sounds by category, in plotting order.
 
-    The published analysis groups the sounds *before* it applies the split masks, so the same masks pick other sounds here
-    than in the regression.
+    Within a category the order stays.
+
+    The published analysis groups the sounds *before* it applies the split masks, so the same masks
+    pick other sounds here than in the regression.
 
     Raises
     ------
@@ -47,14 +52,19 @@ def category_order(categories: Sequence[str], plotting_order: Sequence[str]) -> 
     place = {name: index for index, name in enumerate(plotting_order)}
     unknown = sorted(set(categories) - set(place))
     if unknown:
-        raise ValueError(f"Unknown sound categories: {', '.join(map(repr, unknown))}. Known: {', '.join(plotting_order)}.")
+        raise ValueError(
+            f"Unknown sound categories: {', '.join(map(repr, unknown))}. Known: "
+            f"{', '.join(plotting_order)}."
+        )
     return np.argsort([place[name] for name in categories], kind="stable")
 
 
 def participant_labels(subjects: Sequence) -> list[str]:
     """How results name the participants."""
-    return [f"participant_{subject:g}" if isinstance(subject, np.floating) else f"participant_{subject}"
-            for subject in subjects]
+    return [
+        f"participant_{subject:g}" if isinstance(subject, np.floating) else f"participant_{subject}"
+        for subject in subjects
+    ]
 
 
 @dataclass(frozen=True)
@@ -74,12 +84,15 @@ class Vectors:
 
 def _vectors(triangles: Sequence[Triangles]) -> Vectors:
     """Vectors of several representations, ranked one representation at a time."""
-    return Vectors(np.stack([comparable(item.all_sounds) for item in triangles]),
-                   np.stack([comparable(item.train) for item in triangles], axis=1),
-                   np.stack([comparable(item.test) for item in triangles], axis=1))
+    return Vectors(
+        np.stack([comparable(item.all_sounds) for item in triangles]),
+        np.stack([comparable(item.train) for item in triangles], axis=1),
+        np.stack([comparable(item.test) for item in triangles], axis=1),
+    )
 
 
-# --- neural side ------------------------------------------------------------------------------------------------------
+# --- neural side --------------------------------------------------------------------------------
+
 
 @dataclass(frozen=True)
 class NeuralSide:
@@ -88,12 +101,13 @@ class NeuralSide:
     Attributes
     ----------
     rdms : array of shape (n_participants, n_pairs)
-        Correlations between all sounds, upper triangle; NaN for a participant with fewer than two voxels here.
+        Correlations between all sounds, upper triangle; NaN for a participant with fewer than two
+        voxels here.
     vectors : Vectors
     n_voxels : int array of shape (n_participants,)
     ceiling_pearson, ceiling_spearman : arrays of shape (n_participants, n_splits)
-        Each participant's test RDM against the mean of the others': in Pearson as published, in Spearman as the models are
-        scored.
+        Each participant's test RDM against the mean of the others': in Pearson as published, in
+        Spearman as the models are scored.
     ceiling_pearson_all_sounds, ceiling_spearman_all_sounds : arrays of shape (n_participants,)
         The same for the RDMs of all sounds.
     effective_dimensionality : array of shape (3,)
@@ -111,18 +125,26 @@ class NeuralSide:
 
 
 @one_blas_thread()
-def neural_side(responses: np.ndarray, participant: np.ndarray, participants: Sequence, train: np.ndarray, *,
-                in_region: np.ndarray | None = None) -> NeuralSide:
+def neural_side(
+    responses: np.ndarray,
+    participant: np.ndarray,
+    participants: Sequence,
+    train: np.ndarray,
+    *,
+    in_region: np.ndarray | None = None,
+) -> NeuralSide:
     """RDMs of every participant's voxels, ready to be compared, and the noise ceilings.
 
     Parameters
     ----------
     responses : array of shape (n_sounds, n_voxels)
-        Mean over scan repetitions; sounds in the order that the masks refer to (grouped by category).
+        Mean over scan repetitions; sounds in the order that the masks refer to (grouped by
+        category).
     participant : array of shape (n_voxels,)
         Whose voxel it is.
     participants : sequence
-        The participants, in the order of the results. One without a voxel in the region stays, with NaN.
+        The participants, in the order of the results. One without a voxel in the region stays, with
+        NaN.
     train : bool array of shape (n_splits, n_sounds)
     in_region : bool array of shape (n_voxels,), optional
         The voxels to use; all by default.
@@ -134,30 +156,43 @@ def neural_side(responses: np.ndarray, participant: np.ndarray, participants: Se
     n_sounds = len(responses)
     use = np.ones(responses.shape[1], dtype=bool) if in_region is None else in_region
     chosen = [np.flatnonzero(use & (participant == label)) for label in participants]
-    triangles = [rdm_triangles(responses[:, voxels] if len(voxels) else np.zeros((n_sounds, 1)), train)
-                 for voxels in chosen]
+    triangles = [
+        rdm_triangles(responses[:, voxels] if len(voxels) else np.zeros((n_sounds, 1)), train)
+        for voxels in chosen
+    ]
     test = np.stack([item.test for item in triangles])
     rdms = np.stack([item.all_sounds for item in triangles])
     vectors = _vectors(triangles)
     return NeuralSide(
-        rdms=rdms, vectors=vectors, n_voxels=np.array([len(voxels) for voxels in chosen]),
+        rdms=rdms,
+        vectors=vectors,
+        n_voxels=np.array([len(voxels) for voxels in chosen]),
         ceiling_pearson=leave_one_out(test, "pearson"),
         ceiling_spearman=leave_one_out(test, "spearman", own=np.swapaxes(vectors.test, 0, 1)),
         ceiling_pearson_all_sounds=leave_one_out(rdms, "pearson"),
         ceiling_spearman_all_sounds=leave_one_out(rdms, "spearman", own=vectors.all_sounds),
-        effective_dimensionality=_pooled_dimensionality(responses[:, use], triangles))
+        effective_dimensionality=_pooled_dimensionality(responses[:, use], triangles),
+    )
 
 
 def _pooled_dimensionality(responses: np.ndarray, triangles: Sequence[Triangles]) -> np.ndarray:
-    """Effective dimensionality of all voxels together; those z-scored are there already, as the participants' moments."""
+    """Effective dimensionality of all voxels together.
+
+    Those z-scored are there already, as the participants' moments.
+    """
     if responses.shape[1] < 2:
         return np.full(3, np.nan)
     pooled = sum((item.moments for item in triangles[1:]), start=triangles[0].moments)
-    return np.array([*raw_and_centered_dimensionality(responses),
-                     participation_ratio(pooled.products, pooled.sums, responses.shape[1])])
+    return np.array(
+        [
+            *raw_and_centered_dimensionality(responses),
+            participation_ratio(pooled.products, pooled.sums, responses.shape[1]),
+        ]
+    )
 
 
-# --- model side -------------------------------------------------------------------------------------------------------
+# --- model side ---------------------------------------------------------------------------------
+
 
 @dataclass(frozen=True)
 class ModelSide:
@@ -194,7 +229,9 @@ class ModelSide:
 
 
 @one_blas_thread()
-def model_side(layers: Iterable[tuple[str, np.ndarray]], order: np.ndarray, train: np.ndarray) -> ModelSide:
+def model_side(
+    layers: Iterable[tuple[str, np.ndarray]], order: np.ndarray, train: np.ndarray
+) -> ModelSide:
     """RDMs of all layers, ready to be compared. Only one layer's activations are needed at a time.
 
     Parameters
@@ -217,19 +254,31 @@ def model_side(layers: Iterable[tuple[str, np.ndarray]], order: np.ndarray, trai
         triangles.append(item)
         n_units.append(features.shape[1])
         single = features.shape[1] < 2
-        dimensionality.append([np.nan] * 3 if single else [
-            *raw_and_centered_dimensionality(features),
-            participation_ratio(item.moments.products, item.moments.sums, item.moments.n_units)])
+        dimensionality.append(
+            [np.nan] * 3
+            if single
+            else [
+                *raw_and_centered_dimensionality(features),
+                participation_ratio(item.moments.products, item.moments.sums, item.moments.n_units),
+            ]
+        )
     n_constant = np.stack([item.n_constant for item in triangles])
     concatenated = concatenated_triangle([item.moments for item in triangles])
     return ModelSide(
-        layers=tuple(names), rdms=np.stack([item.all_sounds for item in triangles]), vectors=_vectors(triangles),
-        concatenated_rdm=concatenated, concatenated=comparable(concatenated[None]), n_units=np.array(n_units),
-        n_constant_units=n_constant[:, 0], n_constant_units_train=n_constant[:, 1:],
-        effective_dimensionality=np.array(dimensionality))
+        layers=tuple(names),
+        rdms=np.stack([item.all_sounds for item in triangles]),
+        vectors=_vectors(triangles),
+        concatenated_rdm=concatenated,
+        concatenated=comparable(concatenated[None]),
+        n_units=np.array(n_units),
+        n_constant_units=n_constant[:, 0],
+        n_constant_units_train=n_constant[:, 1:],
+        effective_dimensionality=np.array(dimensionality),
+    )
 
 
-# --- both -------------------------------------------------------------------------------------------------------------
+# --- both ---------------------------------------------------------------------------------------
+
 
 @dataclass(frozen=True)
 class RSAScores:
@@ -267,7 +316,11 @@ def score_model(neural: Vectors, model: ModelSide) -> RSAScores:
     test = np.swapaxes(similarities(neural.test, model.vectors.test), 0, 1)
     all_sounds = similarities(neural.all_sounds, model.vectors.all_sounds)
     return RSAScores(
-        layer_train=train, layer_test=test, best=select_layer(train, test), layer_test_median=median_of_known(test),
+        layer_train=train,
+        layer_test=test,
+        best=select_layer(train, test),
+        layer_test_median=median_of_known(test),
         layer_all_sounds=all_sounds,
         concatenated_all_sounds=similarities(neural.all_sounds, model.concatenated)[:, 0],
-        best_layer_position=best_layer_position(all_sounds))
+        best_layer_position=best_layer_position(all_sounds),
+    )

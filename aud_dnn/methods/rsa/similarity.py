@@ -1,15 +1,18 @@
-"""Representational similarity analysis (RSA): similarity matrices, their comparison, best layers, noise ceilings.
+"""Representational similarity analysis (RSA).
 
-Arrays in, arrays out. A *representation* is an array of shape (n_sounds, n_units): the voxels of a participant or the units
-of a layer. Its *RDM* is the matrix of Pearson correlations r between the sounds (figures draw the distance 1 - r). RDMs are
-handled as *triangles*: the entries above the diagonal, row by row. Two RDMs are compared by correlating their triangles.
+Similarity matrices, their comparison, best layers, noise ceilings.
 
-Ranks of a triangle do not depend on what it is compared with. So every triangle is turned once into a vector of zero mean
-and unit length (:func:`comparable`), and all similarities of many RDMs with many others are one matrix product
-(:func:`similarities`).
+Arrays in, arrays out. A *representation* is an array of shape (n_sounds, n_units): the voxels of a
+participant or the units of a layer. Its *RDM* is the matrix of Pearson correlations r between the
+sounds (figures draw the distance 1 - r). RDMs are handled as *triangles*: the entries above the
+diagonal, row by row. Two RDMs are compared by correlating their triangles.
 
-Source: Tuckute, Feather, Boebinger & McDermott (2023), PLoS Biology 21(12): e3002366, Methods, "Representational similarity
-analysis".
+Ranks of a triangle do not depend on what it is compared with. So every triangle is turned once into
+a vector of zero mean and unit length (:func:`comparable`), and all similarities of many RDMs with
+many others are one matrix product (:func:`similarities`).
+
+Source: Tuckute, Feather, Boebinger & McDermott (2023), PLoS Biology 21(12): e3002366, Methods,
+"Representational similarity analysis".
 """
 
 from __future__ import annotations
@@ -29,18 +32,21 @@ DECIMALS = 12
 """Correlations are kept to this many decimals, so that pairs of sounds that tie in exact arithmetic (identical sounds,
 layers of two units) also tie here, whatever the order in which the linear-algebra library adds."""
 
-_CONSTANT = 1e-12  # a unit whose standard deviation is below this part of its root mean square does not vary
-_CANCELLATION = 1e-6  # a variance below this part of the unit's variance over all sounds is computed again, in two passes
+# a unit whose standard deviation is below this part of its root mean square does not vary
+_CONSTANT = 1e-12
+# a variance below this part of the unit's variance over all sounds is computed again, in two passes
+_CANCELLATION = 1e-6
 
 
-# --- representation -> RDM --------------------------------------------------------------------------------------------
+# --- representation -> RDM ----------------------------------------------------------------------
+
 
 @dataclass(frozen=True)
 class Moments:
     """Inner products and sums over the units of a standardised representation.
 
-    Those of several layers, added, are the moments of the layers side by side: this is how the model with all layers
-    concatenated gets its RDM without ever being in memory.
+    Those of several layers, added, are the moments of the layers side by side: this is how the
+    model with all layers concatenated gets its RDM without ever being in memory.
 
     Attributes
     ----------
@@ -54,7 +60,9 @@ class Moments:
     n_units: int
 
     def __add__(self, other: Moments) -> Moments:
-        return Moments(self.products + other.products, self.sums + other.sums, self.n_units + other.n_units)
+        return Moments(
+            self.products + other.products, self.sums + other.sums, self.n_units + other.n_units
+        )
 
 
 @dataclass(frozen=True)
@@ -110,14 +118,15 @@ def square_matrix(triangle: np.ndarray, diagonal: float = 1.0) -> np.ndarray:
 def correlation_matrix(moments: Moments) -> np.ndarray:
     """Pearson correlation between sounds over units, (n_sounds, n_sounds).
 
-    A sound with the same value in all units has no correlation with any other: its row and column are NaN, the diagonal
-    too. So is everything for a representation of a single unit.
+    A sound with the same value in all units has no correlation with any other: its row and column
+    are NaN, the diagonal too. So is everything for a representation of a single unit.
     """
     mean = moments.sums / moments.n_units
     centred = moments.products - moments.n_units * np.outer(mean, mean)
     power = np.diag(moments.products)
     variance = np.diag(centred)
-    # what rounding leaves: of a sound that is flat over units, and of one that is zero beside the others
+    # what rounding leaves: of a sound that is flat over units, and of one that is zero beside the
+    # others
     floor = np.maximum(_CONSTANT * power, _CONSTANT**2 * power.max())
     length = np.sqrt(np.where(variance > floor, variance, np.nan))
     matrix = centred / length[:, None] / length[None, :]
@@ -126,20 +135,24 @@ def correlation_matrix(moments: Moments) -> np.ndarray:
 
 
 @one_blas_thread()
-def rdm_triangles(features: np.ndarray, train: np.ndarray | None = None, *, standardize: bool = True) -> Triangles:
+def rdm_triangles(
+    features: np.ndarray, train: np.ndarray | None = None, *, standardize: bool = True
+) -> Triangles:
     """RDM triangles of a representation, over all sounds and over both halves of every split.
 
-    Every unit has its mean subtracted and is divided by its population standard deviation: over all sounds for the RDM of
-    all sounds, over the *training* sounds for both halves of a split. A unit that does not vary over the sounds that give
-    the statistics is divided by 1 (as published). So a unit that never varies carries nothing, and one that varies on the
-    test half only enters the test RDM on its own scale.
+    Every unit has its mean subtracted and is divided by its population standard deviation: over all
+    sounds for the RDM of all sounds, over the *training* sounds for both halves of a split. A unit
+    that does not vary over the sounds that give the statistics is divided by 1 (as published). So a
+    unit that never varies carries nothing, and one that varies on the test half only enters the
+    test RDM on its own scale.
 
     Parameters
     ----------
     features : array of shape (n_sounds, n_units)
         Finite numbers, any real type; computed in float64.
     train : bool array of shape (n_splits, n_sounds), optional
-        Training half of each split; every split has the same number of training sounds. The test half is the rest.
+        Training half of each split; every split has the same number of training sounds. The test
+        half is the rest.
     standardize : bool
         False leaves the units as they are (neither mean nor scale changed).
 
@@ -154,7 +167,10 @@ def rdm_triangles(features: np.ndarray, train: np.ndarray | None = None, *, stan
     """
     features = np.asarray(features)
     if features.ndim != 2 or features.shape[0] < 2 or features.shape[1] < 1:
-        raise ValueError(f"features must be (n_sounds, n_units), two sounds and one unit at least; got {features.shape}.")
+        raise ValueError(
+            "features must be (n_sounds, n_units), two sounds and one unit at least; got "
+            f"{features.shape}."
+        )
     n_sounds, n_units = features.shape
     train = np.zeros((0, n_sounds), dtype=bool) if train is None else np.asarray(train, dtype=bool)
     n_train = _training_sounds(train, n_sounds)
@@ -166,11 +182,17 @@ def rdm_triangles(features: np.ndarray, train: np.ndarray | None = None, *, stan
     halves = [np.zeros((len(train), n, n)) for n in (n_train, n_sounds - n_train)]
     half_sums = np.zeros((len(train), n_sounds))
     n_constant = np.zeros(len(masks), dtype=np.int64)
-    buffer = np.empty((n_sounds, min(n_units, UNITS_AT_ONCE)))  # one for all: fresh memory costs more than the arithmetic
+    buffer = np.empty(
+        (n_sounds, min(n_units, UNITS_AT_ONCE))
+    )  # one for all: fresh memory costs more than the arithmetic
     for start in range(0, n_units, UNITS_AT_ONCE):
-        block = np.array(features[:, start:start + UNITS_AT_ONCE], dtype=np.float64, order="C")
+        block = np.array(features[:, start : start + UNITS_AT_ONCE], dtype=np.float64, order="C")
         ones = np.ones(block.shape[1])
-        values = buffer[:, :block.shape[1]] if block.shape[1] == buffer.shape[1] else np.empty_like(block)
+        values = (
+            buffer[:, : block.shape[1]]
+            if block.shape[1] == buffer.shape[1]
+            else np.empty_like(block)
+        )
         if standardize:
             mean, scale, constant = _unit_statistics(block, masks)
             n_constant += constant.sum(axis=1)
@@ -182,7 +204,9 @@ def rdm_triangles(features: np.ndarray, train: np.ndarray | None = None, *, stan
         whole += values @ values.T
         whole_sums += values @ ones
         for split, order in enumerate(orders):
-            np.take(block, order, axis=0, out=values, mode="clip")  # the default mode makes a copy first
+            np.take(
+                block, order, axis=0, out=values, mode="clip"
+            )  # the default mode makes a copy first
             if standardize:
                 values -= mean[split + 1]
                 values *= factor[split + 1]
@@ -193,7 +217,9 @@ def rdm_triangles(features: np.ndarray, train: np.ndarray | None = None, *, stan
     triangles = [np.empty((len(train), n * (n - 1) // 2)) for n in (n_train, n_sounds - n_train)]
     for split in range(len(train)):
         for products, sums, rows in zip(halves, np.split(half_sums[split], [n_train]), triangles):
-            rows[split] = upper_triangle(correlation_matrix(Moments(products[split], sums, n_units)))
+            rows[split] = upper_triangle(
+                correlation_matrix(Moments(products[split], sums, n_units))
+            )
     return Triangles(upper_triangle(correlation_matrix(moments)), *triangles, moments, n_constant)
 
 
@@ -203,16 +229,23 @@ def _training_sounds(train: np.ndarray, n_sounds: int) -> int:
         raise ValueError(f"train must be (n_splits, {n_sounds}), got {train.shape}.")
     counts = np.unique(train.sum(axis=1))
     if len(counts) > 1 or (len(counts) and not 2 <= counts[0] <= n_sounds - 2):
-        raise ValueError("Every split needs the same number of training sounds, and two sounds at least in each half; "
-                         f"got {counts.tolist()} training sounds of {n_sounds}.")
+        raise ValueError(
+            "Every split needs the same number of training sounds, and two sounds at least in "
+            f"each half; got {counts.tolist()} training sounds of {n_sounds}."
+        )
     return int(counts[0]) if len(counts) else 0
 
 
-def _unit_statistics(block: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, divisor and "does not vary" of every unit over the sounds of every mask; each (n_masks, n_units).
+def _unit_statistics(
+    block: np.ndarray, masks: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, divisor and "does not vary" of every unit over the sounds of every mask.
 
-    All masks at once by two matrix products on deviations from the mean over all sounds. Where that loses digits (a unit
-    that varies much less over the masked sounds than over all), the two-pass formula takes over.
+    Each (n_masks, n_units).
+
+    All masks at once by two matrix products on deviations from the mean over all sounds. Where that
+    loses digits (a unit that varies much less over the masked sounds than over all), the two-pass
+    formula takes over.
     """
     weights = masks / masks.sum(axis=1, keepdims=True)
     grand_mean = block.mean(axis=0)
@@ -233,13 +266,15 @@ def _unit_statistics(block: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, 
 
 
 def concatenated_triangle(layers: Sequence[Moments]) -> np.ndarray:
-    """RDM triangle of all layers side by side, (n_pairs,), from the moments of each over all sounds."""
+    """RDM triangle of all layers side by side, (n_pairs,), from the moments of each over all
+    sounds.
+    """
     if not layers:
         raise ValueError("There are no layers to concatenate.")
     return upper_triangle(correlation_matrix(sum(layers[1:], start=layers[0])))
 
 
-# --- RDM against RDM --------------------------------------------------------------------------------------------------
+# --- RDM against RDM ----------------------------------------------------------------------------
 
 MEASURES = ("spearman", "pearson")
 
@@ -267,10 +302,12 @@ def average_ranks(triangles: np.ndarray) -> np.ndarray:
 
 
 def comparable(triangles: np.ndarray, measure: str = "spearman") -> np.ndarray:
-    """Triangles as vectors of zero mean and unit length, of their ranks (Spearman) or values (Pearson).
+    """Triangles as vectors of zero mean and unit length, of their ranks (Spearman) or values
+    (Pearson).
 
-    The inner product of two such vectors is the correlation of the triangles, with ties averaged as SciPy does. Spearman
-    suits RDMs that are related by a monotone function; Pearson asks for a linear one.
+    The inner product of two such vectors is the correlation of the triangles, with ties averaged as
+    SciPy does. Spearman suits RDMs that are related by a monotone function; Pearson asks for a
+    linear one.
 
     Parameters
     ----------
@@ -284,7 +321,9 @@ def comparable(triangles: np.ndarray, measure: str = "spearman") -> np.ndarray:
     """
     if measure not in MEASURES:
         raise ValueError(f"measure must be one of {MEASURES}, got {measure!r}.")
-    values = average_ranks(triangles) if measure == "spearman" else np.array(triangles, dtype=np.float64)
+    values = (
+        average_ranks(triangles) if measure == "spearman" else np.array(triangles, dtype=np.float64)
+    )
     power = np.einsum("...i,...i->...", values, values)[..., None]
     values -= values.mean(axis=-1, keepdims=True)
     squared = np.einsum("...i,...i->...", values, values)[..., None]
@@ -306,11 +345,16 @@ def similarities(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.clip(first @ np.swapaxes(second, -1, -2), -1.0, 1.0)
 
 
-def leave_one_out(triangles: np.ndarray, measure: str, *, own: np.ndarray | None = None) -> np.ndarray:
-    """Correlation of each participant's RDM with the mean RDM of the others: the noise ceiling of a participant.
+def leave_one_out(
+    triangles: np.ndarray, measure: str, *, own: np.ndarray | None = None
+) -> np.ndarray:
+    """Correlation of each participant's RDM with the mean RDM of the others.
 
-    The published ceiling takes Pearson although the models are scored with Spearman; the right one takes the measure of the
-    score. Participants without an RDM (no voxel in the region) have NaN and do not enter the mean of the others.
+    The noise ceiling of a participant.
+
+    The published ceiling takes Pearson although the models are scored with Spearman; the right one
+    takes the measure of the score. Participants without an RDM (no voxel in the region) have NaN
+    and do not enter the mean of the others.
 
     Parameters
     ----------
@@ -333,10 +377,14 @@ def leave_one_out(triangles: np.ndarray, measure: str, *, own: np.ndarray | None
     return np.clip(np.einsum("...i,...i->...", own, comparable(others, measure)), -1.0, 1.0)
 
 
-# --- layers -----------------------------------------------------------------------------------------------------------
+# --- layers -------------------------------------------------------------------------------------
+
 
 def first_best(scores: np.ndarray) -> np.ndarray:
-    """Index of the largest entry along the last axis: NaN is ignored, the first of equals wins, -1 where all are NaN."""
+    """Index of the largest entry along the last axis.
+
+    NaN is ignored, the first of equals wins, -1 where all are NaN.
+    """
     scores = np.asarray(scores, dtype=np.float64)
     best = np.argmax(np.where(np.isnan(scores), -np.inf, scores), axis=-1)
     return np.where(np.isnan(scores).all(axis=-1), -1, best)
@@ -363,7 +411,8 @@ class BestLayer:
 
 
 def select_layer(train: np.ndarray, test: np.ndarray) -> BestLayer:
-    """Choose each participant's best layer on the training sounds of every split and read its score on the test sounds.
+    """Choose each participant's best layer on the training sounds of every split and read its score
+    on the test sounds.
 
     Parameters
     ----------
@@ -378,18 +427,24 @@ def select_layer(train: np.ndarray, test: np.ndarray) -> BestLayer:
     found = index >= 0
     value = np.take_along_axis(test, np.maximum(index, 0)[..., None], axis=-1)[..., 0]
     value = np.where(found, value, np.nan)
-    return BestLayer(index, value, median_of_known(value), median_of_known(np.where(found, index, np.nan)))
+    return BestLayer(
+        index, value, median_of_known(value), median_of_known(np.where(found, index, np.nan))
+    )
 
 
 def median_of_known(values: np.ndarray, axis: int = 1) -> np.ndarray:
     """Median along ``axis`` without the NaNs; NaN where there is nothing else."""
     values = np.asarray(values, dtype=np.float64)
     unknown = np.isnan(values).all(axis=axis, keepdims=True)
-    return np.where(np.squeeze(unknown, axis), np.nan, np.nanmedian(np.where(unknown, 0.0, values), axis=axis))
+    return np.where(
+        np.squeeze(unknown, axis), np.nan, np.nanmedian(np.where(unknown, 0.0, values), axis=axis)
+    )
 
 
 def best_layer_position(scores: np.ndarray) -> np.ndarray:
-    """Relative position of the best layer, 0 (first) to 1 (last): index of the maximum / (n_layers - 1).
+    """Relative position of the best layer, 0 (first) to 1 (last).
+
+    Index of the maximum / (n_layers - 1).
 
     Parameters
     ----------
@@ -399,7 +454,8 @@ def best_layer_position(scores: np.ndarray) -> np.ndarray:
     Returns
     -------
     array of shape (...)
-        NaN where no layer has a similarity, and for a model with a single layer, which has no positions.
+        NaN where no layer has a similarity, and for a model with a single layer, which has no
+        positions.
     """
     best = first_best(scores)
     n_layers = np.shape(scores)[-1]
