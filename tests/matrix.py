@@ -1,7 +1,7 @@
 """Run the tests on every promised Python, and with the oldest promised dependencies
 (``tests/oldest.txt``).
 
-    python tests/matrix.py [--row 3.10-oldest] [tests/test_ridge.py ...]
+    python tests/matrix.py [--row 3.10-oldest] [tests/methods/test_ridge.py ...]
 
 Makes the environments where they are not there (below ``.matrix_environments``; Pythons by pyenv
 or on the PATH) and prints a line for each. ``make test-matrix`` runs all rows with all tests.

@@ -28,7 +28,7 @@ from aud_dnn.errors import InputError
 from aud_dnn.io import atomic
 from aud_dnn.paths import ProjectPaths
 
-SCRIPT = Path(__file__).resolve().parents[1] / "setup_utils" / "download_files.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "setup_utils" / "download_files.py"
 DATA = made_data.pack(made_data.data_files())
 ACTIVATIONS = made_data.pack(made_data.activation_files())
 REPOSITORY = made_data.pack(made_data.repository_files(), "gz")

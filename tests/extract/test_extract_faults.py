@@ -101,7 +101,7 @@ def alone(work, root, *arguments):
         timeout=300,
         env={
             **os.environ,
-            "PYTHONPATH": os.pathsep.join(map(str, (HERE, HERE.parent))),
+            "PYTHONPATH": os.pathsep.join(map(str, (HERE, *HERE.parents[:2]))),
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
         },

@@ -12,14 +12,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import fake_results
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
-
-sys.path.insert(0, str(Path(__file__).parent))
-import fake_results
 
 from aud_dnn import stats
 from aud_dnn.analyze import AUD_plot_main, CONSISTENCY_plot_main, DIM_plot_main, figures, supplement
@@ -844,7 +842,7 @@ def test_a_script_says_how_to_go_on_in_the_root_it_was_given(tmp_path):
         [sys.executable, "aud_dnn/AUD_main.py", f"--root={tmp_path}"],
         capture_output=True,
         text=True,
-        cwd=Path(__file__).resolve().parents[1],
+        cwd=Path(__file__).resolve().parents[2],
     )
     assert (
         run.returncode == 2 and f"download_files.py --root {tmp_path} --get_data True" in run.stderr

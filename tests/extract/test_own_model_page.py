@@ -13,7 +13,7 @@ import pytest
 
 from aud_dnn.demo import make_demo
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = (REPOSITORY / "docs" / "own_model.md").read_text(encoding="utf-8")
 BLOCKS = [match[2] for match in re.finditer(r"```(\w*)\n(.*?)```", PAGE, re.DOTALL)]
 

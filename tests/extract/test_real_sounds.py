@@ -14,9 +14,9 @@ from aud_dnn import AUD_main, extract_activations
 from aud_dnn.analyze import AUD_plot_main
 
 SOUNDS = (
-    Path(__file__).resolve().parents[2] / "shared" / "data" / "natsound165" / "data" / "stimuli"
+    Path(__file__).resolve().parents[3] / "shared" / "data" / "natsound165" / "data" / "stimuli"
 )
-PAGE = (Path(__file__).resolve().parents[1] / "docs" / "extraction.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "extraction.md").read_text(encoding="utf-8")
 PUBLISHED = {
     "lowfreq": 0.71,
     "highfreq": 0.55,

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
+import fake_results
 import numpy as np
 import pandas as pd
 import pytest
+import vectors
 from matplotlib.colors import to_hex
 from scipy.io import loadmat, savemat
-
-sys.path.insert(0, str(Path(__file__).parent))
-import fake_results
-import vectors
 
 from aud_dnn.analyze import surface_maps
 from aud_dnn.analyze.figures import FigureOptions

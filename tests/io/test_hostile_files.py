@@ -39,7 +39,7 @@ from aud_dnn.store.regression import PROVENANCE_FILE, read_result
 from aud_dnn.store.rsa import read_part
 from aud_dnn.utils import load_stimuli, open_activations
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -454,7 +454,7 @@ def test_sounds_of_responses_and_splits_must_agree() -> None:
 
 
 def _reference_runs() -> list[dict[str, str]]:
-    index = Path(__file__).resolve().parents[2] / "shared" / "golden" / "expected" / "index.csv"
+    index = Path(__file__).resolve().parents[3] / "shared" / "golden" / "expected" / "index.csv"
     return list(csv.DictReader(index.open())) if index.is_file() else []
 
 

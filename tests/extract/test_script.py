@@ -17,7 +17,7 @@ from aud_dnn.extract.cochleagram import cochleagram, prepare_waveform
 from aud_dnn.extract.spectemp import spectrotemporal_features
 from aud_dnn.utils import Stimuli, open_activations
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 IDS = ("stim2_b", "stim10_a", "stim100_c")
 
 

@@ -14,13 +14,11 @@ import sys
 import warnings
 from pathlib import Path
 
+import fake_results
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-import fake_results
 import roots
 import vectors
 

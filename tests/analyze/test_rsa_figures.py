@@ -5,15 +5,11 @@ figures.
 from __future__ import annotations
 
 import re
-import sys
-from pathlib import Path
 
+import fake_results
 import numpy as np
 import pytest
 import xarray as xr
-
-sys.path.insert(0, str(Path(__file__).parent))
-import fake_results
 
 from aud_dnn.analyze.plotting.bars import GROUPED_CENTERS
 from aud_dnn.analyze.plotting.rdms import (

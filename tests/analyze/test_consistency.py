@@ -6,18 +6,14 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
-from pathlib import Path
 
+import fake_results
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 from scipy.stats import pearsonr
-
-sys.path.insert(0, str(Path(__file__).parent))
-import fake_results
 
 from aud_dnn.analyze import CONSISTENCY_plot_main, consistency
 from aud_dnn.analyze.figures import FigureOptions

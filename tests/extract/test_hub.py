@@ -181,7 +181,7 @@ def test_speechbrain_does_without_torchaudio_and_nothing_is_left_of_the_stand_in
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
     )
     assert done.stdout.split() == ["6", "False"], done.stderr
 

@@ -27,7 +27,7 @@ from aud_dnn.store.rsa import write_part
 from aud_dnn.tables.own_models import notes_on_activations
 from aud_dnn.utils import load_stimuli
 
-SCRIPT = Path(__file__).resolve().parents[1] / "setup_utils" / "check_data.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "setup_utils" / "check_data.py"
 IDS = made_data.NAMES
 
 

@@ -19,7 +19,7 @@ from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.io.memory import available_memory
 from aud_dnn.io.processes import SharedArrays, WorkerEndedError, map_in_processes, run_in_processes
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 posix = pytest.mark.skipif(os.name != "posix", reason="signals")
 
 

@@ -4,17 +4,12 @@ logs.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
+import fake_results
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parent))
-import fake_results
 
 from aud_dnn.analyze import AUD_plot_main, diagnostics_report
 from aud_dnn.analyze.figures import FigureOptions

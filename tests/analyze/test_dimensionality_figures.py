@@ -8,17 +8,14 @@ import base64
 import pickle
 import re
 import shutil
-import sys
 from pathlib import Path
 
+import fake_results
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import pearsonr
-
-sys.path.insert(0, str(Path(__file__).parent))
-import fake_results
 
 from aud_dnn.analyze import DIM_plot_main
 from aud_dnn.analyze import dimensionality_figures as dimensionality

@@ -13,21 +13,18 @@ import json
 import os
 import pickle
 import shutil
-import sys
 import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
+import fake_results
 import h5py
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-import fake_results
 import test_convert
 
 from aud_dnn.analyze import AUD_plot_main

@@ -483,7 +483,7 @@ def test_kill_and_go_on(server, tmp_path):
         "print('ready', flush=True);download(sys.argv[1], Path(sys.argv[2]), max_bytes=10**7, "
         "progress=False)"
     )
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     rng, kept = random.Random(5), 0
     for _ in range(6):
         page.plan = [("stall", 66_000)]

@@ -214,7 +214,7 @@ def test_published_sounds_get_the_published_order_and_splits():
 
 def test_the_sounds_of_the_paper_are_known_without_an_installation():
     folder = (
-        Path(__file__).parents[2] / "shared" / "data" / "natsound165" / "data" / "neural" / "NH2015"
+        Path(__file__).parents[3] / "shared" / "data" / "natsound165" / "data" / "neural" / "NH2015"
     )
     if not folder.is_dir():
         pytest.skip("the real stimulus list is not here")

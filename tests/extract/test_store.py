@@ -21,7 +21,7 @@ from aud_dnn.utils import Stimuli, open_activations
 
 IDS = ("stim2_b", "stim10_a", "stim100_c")
 RATE = 1000
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 class MeanAndSpread:

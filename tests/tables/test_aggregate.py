@@ -4,16 +4,11 @@ inputs.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+import vectors
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parent))
-import vectors
 
 from aud_dnn import stats
 from aud_dnn.resources import MODELS

@@ -19,7 +19,7 @@ from aud_dnn.resources import MODELS
 from aud_dnn.runs.rsa import run_rsa
 from aud_dnn.tables.figure_inputs import collect_components, collect_regions, collect_scores
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("generate_Figure*.ipynb"))
 PUBLISHED_BASELINE = {
     "lowfreq": 0.71,

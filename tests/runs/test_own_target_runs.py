@@ -32,7 +32,7 @@ from aud_dnn.utils import load_stimuli, open_activations
 from setup_utils.check_data import main as check_data
 
 MODEL, LAYERS = "twolayers", ("early", "late")
-CHECKOUT = Path(__file__).resolve().parents[1]
+CHECKOUT = Path(__file__).resolve().parents[2]
 ECOG = CHECKOUT.parent / "shared" / "data" / "song_ecog"
 
 
