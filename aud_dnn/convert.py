@@ -38,6 +38,7 @@ from aud_dnn.io.atomic import (
     restore_replaced,
 )
 from aud_dnn.io.digests import file_digest, outdated
+from aud_dnn.store.comparisons import analysis_path, read_analysis, write_analysis
 from aud_dnn.store.published_rsa import ALL_VOXELS_FILE, BEST_LAYER_FILE, read_published_rsa
 from aud_dnn.store.regression import (
     RegressionResult,
@@ -47,7 +48,6 @@ from aud_dnn.store.regression import (
     write_converted,
     write_provenance,
 )
-from aud_dnn.store.rsa import analysis_path, read_analysis, write_analysis
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -41,7 +41,11 @@ class ProjectPaths:
 
     @property
     def rsa_results(self) -> Path:
-        return self.results / "rsa_analysis"
+        return self.comparison_results("RSA")
+
+    def comparison_results(self, method: str) -> Path:
+        """Folder of the results of a method that compares representations."""
+        return self.results / f"{method.lower()}_analysis"
 
     @property
     def activations(self) -> Path:

@@ -39,13 +39,15 @@ sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
 
 import fake_results  # noqa: E402
 
+from aud_dnn.methods.comparing.similarity import best_layer_position  # noqa: E402
 from aud_dnn.methods.ridge.scoring import LayerScores  # noqa: E402
-from aud_dnn.methods.rsa.similarity import best_layer_position  # noqa: E402
 from aud_dnn.paths import ProjectPaths  # noqa: E402
 from aud_dnn.resources import BASELINE_MODEL, MODELS, PERFORMANCE_ORDER, SOUND_CATEGORIES  # noqa: E402
 from aud_dnn.splits import published_splits  # noqa: E402
+from aud_dnn.store.comparison_parts import Part  # noqa: E402
+from aud_dnn.store.comparison_schema import CONDITIONS  # noqa: E402
+from aud_dnn.store.comparisons import ROI_CHOICES, analysis_path, assemble, write_analysis  # noqa: E402
 from aud_dnn.store.regression import result_folder, write_result  # noqa: E402
-from aud_dnn.store.rsa import CONDITIONS, ROI_CHOICES, Part, analysis_path, assemble, write_analysis  # noqa: E402
 from aud_dnn.tables.halvings import legacy_halvings  # noqa: E402
 from aud_dnn.utils import Target  # noqa: E402
 

@@ -22,11 +22,12 @@ import scipy
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
+from aud_dnn.methods.comparing.sides import Vectors, model_side, neural_side, score_model
 from aud_dnn.methods.dimensionality import raw_and_centered_dimensionality
-from aud_dnn.methods.rsa.analysis import Vectors, model_side, neural_side, score_model
+from aud_dnn.methods.rsa import METHOD as RSA
 from aud_dnn.resources import ROIS
 from aud_dnn.splits import N_SOUNDS, published_splits
-from aud_dnn.store.rsa import ROI_CHOICES
+from aud_dnn.store.comparisons import ROI_CHOICES
 
 SHAPES = {"NH2015": (7694, 8), "B2021": (26792, 20)}
 
@@ -114,7 +115,8 @@ def main() -> None:
     )
     parser.add_argument("--skip_published", action="store_true", help="leave the slow loops out")
     args = parser.parse_args()
-    train, order = published_splits().train, np.arange(N_SOUNDS)
+    splits, order = published_splits(), np.arange(N_SOUNDS)
+    train = splits.train
     targets, model = made_up_data(args.units, args.layers, np.random.default_rng(0))
     print(
         f"Python {platform.python_version()}, NumPy {np.__version__}, SciPy {scipy.__version__}, "
@@ -129,7 +131,7 @@ def main() -> None:
                 mask = None if roi is None else region == roi
                 seconds, side = best_of(
                     lambda r=responses, p=participant, n=labels, m=mask: neural_side(
-                        r, p, n, train, in_region=m
+                        r, p, n, splits, RSA, in_region=m
                     ),
                     2,
                 )
@@ -146,7 +148,7 @@ def main() -> None:
                 for half in ("all_sounds", "train", "test")
             )
         )
-        model_seconds, ours = best_of(lambda: model_side(model, order, train))
+        model_seconds, ours = best_of(lambda: model_side(model, order, splits, RSA))
         compare_seconds, scores = best_of(lambda: score_model(vectors, ours))
         floor_seconds, _ = best_of(lambda: floor(model, train))
         extra_seconds, _ = best_of(

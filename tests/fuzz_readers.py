@@ -122,7 +122,8 @@ def readers() -> list[Reader]:
     from aud_dnn.methods.ridge.scoring import LayerScores
     from aud_dnn.paths import ProjectPaths
     from aud_dnn.store import regression as results
-    from aud_dnn.store.rsa import read_analysis, read_part, write_part
+    from aud_dnn.store.comparison_parts import read_part, write_part
+    from aud_dnn.store.comparisons import read_analysis
 
     rng = np.random.default_rng(0)
     data = made_data.data_files(6, 8, sounds=False)

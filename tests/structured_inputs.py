@@ -565,7 +565,7 @@ def good_parts() -> dict[Path, tuple[dict[str, np.ndarray], dict[str, Any]]]:
     """Arrays and description of the three kinds of RSA parts, by the place of their file."""
     from fake_results import rsa_part
 
-    from aud_dnn.store.rsa import model_part_path, neural_part_path, score_part_path
+    from aud_dnn.store.comparison_parts import model_part_path, neural_part_path, score_part_path
 
     rng, here = np.random.default_rng(0), Path()
     named = {"model": "m", "condition": "trained", "made_from": {"activations": "0" * 64}}
@@ -614,17 +614,16 @@ def structured_readers(scratch: Path) -> list[StructuredReader]:
     from aud_dnn.io.digests import MEMO_FILE, DigestMemo
     from aud_dnn.io.sounds import inspect_sound
     from aud_dnn.paths import ProjectPaths
-    from aud_dnn.store.layer_dimensionality import read_published_dimensionality
-    from aud_dnn.store.published_rsa import read_published_rsa
-    from aud_dnn.store.regression import find_results, read_result
-    from aud_dnn.store.rsa import (
-        assemble,
-        read_analysis,
+    from aud_dnn.store.comparison_parts import (
         read_model_part,
         read_neural_part,
         read_score_part,
         write_part,
     )
+    from aud_dnn.store.comparisons import assemble, read_analysis
+    from aud_dnn.store.layer_dimensionality import read_published_dimensionality
+    from aud_dnn.store.published_rsa import read_published_rsa
+    from aud_dnn.store.regression import find_results, read_result
     from aud_dnn.tables.per_model import read_table
     from aud_dnn.utils import load_stimuli, load_target, open_activations
 

@@ -25,8 +25,8 @@ from aud_dnn.resources import (
     ROIS,
     SEED_PAIRS,
 )
-from aud_dnn.runs.rsa_origins import Origins
-from aud_dnn.store.rsa import condition_name, published_score
+from aud_dnn.runs.comparison_origins import Origins
+from aud_dnn.store.comparisons import condition_name, published_score
 from aud_dnn.tables import every_layer as scores
 from aud_dnn.tables.per_model import VALUE, has_condition
 from aud_dnn.targets.facts import VOXEL_TARGETS

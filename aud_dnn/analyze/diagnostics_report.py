@@ -20,8 +20,8 @@ from aud_dnn.errors import InputError, MissingDataError, unknown_name
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import ALL_SEED1_MODELS, BASELINE_MODEL, MODELS
 from aud_dnn.splits import published_splits
+from aud_dnn.store.comparisons import condition_name
 from aud_dnn.store.regression import RegressionResult, parse_folder, read_result
-from aud_dnn.store.rsa import condition_name
 from aud_dnn.tables.alpha_logs import AlphaLog, log_alpha_statistics, parse_alpha_log
 from aud_dnn.tables.current_tables import source_notes
 from aud_dnn.tables.fit_diagnostics import (

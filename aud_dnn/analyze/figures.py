@@ -50,7 +50,7 @@ from aud_dnn.resources import (
     SEED_PAIRS,
 )
 from aud_dnn.stats import add_adjusted, wilcoxon_signed_rank
-from aud_dnn.store.rsa import condition_name
+from aud_dnn.store.comparisons import condition_name
 from aud_dnn.tables.across_models import (
     STATISTICS,
     AcrossModels,

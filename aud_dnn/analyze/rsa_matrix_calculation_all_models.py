@@ -1,6 +1,6 @@
-"""All representational similarity analyses of the paper.
+"""All comparisons of layers with the brain: RSA as in the paper, and other methods of comparison.
 
-Results, tables and figures in ``results/rsa_analysis/``.
+Results, tables and figures in ``results/rsa_analysis/`` (of CKA in ``results/cka_analysis/``, …).
 
     python aud_dnn/analyze/rsa_matrix_calculation_all_models.py
 
@@ -12,11 +12,9 @@ files hold.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 if __name__ == "__main__":
     if not __package__:  # run as a file: import from the repository, not from this folder
@@ -26,181 +24,78 @@ if __name__ == "__main__":
     start_script()
 
 from aud_dnn.activations.statements import keep_statements
-from aud_dnn.arguments import (
-    add_bool,
-    add_layer_order,
-    add_listing,
-    add_root,
-    add_stimulus_order,
-    parse_bool,
-    run_script,
-    script_parser,
-    show_listing,
-    show_log,
-    with_root,
-)
-from aud_dnn.resources import MODELS, ROIS
+from aud_dnn.analyze.comparison_arguments import comparison_parser
+from aud_dnn.arguments import run_script, show_listing, show_log, with_root
+from aud_dnn.resources import MODELS
+from aud_dnn.targets.choosing import chosen_targets
 from aud_dnn.targets.facts import VOXEL_TARGETS
-
-if TYPE_CHECKING:
-    from aud_dnn.runs.rsa import RSARun
-
-_ALL_ROIS = ("All", *ROIS)
-
-
-def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = script_parser(__doc__)
-    parser.add_argument(
-        "--target",
-        nargs="+",
-        default=list(VOXEL_TARGETS),
-        metavar="TARGET",
-        help=f"{' '.join(VOXEL_TARGETS)} (default: both)",
-    )
-    parser.add_argument(
-        "--roi",
-        nargs="+",
-        default=list(_ALL_ROIS),
-        metavar="ROI",
-        help=f"{' '.join(_ALL_ROIS)} (default: all five)",
-    )
-    parser.add_argument(
-        "--randnetw",
-        type=parse_bool,
-        nargs="+",
-        default=[False, True],
-        metavar="True|False",
-        help="False: trained, True: permuted weights (default: both)",
-    )
-    parser.add_argument(
-        "--models",
-        nargs="+",
-        default=None,
-        metavar="MODEL",
-        help="registered models or your own, by folder name (default: every registered model)",
-    )
-    add_bool(parser, "--overwrite", False, "compute again what is there")
-    parser.add_argument(
-        "--statistics",
-        choices=["published", "recommended"],
-        default="published",
-        help="which error bars, ceilings and p-values the figures show; the tables hold both "
-        "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--palette",
-        choices=["paper", "colorblind"],
-        default="paper",
-        help="colours (default: %(default)s)",
-    )
-    add_bool(parser, "--participants", False, "draw every participant as a point on the bars")
-    add_bool(parser, "--figures", True, "draw the figures")
-    add_bool(
-        parser, "--model_pages", True, "draw a page of all layers' RDMs for every model computed"
-    )
-    add_bool(
-        parser, "--legacy_pickles", False, "write the two pickles of the published results, too"
-    )
-    parser.add_argument(
-        "--jobs",
-        type=int,
-        default=None,
-        metavar="N",
-        help="worker processes (default: one per core)",
-    )
-    add_bool(parser, "--progress", True, "show progress bars")
-    add_layer_order(parser)
-    add_stimulus_order(parser)
-    add_root(parser)
-    add_listing(parser)
-    return parser.parse_args(argv)
-
-
-def _draw(run: RSARun, folder: Path, args: argparse.Namespace) -> int:
-    """Draw and save what the run allows; how many figures that was."""
-    from aud_dnn.analyze.plotting.rsa_figures import rsa_figures, save_model_pages
-    from aud_dnn.io.progress import with_progress
-    from aud_dnn.methods.threads import available_cores
-    from aud_dnn.store.rsa import ALL_VOXELS, CONDITIONS, condition_name
-
-    conditions = [
-        condition for condition in CONDITIONS if condition in map(condition_name, args.randnetw)
-    ]
-    count = 0
-    own_models = [model for model in args.models or () if model not in MODELS]
-    drawings = rsa_figures(
-        run.datasets,
-        own_models=own_models,
-        conditions=conditions,
-        statistics=args.statistics,
-        palette=args.palette,
-        participants=args.participants,
-    )
-    for drawing in with_progress(drawings, "figure", "figures", wanted=args.progress):
-        drawing.save(folder)
-        count += 1
-    computed = list(dict.fromkeys(unit[:2] for unit in run.report.computed))
-    for target in dict.fromkeys(
-        target for target, roi in run.datasets if roi == ALL_VOXELS and args.model_pages
-    ):
-        pages = save_model_pages(
-            folder, target, computed, palette=args.palette, jobs=args.jobs or available_cores()
-        )
-        count += sum(
-            with_progress(
-                pages, "model", f"model pages, {target}", total=len(computed), wanted=args.progress
-            )
-        )
-    return count
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = _arguments(argv)
+    args = comparison_parser(__doc__).parse_args(argv)
     if show_listing(args):
         return 0
+    targets, files = chosen_targets(args.target, VOXEL_TARGETS)
 
     # heavy imports only once the command line is understood: --help answers at once, and Ctrl-C is
-    # heard
-    os.environ.setdefault(
-        "OPENBLAS_NUM_THREADS", "1"
-    )  # what the RSA uses; every other thread would claim memory
+    # heard; one thread of the linear-algebra library is what a comparison uses
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from aud_dnn.analyze.comparison_figures import Look, draw_comparison
+    from aud_dnn.methods.method import Comparison, find_method
+    from aud_dnn.methods.threads import available_cores
     from aud_dnn.paths import find_root
-    from aud_dnn.runs.rsa import run_rsa
+    from aud_dnn.runs.comparison_plan import plan_comparison
+    from aud_dnn.runs.comparisons import run_comparison
+    from aud_dnn.runs.own_targets import known_stimuli, read_own_targets
+    from aud_dnn.store.comparisons import condition_name
     from aud_dnn.store.published_rsa import write_published_rsa
-    from aud_dnn.store.rsa import condition_name
-    from aud_dnn.tables.rsa import all_tables, model_parts, write_tables
+    from aud_dnn.tables.comparisons import all_tables, model_parts, write_tables
 
     show_log(verbose=False)
     paths = find_root(args.root)
-    folder = paths.rsa_results
+    methods = {name: find_method(name, Comparison) for name in dict.fromkeys(args.methods)}
+    stated = args.models or list(MODELS)
     keep_statements(
-        paths,
-        args.models or list(MODELS),
-        args.layer_order,
-        assume_stimulus_order=args.assume_stimulus_order,
+        paths, stated, args.layer_order, assume_stimulus_order=args.assume_stimulus_order
     )
-    run = run_rsa(
-        paths,
-        targets=args.target,
-        rois=args.roi,
-        conditions=[condition_name(value) for value in args.randnetw],
-        models=args.models,
-        overwrite=args.overwrite,
-        jobs=args.jobs,
-        progress=args.progress,
-    )
-    written = write_tables(
-        folder / "tables", all_tables(run.datasets, model_parts(folder, run.datasets))
-    )
-    if args.legacy_pickles:
-        written += write_published_rsa(folder, run.datasets)
-    n_figures = _draw(run, folder, args) if args.figures else 0
-    print(with_root(run.report.summary(), args.root))
-    print(
-        f"written below {folder}: {len(run.datasets)} netCDF files, {len(written)} tables and "
-        f"pickles, {n_figures} figures"
-    )
-    return 1 if run.report.failed else 0
+    stimuli = known_stimuli(paths, needed=bool(targets)) if files else None
+    conditions = [condition_name(value) for value in args.randnetw]
+    asked = {
+        "targets": targets,
+        "own_targets": read_own_targets(files, () if stimuli is None else stimuli.ids),
+        "rois": args.roi,
+        "conditions": conditions,
+        "models": args.models,
+        "overwrite": args.overwrite,
+    }
+    failed = False
+    for name, method in methods.items():
+        if args.dry_run:
+            jobs = args.jobs or available_cores()
+            print(plan_comparison(paths, method, **asked, jobs=jobs).summary())
+            continue
+        run = run_comparison(paths, name, **asked, jobs=args.jobs, progress=args.progress)
+        folder = paths.comparison_results(method.name)
+        parts = model_parts(folder, run.datasets)
+        written = write_tables(folder / "tables", all_tables(run.datasets, parts, method))
+        if args.legacy_pickles and method.correlations:
+            written += write_published_rsa(folder, run.datasets)
+        look = Look(conditions, args.statistics, args.palette, args.participants, args.model_pages)
+        models = args.models or ()
+        n_figures = (
+            draw_comparison(
+                run, folder, method, look, models=models, jobs=args.jobs, progress=args.progress
+            )
+            if args.figures
+            else 0
+        )
+        print(with_root(run.report.summary(), args.root))
+        print(
+            f"written below {folder}: {len(run.datasets)} netCDF files, {len(written)} tables and "
+            f"pickles, {n_figures} figures"
+        )
+        failed |= bool(run.report.failed)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

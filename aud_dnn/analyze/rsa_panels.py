@@ -28,9 +28,10 @@ from aud_dnn.resources import (
     ROIS,
     SEED_PAIRS,
 )
-from aud_dnn.runs.rsa_origins import Origins
+from aud_dnn.runs.comparison_origins import Origins
+from aud_dnn.store.comparison_schema import CONDITIONS, SCRIPT
+from aud_dnn.store.comparisons import ALL_VOXELS, condition_name
 from aud_dnn.store.published_rsa import read_rsa
-from aud_dnn.store.rsa import ALL_VOXELS, CONDITIONS, SCRIPT, condition_name
 from aud_dnn.tables.own_models import notes_on_activations
 from aud_dnn.targets.facts import VOXEL_TARGETS
 from aud_dnn.utils import activation_files

@@ -1,4 +1,4 @@
-"""Score arrays against a target: by ridge regression, and by similarity (RSA)."""
+"""Score arrays against a target: by ridge regression, and by comparison (RSA, CKA)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,12 @@ import numpy as np
 from aud_dnn.api.features import Features, layers_in_order
 from aud_dnn.api.reading import Root, load_target, stimuli_of
 from aud_dnn.errors import InputError
-from aud_dnn.methods.repetitions import mean_response, measured_repetitions
+from aud_dnn.methods.comparing.sides import model_side, neural_side, score_model
+from aud_dnn.methods.method import Comparison, find_method
+from aud_dnn.methods.repetitions import measured_repetitions
 from aud_dnn.methods.ridge.leave_one_out import LARGEST_ALPHALIMIT, alpha_grid, reduce_features
 from aud_dnn.methods.ridge.scoring import decompose_splits, score_responses
-from aud_dnn.methods.rsa.analysis import (
-    category_order,
-    model_side,
-    neural_side,
-    participant_labels,
-    score_model,
-)
-from aud_dnn.resources import SOUND_CATEGORIES
+from aud_dnn.runs.comparison_targets import comparison_target
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -35,8 +30,6 @@ _SCORES = {
     "r2_train": "the same as r2_test for the training sounds",
     "alphas": "penalty chosen on the training sounds",
 }
-_ALL = "all"
-"""The participant of a target that does not say whose its voxels are."""
 
 
 def score(
@@ -135,12 +128,13 @@ def compare(
     target: str | PathLike[str] | Target,
     *,
     ids: Sequence[str] | None = None,
+    method: str = "RSA",
     root: Root = None,
 ) -> xr.Dataset:
-    """Compare the similarity structure of features with that of every participant (RSA).
+    """Compare the similarity structure of features with that of every participant.
 
-    A representation's matrix (RDM) holds the correlations between sounds; the similarity of two of
-    them is their Spearman correlation. The same numbers as those of the script
+    In RSA a representation's matrix (RDM) holds the correlations between sounds; the similarity of
+    two of them is their Spearman correlation. The same numbers as those of the script
     ``aud_dnn/analyze/rsa_matrix_calculation_all_models.py`` for all voxels.
 
     Parameters
@@ -149,6 +143,9 @@ def compare(
         See :func:`aud_dnn.score`. Participants are those of the column ``subj_idx`` of the
         target's metadata; a target without it (components) counts as one, named ``all``. Published
         sounds are grouped by category before the splits are applied, as published.
+    method : str
+        ``RSA``, ``CKA`` (unbiased linear), or a file with a method of your own
+        (``docs/methods.md``).
 
     Returns
     -------
@@ -164,12 +161,14 @@ def compare(
           to 1 (last); NaN for a single layer
         - ``ceiling_pearson``, ``ceiling_spearman`` (participant, split): similarity of the
           participant's test matrix and the mean of the others', as published and in the measure of
-          the scores; the same ``…_all_sounds`` (participant). NaN for a single participant.
+          the scores (of CKA: ``ceiling_CKA``); the same ``…_all_sounds`` (participant). NaN for a
+          single participant.
 
     Raises
     ------
     InputError
-        As in :func:`aud_dnn.score`; also splits that do not halve the sounds equally each time.
+        As in :func:`aud_dnn.score`; also an unknown method, or fewer than four sounds in a half of
+        a split.
 
     References
     ----------
@@ -188,18 +187,13 @@ def compare(
     """
     import xarray as xr
 
+    compared = find_method(method, Comparison)
     target = load_target(target, root=root)
-    train = _equal_halves(target)
-    order = _sound_order(target, root)
-    owner = target.metadata.get("subj_idx")
-    owner = np.zeros(target.n_voxels) if owner is None else owner.to_numpy()
-    participants, n_voxels = np.unique(owner, return_counts=True)
-    if n_voxels.max() < 2:
-        raise InputError(
-            f"{target.name}: no participant has two voxels, so there is nothing to correlate."
-        )
-    neural = neural_side(mean_response(target.responses)[order], owner, participants, train)
-    model = model_side(layers_in_order(features, target, ids), order, train)
+    ready = comparison_target(target, {}, stimuli_of(root))
+    neural = neural_side(
+        ready.responses, ready.participant, np.unique(ready.participant), ready.splits, compared
+    )
+    model = model_side(layers_in_order(features, target, ids), ready.order, ready.splits, compared)
     scores = score_model(neural.vectors, model)
     names = np.array([*model.layers, ""], dtype=object)  # -1 is the last
     per_split, per_participant = ("participant", "split"), ("participant",)
@@ -209,23 +203,22 @@ def compare(
             "test": (("layer", *per_split), np.moveaxis(scores.layer_test, 2, 0)),
             "all_sounds": (("layer", "participant"), scores.layer_all_sounds.T),
             "all_layers": (per_participant, scores.concatenated_all_sounds),
-            "best_layer": (per_split, names[scores.best.index]),
-            "best_layer_test": (per_split, scores.best.value),
+            "best_layer": (per_split, names[scores.best_index]),
+            "best_layer_test": (per_split, scores.best_value),
             "best_layer_position": (per_participant, scores.best_layer_position),
-            "ceiling_pearson": (per_split, neural.ceiling_pearson),
-            "ceiling_spearman": (per_split, neural.ceiling_spearman),
-            "ceiling_pearson_all_sounds": (per_participant, neural.ceiling_pearson_all_sounds),
-            "ceiling_spearman_all_sounds": (per_participant, neural.ceiling_spearman_all_sounds),
+            **{f"ceiling_{name}": (per_split, v) for name, v in neural.ceilings.items()},
+            **{
+                f"ceiling_{name}_all_sounds": (per_participant, v)
+                for name, v in neural.ceilings_all_sounds.items()
+            },
         },
         {
             "layer": list(model.layers),
-            "participant": participant_labels(participants)
-            if "subj_idx" in target.metadata
-            else [_ALL],
-            "split": np.arange(len(train)),
+            "participant": list(ready.labels),
+            "split": np.arange(len(ready.splits)),
             "n_voxels": (per_participant, neural.n_voxels),
         },
-        _about(target),
+        {**_about(target), "method": compared.name},
     )
 
 
@@ -247,36 +240,3 @@ def _voxel_coordinates(target: Target, taken: set[str]) -> Mapping[str, Any]:
         counts = measured_repetitions(target.responses).sum(axis=1)
         coordinates["n_repetitions"] = ("voxel", counts)
     return coordinates
-
-
-def _equal_halves(target: Target) -> np.ndarray:
-    """Training masks, after checking that RSA can use the splits."""
-    train, test = target.splits.train, target.splits.test
-    if not np.array_equal(test, ~train):
-        raise InputError(
-            f"{target.name}: RSA needs splits that put every sound into one of the two halves."
-        )
-    counts = np.unique(train.sum(axis=1)).tolist()
-    if len(counts) > 1:
-        raise InputError(
-            f"{target.name}: RSA needs the same number of training sounds in every split; found "
-            f"{counts[0]} to {counts[-1]}. Make the target with splits of one size (splits=…), or "
-            "without groups."
-        )
-    return train
-
-
-def _sound_order(target: Target, root: Root) -> np.ndarray:
-    """Rows in the order that the masks refer to: published sounds grouped by category."""
-    if target.splits.kind != "published":
-        return np.arange(len(target.stimuli))
-    categories: Sequence[str] = target.stimuli.categories
-    if not set(categories) <= set(SOUND_CATEGORIES):  # of the published sounds, from a file
-        published = stimuli_of(root)
-        if published is None or published.ids != target.stimuli.ids:
-            raise InputError(
-                f"{target.name}: RSA groups the published sounds by their category. Give the "
-                f"target categories ({', '.join(SOUND_CATEGORIES)}), or a root with data/."
-            )
-        categories = published.categories
-    return category_order(categories, list(SOUND_CATEGORIES))

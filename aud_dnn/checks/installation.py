@@ -318,8 +318,8 @@ def _on_assumed_rows(paths: ProjectPaths, model: str, randnetw: bool, names: Seq
 
 
 def _check_rsa(folder: Path) -> Iterator[Finding]:
+    from aud_dnn.store.comparisons import read_analysis
     from aud_dnn.store.published_rsa import ALL_VOXELS_FILE, BEST_LAYER_FILE, read_published_rsa
-    from aud_dnn.store.rsa import read_analysis
 
     for path in sorted(folder.glob("*/*")) if folder.is_dir() else []:
         try:
@@ -338,7 +338,7 @@ def _check_rsa(folder: Path) -> Iterator[Finding]:
 
 def _check_rsa_parts(folder: Path) -> Iterator[Finding]:
     """What the RSA keeps of single models and regions: sealed, and of whom their place says."""
-    from aud_dnn.store.rsa import find_parts, read_part
+    from aud_dnn.store.comparison_parts import find_parts, read_part
 
     problems, good, older = [], 0, []
     for path, key in find_parts(folder):

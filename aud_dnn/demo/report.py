@@ -19,9 +19,9 @@ from aud_dnn.demo import read_truth
 from aud_dnn.demo.truth import NETWORK
 from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.resources import BASELINE_MODEL, MODELS, ROIS
+from aud_dnn.store.comparisons import read_analysis
 from aud_dnn.store.regression import is_complete, read_table, result_folder
-from aud_dnn.store.rsa import read_analysis
-from aud_dnn.tables.rsa_summaries import summarize_scores
+from aud_dnn.tables.comparison_summaries import summarize_scores
 from aud_dnn.targets.facts import TARGETS, VOXEL_TARGETS
 
 FIGURE = "demo_overview"

@@ -9,8 +9,9 @@ With many more units than sounds the usual (biased) estimate of HSIC makes any t
 look alike: for 165 sounds, 7,000 units and 960 voxels of independent noise it is 0.91. The estimate
 used here is the unbiased one of Song et al. (2012),
 
-    HSIC₁ = [ tr(K̃L̃) + (1ᵀK̃1)(1ᵀL̃1) / ((n−1)(n−2)) − 2 · 1ᵀK̃L̃1 / (n−2) ] / (n (n−3)),      K̃
-    = K with a zero diagonal,
+    HSIC₁ = [ tr(K̃L̃) + (1ᵀK̃1)(1ᵀL̃1) / ((n−1)(n−2)) − 2 · 1ᵀK̃L̃1 / (n−2) ] / (n (n−3)),
+
+    K̃ = K with a zero diagonal,
 
 which is 0 on average for independent representations, and can be negative. Székely & Rizzo (2014)
 write it as an inner product: with the U-centred matrix Ǩ_ij = K_ij − Σ_l K_il / (n−2) − Σ_k K_kj /
@@ -25,7 +26,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from aud_dnn.methods.comparing.triangles import Moments, Triangles, padded
+from aud_dnn.methods.method import Ceiling, Comparison, comparison_fields
 from aud_dnn.methods.threads import one_blas_thread
+from aud_dnn.splits import Splits
 
 _CONSTANT = 1e-12  # of the power that a centred Gram matrix keeps; below is rounding
 _UNITS_AT_ONCE = 2048
@@ -114,14 +118,78 @@ def unbiased_cka(first: np.ndarray, second: np.ndarray) -> float:
     >>> round(unbiased_cka(x, 3 * x @ rotation + 1), 6)
     1.0
     """
-    vectors = [unit_vectors(_triangle(np.asarray(item))) for item in (first, second)]
+    vectors = [
+        _triangle(centred_gram(item), float(np.einsum("ij,ij->", item, item)))
+        for item in (np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64))
+    ]
     return float(np.clip(vectors[0] @ vectors[1], -1.0, 1.0))
 
 
-def _triangle(features: np.ndarray) -> np.ndarray:
-    """U-centred triangle; zeros where only rounding varies."""
+# --- the method ---------------------------------------------------------------------------------
+
+
+def prepare(features: np.ndarray, splits: Splits) -> Triangles:
+    """U-centred Gram triangles over all sounds and both halves of every split.
+
+    U-centring takes the mean of every unit out over whatever sounds there are. So each half is by
+    itself, and its Gram matrix is a part of that of all sounds.
+
+    Parameters
+    ----------
+    features : array of shape (n_sounds, n_units)
+    splits : Splits
+
+    Raises
+    ------
+    ValueError
+        A half has fewer than four sounds.
+    """
+    features = np.asarray(features)
     products = centred_gram(features)
-    power = float(np.einsum("ij,ij->", features, features, dtype=np.float64))
-    if np.trace(products) <= _CONSTANT * power:
-        return np.zeros(len(products) * (len(products) - 1) // 2)
-    return u_centred_triangle(products)
+    power = np.einsum("ij,ij->i", features, features, dtype=np.float64)
+    constant = [np.count_nonzero((features == features[:1]).all(axis=0))]
+    rows: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    for train, test in zip(splits.train, splits.test):
+        trained = features[train]
+        constant.append(np.count_nonzero((trained == trained[:1]).all(axis=0)))
+        for found, half in zip(rows, (train, test)):
+            found.append(_triangle(products[np.ix_(half, half)], power[half].sum()))
+    return Triangles(
+        _triangle(products, power.sum()),
+        padded(rows[0]),
+        padded(rows[1]),
+        np.array([[len(row) for row in half] for half in rows], dtype=int),
+        Moments(products, products.sum(axis=1), features.shape[1]),
+        np.array(constant),
+    )
+
+
+def _triangle(products: np.ndarray, power: float) -> np.ndarray:
+    """U-centred triangle of unit length, so that all participants weigh the same in a mean.
+
+    NaN where only rounding varies, beside the power of the features.
+    """
+    n = len(products)
+    if np.trace(products) - products.sum() / n <= _CONSTANT * power:
+        return np.full(n * (n - 1) // 2, np.nan)
+    return unit_vectors(u_centred_triangle(products))
+
+
+def _layers_together(moments: Moments) -> np.ndarray:
+    """Of all layers side by side, whose Gram matrix is the sum of theirs."""
+    return _triangle(moments.products, np.trace(moments.products))
+
+
+METHOD = Comparison(
+    name="CKA",
+    label="Unbiased linear CKA, human vs. model",
+    limits=(-0.1, 1.0),
+    fields=comparison_fields("Unbiased linear CKA"),
+    prepare=prepare,
+    triangle=_layers_together,
+    vector=unit_vectors,
+    ceilings=(Ceiling("CKA", "cka", "unbiased linear CKA", unit_vectors),),
+)
+"""Unbiased linear CKA. Its ceiling is in CKA, too: the mean of the others' Gram matrices, each of
+unit length.
+"""

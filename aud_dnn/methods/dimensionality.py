@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from aud_dnn.methods.rsa.similarity import UNITS_AT_ONCE
+from aud_dnn.methods.rsa import UNITS_AT_ONCE
 from aud_dnn.methods.threads import one_blas_thread
 
 _NEGLIGIBLE = (

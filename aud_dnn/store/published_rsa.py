@@ -5,7 +5,7 @@ Read them, and write them for programs that expect them.
 ``ALL_MODELS_all_dataset_rsa.pckl``: target -> condition -> model -> participant -> record (all
 voxels). ``ALL_MODELS_best_layer_rsa_analysis_dict.pckl``: ``rsa_analysis_dict_all_rois[_permuted]``
 -> target -> region -> model -> participant -> record. Both are read into the datasets of
-:mod:`aud_dnn.store.rsa`.
+:mod:`aud_dnn.store.comparisons`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,13 @@ from aud_dnn.io.atomic import atomic_file
 from aud_dnn.io.digests import DigestMemo
 from aud_dnn.io.pickles.safe_pickle import load_pickle
 from aud_dnn.io.pickles.writing import write_pickle
-from aud_dnn.methods.rsa.similarity import best_layer_position, square_matrix, upper_triangle
+from aud_dnn.methods.comparing.similarity import best_layer_position
+from aud_dnn.methods.comparing.triangles import square_matrix, upper_triangle
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.splits import published_splits
-from aud_dnn.store.rsa import ALL_VOXELS, CONDITIONS, Part, assemble, read_analysis
+from aud_dnn.store.comparison_parts import Part
+from aud_dnn.store.comparison_schema import CONDITIONS
+from aud_dnn.store.comparisons import ALL_VOXELS, assemble, read_analysis
 
 ALL_VOXELS_FILE = "ALL_MODELS_all_dataset_rsa.pckl"
 BEST_LAYER_FILE = "ALL_MODELS_best_layer_rsa_analysis_dict.pckl"
@@ -54,7 +57,7 @@ def read_published_rsa(
     Returns
     -------
     dict from (target, region) to Dataset
-        As written by :func:`aud_dnn.store.rsa.write_analysis`; what the pickles do not hold
+        As written by :func:`aud_dnn.store.comparisons.write_analysis`; what the pickles do not hold
         (similarities on the training sounds, Spearman ceilings, voxel counts) is NaN or -1.
 
     Raises

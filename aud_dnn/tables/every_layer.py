@@ -14,13 +14,14 @@ import xarray as xr
 from aud_dnn.errors import MissingDataError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import BASELINE_MODEL, ROIS
-from aud_dnn.runs.rsa_origins import Origins
+from aud_dnn.runs.comparison_origins import Origins
 from aud_dnn.stats import within_participant_sem
+from aud_dnn.store.comparison_schema import SCRIPT as RSA_SCRIPT
+from aud_dnn.store.comparisons import ALL_VOXELS, condition_name, published_score
 from aud_dnn.store.layer_dimensionality import layer_dimensionality
 from aud_dnn.store.published_rsa import read_rsa
-from aud_dnn.store.rsa import ALL_VOXELS, condition_name, published_score
-from aud_dnn.store.rsa import SCRIPT as RSA_SCRIPT
 from aud_dnn.tables.across_models import same_participants
+from aud_dnn.tables.comparisons import position_table
 from aud_dnn.tables.current_tables import source_notes
 from aud_dnn.tables.figure_inputs import (
     collect_layers,
@@ -31,7 +32,6 @@ from aud_dnn.tables.figure_inputs import (
 )
 from aud_dnn.tables.model_results import same_versions
 from aud_dnn.tables.per_model import VALUE, VERSION_COLUMNS, has_condition
-from aud_dnn.tables.rsa import position_table
 
 METHODS = ("regression", "RSA")
 RSA_MODEL_VALUE = "best_layer_rsa_median_across_splits"

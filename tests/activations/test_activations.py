@@ -25,7 +25,7 @@ from aud_dnn.checks.findings import report
 from aud_dnn.checks.installation import check_installation
 from aud_dnn.errors import InputError
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.runs.rsa import run_rsa
+from aud_dnn.runs.comparisons import run_comparison
 from aud_dnn.store.files import read_provenance
 from aud_dnn.store.regression import result_folder
 from aud_dnn.utils import Stimuli, activation_files, load_stimuli, open_activations
@@ -574,7 +574,7 @@ def test_doubts_reach_the_report_of_the_rsa(paths: ProjectPaths) -> None:
     """Also where everything is loaded."""
     write_h5(paths, ["b10", "b2"], values=features(8))
     for done in ("computed", "loaded"):
-        report = run_rsa(
+        report = run_comparison(
             paths,
             targets=["NH2015"],
             rois=["All"],
@@ -592,7 +592,7 @@ def test_doubts_reach_the_report_of_the_rsa(paths: ProjectPaths) -> None:
     confirm_stimulus_order(paths, "net")
     write_order = paths.root / "model-actv/net/layer_order.txt"
     write_order.write_text("b10\nb2\n")
-    report = run_rsa(
+    report = run_comparison(
         paths,
         targets=["NH2015"],
         rois=["All"],

@@ -23,12 +23,13 @@ from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.errors import InputError, UnsafePickleError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import MODELS
+from aud_dnn.store.comparison_parts import model_part_path, read_part, write_part
+from aud_dnn.store.comparisons import read_analysis
 from aud_dnn.store.layer_dimensionality import (
     layer_dimensionality,
     published_path,
     read_published_dimensionality,
 )
-from aud_dnn.store.rsa import model_part_path, read_analysis, read_part, write_part
 from aud_dnn.tables import every_layer as layer_scores
 from aud_dnn.tables import model_results
 

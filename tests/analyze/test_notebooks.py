@@ -16,7 +16,7 @@ from aud_dnn.analyze import CONSISTENCY_plot_main, DIM_plot_main, figures
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import MODELS
-from aud_dnn.runs.rsa import run_rsa
+from aud_dnn.runs.comparisons import run_comparison
 from aud_dnn.tables.figure_inputs import collect_components, collect_regions, collect_scores
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -58,7 +58,9 @@ def fitted(demo_root, tmp_path_factory) -> ProjectPaths:
                 ]
             )
     paths = ProjectPaths(root)
-    run_rsa(paths, targets=["NH2015"], models=["Kell2018word", "spectemp"], jobs=1, progress=False)
+    run_comparison(
+        paths, targets=["NH2015"], models=["Kell2018word", "spectemp"], jobs=1, progress=False
+    )
     return paths
 
 
@@ -88,7 +90,7 @@ def test_trained_is_above_permuted_and_above_the_baseline(fitted):
 
 
 def test_ceilings_are_above_scores(fitted):
-    from aud_dnn.store.rsa import published_score, read_analysis
+    from aud_dnn.store.comparisons import published_score, read_analysis
 
     dataset = read_analysis(fitted.rsa_results, "NH2015")
     ceiling = dataset["leave_one_out_neural_r_cv_test_splits"].median("split").mean("participant")

@@ -26,7 +26,7 @@ from aud_dnn.analyze.plotting.rsa_scores import (
     rsa_bars,
     seed_scatter,
 )
-from aud_dnn.methods.rsa.similarity import square_matrix
+from aud_dnn.methods.comparing.triangles import square_matrix
 from aud_dnn.resources import (
     BASELINE_MODEL,
     FIGURE_2_MODELS,
@@ -38,9 +38,11 @@ from aud_dnn.resources import (
     SOUND_CATEGORIES,
 )
 from aud_dnn.splits import published_splits
-from aud_dnn.store.rsa import CONDITIONS, ROI_CHOICES, Part, assemble
-from aud_dnn.tables.rsa import position_table, position_test_table, region_table
-from aud_dnn.tables.rsa_summaries import performance_order, summarize_scores
+from aud_dnn.store.comparison_parts import Part
+from aud_dnn.store.comparison_schema import CONDITIONS
+from aud_dnn.store.comparisons import ROI_CHOICES, assemble
+from aud_dnn.tables.comparison_summaries import performance_order, summarize_scores
+from aud_dnn.tables.comparisons import position_table, position_test_table, region_table
 
 N_PARTICIPANTS, N_SPLITS, N_SOUNDS = 6, 10, 22
 N_PAIRS = N_SOUNDS * (N_SOUNDS - 1) // 2
@@ -368,7 +370,7 @@ def test_panels_of_a_figure_come_from_files_with_own_models_and_the_chosen_stati
     from aud_dnn.analyze.figures import FigureOptions
     from aud_dnn.analyze.rsa_panels import RSA_PANELS
     from aud_dnn.paths import ProjectPaths
-    from aud_dnn.store.rsa import analysis_path, write_analysis
+    from aud_dnn.store.comparisons import analysis_path, write_analysis
 
     paths = ProjectPaths(tmp_path)
     for (target, roi), dataset in datasets.items():

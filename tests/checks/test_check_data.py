@@ -23,7 +23,7 @@ from aud_dnn.checks.activations import check_model, inspect_layer
 from aud_dnn.checks.findings import Finding, report
 from aud_dnn.checks.installation import check_installation, check_sounds
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.store.rsa import write_part
+from aud_dnn.store.comparison_parts import write_part
 from aud_dnn.tables.own_models import notes_on_activations
 from aud_dnn.utils import load_stimuli
 

@@ -51,7 +51,7 @@ from aud_dnn.errors import InputError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import COMPONENTS, MODELS, ROIS, SOUND_CATEGORIES
 from aud_dnn.splits import published_splits
-from aud_dnn.store.rsa import read_analysis
+from aud_dnn.store.comparisons import read_analysis
 
 ALPHAS = np.logspace(-3, 6, 19)
 

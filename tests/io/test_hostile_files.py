@@ -35,8 +35,8 @@ from aud_dnn.io.files import (
     seal,
 )
 from aud_dnn.paths import ProjectPaths
+from aud_dnn.store.comparison_parts import read_part
 from aud_dnn.store.regression import PROVENANCE_FILE, read_result
-from aud_dnn.store.rsa import read_part
 from aud_dnn.utils import load_stimuli, open_activations
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ from aud_dnn.methods.dimensionality import (
     participation_ratio,
     raw_and_centered_dimensionality,
 )
-from aud_dnn.methods.rsa.similarity import UNITS_AT_ONCE, rdm_triangles
+from aud_dnn.methods.rsa import UNITS_AT_ONCE, rdm_triangles
 
 VARIANTS = [{}, {"center_units": True}, {"standardize_units": True}]
 

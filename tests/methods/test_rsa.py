@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from aud_dnn.methods.rsa import similarity as rsa
-from aud_dnn.splits import published_splits
+from aud_dnn.methods import cka, rsa
+from aud_dnn.methods.comparing import similarity as sim
+from aud_dnn.methods.comparing import triangles as tri
+from aud_dnn.methods.comparing.sides import model_side, neural_side, score_model
+from aud_dnn.splits import given_splits, published_splits
 
 N_SOUNDS = 14
 
@@ -114,21 +119,20 @@ def test_a_unit_that_hardly_varies_on_the_training_half_keeps_its_digits():
 
 def test_concatenated_moments_equal_the_layers_side_by_side():
     layers = [features(6, 5), features(7, 40), features(8, 3)]
-    together = rsa.concatenated_triangle([rsa.rdm_triangles(layer).moments for layer in layers])
+    moments = [rsa.rdm_triangles(layer).moments for layer in layers]
+    together = rsa.rdm_triangle(sum(moments[1:], start=moments[0]))
     np.testing.assert_allclose(
         together, rsa.rdm_triangles(np.hstack(layers)).all_sounds, atol=2e-12
     )
-    with pytest.raises(ValueError, match="no layers"):
-        rsa.concatenated_triangle([])
 
 
 def test_triangle_and_square_are_inverse():
     matrix = np.corrcoef(features(9))
-    np.testing.assert_array_equal(rsa.upper_triangle(matrix), slow_triangle(matrix))
-    np.testing.assert_allclose(rsa.square_matrix(rsa.upper_triangle(matrix)), matrix, atol=1e-15)
-    assert rsa.square_matrix(np.zeros((2, 3, 10))).shape == (2, 3, 5, 5)
+    np.testing.assert_array_equal(tri.upper_triangle(matrix), slow_triangle(matrix))
+    np.testing.assert_allclose(tri.square_matrix(tri.upper_triangle(matrix)), matrix, atol=1e-15)
+    assert tri.square_matrix(np.zeros((2, 3, 10))).shape == (2, 3, 5, 5)
     with pytest.raises(ValueError, match="not the triangle"):
-        rsa.square_matrix(np.zeros(11))
+        tri.square_matrix(np.zeros(11))
 
 
 @pytest.mark.parametrize(
@@ -138,7 +142,6 @@ def test_triangle_and_square_are_inverse():
         (np.zeros((1, 5)), None, "two sounds"),
         (np.zeros((5, 0)), None, "one unit"),
         (np.zeros((5, 2)), np.ones((1, 4), bool), r"\(n_splits, 5\)"),
-        (np.zeros((5, 2)), np.array([[1, 1, 1, 0, 0], [1, 1, 0, 0, 0]], bool), "same number"),
         (np.zeros((5, 2)), np.array([[1, 1, 1, 1, 0]], bool), "two sounds at least in each half"),
     ],
 )
@@ -164,7 +167,7 @@ def test_similarities_equal_scipy_pair_by_pair():
         rng.standard_normal((4, 45)),
     )  # ties on one side
     for measure, oracle in (("spearman", stats.spearmanr), ("pearson", stats.pearsonr)):
-        found = rsa.similarities(rsa.comparable(first, measure), rsa.comparable(second, measure))
+        found = sim.similarities(rsa.comparable(first, measure), rsa.comparable(second, measure))
         expected = [[oracle(a, b).statistic for b in second] for a in first]
         np.testing.assert_allclose(found, expected, atol=1e-14)
     with pytest.raises(ValueError, match="spearman"):
@@ -175,7 +178,7 @@ def test_undefined_triangles_give_nan_and_leave_the_others_alone():
     triangles = np.random.default_rng(0).standard_normal((3, 10))
     triangles[1, 4], triangles[2] = np.nan, 0.3
     vectors = rsa.comparable(triangles)
-    found = rsa.similarities(vectors, vectors)
+    found = sim.similarities(vectors, vectors)
     assert found[0, 0] == pytest.approx(1)
     assert np.isnan(found[1:]).all() and np.isnan(found[:, 1:]).all()
 
@@ -188,7 +191,7 @@ def test_whole_analysis_equals_the_slow_one():
     sets = [[rsa.rdm_triangles(item, train) for item in group] for group in (brain, layers)]
     found_train, found_test = (
         np.swapaxes(
-            rsa.similarities(
+            sim.similarities(
                 *(
                     np.stack([rsa.comparable(getattr(item, half)) for item in group], axis=1)
                     for group in sets
@@ -201,7 +204,7 @@ def test_whole_analysis_equals_the_slow_one():
     )
     np.testing.assert_allclose(found_train, on_train, atol=1e-13)
     np.testing.assert_allclose(found_test, on_test, atol=1e-13)
-    best = rsa.select_layer(found_train, found_test)
+    best = sim.select_layer(found_train, found_test)
     np.testing.assert_array_equal(best.index, index)
     np.testing.assert_allclose(best.value, value, atol=1e-13)
     np.testing.assert_allclose(best.median_value, np.median(value, axis=1), atol=1e-13)
@@ -222,7 +225,9 @@ def test_rsatoolbox_gives_the_same_rdms_and_similarities():
     for measure, name in (("spearman", "spearman"), ("pearson", "corr")):
         expected = rsatoolbox.rdm.compare(*theirs, method=name)
         np.testing.assert_allclose(
-            rsa.similarities(*(rsa.comparable(one, measure) for one in ours)), expected, atol=1e-10
+            sim.similarities(*(rsa.comparable(one, measure) for one in ours)),
+            expected,
+            atol=1e-10,
         )
 
 
@@ -233,7 +238,7 @@ def similarity(first: np.ndarray, second: np.ndarray) -> float:
     one, other = (
         rsa.comparable(rsa.rdm_triangles(values).all_sounds[None]) for values in (first, second)
     )
-    return rsa.similarities(one, other)[0, 0]
+    return sim.similarities(one, other)[0, 0]
 
 
 @settings(deadline=None, max_examples=25)
@@ -258,12 +263,12 @@ def test_order_scale_and_offset_of_units_change_nothing(seed, scale, shift):
 @given(seed=st.integers(0, 10_000))
 def test_a_monotone_transform_of_an_rdm_changes_nothing_in_spearman(seed):
     first, second = np.random.default_rng(seed).uniform(-1, 1, (2, 1, 60))
-    plain = rsa.similarities(rsa.comparable(first), rsa.comparable(second))
+    plain = sim.similarities(rsa.comparable(first), rsa.comparable(second))
     for transform in (np.exp, np.arctanh, lambda r: r**3, lambda r: 5 * r - 2):
-        changed = rsa.similarities(rsa.comparable(transform(first * 0.999)), rsa.comparable(second))
+        changed = sim.similarities(rsa.comparable(transform(first * 0.999)), rsa.comparable(second))
         np.testing.assert_allclose(changed, plain, atol=1e-12)
     np.testing.assert_allclose(
-        rsa.similarities(rsa.comparable(-first), rsa.comparable(second)), -plain, atol=1e-12
+        sim.similarities(rsa.comparable(-first), rsa.comparable(second)), -plain, atol=1e-12
     )
 
 
@@ -320,7 +325,7 @@ def test_sounds_with_the_same_value_in_all_units_make_the_layer_undefined():
     one_flat[4] = one_flat.mean(axis=0) * N_SOUNDS / (N_SOUNDS - 1) - one_flat[4] / (
         N_SOUNDS - 1
     )  # the mean of the others
-    matrix = rsa.square_matrix(rsa.rdm_triangles(one_flat).all_sounds)
+    matrix = tri.square_matrix(rsa.rdm_triangles(one_flat).all_sounds)
     assert (
         np.isnan(matrix[4, :4]).all()
         and np.isfinite(np.delete(np.delete(matrix, 4, 0), 4, 1)).all()
@@ -330,7 +335,7 @@ def test_sounds_with_the_same_value_in_all_units_make_the_layer_undefined():
 def test_identical_sounds_correlate_perfectly_and_tie_with_every_other_sound():
     values = features(4, 700)
     values[9] = values[2]
-    matrix = rsa.square_matrix(rsa.rdm_triangles(values).all_sounds)
+    matrix = tri.square_matrix(rsa.rdm_triangles(values).all_sounds)
     assert matrix[2, 9] == 1.0
     others = np.setdiff1d(np.arange(N_SOUNDS), [2, 9])
     np.testing.assert_array_equal(matrix[2, others], matrix[9, others])  # exactly: ranks must tie
@@ -348,13 +353,13 @@ def test_the_first_of_equal_layers_wins_and_nan_never_does():
     scores = np.array(
         [[0.1, 0.5, 0.5], [np.nan, -0.2, -0.3], [np.nan, np.nan, np.nan], [-np.inf, np.nan, -1.0]]
     )
-    np.testing.assert_array_equal(rsa.first_best(scores), [1, 1, -1, 2])
+    np.testing.assert_array_equal(sim.first_best(scores), [1, 1, -1, 2])
 
 
 def test_layers_are_chosen_on_training_and_scored_on_test_sounds():
     train = np.array([[[0.1, 0.9], [0.8, 0.2], [np.nan, np.nan]]])
     test = np.array([[[0.7, 0.3], [0.4, 0.6], [0.5, 0.5]]])
-    best = rsa.select_layer(train, test)
+    best = sim.select_layer(train, test)
     np.testing.assert_array_equal(best.index, [[1, 0, -1]])
     np.testing.assert_array_equal(best.value, [[0.3, 0.4, np.nan]])
     assert best.median_value == pytest.approx(0.35) and best.median_index == pytest.approx(0.5)
@@ -362,10 +367,10 @@ def test_layers_are_chosen_on_training_and_scored_on_test_sounds():
 
 def test_positions_run_from_first_to_last_layer():
     np.testing.assert_array_equal(
-        rsa.best_layer_position([[3, 2, 1.0], [1, 2, 3], [1, 3, 2], [np.nan] * 3]),
+        sim.best_layer_position([[3, 2, 1.0], [1, 2, 3], [1, 3, 2], [np.nan] * 3]),
         [0, 1, 0.5, np.nan],
     )
-    assert np.isnan(rsa.best_layer_position([[0.4], [0.2]])).all()  # a single layer has no position
+    assert np.isnan(sim.best_layer_position([[0.4], [0.2]])).all()  # a single layer has no position
 
 
 def test_a_planted_layer_is_found():
@@ -376,7 +381,7 @@ def test_a_planted_layer_is_found():
     vectors = [[rsa.rdm_triangles(item, train) for item in group] for group in ([voxels], layers)]
     on_train, on_test = (
         np.swapaxes(
-            rsa.similarities(
+            sim.similarities(
                 *(
                     np.stack([rsa.comparable(getattr(item, half)) for item in group], 1)
                     for group in vectors
@@ -387,7 +392,7 @@ def test_a_planted_layer_is_found():
         )
         for half in ("train", "test")
     )
-    best = rsa.select_layer(on_train, on_test)
+    best = sim.select_layer(on_train, on_test)
     assert (best.index == 1).all() and best.median_value[0] > 0.3
 
 
@@ -398,27 +403,28 @@ def test_a_planted_layer_is_found():
     ("measure", "oracle"), [("pearson", stats.pearsonr), ("spearman", stats.spearmanr)]
 )
 def test_ceiling_is_each_participant_against_the_mean_of_the_others(measure, oracle):
+    vector = partial(rsa.comparable, measure=measure)
     triangles = np.random.default_rng(0).standard_normal((4, 3, 50))
-    found = rsa.leave_one_out(triangles, measure)
+    found = sim.leave_one_out(triangles, vector)
     for p in range(4):
         others = np.delete(triangles, p, axis=0).mean(axis=0)
         np.testing.assert_allclose(
             found[p], [oracle(a, b).statistic for a, b in zip(triangles[p], others)], atol=1e-13
         )
     np.testing.assert_array_equal(
-        rsa.leave_one_out(triangles, measure, own=rsa.comparable(triangles, measure)), found
+        sim.leave_one_out(triangles, vector, own=vector(triangles)), found
     )
 
 
 def test_a_participant_without_an_rdm_does_not_touch_the_others_ceiling():
     triangles = np.random.default_rng(0).standard_normal((4, 50))
     with_gap = np.insert(triangles, 2, np.nan, axis=0)
-    found = rsa.leave_one_out(with_gap, "spearman")
+    found = sim.leave_one_out(with_gap, rsa.comparable)
     assert np.isnan(found[2])
     np.testing.assert_allclose(
-        np.delete(found, 2), rsa.leave_one_out(triangles, "spearman"), atol=1e-14
+        np.delete(found, 2), sim.leave_one_out(triangles, rsa.comparable), atol=1e-14
     )
-    assert np.isnan(rsa.leave_one_out(triangles[:1], "pearson")).all()
+    assert np.isnan(sim.leave_one_out(triangles[:1], rsa.comparable)).all()
 
 
 def test_regions_are_compared_within_participants():
@@ -428,3 +434,26 @@ def test_regions_are_compared_within_participants():
         np.testing.assert_allclose(
             found[p], stats.spearmanr(triangles[p], axis=1).statistic, atol=1e-13
         )
+
+
+def test_halves_of_several_sizes_and_sounds_in_neither_equal_one_split_at_a_time():
+    rng = np.random.default_rng(3)
+    train = np.arange(20) < np.array([[8], [12], [10]])
+    test = ~train & (np.arange(20) < 19)
+    splits = given_splits(train, test)
+    participants = np.repeat([0, 1, 2], 6)
+    responses = rng.standard_normal((20, 18))
+    layers = [(f"l{k}", rng.standard_normal((20, 7)) + responses[:, :7]) for k in range(3)]
+    for method in (rsa.METHOD, cka.METHOD):
+        neural = neural_side(responses, participants, [0, 1, 2], splits, method)
+        found = score_model(neural.vectors, model_side(layers, np.arange(20), splits, method))
+        for split in range(3):
+            one = given_splits(train[[split]], test[[split]])
+            alone = neural_side(responses, participants, [0, 1, 2], one, method)
+            expected = score_model(alone.vectors, model_side(layers, np.arange(20), one, method))
+            for name in ("layer_train", "layer_test", "best_value"):
+                np.testing.assert_allclose(
+                    getattr(found, name)[:, split], getattr(expected, name)[:, 0], atol=1e-13
+                )
+            for name, values in neural.ceilings.items():
+                np.testing.assert_allclose(values[:, split], alone.ceilings[name][:, 0], atol=1e-13)

@@ -10,11 +10,12 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from aud_dnn.methods import threads
 from aud_dnn.methods.cka import centred_gram
+from aud_dnn.methods.comparing.sides import model_side, neural_side
 from aud_dnn.methods.dimensionality import effective_dimensionality
 from aud_dnn.methods.ridge.estimator import VoxelwiseRidgeCV
 from aud_dnn.methods.ridge.leave_one_out import reduce_features
-from aud_dnn.methods.rsa.analysis import model_side, neural_side
-from aud_dnn.methods.rsa.similarity import rdm_triangles
+from aud_dnn.methods.rsa import METHOD as RSA
+from aud_dnn.methods.rsa import rdm_triangles
 from aud_dnn.methods.threads import available_cores, one_blas_thread
 from aud_dnn.splits import published_splits
 
@@ -75,8 +76,8 @@ ARRAY_FUNCTIONS = {
     "rdm_triangles": lambda: rdm_triangles(X, SPLITS.train),
     "dimensionality": lambda: effective_dimensionality(X, center_units=True),
     "Gram matrix": lambda: centred_gram(X),
-    "model side": lambda: model_side([("layer", X)], np.arange(20), SPLITS.train),
-    "neural side": lambda: neural_side(X, np.zeros(30), [0], SPLITS.train),
+    "model side": lambda: model_side([("layer", X)], np.arange(20), SPLITS, RSA),
+    "neural side": lambda: neural_side(X, np.zeros(30), [0], SPLITS, RSA),
 }
 
 

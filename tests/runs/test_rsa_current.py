@@ -19,26 +19,26 @@ from aud_dnn.analyze.rsa_panels import figure_2_rsa
 from aud_dnn.errors import DamagedFileError, MissingDataError
 from aud_dnn.io import digests
 from aud_dnn.paths import ProjectPaths, find_root
-from aud_dnn.runs import rsa_origins
-from aud_dnn.runs.rsa import RSARun, run_rsa
-from aud_dnn.runs.rsa_origins import Origins
-from aud_dnn.store.layer_dimensionality import layer_dimensionality
-from aud_dnn.store.published_rsa import ALL_VOXELS_FILE, read_rsa, write_published_rsa
-from aud_dnn.store.rsa import (
-    analysis_path,
+from aud_dnn.runs import comparison_origins, own_targets
+from aud_dnn.runs.comparison_origins import Origins
+from aud_dnn.runs.comparison_report import ComparisonRun
+from aud_dnn.runs.comparisons import run_comparison
+from aud_dnn.store.comparison_parts import (
     model_part_path,
     neural_part_path,
-    read_analysis,
     read_score_part,
     score_part_path,
 )
-from aud_dnn.tables.rsa import all_tables, model_parts, write_tables
+from aud_dnn.store.comparisons import analysis_path, read_analysis
+from aud_dnn.store.layer_dimensionality import layer_dimensionality
+from aud_dnn.store.published_rsa import ALL_VOXELS_FILE, read_rsa, write_published_rsa
+from aud_dnn.tables.comparisons import all_tables, model_parts, write_tables
 
 KELL = ("NH2015", "All", "Kell2018word", "trained")
 
 
-def small(paths: ProjectPaths, **changes) -> RSARun:
-    return run_rsa(
+def small(paths: ProjectPaths, **changes) -> ComparisonRun:
+    return run_comparison(
         paths,
         **{
             "targets": ("NH2015",),
@@ -67,7 +67,7 @@ def paths(finished, tmp_path) -> ProjectPaths:
     return find_root(tmp_path / "root")
 
 
-def computed(run: RSARun) -> set[tuple[str, str]]:
+def computed(run: ComparisonRun) -> set[tuple[str, str]]:
     return {(unit.model, unit.roi) for unit in run.report.computed}
 
 
@@ -150,16 +150,16 @@ def test_other_activations_are_noticed_whatever_their_time(paths, older):
 
 
 def test_layers_in_another_order_are_other_activations(paths, monkeypatch):
-    spec = rsa_origins.open_activations
+    spec = own_targets.open_activations
 
     def reversed_layers(*arguments, **named):
         opened = spec(*arguments, **named)
         opened.layers = opened.layers[::-1]
         return opened
 
-    now = Origins(paths).activations("Kell2018word", "trained")
-    monkeypatch.setattr(rsa_origins, "open_activations", reversed_layers)
-    assert Origins(paths).activations("Kell2018word", "trained") != now
+    now = Origins(paths).activations("Kell2018word", "trained", "NH2015")
+    monkeypatch.setattr(own_targets, "open_activations", reversed_layers)
+    assert Origins(paths).activations("Kell2018word", "trained", "NH2015") != now
 
 
 def test_a_new_time_alone_changes_nothing(paths):
@@ -172,8 +172,12 @@ def test_a_new_time_alone_changes_nothing(paths):
 def test_untouched_files_are_not_read_again(paths, monkeypatch):
     monkeypatch.setattr(digests, "_SETTLED_NS", 0)
     small(paths)
-    monkeypatch.setattr(rsa_origins, "activations_digest", lambda layers: pytest.fail("read again"))
-    monkeypatch.setattr(rsa_origins, "load_target", lambda *arguments: pytest.fail("read again"))
+    monkeypatch.setattr(
+        comparison_origins, "activations_digest", lambda layers: pytest.fail("read again")
+    )
+    monkeypatch.setattr(
+        comparison_origins, "load_target", lambda *arguments: pytest.fail("read again")
+    )
     assert len(small(paths).report.loaded) == 2
 
 

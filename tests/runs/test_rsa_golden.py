@@ -17,29 +17,32 @@ import pytest
 
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.rsa_panels import RSA_PANELS
-from aud_dnn.methods.rsa.analysis import category_order
-from aud_dnn.methods.rsa.similarity import rdm_triangles, region_similarity
+from aud_dnn.methods.rsa import category_order, rdm_triangles, region_similarity
 from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.resources import ROIS, SOUND_CATEGORIES
-from aud_dnn.runs.rsa import RSARun, run_rsa
+from aud_dnn.runs.comparison_report import ComparisonRun
+from aud_dnn.runs.comparisons import run_comparison
 from aud_dnn.stats import bootstrap_published
+from aud_dnn.store.comparison_parts import model_part_path, read_part
+from aud_dnn.store.comparisons import read_analysis
 from aud_dnn.store.published_rsa import (
     ALL_VOXELS_FILE,
     BEST_LAYER_FILE,
     read_published_rsa,
     write_published_rsa,
 )
-from aud_dnn.store.rsa import model_part_path, read_analysis, read_part
-from aud_dnn.tables.rsa import ceiling_table, model_table, neural_dimensionality_table
+from aud_dnn.tables.comparisons import ceiling_table, model_table, neural_dimensionality_table
 from aud_dnn.utils import load_stimuli, load_target
 
 
 @pytest.fixture(scope="module")
-def golden_run(golden_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RSARun]:
+def golden_run(
+    golden_root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, ComparisonRun]:
     root = tmp_path_factory.mktemp("rsa_golden")
     for name in ("data", "model_actv"):
         shutil.copytree(golden_root / name, root / name)
-    return root, run_rsa(find_root(root), jobs=1, progress=False)
+    return root, run_comparison(find_root(root), jobs=1, progress=False)
 
 
 def reference_files(expected: Path) -> list[tuple[dict, str, str, str, str]]:

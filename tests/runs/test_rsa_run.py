@@ -23,29 +23,32 @@ from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.io import atomic
 from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.resources import MODELS, ROIS
-from aud_dnn.runs import rsa as rsa_run
-from aud_dnn.runs import rsa_workers
-from aud_dnn.runs.rsa import run_rsa
-from aud_dnn.store.published_rsa import ALL_VOXELS_FILE, BEST_LAYER_FILE, read_published_rsa
-from aud_dnn.store.rsa import (
-    analysis_path,
+from aud_dnn.runs import comparison_workers, comparisons
+from aud_dnn.runs.comparison_report import ComparisonRun
+from aud_dnn.runs.comparisons import run_comparison
+from aud_dnn.store.comparison_parts import (
     model_part_path,
     neural_part_path,
-    read_analysis,
     read_part,
     score_part_path,
-    write_analysis,
 )
-from aud_dnn.tables.rsa import all_tables, comparison_table, model_errors, position_test_table
+from aud_dnn.store.comparisons import analysis_path, read_analysis, write_analysis
+from aud_dnn.store.published_rsa import ALL_VOXELS_FILE, BEST_LAYER_FILE, read_published_rsa
+from aud_dnn.tables.comparisons import (
+    all_tables,
+    comparison_table,
+    model_errors,
+    position_test_table,
+)
 
 
 @pytest.fixture(scope="module")
-def finished(demo_root, tmp_path_factory) -> tuple[ProjectPaths, rsa_run.RSARun]:
+def finished(demo_root, tmp_path_factory) -> tuple[ProjectPaths, ComparisonRun]:
     """The whole set on the demo data, by worker processes. Do not write to it."""
     root = tmp_path_factory.mktemp("rsa") / "root"
     shutil.copytree(demo_root, root)
     paths = find_root(root)
-    return paths, run_rsa(paths, jobs=2, progress=False)
+    return paths, run_comparison(paths, jobs=2, progress=False)
 
 
 @pytest.fixture
@@ -64,7 +67,7 @@ SMALL = {
 
 
 def small(paths: ProjectPaths, **changes):
-    return run_rsa(paths, **{**SMALL, "rois": ("All",), **changes})
+    return run_comparison(paths, **{**SMALL, "rois": ("All",), **changes})
 
 
 # --- the whole set ------------------------------------------------------------------------------
@@ -258,9 +261,9 @@ def test_what_is_there_is_loaded_and_only_the_rest_is_computed(paths, monkeypatc
     assert len(first.report.computed) == 2
     score_part_path(paths.rsa_results, "NH2015", "All", "spectemp", "trained").unlink()
     computed = []
-    original = rsa_workers.score_one
+    original = comparison_workers.score_one
     monkeypatch.setattr(
-        rsa_workers,
+        comparison_workers,
         "score_one",
         lambda *arguments: computed.append(arguments[1:]) or original(*arguments),
     )
@@ -300,18 +303,18 @@ def test_results_alone_are_enough_once_everything_is_computed(paths):
 
 
 def test_a_kill_between_two_models_loses_nothing_finished(paths, monkeypatch):
-    original = rsa_workers.score_one
+    original = comparison_workers.score_one
 
     def killed(shared, model, condition, pairs):
         if model == "spectemp":
             raise KeyboardInterrupt
         return original(shared, model, condition, pairs)
 
-    monkeypatch.setattr(rsa_workers, "score_one", killed)
+    monkeypatch.setattr(comparison_workers, "score_one", killed)
     with pytest.raises(KeyboardInterrupt):
         small(paths)
     assert not analysis_path(paths.rsa_results, "NH2015", "All").exists()
-    monkeypatch.setattr(rsa_workers, "score_one", original)
+    monkeypatch.setattr(comparison_workers, "score_one", original)
     run = small(paths)
     assert [unit.model for unit in run.report.loaded] == ["Kell2018word"]
     assert [unit.model for unit in run.report.computed] == ["spectemp"]
@@ -504,7 +507,7 @@ def test_a_disk_that_fills_is_an_error_that_names_the_file(paths, monkeypatch, n
     if jobs == 1:
         monkeypatch.setattr(os, "fsync", fail)
     else:
-        monkeypatch.setattr(rsa_run, "write_analysis", write_on_a_full_disk)
+        monkeypatch.setattr(comparisons, "write_analysis", write_on_a_full_disk)
     with pytest.raises(OSError) as caught:
         small(paths, jobs=jobs)
     name = Path(caught.value.filename)
@@ -535,27 +538,27 @@ def test_a_failed_allocation_says_what_is_needed(paths, monkeypatch):
     def exhausted(*arguments):
         raise MemoryError
 
-    monkeypatch.setattr(rsa_workers, "model_side", exhausted)
+    monkeypatch.setattr(comparison_workers, "model_side", exhausted)
     with pytest.raises(InputError, match=r"not enough memory.*kept.*MB for each process"):
         small(paths)
-    monkeypatch.setattr(rsa_run, "load_target", exhausted)
+    monkeypatch.setattr(comparisons, "load_target", exhausted)
     with pytest.raises(InputError, match=r"not enough memory.*MB"):
         small(paths)
 
 
 def test_processes_are_as_many_as_memory_has_room_for(paths, monkeypatch):
     tasks = [("Kell2018word", "trained"), ("DCASE2020", "trained"), ("AST", "trained")]
-    needed = rsa_workers.memory_needed(paths, tasks)
-    assert needed > rsa_workers.memory_needed(paths, tasks[2:])
+    needed = comparison_workers.memory_needed(paths, tasks)
+    assert needed > comparison_workers.memory_needed(paths, tasks[2:])
     for free, jobs in ((None, 8), (3 * needed, 3), (100 * needed, 8), (1, 1)):
-        monkeypatch.setattr(rsa_workers, "available_memory", lambda free=free: free)
-        assert rsa_workers.jobs_that_fit(paths, tasks, 8) == jobs
+        monkeypatch.setattr(comparison_workers, "available_memory", lambda free=free: free)
+        assert comparison_workers.jobs_that_fit(paths, tasks, 8) == jobs
 
 
 def test_a_plain_script_without_a_main_guard_may_use_workers(paths, tmp_path):
     (tmp_path / "script.py").write_text(
-        "from aud_dnn.paths import find_root\nfrom aud_dnn.runs.rsa import run_rsa\n"
-        f"run = run_rsa(find_root({str(paths.root)!r}), targets=['NH2015'], rois=['All'], "
+        "from aud_dnn.paths import find_root\nfrom aud_dnn.runs.comparisons import run_comparison\n"
+        f"run = run_comparison(find_root({str(paths.root)!r}), targets=['NH2015'], rois=['All'], "
         "conditions=['trained'],\n"
         "              models=['spectemp', 'Kell2018word'], jobs=2, "
         "progress=False)\nprint(len(run.report.computed))\n"
@@ -565,7 +568,7 @@ def test_a_plain_script_without_a_main_guard_may_use_workers(paths, tmp_path):
         capture_output=True,
         text=True,
         timeout=120,
-        env={**os.environ, "PYTHONPATH": str(Path(rsa_run.__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(Path(comparisons.__file__).parents[2])},
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")
 
@@ -577,7 +580,9 @@ def test_ctrl_c_is_one_line_and_leaves_nothing_half_written(paths, seconds):
     """While libraries are imported, while workers start, while they work; the terminal sends it to
     all of them.
     """
-    script = Path(rsa_run.__file__).parents[1] / "analyze" / "rsa_matrix_calculation_all_models.py"
+    script = (
+        Path(comparisons.__file__).parents[1] / "analyze" / "rsa_matrix_calculation_all_models.py"
+    )
     run = subprocess.Popen(
         [
             sys.executable,
@@ -615,7 +620,7 @@ def test_the_script_imports_nothing_heavy_before_main():
         capture_output=True,
         text=True,
         timeout=60,
-        env={**os.environ, "PYTHONPATH": str(Path(rsa_run.__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(Path(comparisons.__file__).parents[2])},
     )
     assert done.stdout == "[]\n", done.stderr
 

@@ -11,16 +11,14 @@ from structured_inputs import good_parts
 from aud_dnn.errors import DamagedFileError, InputError
 from aud_dnn.io.files import seal
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.store.rsa import (
+from aud_dnn.store.comparison_parts import (
     Part,
-    analysis_path,
-    assemble,
-    read_analysis,
     read_model_part,
     read_neural_part,
     read_score_part,
     write_part,
 )
+from aud_dnn.store.comparisons import analysis_path, assemble, read_analysis
 
 
 @pytest.fixture

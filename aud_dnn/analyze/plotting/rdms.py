@@ -23,10 +23,11 @@ from aud_dnn.analyze.plotting.style import (
     new_figure,
     paper_style,
 )
-from aud_dnn.methods.rsa.similarity import square_matrix
+from aud_dnn.methods.comparing.triangles import square_matrix
 from aud_dnn.resources import ROIS, SOUND_CATEGORIES
-from aud_dnn.store.rsa import ALL_VOXELS, Part
-from aud_dnn.tables.rsa import region_table
+from aud_dnn.store.comparison_parts import Part
+from aud_dnn.store.comparisons import ALL_VOXELS
+from aud_dnn.tables.comparisons import region_table, regions_in_order
 
 FORMATS = ("pdf", "svg")
 STRIP_WIDTH = 6
@@ -214,7 +215,7 @@ def neural_rdms(
 def region_matrix(datasets: Mapping[tuple[str, str], xr.Dataset], target: str) -> Drawing:
     """Similarity of the regions' RDMs, mean over participants, shown from 0 to 1."""
     table = region_table({pair: dataset for pair, dataset in datasets.items() if pair[0] == target})
-    rois = [roi for roi in ROIS if roi in set(table["roi_a"])]
+    rois = regions_in_order(datasets, target)
     mean = table.pivot_table(
         index="roi_a", columns="roi_b", values="similarity", aggfunc="mean"
     ).loc[rois, rois]

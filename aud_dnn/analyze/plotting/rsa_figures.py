@@ -16,6 +16,7 @@ from aud_dnn.analyze.plotting.rsa_scores import (
 )
 from aud_dnn.analyze.plotting.style import Drawing
 from aud_dnn.io.processes import map_in_processes
+from aud_dnn.methods.rsa import METHOD as RSA
 from aud_dnn.resources import (
     BASELINE_MODEL,
     CLEAN_SEED_PAIRS,
@@ -25,7 +26,9 @@ from aud_dnn.resources import (
     ROIS,
     SEED_PAIRS,
 )
-from aud_dnn.store.rsa import ALL_VOXELS, CONDITIONS, matching_model_part, read_analysis
+from aud_dnn.store.comparison_schema import CONDITIONS
+from aud_dnn.store.comparisons import ALL_VOXELS, compared_by, matching_model_part, read_analysis
+from aud_dnn.tables.comparisons import regions_in_order
 
 Datasets = Mapping[tuple[str, str], xr.Dataset]
 
@@ -63,7 +66,12 @@ def rsa_figures(
                     datasets[target, ALL_VOXELS], condition, own_models, look, participants
                 )
     for target in targets:
-        yield from _neural(datasets, target, palette)
+        if all(
+            compared_by(dataset).name == RSA.name
+            for (name, _), dataset in datasets.items()
+            if name == target
+        ):
+            yield from _neural(datasets, target, palette)
     for target in targets:
         every = sorted(
             {
@@ -115,7 +123,7 @@ def _over_models(
 
 
 def _neural(datasets: Datasets, target: str, palette: str) -> Iterator[Drawing]:
-    rois = [roi for roi in ROIS if (target, roi) in datasets]
+    rois = regions_in_order(datasets, target)
     for names in (False, True):
         if rois:
             yield neural_rdms(datasets, target, rois=rois, names=names, palette=palette)
@@ -139,6 +147,7 @@ def save_model_pages(
     target: str,
     models: Sequence[tuple[str, str]],
     *,
+    own: bool = False,
     palette: str = "paper",
     jobs: int = 1,
 ) -> Iterator[int]:
@@ -152,6 +161,8 @@ def save_model_pages(
         ``results/rsa_analysis``, where the results are and the pages go.
     target : str
     models : sequence of (model, condition)
+    own : bool
+        The target is a user's own.
     palette : str
     jobs : int
         Worker processes.
@@ -161,17 +172,18 @@ def save_model_pages(
     int
         How many figures were saved for the next model.
     """
-    arguments = [(folder, target, model, condition, palette) for model, condition in models]
+    arguments = [(folder, target, *key, own, palette) for key in models]
     yield from map_in_processes(
         _save_pages_of, arguments, jobs if len(models) >= _WORTH_PROCESSES else 1
     )
 
 
-def _save_pages_of(arguments: tuple[Path, str, str, str, str]) -> int:
-    folder, target, model, condition, palette = arguments
+def _save_pages_of(arguments: tuple[Path, str, str, str, bool, str]) -> int:
+    folder, target, model, condition, own, palette = arguments
     dataset = read_analysis(folder, target, ALL_VOXELS)
     there = model in models_with_results(dataset, condition)
-    part = matching_model_part(folder, dataset, model, condition) if there else None
+    whose = target if own else ""
+    part = matching_model_part(folder, dataset, model, condition, whose) if there else None
     if part is None:
         return 0
     pages = [draw(part, dataset, palette=palette) for draw in (model_page, best_layer_rdm)]

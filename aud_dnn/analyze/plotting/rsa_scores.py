@@ -29,13 +29,18 @@ from aud_dnn.analyze.plotting.style import (
     note_below,
     paper_style,
 )
+from aud_dnn.methods.rsa import METHOD as RSA
 from aud_dnn.resources import BASELINE_MODEL, FIGURE_7_MODELS, FIGURE_8_MODELS
 from aud_dnn.stats import pearson
-from aud_dnn.tables.rsa import comparison_table, position_table, position_test_table
-from aud_dnn.tables.rsa_summaries import check_statistics, performance_order, summarize_scores
+from aud_dnn.store.comparisons import compared_by
+from aud_dnn.tables.comparison_summaries import (
+    check_statistics,
+    performance_order,
+    summarize_scores,
+)
+from aud_dnn.tables.comparisons import comparison_table, position_table, position_test_table
 
 FORMATS = ("pdf", "svg")
-SCORE_LABEL = "Spearman R Human vs. Model RSA"
 TRAINED_SEED_LIMITS = (0.35, 0.55)
 _SMALLEST_IN_FULL = 0.5e-5  # with five decimals, a smaller p would read 0.00000
 _MOST_BARS = 20  # more than these and the figure grows wider
@@ -87,7 +92,7 @@ def rsa_bars(
         models, too.
     layout : BarLayout, optional
     statistics : {"published", "recommended"}
-        Which error bars and ceiling (:func:`aud_dnn.tables.rsa_summaries.summarize_scores`).
+        Which error bars and ceiling (:func:`aud_dnn.tables.comparison_summaries.summarize_scores`).
     palette : {"paper", "colorblind"}
     participants : bool
         Draw every participant as a point.
@@ -102,7 +107,8 @@ def rsa_bars(
         else [model for model in order if model != BASELINE_MODEL]
     )
     shown = [model for model in wanted if model in summary.table.index]
-    title = _title(prefix, dataset, condition, "Human-Model RSA")
+    by = compared_by(dataset)
+    title = _title(prefix, dataset, condition, f"Human-Model {by.name}")
     stretch = max(1.0, len(shown) / _MOST_BARS)
     layout = layout or BarLayout(label_size=12, box_aspect=0.8 / stretch)
     with paper_style():
@@ -127,8 +133,8 @@ def rsa_bars(
                 band=CEILING_BAND,
                 linestyle="--",
             )
-        ax.set_ylim(layout.y_limits)
-        ax.set_ylabel(SCORE_LABEL, fontsize=13)
+        ax.set_ylim(layout.y_limits if by.name == RSA.name else by.limits)
+        ax.set_ylabel(by.label, fontsize=13)
         ax.set_title(title, fontsize=11, pad=12)
         _finish(figure, [f"{summary.errors_are} {summary.ceiling_is}", *notes], summary.missing)
     table = summary.table.assign(
@@ -219,7 +225,8 @@ def seed_scatter(
     first, second = (summary.table.loc[[pair[index] for pair in shown]] for index in (0, 1))
     r, p, _ = pearson(first["score"], second["score"])
     styles = model_styles(names, palette)
-    title = _title(prefix, dataset, condition, "ModelVsModel RSA")
+    by = compared_by(dataset)
+    title = _title(prefix, dataset, condition, f"ModelVsModel {by.name}")
     with paper_style():
         figure = new_figure(7, 7)
         ax = figure.add_subplot()
@@ -238,13 +245,15 @@ def seed_scatter(
                 label=model,
             )
         limits = _square_limits(
-            first, second, TRAINED_SEED_LIMITS if condition == "trained" else None
+            first,
+            second,
+            TRAINED_SEED_LIMITS if condition == "trained" and by.name == RSA.name else None,
         )
         ax.set(
             xlim=limits,
             ylim=limits,
-            xlabel=f"{SCORE_LABEL}, Seed 1",
-            ylabel=f"{SCORE_LABEL}, Seed 2",
+            xlabel=f"{by.label}, Seed 1",
+            ylabel=f"{by.label}, Seed 2",
         )
         ax.set_box_aspect(1)
         identity_line(ax, color="black")

@@ -1,10 +1,7 @@
-"""The RSA of the paper.
-
-The neural side, the model side, their comparison (:mod:`aud_dnn.methods.rsa.similarity`).
+"""A comparison of the layers of a model with the participants: the neural side, the model side.
 
 Arrays in, arrays out. The neural side does not depend on the model, and the model side does not
-depend on the target or the region: each is made once and then compared at the price of a matrix
-product.
+depend on the region: each is made once and then compared at the price of a matrix product.
 
 Source: Tuckute, Feather, Boebinger & McDermott (2023), PLoS Biology 21(12): e3002366, Methods,
 "Representational similarity analysis".
@@ -13,50 +10,26 @@ Source: Tuckute, Feather, Boebinger & McDermott (2023), PLoS Biology 21(12): e30
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from aud_dnn.methods.dimensionality import participation_ratio, raw_and_centered_dimensionality
-from aud_dnn.methods.rsa.similarity import (
+from aud_dnn.methods.comparing.similarity import (
     BestLayer,
-    Triangles,
     best_layer_position,
-    comparable,
-    concatenated_triangle,
     leave_one_out,
     median_of_known,
-    rdm_triangles,
     select_layer,
     similarities,
 )
+from aud_dnn.methods.comparing.triangles import Triangles, of_each_split
+from aud_dnn.methods.dimensionality import participation_ratio, raw_and_centered_dimensionality
+from aud_dnn.methods.method import Comparison
 from aud_dnn.methods.threads import one_blas_thread
+from aud_dnn.splits import Splits
 
 DIMENSIONALITY_VARIANTS = ("raw", "centered", "standardized")
 """Units as they are; with their mean subtracted (regression analyses); z-scored (RSA analyses)."""
-
-
-def category_order(categories: Sequence[str], plotting_order: Sequence[str]) -> np.ndarray:
-    """Indices that group the sounds by category, in plotting order.
-
-    Within a category the order stays.
-
-    The published analysis groups the sounds *before* it applies the split masks, so the same masks
-    pick other sounds here than in the regression.
-
-    Raises
-    ------
-    ValueError
-        A category is not in ``plotting_order``.
-    """
-    place = {name: index for index, name in enumerate(plotting_order)}
-    unknown = sorted(set(categories) - set(place))
-    if unknown:
-        raise ValueError(
-            f"Unknown sound categories: {', '.join(map(repr, unknown))}. Known: "
-            f"{', '.join(plotting_order)}."
-        )
-    return np.argsort([place[name] for name in categories], kind="stable")
 
 
 def participant_labels(subjects: Sequence) -> list[str]:
@@ -69,12 +42,12 @@ def participant_labels(subjects: Sequence) -> list[str]:
 
 @dataclass(frozen=True)
 class Vectors:
-    """Triangles made comparable (zero mean, unit length, of ranks), of a set of RDMs.
+    """Vectors of unit length of a set of representations.
 
     Attributes
     ----------
-    all_sounds : array of shape (n_rdms, n_pairs)
-    train, test : arrays of shape (n_splits, n_rdms, n_pairs of the half)
+    all_sounds : array of shape (n_representations, n_pairs)
+    train, test : arrays of shape (n_splits, n_representations, n_pairs of the half)
     """
 
     all_sounds: np.ndarray
@@ -82,12 +55,21 @@ class Vectors:
     test: np.ndarray
 
 
-def _vectors(triangles: Sequence[Triangles]) -> Vectors:
-    """Vectors of several representations, ranked one representation at a time."""
+def _vectors(triangles: Sequence[Triangles], method: Comparison) -> Vectors:
+    """Vectors of several representations, made one representation at a time."""
+
+    def of_half(half: int) -> np.ndarray:
+        name = ("train", "test")[half]
+        return np.stack(
+            [
+                of_each_split(method.vector, getattr(item, name), item.n_pairs[half])
+                for item in triangles
+            ],
+            axis=1,
+        )
+
     return Vectors(
-        np.stack([comparable(item.all_sounds) for item in triangles]),
-        np.stack([comparable(item.train) for item in triangles], axis=1),
-        np.stack([comparable(item.test) for item in triangles], axis=1),
+        np.stack([method.vector(item.all_sounds) for item in triangles]), of_half(0), of_half(1)
     )
 
 
@@ -96,31 +78,30 @@ def _vectors(triangles: Sequence[Triangles]) -> Vectors:
 
 @dataclass(frozen=True)
 class NeuralSide:
-    """RDMs and ceilings of the participants in one region.
+    """Triangles and ceilings of the participants in one region.
 
     Attributes
     ----------
     rdms : array of shape (n_participants, n_pairs)
-        Correlations between all sounds, upper triangle; NaN for a participant with fewer than two
+        Triangles of all sounds (of RSA: correlations); NaN for a participant with fewer than two
         voxels here.
     vectors : Vectors
     n_voxels : int array of shape (n_participants,)
-    ceiling_pearson, ceiling_spearman : arrays of shape (n_participants, n_splits)
-        Each participant's test RDM against the mean of the others': in Pearson as published, in
-        Spearman as the models are scored.
-    ceiling_pearson_all_sounds, ceiling_spearman_all_sounds : arrays of shape (n_participants,)
-        The same for the RDMs of all sounds.
+    ceilings : dict of arrays of shape (n_participants, n_splits)
+        By the name of the ceiling: each participant's test triangle against the mean of the
+        others'.
+    ceilings_all_sounds : dict of arrays of shape (n_participants,)
+        The same for all sounds.
     effective_dimensionality : array of shape (3,)
         Of the voxels of all participants together, in the order of :data:`DIMENSIONALITY_VARIANTS`.
+        NaN unless the method compares correlations.
     """
 
     rdms: np.ndarray
     vectors: Vectors
     n_voxels: np.ndarray
-    ceiling_pearson: np.ndarray
-    ceiling_spearman: np.ndarray
-    ceiling_pearson_all_sounds: np.ndarray
-    ceiling_spearman_all_sounds: np.ndarray
+    ceilings: dict[str, np.ndarray]
+    ceilings_all_sounds: dict[str, np.ndarray]
     effective_dimensionality: np.ndarray
 
 
@@ -129,23 +110,24 @@ def neural_side(
     responses: np.ndarray,
     participant: np.ndarray,
     participants: Sequence,
-    train: np.ndarray,
+    splits: Splits,
+    method: Comparison,
     *,
     in_region: np.ndarray | None = None,
 ) -> NeuralSide:
-    """RDMs of every participant's voxels, ready to be compared, and the noise ceilings.
+    """Triangles of every participant's voxels, ready to be compared, and the noise ceilings.
 
     Parameters
     ----------
     responses : array of shape (n_sounds, n_voxels)
-        Mean over scan repetitions; sounds in the order that the masks refer to (grouped by
-        category).
+        Mean over scan repetitions; sounds in the order that the splits refer to.
     participant : array of shape (n_voxels,)
         Whose voxel it is.
     participants : sequence
         The participants, in the order of the results. One without a voxel in the region stays, with
         NaN.
-    train : bool array of shape (n_splits, n_sounds)
+    splits : Splits
+    method : Comparison
     in_region : bool array of shape (n_voxels,), optional
         The voxels to use; all by default.
 
@@ -157,22 +139,49 @@ def neural_side(
     use = np.ones(responses.shape[1], dtype=bool) if in_region is None else in_region
     chosen = [np.flatnonzero(use & (participant == label)) for label in participants]
     triangles = [
-        rdm_triangles(responses[:, voxels] if len(voxels) else np.zeros((n_sounds, 1)), train)
+        _defined_only(
+            method.prepare(
+                responses[:, voxels] if len(voxels) else np.zeros((n_sounds, 1)), splits
+            ),
+            len(voxels) > 1,
+        )
         for voxels in chosen
     ]
     test = np.stack([item.test for item in triangles])
     rdms = np.stack([item.all_sounds for item in triangles])
-    vectors = _vectors(triangles)
+    vectors = _vectors(triangles, method)
+    own, n_pairs = method.own_ceiling, triangles[0].n_pairs[1]
+    own_test = np.swapaxes(vectors.test, 0, 1)
     return NeuralSide(
         rdms=rdms,
         vectors=vectors,
         n_voxels=np.array([len(voxels) for voxels in chosen]),
-        ceiling_pearson=leave_one_out(test, "pearson"),
-        ceiling_spearman=leave_one_out(test, "spearman", own=np.swapaxes(vectors.test, 0, 1)),
-        ceiling_pearson_all_sounds=leave_one_out(rdms, "pearson"),
-        ceiling_spearman_all_sounds=leave_one_out(rdms, "spearman", own=vectors.all_sounds),
-        effective_dimensionality=_pooled_dimensionality(responses[:, use], triangles),
+        ceilings={
+            ceiling.name: leave_one_out(
+                test, ceiling.vector, own=own_test if ceiling is own else None, n_pairs=n_pairs
+            )
+            for ceiling in method.ceilings
+        },
+        ceilings_all_sounds={
+            ceiling.name: leave_one_out(
+                rdms, ceiling.vector, own=vectors.all_sounds if ceiling is own else None
+            )
+            for ceiling in method.ceilings
+        },
+        effective_dimensionality=_pooled_dimensionality(responses[:, use], triangles)
+        if method.correlations
+        else np.full(3, np.nan),
     )
+
+
+def _defined_only(item: Triangles, defined: bool) -> Triangles:
+    """The triangles, or NaN for a participant who has too few voxels to be compared."""
+    if defined:
+        return item
+    nothing = {
+        name: np.full_like(getattr(item, name), np.nan) for name in ("all_sounds", "train", "test")
+    }
+    return replace(item, **nothing)
 
 
 def _pooled_dimensionality(responses: np.ndarray, triangles: Sequence[Triangles]) -> np.ndarray:
@@ -196,13 +205,13 @@ def _pooled_dimensionality(responses: np.ndarray, triangles: Sequence[Triangles]
 
 @dataclass(frozen=True)
 class ModelSide:
-    """RDMs of the layers of one model in one condition.
+    """Triangles of the layers of one model in one condition.
 
     Attributes
     ----------
     layers : tuple of str
     rdms : array of shape (n_layers, n_pairs)
-        Correlations between all sounds, upper triangle; NaN where undefined.
+        Triangles of all sounds (of RSA: correlations); NaN where undefined.
     vectors : Vectors
     concatenated_rdm : array of shape (n_pairs,)
         Of all layers side by side.
@@ -214,7 +223,8 @@ class ModelSide:
     n_constant_units_train : int array of shape (n_layers, n_splits)
         Units that do not vary over the training sounds of a split (those included that never vary).
     effective_dimensionality : array of shape (n_layers, 3)
-        In the order of :data:`DIMENSIONALITY_VARIANTS`.
+        In the order of :data:`DIMENSIONALITY_VARIANTS`. NaN unless the method compares
+        correlations.
     """
 
     layers: tuple[str, ...]
@@ -230,17 +240,23 @@ class ModelSide:
 
 @one_blas_thread()
 def model_side(
-    layers: Iterable[tuple[str, np.ndarray]], order: np.ndarray, train: np.ndarray
+    layers: Iterable[tuple[str, np.ndarray]],
+    order: np.ndarray,
+    splits: Splits,
+    method: Comparison,
 ) -> ModelSide:
-    """RDMs of all layers, ready to be compared. Only one layer's activations are needed at a time.
+    """Triangles of all layers, ready to be compared.
+
+    Only one layer's activations are needed at a time.
 
     Parameters
     ----------
     layers : iterable of (str, array of shape (n_sounds, n_units))
         Name and activations of every layer.
     order : int array of shape (n_sounds,)
-        Brings the sounds into the order that the masks refer to.
-    train : bool array of shape (n_splits, n_sounds)
+        Brings the sounds into the order that the splits refer to.
+    splits : Splits
+    method : Comparison
 
     Returns
     -------
@@ -249,27 +265,27 @@ def model_side(
     names, triangles, n_units, dimensionality = [], [], [], []
     for name, features in layers:
         features = np.asarray(features)[order].astype(np.float64, copy=False)
-        item = rdm_triangles(features, train)
+        item = method.prepare(features, splits)
         names.append(name)
         triangles.append(item)
         n_units.append(features.shape[1])
-        single = features.shape[1] < 2
         dimensionality.append(
-            [np.nan] * 3
-            if single
-            else [
+            [
                 *raw_and_centered_dimensionality(features),
                 participation_ratio(item.moments.products, item.moments.sums, item.moments.n_units),
             ]
+            if method.correlations and features.shape[1] > 1
+            else [np.nan] * 3
         )
     n_constant = np.stack([item.n_constant for item in triangles])
-    concatenated = concatenated_triangle([item.moments for item in triangles])
+    moments = [item.moments for item in triangles]
+    concatenated = method.triangle(sum(moments[1:], start=moments[0]))
     return ModelSide(
         layers=tuple(names),
         rdms=np.stack([item.all_sounds for item in triangles]),
-        vectors=_vectors(triangles),
+        vectors=_vectors(triangles, method),
         concatenated_rdm=concatenated,
-        concatenated=comparable(concatenated[None]),
+        concatenated=method.vector(concatenated[None]),
         n_units=np.array(n_units),
         n_constant_units=n_constant[:, 0],
         n_constant_units_train=n_constant[:, 1:],
@@ -281,16 +297,18 @@ def model_side(
 
 
 @dataclass(frozen=True)
-class RSAScores:
+class ComparisonScores:
     """Everything about one model in one condition and one region of one target.
-
-    All similarities are Spearman correlations of RDM triangles.
 
     Attributes
     ----------
     layer_train, layer_test : arrays of shape (n_participants, n_splits, n_layers)
-    best : BestLayer
-        Chosen on the training sounds, scored on the test sounds.
+        Similarities.
+    best_index, best_value : arrays of shape (n_participants, n_splits)
+        The layer chosen on the training sounds (-1 for none), and its similarity on the test
+        sounds.
+    best_median, best_median_index : arrays of shape (n_participants,)
+        Medians over the splits that have one.
     layer_test_median : array of shape (n_participants, n_layers)
         Median over splits of ``layer_test``.
     layer_all_sounds : array of shape (n_participants, n_layers)
@@ -302,7 +320,10 @@ class RSAScores:
 
     layer_train: np.ndarray
     layer_test: np.ndarray
-    best: BestLayer
+    best_index: np.ndarray
+    best_value: np.ndarray
+    best_median: np.ndarray
+    best_median_index: np.ndarray
     layer_test_median: np.ndarray
     layer_all_sounds: np.ndarray
     concatenated_all_sounds: np.ndarray
@@ -310,15 +331,19 @@ class RSAScores:
 
 
 @one_blas_thread()
-def score_model(neural: Vectors, model: ModelSide) -> RSAScores:
-    """Compare every participant's RDMs with those of every layer."""
+def score_model(neural: Vectors, model: ModelSide) -> ComparisonScores:
+    """Compare every participant with every layer."""
     train = np.swapaxes(similarities(neural.train, model.vectors.train), 0, 1)
     test = np.swapaxes(similarities(neural.test, model.vectors.test), 0, 1)
     all_sounds = similarities(neural.all_sounds, model.vectors.all_sounds)
-    return RSAScores(
+    best: BestLayer = select_layer(train, test)
+    return ComparisonScores(
         layer_train=train,
         layer_test=test,
-        best=select_layer(train, test),
+        best_index=best.index,
+        best_value=best.value,
+        best_median=best.median_value,
+        best_median_index=best.median_index,
         layer_test_median=median_of_known(test),
         layer_all_sounds=all_sounds,
         concatenated_all_sounds=similarities(neural.all_sounds, model.concatenated)[:, 0],

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 
 import numpy as np
 
@@ -21,19 +22,23 @@ from aud_dnn.io.digests import array_digest, combined_digest
 from aud_dnn.io.files import h5_dataset_names, open_h5
 from aud_dnn.io.memory import available_memory
 from aud_dnn.io.processes import SharedArrays, run_in_processes
-from aud_dnn.methods.rsa.analysis import Vectors, model_side, score_model
+from aud_dnn.methods.comparing.sides import Vectors, model_side, score_model
+from aud_dnn.methods.method import Comparison, find_method
 from aud_dnn.methods.threads import one_blas_thread
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.runs.rsa_origins import ACTIVATIONS
-from aud_dnn.store.rsa import (
-    CONDITIONS,
+from aud_dnn.runs.comparison_origins import ACTIVATIONS
+from aud_dnn.runs.own_targets import open_for_targets
+from aud_dnn.splits import Splits
+from aud_dnn.store.comparison_parts import (
     model_arrays,
     model_part_path,
     score_arrays,
     score_part_path,
     write_part,
 )
-from aud_dnn.utils import Stimuli, activation_files, few, open_activations
+from aud_dnn.store.comparison_schema import CONDITIONS
+from aud_dnn.targets.facts import TARGETS
+from aud_dnn.utils import Activations, Stimuli, activation_files, few
 
 Tasks = dict[tuple[str, str], list[tuple[str, str]]]
 """(model, condition) -> the (target, region)s to score it on."""
@@ -43,32 +48,76 @@ _VECTORS = ("all_sounds", "train", "test")
 
 
 @dataclass(frozen=True)
+class Sounds:
+    """The sounds of a target, and their splits.
+
+    Attributes
+    ----------
+    stimuli : Stimuli
+    order : int array
+        From the order of ``stimuli`` to that of the splits.
+    splits : Splits
+    """
+
+    stimuli: Stimuli
+    order: np.ndarray
+    splits: Splits
+
+
+@dataclass(frozen=True)
 class Shared:
     """What every model is scored with.
 
     Attributes
     ----------
     paths : ProjectPaths
-    stimuli : Stimuli
+    folder : Path
+        Where the results of the method go.
+    method_name : str
+        Name or file; workers find the method by it.
+    published : Stimuli or None
+        The published sounds of this installation.
     pairs : sequence of (target, region)
     arrays : sequence of arrays
         The vectors of each pair in turn, three arrays each.
-    made_from : mapping from target to its digests (:func:`aud_dnn.runs.rsa_origins.neural_digests`)
-    order, train : arrays
+    made_from : mapping from target to its digests
+    sounds : mapping from target to Sounds
     """
 
     paths: ProjectPaths
-    stimuli: Stimuli
+    folder: Path
+    method_name: str
+    published: Stimuli | None
     pairs: Sequence[tuple[str, str]]
     arrays: Sequence[np.ndarray]
-    made_from: Mapping[str, dict[str, str]]
-    order: np.ndarray
-    train: np.ndarray
+    made_from: Mapping[str, Mapping[str, str]]
+    sounds: Mapping[str, Sounds]
+
+    @property
+    def method(self) -> Comparison:
+        """How representations are compared."""
+        return _method(self.method_name)
+
+    def open(self, model: str, condition: str, target: str) -> Activations:
+        """The activations of a model for the sounds of a target."""
+        return open_for_targets(
+            self.paths,
+            model,
+            {target: self.sounds[target].stimuli},
+            self.published,
+            randnetw=condition == CONDITIONS[1],
+            layers=None,
+        )[target]
 
     def vectors(self, pair: tuple[str, str]) -> Vectors:
         """The neural side of one target and region."""
         start = len(_VECTORS) * self.pairs.index(pair)
         return Vectors(**{name: self.arrays[start + place] for place, name in enumerate(_VECTORS)})
+
+
+@cache
+def _method(name: str) -> Comparison:
+    return find_method(name, Comparison)
 
 
 def flat(vectors: Mapping[tuple[str, str], Vectors]) -> list[np.ndarray]:
@@ -78,9 +127,12 @@ def flat(vectors: Mapping[tuple[str, str], Vectors]) -> list[np.ndarray]:
 
 @dataclass(frozen=True)
 class Remarks:
-    """What is worth a note about one model in one condition, and the digest of its activations."""
+    """What is worth a note about one model in one condition.
 
-    activations: str
+    And the digest of its activations for each target.
+    """
+
+    activations: dict[str, str]
     undefined_layers: list[str] = field(default_factory=list)
     n_constant: int = 0
     n_constant_on_training_half: int = 0
@@ -91,45 +143,79 @@ def score_one(shared: Shared, model: str, condition: str, pairs: list[tuple[str,
 
     Returns what is worth a note.
     """
-    activations = open_activations(
-        shared.paths, model, shared.stimuli, randnetw=condition == CONDITIONS[1]
-    )
-    digests: list[str] = []
+    digests: dict[str, str] = {}
+    undefined: list[str] = []
+    n_constant = n_sometimes = 0
+    for targets in _of_the_same_sounds(shared, [target for target, _ in pairs]):
+        first, sounds = targets[0], shared.sounds[targets[0]]
+        layer_digests: list[str] = []
 
-    def layers() -> Iterator[tuple[str, np.ndarray]]:
-        for name, array in activations.items():
-            digests.append(f"{name} {array_digest(array)}")
-            yield name, array
+        def layers(
+            target: str = first, found: list[str] = layer_digests
+        ) -> Iterator[tuple[str, np.ndarray]]:
+            for name, array in shared.open(model, condition, target).items():
+                found.append(f"{name} {array_digest(array)}")
+                yield name, array
 
-    side = model_side(layers(), shared.order, shared.train)
-    digest = combined_digest(digests)
-    folder = shared.paths.rsa_results
-    for target, roi in pairs:
-        scores = score_model(shared.vectors((target, roi)), side)
-        write_part(
-            score_part_path(folder, target, roi, model, condition),
-            {"layers": np.array(side.layers), **score_arrays(scores)},
-            {
-                "model": model,
-                "condition": condition,
-                "target": target,
-                "roi": roi,
-                "made_from": {**shared.made_from[target], ACTIVATIONS: digest},
-            },
+        try:
+            side = model_side(layers(), sounds.order, sounds.splits, shared.method)
+        except ValueError as error:
+            raise InputError(f"{model} ({condition}), {first}: {error}") from error
+        digest = combined_digest(layer_digests)
+        digests |= dict.fromkeys(targets, digest)
+        for target, roi in pairs:
+            if target in targets:
+                scores = score_model(shared.vectors((target, roi)), side)
+                write_part(
+                    score_part_path(shared.folder, target, roi, model, condition),
+                    {"layers": np.array(side.layers), **score_arrays(scores)},
+                    {
+                        "model": model,
+                        "condition": condition,
+                        "target": target,
+                        "roi": roi,
+                        "made_from": {**shared.made_from[target], ACTIVATIONS: digest},
+                    },
+                )
+        for own in dict.fromkeys("" if target in TARGETS else target for target in targets):
+            write_part(
+                model_part_path(shared.folder, model, condition, own),
+                model_arrays(side),
+                {
+                    "model": model,
+                    "condition": condition,
+                    **({"target": own} if own else {}),
+                    "made_from": {
+                        ACTIVATIONS: digest,
+                        "stimuli": shared.made_from[own or first]["stimuli"],
+                    },
+                },
+            )
+        undefined += [
+            layer
+            for layer, rdm in zip(side.layers, side.rdms)
+            if np.isnan(rdm).any() and layer not in undefined
+        ]
+        sometimes = side.n_constant_units_train.max(axis=1, initial=0) - side.n_constant_units
+        n_constant = max(n_constant, int(side.n_constant_units.sum()))
+        n_sometimes = max(n_sometimes, int(sometimes.sum()))
+    return Remarks(digests, undefined, n_constant, n_sometimes)
+
+
+def _of_the_same_sounds(shared: Shared, targets: Sequence[str]) -> list[list[str]]:
+    """Targets that share the side of a model: the same sounds in the same splits."""
+    groups: dict[tuple[object, ...], list[str]] = {}
+    for target in dict.fromkeys(targets):
+        sounds = shared.sounds[target]
+        key = (
+            sounds.stimuli.ids,
+            sounds.order.tobytes(),
+            sounds.splits.train.tobytes(),
+            sounds.splits.test.tobytes(),
+            shared.made_from[target]["stimuli"],
         )
-    stimuli = next(iter(shared.made_from.values()))["stimuli"]
-    write_part(
-        model_part_path(folder, model, condition),
-        model_arrays(side),
-        {
-            "model": model,
-            "condition": condition,
-            "made_from": {ACTIVATIONS: digest, "stimuli": stimuli},
-        },
-    )
-    undefined = [layer for layer, rdm in zip(side.layers, side.rdms) if np.isnan(rdm).any()]
-    sometimes = side.n_constant_units_train.max(axis=1, initial=0) - side.n_constant_units
-    return Remarks(digest, undefined, int(side.n_constant_units.sum()), int(sometimes.sum()))
+        groups.setdefault(key, []).append(target)
+    return list(groups.values())
 
 
 def notes_on(remarks: dict[tuple[str, str], Remarks]) -> list[str]:

@@ -15,9 +15,12 @@ import xarray as xr
 
 from aud_dnn.errors import DamagedFileError, InputError
 from aud_dnn.io.files import h5_array, h5_dataset, open_h5
-from aud_dnn.methods.rsa.analysis import DIMENSIONALITY_VARIANTS
+from aud_dnn.methods.comparing.sides import DIMENSIONALITY_VARIANTS
 
 CONDITIONS = ("trained", "permuted")
+
+SCRIPT = "python aud_dnn/analyze/rsa_matrix_calculation_all_models.py"
+"""The command that makes everything here."""
 
 _LONGEST_NAME = 10_000
 _KINDS = {"number": "f", "count": "iu", "flag": "iub", "text": "O", "label": "U"}
@@ -152,6 +155,8 @@ def wrong_in_part(arrays: Mapping[str, np.ndarray], wanted: Mapping[str, Variabl
     sizes = {"variant": len(DIMENSIONALITY_VARIANTS)}
     for name, variable in wanted.items():
         array = arrays.get(name)
+        if array is None and variable.optional:
+            continue
         if array is None:
             return f"it lacks {name}"
         if array.dtype.kind not in _KINDS[variable.kind]:

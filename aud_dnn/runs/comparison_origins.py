@@ -1,5 +1,6 @@
-"""What the RSA is made from, and whether what was made is current (the rule of
-:mod:`aud_dnn.io.digests`).
+"""What a comparison is made from, and whether what was made is current.
+
+By the rule of :mod:`aud_dnn.io.digests`.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.io.digests import DigestMemo, array_digest, combined_digest, outdated, table_digest
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import BASELINE_MODEL
-from aud_dnn.store.rsa import CONDITIONS, SCRIPT
+from aud_dnn.runs.own_targets import OwnTarget, open_for_targets
+from aud_dnn.store.comparison_schema import CONDITIONS, SCRIPT
+from aud_dnn.targets.facts import TARGETS
 from aud_dnn.utils import (
+    Activations,
     Stimuli,
     Target,
     activation_files,
     few,
     load_stimuli,
     load_target,
-    open_activations,
 )
 
 METADATA_COLUMNS = ("subj_idx", "roi_label_general")
@@ -48,7 +51,7 @@ def neural_digests(target: Target) -> dict[str, str]:
     for column in METADATA_COLUMNS:
         if column not in target.metadata.columns:
             raise InputError(
-                f"df_roi_meta.pkl of {target.name} has no column {column}, which RSA needs."
+                f"df_roi_meta.pkl of {target.name} has no column {column}, which comparisons need."
             )
     return {
         "responses": array_digest(target.responses),
@@ -69,13 +72,16 @@ class Origins:
     Parameters
     ----------
     paths : ProjectPaths
+    own_targets : sequence of OwnTarget
+        Targets of one's own that results may be about.
     """
 
-    def __init__(self, paths: ProjectPaths) -> None:
+    def __init__(self, paths: ProjectPaths, own_targets: Sequence[OwnTarget] = ()) -> None:
         self._paths = paths
+        self._own = {item.target.name: item for item in own_targets}
         self._memo = DigestMemo(paths.results)
         self._neural: dict[str, dict[str, str] | None] = {}
-        self._activations: dict[tuple[str, str], str | None] = {}
+        self._activations: dict[tuple[str, str, str], str | None] = {}
         self._stimuli: Stimuli | None = None
 
     def neural(self, target: str) -> dict[str, str] | None:
@@ -86,6 +92,10 @@ class Origins:
         InputError
             The data are damaged.
         """
+        if target in self._own:
+            return self._own[target].digests
+        if target not in TARGETS:
+            return None  # only its user knows where it is
         if target not in self._neural:
             try:
                 self._neural[target] = self._neural_now(target)
@@ -115,32 +125,61 @@ class Origins:
             "stimuli": _stimuli_digest(stimuli),
         }
 
-    def activations(self, model: str, condition: str) -> str | None:
-        """:func:`activations_digest` of a model; None if its activations are not there.
+    def sounds_of(self, target: str) -> Stimuli:
+        """The sounds of a target: the published ones, or those of a user's own."""
+        return self._own[target].target.stimuli if target in self._own else self.stimuli()
+
+    def open(self, model: str, condition: str, target: str) -> Activations:
+        """The activations of a model for the sounds of a target.
+
+        Raises
+        ------
+        InputError
+            They are missing, damaged, or lack sounds.
+        """
+        published = self.stimuli() if target not in self._own else self._known_stimuli()
+        return open_for_targets(
+            self._paths,
+            model,
+            {target: self.sounds_of(target)},
+            published,
+            randnetw=condition == CONDITIONS[1],
+            layers=None,
+        )[target]
+
+    def activations(self, model: str, condition: str, target: str = "") -> str | None:
+        """:func:`activations_digest` of a model for a target; None if there are none.
+
+        For the published sounds by default.
 
         Raises
         ------
         InputError
             They are damaged.
         """
-        key = model, condition
+        whose = target if target in self._own else ""
+        key = model, condition, whose
         if key not in self._activations:
             files = activation_files(self._paths, model, randnetw=condition == CONDITIONS[1])
             try:
-                stimuli = self.stimuli()
+                stimuli = self.sounds_of(target)
             except MissingDataError:
                 files = []
             if not files:
                 self._activations[key] = None
                 return None
-            opened = open_activations(
-                self._paths, model, stimuli, randnetw=condition == CONDITIONS[1]
-            )
+            opened = self.open(model, condition, target)
             layers = combined_digest([_stimuli_digest(stimuli), *opened.layers])
             self._activations[key] = self._memo.of(
                 files, f"rsa layers {layers}", lambda: activations_digest(opened.items())
             )
         return self._activations[key]
+
+    def _known_stimuli(self) -> Stimuli | None:
+        try:
+            return self.stimuli()
+        except MissingDataError:
+            return None
 
     def stimuli(self) -> Stimuli:
         """The stimuli, read once."""
@@ -148,26 +187,21 @@ class Origins:
             self._stimuli = load_stimuli(self._paths)
         return self._stimuli
 
-    def stimuli_digest(self) -> str | None:
+    def stimuli_digest(self, target: str) -> str | None:
         """Digest of which sound is where; None if the stimuli are not there."""
-        try:
-            return _stimuli_digest(self.stimuli())
-        except MissingDataError:
-            return None
+        if target in self._own:
+            return self._own[target].digests["stimuli"]
+        known = self._known_stimuli()
+        return None if known is None else _stimuli_digest(known)
 
-    def learn(
-        self,
-        *,
-        target: str | None = None,
-        neural: dict[str, str] | None = None,
-        model: tuple[str, str] | None = None,
-        activations: str | None = None,
-    ) -> None:
-        """Take over digests of data that were just read for another purpose."""
-        if target is not None:
-            self._neural[target] = neural
-        if model is not None:
-            self._activations[model] = activations
+    def learn_neural(self, target: str, digests: dict[str, str]) -> None:
+        """Take over digests of a target that was just read for another purpose."""
+        if target not in self._own:
+            self._neural[target] = digests
+
+    def learn_activations(self, model: str, condition: str, target: str, digest: str) -> None:
+        """Take over the digest of activations that were just read for another purpose."""
+        self._activations[model, condition, target if target in self._own else ""] = digest
 
     def save(self) -> None:
         """Keep what was learned for later runs."""
@@ -184,17 +218,23 @@ class Origins:
         Parameters
         ----------
         dataset : Dataset
-            From :func:`aud_dnn.store.rsa.read_analysis`.
+            From :func:`aud_dnn.store.comparisons.read_analysis`.
         models : sequence of str, optional
             Look at the activations of these only.
         """
         if "read_from" in dataset.attrs:
             return []
         target, roi = dataset.attrs["target"], dataset.attrs["roi"]
-        again = f"Make it again: {SCRIPT} --target {target} --roi {roi}"
+        if target not in TARGETS and target not in self._own:
+            return []
+        name = dataset.attrs.get("method", "RSA")
+        again = (
+            f"Make it again: {SCRIPT}{'' if name == 'RSA' else f' --methods {name}'} --target "
+            f"{target} --roi {roi}"
+        )
         if "assembled_from" not in dataset.attrs:
             return [
-                f"The RSA of {target} ({roi}) does not say what it was made from: an earlier "
+                f"The {name} of {target} ({roi}) does not say what it was made from: an earlier "
                 f"version made it. {again}"
             ]
         notes = []
@@ -202,10 +242,10 @@ class Origins:
             now = self.neural(target) or {}
             changed = outdated({name: dataset.attrs.get(f"{name}_sha256") for name in now}, now)
         except InputError as error:
-            return [f"The RSA of {target}, {roi}, cannot be compared with its data: {error}"]
+            return [f"The {name} of {target}, {roi}, cannot be compared with its data: {error}"]
         if changed:
             notes.append(
-                f"The {' and '.join(changed)} of {target} have changed since its RSA ({roi}) was "
+                f"The {' and '.join(changed)} of {target} have changed since its {name} ({roi}) was "
                 f"made. {again}"
             )
         for condition in CONDITIONS:
@@ -216,8 +256,8 @@ class Origins:
             ]
             if stale:
                 notes.append(
-                    f"The activations of {few(stale)} ({condition}) have changed since their RSA "
-                    f"on {target} ({roi}) was made. {again} --models {' '.join(stale)}"
+                    f"The activations of {few(stale)} ({condition}) have changed since their "
+                    f"{name} on {target} ({roi}) was made. {again} --models {' '.join(stale)}"
                 )
         self.save()
         return notes
@@ -232,7 +272,7 @@ class Origins:
         if not bool(one["available"]):
             return False
         try:
-            now = self.activations(model, condition)
+            now = self.activations(model, condition, dataset.attrs["target"])
         except InputError:
             return True
         return now is not None and now != str(one["activations_sha256"].item())

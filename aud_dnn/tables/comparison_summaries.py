@@ -12,8 +12,8 @@ import pandas as pd
 import xarray as xr
 
 from aud_dnn.resources import BASELINE_MODEL
-from aud_dnn.store.rsa import published_score
-from aud_dnn.tables.rsa import CEILINGS, STATISTICS, mean_and_sem, model_errors
+from aud_dnn.store.comparisons import compared_by, published_score
+from aud_dnn.tables.comparisons import STATISTICS, mean_and_sem, model_errors
 
 
 def check_statistics(statistics: str) -> None:
@@ -68,7 +68,7 @@ def summarize_scores(
     Parameters
     ----------
     dataset : Dataset
-        One target and region, from :func:`aud_dnn.store.rsa.read_analysis`.
+        One target and region, from :func:`aud_dnn.store.comparisons.read_analysis`.
     condition : {"trained", "permuted"}
     models : sequence of str, optional
         All that have results by default.
@@ -96,16 +96,19 @@ def summarize_scores(
         },
         index=pd.Index(among.columns, name="model"),
     ).loc[present]
-    measure = "pearson" if published else "spearman"
-    mean, sem, n_with_ceiling = mean_and_sem(
-        dataset[CEILINGS[measure]].median("split", skipna=True).values
-    )
+    by = compared_by(dataset)
+    variable, _, measure = by.ceilings[by.published_ceiling if published else by.own_ceiling]
+    mean, sem, n_with_ceiling = mean_and_sem(dataset[variable].median("split", skipna=True).values)
     if published:
         errors_are = (
             f"As published: errors are SD over participants (within, {among.shape[1]} models) / "
             "√(models − 1)."
         )
-        ceiling_is = "The ceiling is a Pearson correlation."
+        ceiling_is = (
+            f"The ceiling is a {measure} correlation."
+            if by.published_ceiling != by.own_ceiling
+            else f"The ceiling is in {measure}, like the scores."
+        )
     else:
         n_participants = among.notna().all(axis=1).sum()
         errors_are = (
@@ -113,9 +116,9 @@ def summarize_scores(
             "√(participants − 1)."
         )
         ceiling_is = (
-            "The ceiling is a Spearman correlation, like the scores."
+            f"The ceiling is in {measure}, like the scores."
             if n_with_ceiling
-            else "The Spearman ceiling is not known."
+            else f"The {measure} ceiling is not known."
         )
     if "read_from" in dataset.attrs:
         errors_are = f"Scores of the published {dataset.attrs['read_from']}. {errors_are}"

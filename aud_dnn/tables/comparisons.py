@@ -4,16 +4,16 @@ One row per observation, every column named.
 
 Published and recommended quantities stand beside each other (``docs/departures.md``):
 
-======================  ==================================================
-========================================== quantity                published
-recommended ======================  ==================================================
-========================================== noise ceiling           Pearson (``measure`` =
-``pearson``)                 Spearman, the measure of the scores error bar of a model
-``sem_published``: divided by sqrt(models - 1)      ``sem_participants``: sqrt(participants - 1)
-model against model     ``p_published``: unpaired, one model fixed          ``p_bootstrap``,
-``p_sign_flip``: paired layer position          ``p_asymptotic``
-``p_exact`` ======================  ==================================================
-==========================================
+=================== ============================== =====================================
+quantity            published                      recommended
+=================== ============================== =====================================
+noise ceiling       Pearson                        Spearman, the measure of the scores
+error bar           ``sem_published``:             ``sem_participants``:
+                    / sqrt(models - 1)             / sqrt(participants - 1)
+model against model ``p_published``: unpaired,     ``p_bootstrap``, ``p_sign_flip``: paired
+                    one model fixed
+layer position      ``p_asymptotic``               ``p_exact``
+=================== ============================== =====================================
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ import pandas as pd
 import xarray as xr
 
 from aud_dnn.io.atomic import atomic_file
-from aud_dnn.methods.rsa.similarity import region_similarity
+from aud_dnn.methods.comparing.sides import DIMENSIONALITY_VARIANTS
+from aud_dnn.methods.method import Comparison
+from aud_dnn.methods.rsa import METHOD as RSA
 from aud_dnn.resources import CLEAN_PAIRS, FIGURE_7_MODELS, ROIS
 from aud_dnn.stats import (
     add_adjusted,
@@ -37,27 +39,26 @@ from aud_dnn.stats import (
     wilcoxon_signed_rank,
     within_participant_sem,
 )
-from aud_dnn.store.rsa import (
+from aud_dnn.store.comparison_parts import Part
+from aud_dnn.store.comparison_schema import CONDITIONS
+from aud_dnn.store.comparisons import (
     ALL_VOXELS,
-    CONDITIONS,
-    DIMENSIONALITY_VARIANTS,
-    Part,
     canonical_models,
+    compared_by,
     matching_model_part,
     published_score,
 )
+from aud_dnn.targets.facts import TARGETS
 
 Datasets = Mapping[tuple[str, str], xr.Dataset]
 
 STATISTICS = ("published", "recommended")
-CEILINGS = {
-    "pearson": "leave_one_out_neural_r_cv_test_splits",
-    "spearman": "leave_one_out_neural_spearman_cv_test_splits",
-}
-CEILINGS_ALL_SOUNDS = {
-    "pearson": "leave_one_out_neural_r_all_sounds",
-    "spearman": "leave_one_out_neural_spearman_all_sounds",
-}
+
+
+def regions_in_order(datasets: Datasets, target: str) -> list[str]:
+    """The regions of a target that have results: those of the paper first, in its order."""
+    there = [roi for name, roi in datasets if name == target and roi != ALL_VOXELS]
+    return [roi for roi in ROIS if roi in there] + [roi for roi in there if roi not in ROIS]
 
 
 # --- one row per observation --------------------------------------------------------------------
@@ -196,7 +197,7 @@ def ceiling_participant_table(datasets: Datasets) -> pd.DataFrame:
     """One row per participant x split x measure: the noise ceilings on the test sounds."""
     rows = []
     for (target, roi), dataset in datasets.items():
-        for measure, variable in CEILINGS.items():
+        for measure, (variable, _, _) in compared_by(dataset).ceilings.items():
             values = dataset[variable].to_series().rename("ceiling").reset_index()
             rows.append(
                 values.assign(
@@ -258,21 +259,22 @@ def neural_dimensionality_table(datasets: Datasets) -> pd.DataFrame:
     )
 
 
-def region_table(datasets: Datasets) -> pd.DataFrame:
+def region_table(datasets: Datasets, method: Comparison = RSA) -> pd.DataFrame:
     """One row per participant x pair of regions.
 
-    Spearman similarity of the regions' RDMs, all sounds.
+    Similarity of the regions (in RSA the Spearman correlation of their RDMs), all sounds.
     """
     rows = []
     for target in dict.fromkeys(target for target, _ in datasets):
-        rois = [roi for roi in ROIS if (target, roi) in datasets]
+        rois = regions_in_order(datasets, target)
         if len(rois) < 2:
             continue
         participants = datasets[target, rois[0]]["participant"].values.astype(str)
         rdms = np.stack(
             [datasets[target, roi]["all_data_corr_mat_fmri"].values for roi in rois], axis=1
         )
-        values = region_similarity(rdms)
+        vectors = method.vector(rdms)
+        values = method.score(vectors, vectors)
         grid = np.meshgrid(participants, rois, rois, indexing="ij")
         rows.append(
             pd.DataFrame(
@@ -309,10 +311,11 @@ def ceiling_table(datasets: Datasets) -> pd.DataFrame:
     """
     rows = []
     for (target, roi), dataset in datasets.items():
-        for measure in CEILINGS:
+        by = compared_by(dataset)
+        for measure, (variable, all_sounds, _) in by.ceilings.items():
             for sounds, values in (
-                ("test", dataset[CEILINGS[measure]].median("split", skipna=True).values),
-                ("all", dataset[CEILINGS_ALL_SOUNDS[measure]].values),
+                ("test", dataset[variable].median("split", skipna=True).values),
+                ("all", dataset[all_sounds].values),
             ):
                 mean, sem, n = mean_and_sem(values)
                 rows.append(
@@ -321,7 +324,7 @@ def ceiling_table(datasets: Datasets) -> pd.DataFrame:
                         "roi": roi,
                         "sounds": sounds,
                         "measure": measure,
-                        "role": STATISTICS[int(measure == "spearman")],
+                        "role": STATISTICS[int(measure == by.own_ceiling)],
                         "mean": mean,
                         "sem": sem,
                         "n_participants": n,
@@ -569,13 +572,17 @@ def position_test_table(positions: pd.DataFrame, reference: str = "Primary") -> 
 def model_parts(folder: Path, datasets: Datasets) -> dict[tuple[str, str], Part]:
     """The models' own sides that belong to the datasets' scores, in canonical order.
 
+    Of the published sounds; those of users' own targets are not among them.
+
     Raises
     ------
     DamagedFileError
         One of the files is not as it was written.
     """
     scored: dict[tuple[str, str], xr.Dataset] = {}
-    for dataset in datasets.values():
+    for (target, _), dataset in datasets.items():
+        if target not in TARGETS:
+            continue
         for c, condition in enumerate(dataset["condition"].values.tolist()):
             for m, model in enumerate(dataset["model"].values.tolist()):
                 if dataset["available"].values[c, m]:
@@ -600,9 +607,11 @@ PARQUET_ONLY = ("layers_splits",)
 
 
 def all_tables(
-    datasets: Datasets, model_parts: Mapping[tuple[str, str], Part]
+    datasets: Datasets,
+    model_parts: Mapping[tuple[str, str], Part],
+    method: Comparison = RSA,
 ) -> dict[str, pd.DataFrame]:
-    """Every table, by file name."""
+    """Every table of a method, by file name; empty ones have nothing to show."""
     positions = position_table(datasets, FIGURE_7_MODELS)
     return {
         "participants": participant_table(datasets),
@@ -615,9 +624,15 @@ def all_tables(
         "comparisons_clean_speech": comparison_table(datasets),
         "best_layer_positions": position_table(datasets),
         "best_layer_position_tests": position_test_table(positions),
-        "region_similarity": region_table(datasets),
-        "effective_dimensionality_models": dimensionality_table(model_parts),
-        "effective_dimensionality_voxels": neural_dimensionality_table(datasets),
+        "region_similarity": region_table(datasets, method),
+        **(
+            {
+                "effective_dimensionality_models": dimensionality_table(model_parts),
+                "effective_dimensionality_voxels": neural_dimensionality_table(datasets),
+            }
+            if method.correlations
+            else {}
+        ),
     }
 
 

@@ -1,0 +1,162 @@
+"""Similarity of every layer with the brain: one picture per model and target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from aud_dnn.analyze.plotting.style import (
+    CEILING_BAND,
+    Drawing,
+    display_name,
+    file_stem,
+    new_figure,
+    note_below,
+    paper_style,
+    roi_color,
+)
+from aud_dnn.store.comparison_schema import CONDITIONS
+from aud_dnn.store.comparisons import ALL_VOXELS, compared_by
+from aud_dnn.tables.comparisons import mean_and_sem, regions_in_order
+
+FORMATS = ("pdf", "svg")
+_ALL_COLOR = "#000000"
+_FURTHER_COLORS = ("#1b9e77", "#d95f02", "#7570b3", "#e7298a", "#66a61e", "#a6761d")
+
+
+def layer_curves(
+    datasets: Mapping[tuple[str, str], xr.Dataset],
+    models: Sequence[str],
+    *,
+    conditions: Sequence[str] = CONDITIONS,
+    palette: str = "paper",
+) -> Iterator[Drawing]:
+    """Similarity of the layers of models, all voxels and every region.
+
+    Lines are means over participants of the median over splits on the test sounds, with standard
+    errors over participants; permuted networks are dashed. The band is the noise ceiling of all
+    voxels in the measure of the method.
+
+    Parameters
+    ----------
+    datasets : mapping from (target, region) to Dataset
+    models : sequence of str
+    conditions : sequence of str
+    palette : str
+    """
+    for target in dict.fromkeys(target for target, _ in datasets):
+        for model in models:
+            table = _layer_table(datasets, target, model, conditions)
+            if table["layer"].nunique() > 1:
+                yield _curves(datasets, target, model, table, palette)
+
+
+def _layer_table(
+    datasets: Mapping[tuple[str, str], xr.Dataset],
+    target: str,
+    model: str,
+    conditions: Sequence[str],
+) -> pd.DataFrame:
+    """Mean and standard error over participants of every layer."""
+    rois = [ALL_VOXELS, *regions_in_order(datasets, target)]
+    rows = []
+    for roi in [roi for roi in rois if (target, roi) in datasets]:
+        dataset = datasets[target, roi]
+        for condition in conditions:
+            if model not in dataset["model"].values:
+                continue
+            one = dataset.sel(model=model, condition=condition)
+            if not bool(one["available"]):
+                continue
+            values = one["splits_median_distance_all_layers"].transpose("layer", "participant")
+            for index, layer in enumerate(one["model_layers"].values.tolist()):
+                if layer:
+                    mean, sem, n = mean_and_sem(values.values[index])
+                    rows.append(
+                        {
+                            "roi": roi,
+                            "condition": condition,
+                            "layer": layer,
+                            "layer_index": index,
+                            "similarity": mean,
+                            "sem": sem,
+                            "n_participants": n,
+                        }
+                    )
+    columns = ["roi", "condition", "layer", "layer_index", "similarity", "sem", "n_participants"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _curves(
+    datasets: Mapping[tuple[str, str], xr.Dataset],
+    target: str,
+    model: str,
+    table: pd.DataFrame,
+    palette: str,
+) -> Drawing:
+    first = datasets[target, table["roi"].iloc[0]]
+    by = compared_by(first)
+    layers = table.drop_duplicates("layer_index").sort_values("layer_index")
+    title = f"{target}_{model}_layers_{by.name}"
+    with paper_style():
+        figure = new_figure(max(6.0, 2.5 + 0.45 * len(layers)), 4.6)
+        ax = figure.add_subplot()
+        colors = _colors(list(dict.fromkeys(table["roi"])), palette)
+        for (roi, condition), rows in table.groupby(["roi", "condition"], sort=False):
+            ax.errorbar(
+                rows["layer_index"],
+                rows["similarity"],
+                yerr=rows["sem"],
+                color=colors[roi],
+                linestyle="-" if condition == CONDITIONS[0] else "--",
+                linewidth=2.2 if roi == ALL_VOXELS else 1.3,
+                label=f"{'all voxels' if roi == ALL_VOXELS else roi}, {condition}",
+                capsize=0,
+            )
+        ceiling = mean_and_sem(first[by.ceilings[by.own_ceiling][0]].median("split").values)
+        if np.isfinite(ceiling[0]):
+            low, high = (
+                ceiling[0] - np.nan_to_num(ceiling[1]),
+                ceiling[0] + np.nan_to_num(ceiling[1]),
+            )
+            ax.axhspan(low, high, color=CEILING_BAND, zorder=0)
+            ax.axhline(ceiling[0], color="black", linestyle=":", linewidth=1, label="noise ceiling")
+        ax.set_xticks(
+            layers["layer_index"],
+            layers["layer"],
+            rotation=45,
+            ha="right",
+            rotation_mode="anchor",
+            fontsize=8,
+        )
+        ax.set_ylabel(by.label)
+        ax.set_title(f"{display_name(model)}, {target}: {by.name} of every layer", fontsize=11)
+        ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5))
+        note_below(
+            figure,
+            [
+                "Median over splits on the test sounds; mean over participants, ± SD / "
+                "√(participants − 1)."
+            ],
+        )
+    return Drawing(
+        figure,
+        f"layers/{file_stem(title)}",
+        table.assign(model=model, target=target, method=by.name).set_index("layer"),
+        FORMATS,
+    )
+
+
+def _colors(rois: Sequence[str], palette: str) -> dict[str, str]:
+    """Those of the paper for its regions, others for others."""
+    found, further = {ALL_VOXELS: _ALL_COLOR}, iter(_FURTHER_COLORS * len(rois))
+    for roi in rois:
+        if roi != ALL_VOXELS:
+            try:
+                found[roi] = roi_color(roi, palette)
+            except (KeyError, ValueError):
+                found[roi] = next(further)
+    return found

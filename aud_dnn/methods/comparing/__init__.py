@@ -1,0 +1,1 @@
+"""What all comparisons of representations share, whatever they compare them by."""
