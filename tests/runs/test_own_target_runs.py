@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from made_targets import MODEL, voxels
 
 from aud_dnn.analyze.AUD_plot_main import main as draw
 from aud_dnn.AUD_main import main as fit
@@ -31,65 +32,15 @@ from aud_dnn.targets.target_files import read_target, write_target
 from aud_dnn.utils import load_stimuli, open_activations
 from setup_utils.check_data import main as check_data
 
-MODEL, LAYERS = "twolayers", ("early", "late")
 CHECKOUT = Path(__file__).resolve().parents[2]
 ECOG = CHECKOUT.parent / "shared" / "data" / "song_ecog"
 
 
-def voxels(ids: list[str], **given):
-    """90 of the sounds, two repetitions, two participants, two regions; driven by the second layer."""
-    rng = np.random.default_rng(1)
-    chosen = rng.permutation(len(ids))[:90]
-    signal = rng.standard_normal((len(ids), 12))
-    noise = rng.standard_normal((90, 12, 2))
-    responses = signal[chosen][:, :, None] + 0.5 * noise
-    responses[:, 3, 1] = np.nan
-    neuroids = {"participant": ["p1", "p2"] * 6, "region": ["front"] * 6 + ["back"] * 6}
-    target = target_from_arrays(
-        responses, [ids[row] for row in chosen], name="voxels90", neuroids=neuroids, **given
-    )
-    return target, signal
-
-
-def with_time(ids: list[str], signal: np.ndarray):
-    """All sounds in another order, three sensors, five times; only the third time is driven."""
-    order = np.random.default_rng(2).permutation(len(ids))
-    responses = np.random.default_rng(3).standard_normal((len(ids), 3, 5))
-    responses[:, :, 2] += 3 * signal[:, :3]
-    return target_from_arrays(
-        responses[order],
-        [ids[row] for row in order],
-        name="sensors",
-        times=np.arange(5) / 10,
-        neuroids={"neuroid": ["a", "b", "c"]},
-        published=ids,
-    )
-
-
 @pytest.fixture(scope="module")
-def root(demo_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root with a model that holds the 165 sounds and 35 others in another order, and both
-    targets.
-    """
-    root = tmp_path_factory.mktemp("own") / "root"
-    shutil.copytree(demo_root / "data" / "neural" / "NH2015", root / "data" / "neural" / "NH2015")
-    ids = list(load_stimuli(ProjectPaths(root)).ids)
-    target, signal = voxels(ids)
-    write_target(root / "voxels90.nc", target)
-    write_target(root / "sensors.nc", with_time(ids, signal))
-    rng = np.random.default_rng(4)
-    everything = [*ids, *(f"other{number}" for number in range(35))]
-    late = np.concatenate([signal, rng.standard_normal((35, 12))])
-    order = rng.permutation(200)
-    folder = root / "model-actv" / MODEL
-    folder.mkdir(parents=True)
-    with h5py.File(folder / "natsound_activations.h5", "w") as file:
-        file["sound_ids"] = [everything[row] for row in order]
-        file["layer_list"] = list(LAYERS)
-        file["early"] = rng.standard_normal((200, 12))
-        file["late"] = (late @ rng.standard_normal((12, 30)))[order]
-    assert run(root, "voxels90.nc", "sensors.nc") == 0
-    return root
+def root(own_root: Path) -> Path:
+    """The root with both targets fitted."""
+    assert run(own_root, "voxels90.nc", "sensors.nc") == 0
+    return own_root
 
 
 @pytest.fixture
@@ -495,25 +446,8 @@ def test_the_page_word_for_word(
 # --- real data ----------------------------------------------------------------------------------
 
 COMPONENTS_SCORES = [
-    float(score)
-    for score in [
-        "0.53",
-        "0.59",
-        "0.17",
-        "0.48",
-        "0.29",
-        "0.57",
-        "0.47",
-        "0.64",
-        "0.50",
-        "0.37",
-        "0.31",
-        "0.40",
-        "0.34",
-        "0.31",
-        "0.60",
-    ]
-]
+    0.53, 0.59, 0.17, 0.48, 0.29, 0.57, 0.47, 0.64, 0.50, 0.37, 0.31, 0.40, 0.34, 0.31, 0.60,
+]  # fmt: skip
 
 
 @pytest.mark.skipif(not ECOG.is_dir(), reason="the ECoG data are not beside the repository")
