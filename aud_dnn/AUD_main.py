@@ -99,6 +99,13 @@ def build_parser() -> argparse.ArgumentParser:
         "also write df_output.pkl, ds.pkl and y_preds_test*.pkl as published",
     )
     add_bool(parser, "--overwrite", False, "fit again what is already there")
+    add_bool(
+        parser,
+        "--dry_run",
+        False,
+        "only say what would be fitted, what is kept or stale, and what time, memory and disk it "
+        "takes",
+    )
     add_layer_order(parser)
     add_stimulus_order(parser)
     add_root(parser)
@@ -186,7 +193,9 @@ def main(argv: list[str] | None = None) -> int:
     show_log(verbose=arguments.verbose)
 
     # heavy imports only once the command line is understood: --help answers at once
-    from aud_dnn.runs.fit import FitOptions, fit_model, outcome_table
+    from aud_dnn.runs.fit import dry_run, fit_model
+    from aud_dnn.runs.fit_plan import FitOptions
+    from aud_dnn.runs.fit_report import outcome_table
 
     options = FitOptions(
         arguments.source_model,
@@ -200,8 +209,10 @@ def main(argv: list[str] | None = None) -> int:
         overwrite=arguments.overwrite,
         own_targets=own,
     )
-    outcomes = fit_model(paths, options)
-    print(outcome_table(outcomes))
+    if arguments.dry_run:
+        print(dry_run(paths, options))
+        return 0
+    print(outcome_table(fit_model(paths, options)))
     return 0
 
 

@@ -30,7 +30,7 @@ import numpy as np
 from aud_dnn.methods.ridge.leave_one_out import alpha_grid, reduce_features
 from aud_dnn.methods.ridge.scoring import VOXELS_PER_BLOCK, decompose_splits, score_responses
 from aud_dnn.methods.threads import available_cores
-from aud_dnn.runs.fit import _peak_memory_mb
+from aud_dnn.runs.fit_report import peak_memory_mb
 from aud_dnn.splits import published_splits
 
 SHAPES = {"NH2015": 7694, "B2021": 26792}
@@ -257,13 +257,13 @@ def main() -> None:
             if arguments.root
             else random_input(arguments.target)
         )
-        before = _peak_memory_mb() or 0.0
+        before = peak_memory_mb() or 0.0
         result = CONTESTANTS[arguments.measure][1](X, responses)
         print(
             json.dumps(
                 {
                     **result,
-                    "memory": (_peak_memory_mb() or 0.0) - before,
+                    "memory": (peak_memory_mb() or 0.0) - before,
                     "shape": f"{X.shape[1]} units, {responses.shape[1]} voxels",
                 }
             )

@@ -32,7 +32,9 @@ import numpy as np  # noqa: E402
 from aud_dnn.io.atomic import restore_replaced  # noqa: E402
 from aud_dnn.paths import ProjectPaths  # noqa: E402
 from aud_dnn.runs import fit as fitting  # noqa: E402
-from aud_dnn.runs.fit import FitOptions, Outcome, fit_model  # noqa: E402
+from aud_dnn.runs.fit import fit_model  # noqa: E402
+from aud_dnn.runs.fit_plan import FitOptions  # noqa: E402
+from aud_dnn.runs.fit_report import Outcome  # noqa: E402
 from aud_dnn.store.regression import is_complete, parse_folder, read_result  # noqa: E402
 
 LAYERS = ("relu0", "relu1", "relu2")
@@ -204,12 +206,12 @@ def no_forecast() -> Iterator[None]:
     """Without the check of the free disk at the start, so that the disk fills in the middle of
     writing.
     """
-    check = fitting._check_disk_space
-    fitting._check_disk_space = lambda *arguments: None
+    check = fitting.require_disk_space
+    fitting.require_disk_space = lambda *arguments: None
     try:
         yield
     finally:
-        fitting._check_disk_space = check
+        fitting.require_disk_space = check
 
 
 # --- processes that are killed, or in each other's way ------------------------------------------

@@ -32,6 +32,7 @@ from aud_dnn.methods.ridge.scoring import LayerScores
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.resources import COMPONENTS, MODELS, ROIS
 from aud_dnn.runs import fit as fitting
+from aud_dnn.runs import fit_remarks
 from aud_dnn.splits import published_splits
 from aud_dnn.store import regression as results
 from aud_dnn.store import sources
@@ -149,6 +150,7 @@ def test_defaults_are_the_published_ones() -> None:
         "alphalimit": 50,
         "randnetw": False,
         "save_plot": False,
+        "dry_run": False,
         "save_preds": True,
         "verbose": False,
         "legacy_pickles": False,
@@ -1074,11 +1076,11 @@ def test_what_sound_fits_have_too_is_a_remark_but_no_warning(
     target = Target(
         "NH2015", responses, np.arange(100), pd.DataFrame({"voxel_id": np.arange(100)}), None
     )
-    for share, kind in ((0, None), (usual, fitting.UsualRemark), (many, fitting.Remark)):
+    for share, kind in ((0, None), (usual, fit_remarks.UsualRemark), (many, fit_remarks.Remark)):
         scores = LayerScores.empty(100, 10)
         scores.y_test_std_mean[:] = scores.y_train_std_mean[:] = 1
         getattr(scores, field)[: round(100 * share)] = code
-        remarks = list(fitting._score_remarks(scores, target, np.array([1e49, 1e-50])))
+        remarks = list(fit_remarks.score_remarks(scores, target, np.array([1e49, 1e-50])))
         assert [type(remark) for remark in remarks] == ([] if kind is None else [kind])
         assert all(
             what in remark.what and f"{round(100 * share)} of 100" in remark.where

@@ -14,8 +14,8 @@ from aud_dnn.errors import InputError
 from aud_dnn.methods.comparing.sides import model_side, neural_side, score_model
 from aud_dnn.methods.method import Comparison, find_method
 from aud_dnn.methods.repetitions import measured_repetitions
-from aud_dnn.methods.ridge.leave_one_out import LARGEST_ALPHALIMIT, alpha_grid, reduce_features
-from aud_dnn.methods.ridge.scoring import decompose_splits, score_responses
+from aud_dnn.methods.ridge.leave_one_out import LARGEST_ALPHALIMIT
+from aud_dnn.methods.ridge.method import METHOD as RIDGE
 from aud_dnn.runs.comparison_targets import comparison_target
 
 if TYPE_CHECKING:
@@ -23,13 +23,7 @@ if TYPE_CHECKING:
 
     from aud_dnn.targets.loading import Target
 
-_SCORES = {
-    "r_test": "correlation of predicted and measured test responses; 0 where negative or undefined",
-    "r2_test": "r_test squared",
-    "r2_test_c": "r2_test, noise-corrected; NaN where a voxel has only one repetition",
-    "r2_train": "the same as r2_test for the training sounds",
-    "alphas": "penalty chosen on the training sounds",
-}
+_SCORES = ("r_test", "r2_test", "r2_test_c", "r2_train", "alphas")
 
 
 def score(
@@ -98,21 +92,18 @@ def score(
             f"alphalimit must be between 1 and {LARGEST_ALPHALIMIT}; got {alphalimit}."
         )
     target = load_target(target, root=root)
-    alphas = alpha_grid(alphalimit)
     found = {}
     for layer, array in layers_in_order(features, target, ids):
-        decomposed = decompose_splits(reduce_features(array), target.splits, alphas)
-        found[layer], _ = score_responses(
-            decomposed, target.responses, target.splits, keep_predictions=False
-        )
+        prepared = RIDGE.prepare(array, target.splits, alphalimit=alphalimit)
+        found[layer] = RIDGE.score(prepared, target.responses)
     variables = {
-        name: (
-            ("layer", "voxel", "split"),
-            np.stack([getattr(scores, name) for scores in found.values()]),
-            {"long_name": meaning},
+        field.name: (
+            ("layer", *field.dims),
+            np.stack([getattr(scores, field.name) for scores in found.values()]),
+            {"long_name": field.meaning},
         )
-        for name, meaning in _SCORES.items()
-        if name != "r2_test_c" or target.has_repetitions
+        for field in RIDGE.fields
+        if field.name in _SCORES and (field.name != "r2_test_c" or target.has_repetitions)
     }
     coordinates = {
         **_voxel_coordinates(target, {*variables, "layer", "voxel", "split"}),

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 
 from aud_dnn.errors import InputError
-from aud_dnn.methods.threads import one_blas_thread
+from aud_dnn.methods.threads import available_cores, one_blas_thread
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.runs.comparison_report import Unit
 from aud_dnn.splits import N_SOUNDS, N_SPLITS
@@ -20,6 +20,10 @@ from aud_dnn.utils import activation_files
 _PER_MODEL = 0.5  # seconds to open, check and write, beside the arithmetic
 _BYTES_PER_VALUE = 4  # of activations as they are stored
 _PARTICIPANTS = 20
+_PER_LAYER = 0.2  # seconds: eigenvalues of ten splits, digests
+_MULTIPLICATIONS_PER_VOXEL = 5e6  # ten splits, 100 alphas, three repetitions
+_WRITE_PER_VOXEL = 1.5e-4  # seconds: compression of scores and predictions
+_PROCESS = 200 << 20  # bytes: the interpreter with its libraries
 
 
 @dataclass(frozen=True)
@@ -95,3 +99,36 @@ def comparison_estimate(
         4 * N_SPLITS + 8
     )
     return Estimate(seconds / max(jobs, 1), memory, disk, jobs)
+
+
+def fit_estimate(
+    paths: ProjectPaths,
+    model: str,
+    *,
+    randnetw: bool,
+    layers: Sequence[str],
+    columns: int,
+    responses: int,
+    disk: int,
+) -> Estimate:
+    """Of fits of layers to targets.
+
+    Parameters
+    ----------
+    paths, model, randnetw
+        Whose activations.
+    layers : sequence of str
+        To be decomposed.
+    columns : int
+        Voxels to be fitted, over all layers and targets.
+    responses : int
+        Bytes of the responses of all targets.
+    disk : int
+        Bytes of the results.
+    """
+    n_units = units_stored(paths, model, CONDITIONS[int(randnetw)])
+    rate = multiplications_per_second()
+    seconds = 2 * n_units * N_SOUNDS**2 / rate + _PER_LAYER * len(layers)
+    seconds += columns * (_MULTIPLICATIONS_PER_VOXEL / rate + _WRITE_PER_VOXEL)
+    memory = _PROCESS + 3 * responses + int(3 * 8 * N_SOUNDS * n_units / max(len(layers), 1))
+    return Estimate(seconds / available_cores(), memory, disk)

@@ -24,7 +24,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.io.digests import DigestMemo, file_digest
 from aud_dnn.io.files import write_netcdf
 from aud_dnn.io.pickles.writing import write_pickle
+from aud_dnn.methods.ridge.method import METHOD as RIDGE
 from aud_dnn.methods.ridge.scoring import LayerScores, TestPredictions
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.splits import Splits
@@ -66,7 +67,7 @@ _VOXELS_PER_CHUNK = 512
 _SAFE_IN_FOLDER = " ()[],=+-_.&'!@#$;"  # and letters and digits: they stay as they are
 _PACKED = {"zlib": True, "complevel": 1, "shuffle": True}
 _IDENTIFIER = re.compile(
-    r"AUD-MAPPING-Ridge_TARGET-(?P<target>[^_]+)_SOURCE-(?P<source>.+)"
+    rf"AUD-MAPPING-{RIDGE.name}_TARGET-(?P<target>[^_]+)_SOURCE-(?P<source>.+)"
     r"_RANDNETW-(?P<randnetw>True|False)_ALPHALIMIT-(?P<alphalimit>\d+)"
 )
 
@@ -77,7 +78,7 @@ def identifier(model: str, layer: str, target: str, randnetw: bool, alphalimit: 
     What a folder's name cannot hold (``/``) is written as in a URL (``%2F``).
     """
     return (
-        f"AUD-MAPPING-Ridge_TARGET-{target}_SOURCE-{model}-{quote(layer, safe=_SAFE_IN_FOLDER)}_RANDNETW-{randnetw}"
+        f"AUD-MAPPING-{RIDGE.name}_TARGET-{target}_SOURCE-{model}-{quote(layer, safe=_SAFE_IN_FOLDER)}_RANDNETW-{randnetw}"
         f"_ALPHALIMIT-{alphalimit}"
     )
 
@@ -165,20 +166,11 @@ def score_table(
     """
     import pandas as pd
 
-    columns: dict[str, Any] = {}
-    for name, values in (
-        ("r_prior_zero_test", scores.r_prior_zero),
-        ("r_test", scores.r_test),
-        ("r2_test", scores.r2_test),
-        ("r2_test_c", scores.r2_test_c),
-        ("r2_train", scores.r2_train),
-    ):
-        columns[f"mean_{name}"] = _reduce(values, "mean")
-        columns[f"median_{name}"] = _reduce(values, "median")
-        if name.startswith("r2"):
-            columns[f"std_{name}"] = _reduce(values, "std")
-    columns["median_alpha"] = _reduce(scores.alphas, "median")
-    columns["mean_alpha"] = _reduce(scores.alphas, "mean")
+    columns: dict[str, Any] = {
+        column: _reduce(getattr(scores, field.name), how)
+        for field in RIDGE.fields
+        for how, column in zip(field.summaries, field.columns)
+    }
     columns["voxel_id"] = target.ids
     columns["vox_idx_coord"] = np.arange(target.n_voxels)
     metadata = target.metadata.drop(
@@ -209,7 +201,7 @@ def score_dataset(
 
     dims = ("vox_idx", "split_idx")
     return xr.Dataset(
-        {field.name: (dims, getattr(scores, field.name)) for field in fields(LayerScores)},
+        {field.stored: (dims, getattr(scores, field.name)) for field in RIDGE.fields},
         coords={
             "vox_idx": np.arange(target.n_voxels),
             "split_idx": np.arange(len(splits)),

@@ -9,14 +9,14 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from aud_dnn.errors import DamagedFileError, InputError, describe_os_error
-from aud_dnn.methods.ridge.scoring import LayerScores
+from aud_dnn.methods.ridge.method import METHOD as RIDGE
 from aud_dnn.resources import COMPONENTS
 from aud_dnn.targets.facts import COMPONENT_TARGET
 
@@ -37,26 +37,11 @@ N_SOUNDS, N_SPLITS, N_TEST = 165, 10, 82
 MOST_ROWS = 50_000  # B2021 has 26,792 voxels
 MOST_OWN_ROWS = 500_000  # of a user's own target: neuroids × times
 _MOST_SOUNDS, _MOST_SPLITS = 100_000, 1_000
-ALWAYS_STORED = {field.name for field in fields(LayerScores)} - {
-    "alpha_on_plateau"
-}  # the published runs lack this flag
-SUMMARIES = (
-    "mean_r_prior_zero_test",
-    "median_r_prior_zero_test",
-    "mean_r_test",
-    "median_r_test",
-    "mean_r2_test",
-    "median_r2_test",
-    "std_r2_test",
-    "mean_r2_test_c",
-    "median_r2_test_c",
-    "std_r2_test_c",
-    "mean_r2_train",
-    "median_r2_train",
-    "std_r2_train",
-    "median_alpha",
-    "mean_alpha",
-)
+# the published runs lack one flag
+ALWAYS_STORED = {field.stored for field in RIDGE.fields} - {"alpha_on_plateau"}
+SUMMARIES = tuple(column for field in RIDGE.fields for column in field.columns)
+"""Columns of the table, over splits."""
+
 NAMED = ("source_model", "source_layer", "randnetw", "target")
 _FAILURES = (
     OSError,
