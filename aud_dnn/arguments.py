@@ -27,8 +27,8 @@ from aud_dnn.errors import (
     printable,
     unknown_name,
 )
+from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths, find_root
-from aud_dnn.resources import MODELS
 from aud_dnn.targets.facts import VOXEL_TARGETS
 from aud_dnn.terminal import (
     INTERRUPTED,

@@ -32,8 +32,8 @@ from aud_dnn.extract.registry import (
 from aud_dnn.extract.run import check_request, extract
 from aud_dnn.extract.spectemp import POOLINGS
 from aud_dnn.extract.store import FORMATS
+from aud_dnn.models.registry import BASELINE_MODEL
 from aud_dnn.paths import find_root
-from aud_dnn.resources import BASELINE_MODEL
 
 _DESCRIPTION = """\
 Run a model on a folder of sounds and write its activations to model-actv/<model>/, where AUD_main.py reads them.

@@ -58,7 +58,7 @@ class ProjectPaths:
     @property
     def stimulus_file(self) -> Path:
         """The published sounds, in order, with their categories; kept beside the first data set."""
-        return self.neural("NH2015") / "neural_stim_meta.npy"
+        return self.data / "neural/NH2015/neural_stim_meta.npy"
 
     def neural(self, target: str) -> Path:
         """Folder of one target (``NH2015``, ``B2021``, ``NH2015comp``)."""

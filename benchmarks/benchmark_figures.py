@@ -41,14 +41,16 @@ import fake_results  # noqa: E402
 
 from aud_dnn.methods.comparing.similarity import best_layer_position  # noqa: E402
 from aud_dnn.methods.ridge.scoring import LayerScores  # noqa: E402
+from aud_dnn.models.figure_sets import PERFORMANCE_ORDER  # noqa: E402
+from aud_dnn.models.registry import BASELINE_MODEL, MODELS  # noqa: E402
 from aud_dnn.paths import ProjectPaths  # noqa: E402
-from aud_dnn.resources import BASELINE_MODEL, MODELS, PERFORMANCE_ORDER, SOUND_CATEGORIES  # noqa: E402
 from aud_dnn.splits import published_splits  # noqa: E402
 from aud_dnn.store.comparison_parts import Part  # noqa: E402
 from aud_dnn.store.comparison_schema import CONDITIONS  # noqa: E402
 from aud_dnn.store.comparisons import ROI_CHOICES, analysis_path, assemble, write_analysis  # noqa: E402
 from aud_dnn.store.regression import result_folder, write_result  # noqa: E402
 from aud_dnn.tables.halvings import legacy_halvings  # noqa: E402
+from aud_dnn.targets.categories import SOUND_CATEGORIES  # noqa: E402
 from aud_dnn.utils import Target  # noqa: E402
 
 SIZES = {"NH2015": (7694, 8, 1945), "B2021": (26792, 20, 2500)}

@@ -25,9 +25,9 @@ from threadpoolctl import threadpool_limits
 from aud_dnn.methods.comparing.sides import Vectors, model_side, neural_side, score_model
 from aud_dnn.methods.dimensionality import raw_and_centered_dimensionality
 from aud_dnn.methods.rsa import METHOD as RSA
-from aud_dnn.resources import ROIS
 from aud_dnn.splits import N_SOUNDS, published_splits
 from aud_dnn.store.comparisons import ROI_CHOICES
+from aud_dnn.targets.facts import ROIS
 
 SHAPES = {"NH2015": (7694, 8), "B2021": (26792, 20)}
 

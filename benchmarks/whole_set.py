@@ -17,8 +17,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from aud_dnn.models.registry import BASELINE_MODEL, MODELS, Model
 from aud_dnn.paths import ProjectPaths, find_root
-from aud_dnn.resources import BASELINE_MODEL, MODELS, SOUND_CATEGORIES, Model
+from aud_dnn.targets.categories import SOUND_CATEGORIES
 from aud_dnn.utils import load_stimuli
 
 UNITS = {"h5": 4096, "pickle": 2048}

@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 from scipy.io import savemat
 
-from aud_dnn.resources import COMPONENTS, MODELS, SOUND_CATEGORIES
+from aud_dnn.models.registry import MODELS
+from aud_dnn.targets.categories import SOUND_CATEGORIES
+from aud_dnn.targets.facts import COMPONENTS
 
 NAMES = [f"stim{number}_sound" for number in range(5, 170)]
 CATEGORIES = [list(SOUND_CATEGORIES)[row % 11] for row in range(165)]

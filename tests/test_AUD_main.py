@@ -29,14 +29,15 @@ from aud_dnn.demo import DemoTruth
 from aud_dnn.errors import DamagedFileError, InputError
 from aud_dnn.io import atomic, digests
 from aud_dnn.methods.ridge.scoring import LayerScores
+from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import COMPONENTS, MODELS, ROIS
 from aud_dnn.runs import fit as fitting
 from aud_dnn.runs import fit_remarks
 from aud_dnn.splits import published_splits
 from aud_dnn.store import regression as results
 from aud_dnn.store import sources
 from aud_dnn.store.regression import read_result, read_table, result_folder
+from aud_dnn.targets.facts import COMPONENTS, ROIS
 from aud_dnn.utils import Target
 
 REPOSITORY = Path(AUD_main.__file__).parents[1]

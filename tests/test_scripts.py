@@ -25,8 +25,8 @@ from aud_dnn.analyze.plotting.style import Drawings, save_figure
 from aud_dnn.arguments import run_script
 from aud_dnn.errors import FAULT, InputError, MissingDataError, doing, unknown_name
 from aud_dnn.io import atomic
+from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths, find_root
-from aud_dnn.resources import MODELS
 from aud_dnn.splits import published_splits
 from aud_dnn.store.regression import is_complete, read_result, result_folder
 

@@ -13,8 +13,10 @@ from scipy.io import loadmat
 
 from aud_dnn.activations import opening as activations_room
 from aud_dnn.errors import InputError, MissingDataError
+from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths, find_root
-from aud_dnn.resources import COMPONENTS, MODELS, SOUND_CATEGORIES
+from aud_dnn.targets.categories import SOUND_CATEGORIES
+from aud_dnn.targets.facts import COMPONENTS
 from aud_dnn.utils import (
     Stimuli,
     few,

@@ -7,7 +7,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from aud_dnn.resources import COMPONENTS, MODELS
+from aud_dnn.models.registry import MODELS
+from aud_dnn.targets.facts import COMPONENTS
 
 SEEDS = {"metricGAN": 0, "ZeroSpeech2020": 1, "DCASE2020": 2, "spectemp": 3}
 N_VOXELS = 24

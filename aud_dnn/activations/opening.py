@@ -42,9 +42,9 @@ from aud_dnn.errors import (
 )
 from aud_dnn.io.files import h5_array, h5_dataset, h5_dataset_names, open_h5
 from aud_dnn.io.pickles.safe_pickle import load_pickle
+from aud_dnn.models.registry import BASELINE_MODEL, MODELS, h5_key, pickle_key
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.remarks import Remark
-from aud_dnn.resources import BASELINE_MODEL, MODELS, h5_key, pickle_key
 from aud_dnn.targets.stimuli import Stimuli, rows_in_order
 
 if TYPE_CHECKING:

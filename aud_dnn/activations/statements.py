@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aud_dnn.errors import InputError, describe_os_error
+from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import MODELS
 
 
 def keep_statements(

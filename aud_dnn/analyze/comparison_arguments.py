@@ -13,8 +13,7 @@ from aud_dnn.arguments import (
     parse_bool,
     script_parser,
 )
-from aud_dnn.resources import ROIS
-from aud_dnn.targets.facts import VOXEL_TARGETS
+from aud_dnn.targets.facts import ROIS, VOXEL_TARGETS
 
 
 def comparison_parser(description: str) -> argparse.ArgumentParser:

@@ -11,7 +11,7 @@ from aud_dnn.analyze.plotting.rsa_figures import rsa_figures, save_model_pages
 from aud_dnn.io.progress import with_progress
 from aud_dnn.methods.method import Comparison
 from aud_dnn.methods.threads import available_cores
-from aud_dnn.resources import MODELS
+from aud_dnn.models.registry import MODELS
 from aud_dnn.runs.comparison_report import ComparisonRun
 from aud_dnn.store.comparison_schema import CONDITIONS
 from aud_dnn.store.comparisons import ALL_VOXELS

@@ -16,20 +16,19 @@ from aud_dnn.analyze.figures import FigureOptions, seed_figures
 from aud_dnn.analyze.plotting.rsa_scores import seed_scatter
 from aud_dnn.analyze.plotting.scatters import Limits, value_scatter
 from aud_dnn.analyze.plotting.style import Drawing, Drawings, condition_suffix
-from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import (
+from aud_dnn.models.figure_sets import (
     ALL_SEED1_MODELS,
     CLEAN_SEED_PAIRS,
     FIGURE_2_MODELS,
     FIGURE_7_MODELS,
-    ROIS,
     SEED_PAIRS,
 )
+from aud_dnn.paths import ProjectPaths
 from aud_dnn.runs.comparison_origins import Origins
 from aud_dnn.store.comparisons import condition_name, published_score
 from aud_dnn.tables import every_layer as scores
 from aud_dnn.tables.per_model import VALUE, has_condition
-from aud_dnn.targets.facts import VOXEL_TARGETS
+from aud_dnn.targets.facts import ROIS, VOXEL_TARGETS
 
 LABELS = {"regression": "Median noise-corrected $R^2$", "RSA": "RSA (Spearman R)"}
 _LOW, _HIGH, _NARROW_HIGH, _STEP = -0.015, 1, 0.8, 0.2
@@ -202,7 +201,7 @@ def _add_data_sets(
     limits: Sequence[str],
     options: FigureOptions,
 ) -> None:
-    """NH2015 against B2021 by one method, in all variants; ``points`` says what they are."""
+    """One data set (NH2015) against the other (B2021) by one method, in all variants; ``points`` says what they are."""
     condition = condition_name(randnetw)
     notes = scores.version_notes(
         paths, models, [(method, target, randnetw) for target in VOXEL_TARGETS]

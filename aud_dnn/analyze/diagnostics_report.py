@@ -17,8 +17,9 @@ from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.plotting.diagnostics_report import fit_overview, layer_page, statistic_lines
 from aud_dnn.analyze.plotting.style import Drawing, Drawings, display_name
 from aud_dnn.errors import InputError, MissingDataError, unknown_name
+from aud_dnn.models.figure_sets import ALL_SEED1_MODELS, FUNCTIONAL_REGIONS_OF
+from aud_dnn.models.registry import BASELINE_MODEL, MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import ALL_SEED1_MODELS, BASELINE_MODEL, MODELS
 from aud_dnn.splits import published_splits
 from aud_dnn.store.comparisons import condition_name
 from aud_dnn.store.regression import RegressionResult, parse_folder, read_result
@@ -228,10 +229,10 @@ def _note_overlap(case: _Case, table: pd.DataFrame) -> None:
         for name in FUNCTIONAL_REGIONS
         if name in table
     }
-    if case.target == "NH2015" and masks and case.model != BASELINE_MODEL:
+    if case.target == FUNCTIONAL_REGIONS_OF and masks and case.model != BASELINE_MODEL:
         counts = functional_overlap(masks)
         case.notes.append(
-            "Functional regions of NH2015 (voxels): "
+            f"Functional regions of {case.target} (voxels): "
             + ", ".join(f"{name} {count}" for name, count in counts.items())
         )
 

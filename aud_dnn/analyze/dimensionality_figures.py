@@ -15,8 +15,8 @@ from aud_dnn.analyze.plotting.lines import dimensionality_across_layers
 from aud_dnn.analyze.plotting.scatters import Limits, correlation_matrix, value_scatter
 from aud_dnn.analyze.plotting.style import Drawing, Drawings
 from aud_dnn.methods.comparing.sides import DIMENSIONALITY_VARIANTS
+from aud_dnn.models.figure_sets import ALL_SEED1_MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import ALL_SEED1_MODELS
 from aud_dnn.store.comparison_schema import CONDITIONS
 from aud_dnn.tables.every_layer import METHODS, dimensionality_scores, layer_value, rsa_dataset
 from aud_dnn.tables.per_model import has_condition

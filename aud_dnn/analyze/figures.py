@@ -37,18 +37,19 @@ from aud_dnn.analyze.plotting.scatters import (
 )
 from aud_dnn.analyze.plotting.style import Drawing, Drawings, display_name, format_p, note_below
 from aud_dnn.errors import InputError, MissingDataError
-from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import (
-    BASELINE_MODEL,
+from aud_dnn.models.figure_sets import (
     CLEAN_SEED_PAIRS,
-    COMPONENTS,
+    COMPONENT_ORDER,
     FIGURE_2_MODELS,
     FIGURE_7_MODELS,
     FIGURE_8_MODELS,
     FIGURE_9_MODELS,
     PERFORMANCE_ORDER,
     SEED_PAIRS,
+    seed_limits,
 )
+from aud_dnn.models.registry import BASELINE_MODEL
+from aud_dnn.paths import ProjectPaths
 from aud_dnn.stats import add_adjusted, wilcoxon_signed_rank
 from aud_dnn.store.comparisons import condition_name
 from aud_dnn.tables.across_models import (
@@ -69,7 +70,7 @@ from aud_dnn.tables.figure_inputs import (
 from aud_dnn.tables.model_results import layer_folders
 from aud_dnn.tables.per_model import COMPONENT_TARGET, CV_NAME, VALUE, has_condition
 from aud_dnn.tables.scores import most_frequent_layer
-from aud_dnn.targets.facts import VOXEL_TARGETS
+from aud_dnn.targets.facts import COMPONENTS, VOXEL_TARGETS
 from aud_dnn.utils import load_target
 
 OTHER_REGIONS = ("Anterior", "Lateral", "Posterior")
@@ -241,17 +242,11 @@ def figure_2(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawi
 def seed_figures(
     paths: ProjectPaths, options: FigureOptions, pairs: Sequence[tuple[str, str]], *, clean: bool
 ) -> Drawings:
-    """First against second training run by regression.
-
-    The published limits are for the published models: 0.6 to 0.8 on NH2015, 0.4 to 0.8 elsewhere, 0
-    to 0.6 permuted.
-    """
+    """First against second training run by regression."""
     drawings = Drawings()
     models = [model for pair in pairs for model in pair]
     for target, randnetw in product(options.targets, options.conditions):
-        low, high = (
-            (0, 0.6) if randnetw else (0.6, 0.8) if target == "NH2015" and not clean else (0.4, 0.8)
-        )
+        low, high = seed_limits(target, randnetw=randnetw, clean=clean)
         suffix = f"{'_clean' if clean else ''}_seed1-vs-seed2_xl={low}-{high}_yl={low}-{high}"
         with drawings.attempt():
             data = collect_scores(paths, models, target, randnetw)
@@ -388,7 +383,7 @@ def figure_5(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawi
     for data in _sets(
         paths, _components, options.models(FIGURE_2_MODELS), options, drawings, baseline_alone=True
     ):
-        drawings.append(component_bars(data, PERFORMANCE_ORDER["NH2015"], palette=options.palette))
+        drawings.append(component_bars(data, COMPONENT_ORDER, palette=options.palette))
     return drawings
 
 

@@ -26,7 +26,7 @@ if __name__ == "__main__":
 from aud_dnn.activations.statements import keep_statements
 from aud_dnn.analyze.comparison_arguments import comparison_parser
 from aud_dnn.arguments import run_script, show_listing, show_log, with_root
-from aud_dnn.resources import MODELS
+from aud_dnn.models.registry import MODELS
 from aud_dnn.targets.choosing import chosen_targets
 from aud_dnn.targets.facts import VOXEL_TARGETS
 

@@ -19,21 +19,21 @@ from aud_dnn.analyze.plotting.rsa_scores import (
 )
 from aud_dnn.analyze.plotting.style import Drawings, display_name
 from aud_dnn.errors import MissingDataError
-from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import (
-    BASELINE_MODEL,
+from aud_dnn.models.figure_sets import (
     FIGURE_2_MODELS,
     FIGURE_7_MODELS,
     FIGURE_8_MODELS,
-    ROIS,
+    RSA_PANEL_TARGETS,
     SEED_PAIRS,
 )
+from aud_dnn.models.registry import BASELINE_MODEL
+from aud_dnn.paths import ProjectPaths
 from aud_dnn.runs.comparison_origins import Origins
 from aud_dnn.store.comparison_schema import CONDITIONS, SCRIPT
 from aud_dnn.store.comparisons import ALL_VOXELS, condition_name
 from aud_dnn.store.published_rsa import read_rsa
 from aud_dnn.tables.own_models import notes_on_activations
-from aud_dnn.targets.facts import VOXEL_TARGETS
+from aud_dnn.targets.facts import ROIS, VOXEL_TARGETS
 from aud_dnn.utils import activation_files
 
 
@@ -57,7 +57,7 @@ def _panels(
     models: Sequence[str],
     drawings: Drawings,
     *,
-    order: Sequence[str] = ("B2021", "NH2015"),
+    order: Sequence[str] = RSA_PANEL_TARGETS,
     rois: Sequence[str] = (ALL_VOXELS,),
 ) -> Iterator[_Panel]:
     """Data set by data set, trained before permuted.
@@ -156,6 +156,7 @@ def figure_2_rsa(paths: ProjectPaths, options: FigureOptions | None = None) -> D
                 seed_scatter(
                     panel.dataset,
                     panel.condition,
+                    RSA_PANEL_TARGETS,
                     SEED_PAIRS,
                     prefix="FIG2_SeedModels_",
                     **_look(options),

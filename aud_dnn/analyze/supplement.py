@@ -18,12 +18,13 @@ from aud_dnn.analyze.plotting.bars import region_bars
 from aud_dnn.analyze.plotting.lines import across_layers
 from aud_dnn.analyze.plotting.style import Drawings, display_name
 from aud_dnn.errors import MissingDataError
+from aud_dnn.models.figure_sets import ALL_SEED1_MODELS, FIGURE_2_MODELS, FIGURE_7_MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import ALL_SEED1_MODELS, FIGURE_2_MODELS, FIGURE_7_MODELS, ROIS
 from aud_dnn.store.comparisons import condition_name
 from aud_dnn.tables.current_tables import source_notes
 from aud_dnn.tables.figure_inputs import collect_layers
 from aud_dnn.tables.per_model import VALUE, across_layers_path, read_participant_frame, region_path
+from aud_dnn.targets.facts import ROIS
 
 
 def layer_figures(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawings:

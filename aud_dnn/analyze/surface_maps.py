@@ -23,8 +23,8 @@ from aud_dnn.analyze.plotting.style import (
 )
 from aud_dnn.analyze.plotting.surfaces import Scale, flat_map, layer_histogram, surface_map
 from aud_dnn.errors import InputError, MissingDataError, unknown_name
+from aud_dnn.models.figure_sets import FIGURE_2_MODELS, FIGURE_7_MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import FIGURE_2_MODELS, FIGURE_7_MODELS
 from aud_dnn.tables import surface
 from aud_dnn.tables.current_tables import source_notes
 from aud_dnn.tables.model_results import layer_folders, load_model_results

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aud_dnn.errors import InputError, unknown_name
+from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths, find_root
-from aud_dnn.resources import MODELS
 from aud_dnn.targets import loading
 from aud_dnn.targets.facts import TARGETS, facts_of
 from aud_dnn.targets.loading import Target
@@ -45,7 +45,7 @@ def load_target(target: str | PathLike[str] | Target, *, root: Root = None) -> T
     Parameters
     ----------
     target : str, path or Target
-        ``"NH2015"``, ``"B2021"`` or ``"NH2015comp"``, read from ``data/neural/`` of the root; or
+        ``NH2015``, ``B2021`` or ``NH2015comp``, read from ``data/neural/`` of the root; or
         the path of a netCDF file or folder (:func:`aud_dnn.read_target`). A :class:`Target` is
         given back.
     root : path, optional

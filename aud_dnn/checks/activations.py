@@ -15,8 +15,8 @@ from aud_dnn.activations.row_order import CONFIRMATION_FILE
 from aud_dnn.checks.findings import Finding, count, first, repeated_rows
 from aud_dnn.errors import InputError
 from aud_dnn.io.files import h5_array, h5_dataset, open_h5
+from aud_dnn.models.registry import BASELINE_MODEL, MODELS, h5_key, pickle_key
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import BASELINE_MODEL, MODELS, h5_key, pickle_key
 from aud_dnn.utils import (
     LAYER_LIST_KEY,
     SOUND_IDS_KEY,

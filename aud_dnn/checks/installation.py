@@ -22,28 +22,12 @@ from aud_dnn.errors import InputError
 from aud_dnn.io.files import h5_dataset_names, mat_variables, open_h5, read_npy
 from aud_dnn.io.sounds import inspect_sound
 from aud_dnn.methods.repetitions import mean_response
+from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import MODELS
 from aud_dnn.targets.facts import COMPONENT_TARGET, TARGETS
+from aud_dnn.targets.published_files import FILES, VOXELS_AND_PARTICIPANTS
 from aud_dnn.utils import Stimuli, load_stimuli, load_target, models_on_disk, open_activations
 
-PUBLISHED_VOXELS = {"NH2015": (7694, 8), "B2021": (26792, 20)}
-"""Voxels and participants of the published data."""
-_TARGET_FILES = {
-    "NH2015": {
-        "neural_stim_meta.npy",
-        "voxel_features_array.npy",
-        "voxel_features_meta.npy",
-        "df_roi_meta.pkl",
-    },
-    "B2021": {
-        "stim_info_v4.mat",
-        "voxel_features_array.npy",
-        "voxel_features_meta.npy",
-        "df_roi_meta.pkl",
-    },
-    "NH2015comp": {"components.mat", "df_roi_meta.pkl"},
-}
 _SOUND_RATE, _SOUND_SAMPLES = 44100, 88200
 
 
@@ -101,10 +85,10 @@ def check_target(
         if folder.is_dir()
         else set()
     )
-    own = _TARGET_FILES[name] - {"neural_stim_meta.npy"}
+    own = FILES[name] - {"neural_stim_meta.npy"}
     if not present & own and not required:
         return Finding(name, "not here")
-    extra = sorted(present - _TARGET_FILES[name])
+    extra = sorted(present - FILES[name])
     notes = [f"files that nothing reads: {first(extra)}"] if extra else []
     try:
         target = load_target(paths, name, stimuli)
@@ -121,9 +105,9 @@ def check_target(
             f"{n_sounds} sounds × {n_voxels:,} voxels × {n_repetitions} repetitions, {subjects} "
             "participants"
         )
-        if (n_voxels, subjects) != PUBLISHED_VOXELS[name]:
+        if (n_voxels, subjects) != VOXELS_AND_PARTICIPANTS[name]:
             sentence = "the published data have {:,} voxels of {} participants".format(
-                *PUBLISHED_VOXELS[name]
+                *VOXELS_AND_PARTICIPANTS[name]
             )
             (problems if required else notes).append(sentence)
     mean = mean_response(target.responses)

@@ -45,8 +45,9 @@ from aud_dnn.demo.voxels import (
 from aud_dnn.errors import InputError
 from aud_dnn.io.atomic import AlreadyFinishedError, atomic_folder, restore_replaced
 from aud_dnn.io.pickles.writing import write_pickle
+from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import COMPONENTS, MODELS
+from aud_dnn.targets.facts import COMPONENTS
 
 OWN_MODEL = "mymodel"
 OWN_MODEL_LAYERS = {"convolution": "maxpool0", "recurrent": "relu2", "embedding": "avgpool"}

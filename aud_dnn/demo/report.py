@@ -17,12 +17,12 @@ import pandas as pd
 from aud_dnn.arguments import run_script, script_parser
 from aud_dnn.demo import read_truth
 from aud_dnn.demo.truth import NETWORK
+from aud_dnn.models.registry import BASELINE_MODEL, MODELS
 from aud_dnn.paths import ProjectPaths, find_root
-from aud_dnn.resources import BASELINE_MODEL, MODELS, ROIS
 from aud_dnn.store.comparisons import read_analysis
 from aud_dnn.store.regression import is_complete, read_table, result_folder
 from aud_dnn.tables.comparison_summaries import summarize_scores
-from aud_dnn.targets.facts import TARGETS, VOXEL_TARGETS
+from aud_dnn.targets.facts import ROIS, TARGETS, VOXEL_TARGETS
 
 FIGURE = "demo_overview"
 EXTRACTED = {"spectemp_sounds": ("avgpool",), "smallnet": ("filters", "patterns", "combinations")}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aud_dnn.resources import SOUND_CATEGORIES
+from aud_dnn.targets.categories import SOUND_CATEGORIES
 
 SAMPLING_RATE = 44100
 DURATION_S = 2.0
@@ -103,7 +103,7 @@ class SoundSet:
         ``stim<number>_<name>``.
     numbers : int array of shape (165,)
     categories : tuple of str
-        Category of each sound, one of ``resources.SOUND_CATEGORIES``.
+        Category of each sound, one of ``SOUND_CATEGORIES``.
     acoustics : array of shape (165, 6)
         The parameters named in ``PARAMETERS``.
     """

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from aud_dnn.errors import InputError
-from aud_dnn.resources import MODELS
+from aud_dnn.models.registry import MODELS
 
 NETWORK = "Kell2018word"
 LAYERS = MODELS[NETWORK].layer_names

@@ -33,8 +33,8 @@ from aud_dnn.download.transfer import DownloadError, download, remote_size
 from aud_dnn.errors import InputError, MissingDataError, printable, unknown_name
 from aud_dnn.io.atomic import LockedError, atomic_file, lock_file, remove_abandoned
 from aud_dnn.io.digests import file_digest
+from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import MODELS
 
 _LARGEST_RECORD = 64 << 20  # bytes; the largest archive has 100,000 members
 

@@ -1,6 +1,6 @@
 """The external networks that are written here, with their inputs, taps and stored keys.
 
-Keys come from :mod:`aud_dnn.resources`. They are the printed form of a module, in the PyTorch that
+Keys come from :mod:`aud_dnn.models.registry`. They are the printed form of a module, in the PyTorch that
 the paper used, and a count of its calls; they are fixed strings, because another version prints
 another form.
 """
@@ -21,7 +21,7 @@ from aud_dnn.extract.external_networks import CaptionNetwork, DeepSpeech2, VGGis
 from aud_dnn.extract.resampling import published_16k, resample
 from aud_dnn.extract.taps import Tap
 from aud_dnn.extract.torch_model import TorchModel
-from aud_dnn.resources import pickle_key
+from aud_dnn.models.registry import pickle_key
 
 _VGGISH_PCA = "vggish_pca_params-970ea276.pth"
 

@@ -29,7 +29,7 @@ from aud_dnn.extract.resampling import halve_rate, published_16k
 from aud_dnn.extract.taps import Tap
 from aud_dnn.extract.torch_model import TorchModel
 from aud_dnn.io.digests import file_digest
-from aud_dnn.resources import pickle_key
+from aud_dnn.models.registry import pickle_key
 
 _SEQUENCE = ("batch", "time", "feature")
 _WEIGHT_FILES = ("*.safetensors", "*.bin", "*.ckpt")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aud_dnn.errors import InputError, unknown_name
 from aud_dnn.extract.baseline import SpectroTemporalExtractor
 from aud_dnn.extract.run import Extractor
-from aud_dnn.resources import BASELINE_MODEL, MODELS
+from aud_dnn.models.registry import BASELINE_MODEL, MODELS
 
 if TYPE_CHECKING:
     from aud_dnn.extract.torch_model import TorchModel

@@ -12,8 +12,8 @@ import xarray as xr
 
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.io.digests import DigestMemo, array_digest, combined_digest, outdated, table_digest
+from aud_dnn.models.registry import BASELINE_MODEL
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import BASELINE_MODEL
 from aud_dnn.runs.own_targets import OwnTarget, open_for_targets
 from aud_dnn.store.comparison_schema import CONDITIONS, SCRIPT
 from aud_dnn.targets.facts import TARGETS

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError, few, unknown_name
 from aud_dnn.methods.method import Comparison
+from aud_dnn.models.registry import BASELINE_MODEL, MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import BASELINE_MODEL, MODELS
 from aud_dnn.runs.comparison_origins import ACTIVATIONS, Origins, same_origin
 from aud_dnn.runs.comparison_report import Unit, by_model
 from aud_dnn.runs.comparison_targets import regions_of

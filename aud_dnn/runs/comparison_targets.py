@@ -12,10 +12,10 @@ from aud_dnn.errors import InputError, few
 from aud_dnn.methods.comparing.sides import participant_labels
 from aud_dnn.methods.repetitions import mean_response
 from aud_dnn.methods.rsa import category_order
-from aud_dnn.resources import ROIS, SOUND_CATEGORIES
 from aud_dnn.splits import Splits
 from aud_dnn.store.comparisons import ALL_VOXELS
-from aud_dnn.targets.facts import VOXEL_TARGETS
+from aud_dnn.targets.categories import SOUND_CATEGORIES
+from aud_dnn.targets.facts import ROIS, VOXEL_TARGETS
 from aud_dnn.targets.loading import Target
 from aud_dnn.targets.stimuli import Stimuli
 

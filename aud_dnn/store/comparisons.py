@@ -24,9 +24,10 @@ from aud_dnn.io.files import require_seal, seal, write_netcdf
 from aud_dnn.methods.comparing.sides import DIMENSIONALITY_VARIANTS
 from aud_dnn.methods.method import Comparison
 from aud_dnn.methods.rsa import METHOD as RSA
-from aud_dnn.resources import BASELINE_MODEL, MODELS, ROIS
+from aud_dnn.models.registry import BASELINE_MODEL, MODELS
 from aud_dnn.store.comparison_parts import Part, read_model_part
 from aud_dnn.store.comparison_schema import CONDITIONS, SCRIPT, Variable, read_checked
+from aud_dnn.targets.facts import ROIS
 
 ALL_VOXELS = "All"
 ROI_CHOICES = (ALL_VOXELS, *ROIS)

@@ -15,8 +15,8 @@ import numpy as np
 from aud_dnn.errors import InputError
 from aud_dnn.io.pickles.safe_pickle import load_pickle
 from aud_dnn.methods.comparing.sides import DIMENSIONALITY_VARIANTS
+from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import MODELS
 from aud_dnn.runs.comparison_origins import ACTIVATIONS, Origins, same_origin
 from aud_dnn.store.comparison_parts import Part, read_model_part
 from aud_dnn.store.comparison_schema import SCRIPT

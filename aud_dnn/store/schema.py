@@ -17,8 +17,7 @@ import numpy as np
 
 from aud_dnn.errors import DamagedFileError, InputError, describe_os_error
 from aud_dnn.methods.ridge.method import METHOD as RIDGE
-from aud_dnn.resources import COMPONENTS
-from aud_dnn.targets.facts import COMPONENT_TARGET
+from aud_dnn.targets.facts import COMPONENT_TARGET, COMPONENTS
 
 if TYPE_CHECKING:
     import pandas as pd

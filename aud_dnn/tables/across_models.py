@@ -15,8 +15,8 @@ import pandas as pd
 
 from aud_dnn import stats
 from aud_dnn.errors import InputError
-from aud_dnn.resources import BASELINE_MODEL, COMPONENTS
-from aud_dnn.targets.facts import COMPONENT_TARGET
+from aud_dnn.models.registry import BASELINE_MODEL
+from aud_dnn.targets.facts import COMPONENT_TARGET, COMPONENTS
 
 STATISTICS = ("published", "recommended")
 """Which error bars and p-values a figure shows: those of the paper, or the ones to trust."""

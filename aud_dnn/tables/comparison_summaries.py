@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 import xarray as xr
 
-from aud_dnn.resources import BASELINE_MODEL
+from aud_dnn.models.registry import BASELINE_MODEL
 from aud_dnn.store.comparisons import compared_by, published_score
 from aud_dnn.tables.comparisons import STATISTICS, mean_and_sem, model_errors
 

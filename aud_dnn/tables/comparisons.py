@@ -29,7 +29,7 @@ from aud_dnn.io.atomic import atomic_file
 from aud_dnn.methods.comparing.sides import DIMENSIONALITY_VARIANTS
 from aud_dnn.methods.method import Comparison
 from aud_dnn.methods.rsa import METHOD as RSA
-from aud_dnn.resources import CLEAN_PAIRS, FIGURE_7_MODELS, ROIS
+from aud_dnn.models.figure_sets import CLEAN_PAIRS, FIGURE_7_MODELS
 from aud_dnn.stats import (
     add_adjusted,
     bootstrap_paired,
@@ -48,7 +48,7 @@ from aud_dnn.store.comparisons import (
     matching_model_part,
     published_score,
 )
-from aud_dnn.targets.facts import TARGETS
+from aud_dnn.targets.facts import ROIS, TARGETS
 
 Datasets = Mapping[tuple[str, str], xr.Dataset]
 

@@ -21,8 +21,8 @@ from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.io.atomic import atomic_file, remove_abandoned
 from aud_dnn.io.digests import DigestMemo, combined_digest
 from aud_dnn.io.processes import map_in_processes
+from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import MODELS
 from aud_dnn.store.files import read_provenance
 from aud_dnn.store.regression import find_results, fit_again
 from aud_dnn.store.schema import (

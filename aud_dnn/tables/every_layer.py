@@ -12,8 +12,8 @@ import pandas as pd
 import xarray as xr
 
 from aud_dnn.errors import MissingDataError
+from aud_dnn.models.registry import BASELINE_MODEL
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import BASELINE_MODEL, ROIS
 from aud_dnn.runs.comparison_origins import Origins
 from aud_dnn.stats import within_participant_sem
 from aud_dnn.store.comparison_schema import SCRIPT as RSA_SCRIPT
@@ -32,6 +32,7 @@ from aud_dnn.tables.figure_inputs import (
 )
 from aud_dnn.tables.model_results import same_versions
 from aud_dnn.tables.per_model import VALUE, VERSION_COLUMNS, has_condition
+from aud_dnn.targets.facts import ROIS
 
 METHODS = ("regression", "RSA")
 RSA_MODEL_VALUE = "best_layer_rsa_median_across_splits"

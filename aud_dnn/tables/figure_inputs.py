@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from aud_dnn.errors import InputError, MissingDataError
+from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import COMPONENTS, MODELS
 from aud_dnn.store.regression import (
     ResultKey,
     find_results,
@@ -40,6 +40,7 @@ from aud_dnn.tables.per_model import (
     read_table,
     region_path,
 )
+from aud_dnn.targets.facts import COMPONENTS
 from aud_dnn.utils import few
 
 

@@ -16,8 +16,8 @@ import pandas as pd
 
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.io.digests import DigestMemo
+from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import COMPONENTS, MODELS
 from aud_dnn.store.regression import (
     find_results,
     fit_again,
@@ -34,6 +34,7 @@ from aud_dnn.tables.per_model import (
     VERSION_COLUMNS,
     ModelResults,
 )
+from aud_dnn.targets.facts import COMPONENTS
 
 ALPHALIMIT = 50
 

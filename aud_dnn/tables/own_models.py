@@ -15,9 +15,9 @@ from typing import Any
 from aud_dnn.activations.layer_order import LayerOrder, observed
 from aud_dnn.activations.opening import open_activations
 from aud_dnn.errors import InputError, few
+from aud_dnn.models.registry import BASELINE_MODEL, MODELS
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.remarks import Remark
-from aud_dnn.resources import BASELINE_MODEL, MODELS
 from aud_dnn.store.files import read_provenance
 from aud_dnn.store.regression import find_results
 from aud_dnn.store.schema import PROVENANCE_FILE

@@ -18,12 +18,12 @@ import pandas as pd
 
 from aud_dnn.errors import InputError
 from aud_dnn.io.atomic import atomic_file
+from aud_dnn.models.registry import BASELINE_MODEL, MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import BASELINE_MODEL, COMPONENTS, MODELS, ROIS
 from aud_dnn.tables import scores as aggregate
 from aud_dnn.tables.halvings import Halvings
 from aud_dnn.tables.scores import BestLayers, ParticipantTable
-from aud_dnn.targets.facts import COMPONENT_TARGET, PUBLISHED
+from aud_dnn.targets.facts import COMPONENT_TARGET, COMPONENTS, PUBLISHED, ROIS
 
 CV_NAME = "CV-splits-nit-10"
 VALUE = {name: facts.value for name, facts in PUBLISHED.items()}

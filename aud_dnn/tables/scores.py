@@ -17,7 +17,7 @@ from aud_dnn.tables.halvings import Halvings, SplitMedians
 
 N_ITERATIONS = 10
 ROI_ORDER = ("Anterior", "Primary", "Lateral", "Posterior")
-"""Columns of the best-layer tables (not the order of :data:`aud_dnn.resources.ROIS`)."""
+"""Columns of the best-layer tables (not the order of :data:`aud_dnn.targets.facts.ROIS`)."""
 
 ROI_HEMI_ORDER = tuple(f"{roi}_{hemi}" for roi in ROI_ORDER for hemi in ("rh", "lh"))
 

@@ -87,3 +87,9 @@ def facts_of(name: str, provenance: Mapping[str, Any] | None = None) -> TargetFa
     ):
         raise KeyError(name)
     return TargetFacts(**{key: record[key] for key in expected})
+
+
+COMPONENTS = ("lowfreq", "highfreq", "envsounds", "pitch", "speech", "music")
+
+
+ROIS = ("Primary", "Lateral", "Posterior", "Anterior")

@@ -18,9 +18,8 @@ from aud_dnn.io.files import mat_strings, read_mat, read_npy, require_file
 from aud_dnn.io.pickles.safe_pickle import load_pickle
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.remarks import Remark
-from aud_dnn.resources import COMPONENTS
 from aud_dnn.splits import Splits, published_splits
-from aud_dnn.targets.facts import PUBLISHED, TARGETS, VOXEL_TARGETS, TargetFacts
+from aud_dnn.targets.facts import COMPONENTS, PUBLISHED, TARGETS, VOXEL_TARGETS, TargetFacts
 from aud_dnn.targets.stimuli import GET_DATA, Stimuli, load_stimuli, rows_in_order
 from aud_dnn.targets.voxel_table import require_plain_columns, voxel_remarks, whole_numbers
 

@@ -10,8 +10,8 @@ from typing import Any
 from aud_dnn.errors import InputError, few
 from aud_dnn.io.files import read_npy, require_file
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import SOUND_CATEGORIES
 from aud_dnn.splits import N_SOUNDS
+from aud_dnn.targets.categories import SOUND_CATEGORIES
 
 GET_DATA = "`python setup_utils/download_files.py --get_data True` brings it."
 _ENDING = ".wav"
@@ -31,7 +31,7 @@ class Stimuli:
     ids : tuple of str
         Sound ids: file names without ``.wav``.
     categories : tuple of str
-        Sound category of each sound (keys of :data:`aud_dnn.resources.SOUND_CATEGORIES`).
+        Sound category of each sound (keys of :data:`aud_dnn.targets.categories.SOUND_CATEGORIES`).
     """
 
     ids: tuple[str, ...]

@@ -17,7 +17,7 @@ import numpy as np
 
 from aud_dnn.errors import InputError, few
 from aud_dnn.remarks import Remark
-from aud_dnn.resources import ROIS
+from aud_dnn.targets.facts import ROIS
 
 if TYPE_CHECKING:
     import pandas as pd

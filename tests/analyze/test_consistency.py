@@ -19,12 +19,13 @@ from aud_dnn.analyze import CONSISTENCY_plot_main, consistency
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.plotting.scatters import Limits, value_scatter
 from aud_dnn.errors import InputError
+from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import MODELS, ROIS
 from aud_dnn.store.comparisons import read_analysis
 from aud_dnn.store.published_rsa import write_published_rsa
 from aud_dnn.tables import every_layer as layer_scores
 from aud_dnn.tables.figure_inputs import collect_layers, collect_scores
+from aud_dnn.targets.facts import ROIS
 
 FITTED = ("ZeroSpeech2020", "metricGAN", "spectemp")
 

@@ -15,8 +15,8 @@ from aud_dnn.analyze import AUD_plot_main, diagnostics_report
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.errors import InputError
 from aud_dnn.methods.ridge.scoring import LayerScores
+from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import MODELS
 from aud_dnn.splits import published_splits
 from aud_dnn.store.regression import result_folder, write_result
 from aud_dnn.tables import alpha_logs, fit_diagnostics

@@ -21,8 +21,8 @@ from aud_dnn.analyze import DIM_plot_main
 from aud_dnn.analyze import dimensionality_figures as dimensionality
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.errors import InputError, UnsafePickleError
+from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import MODELS
 from aud_dnn.store.comparison_parts import model_part_path, read_part, write_part
 from aud_dnn.store.comparisons import read_analysis
 from aud_dnn.store.layer_dimensionality import (

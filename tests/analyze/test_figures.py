@@ -25,14 +25,14 @@ from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.plotting import bars, responses, scatters, style
 from aud_dnn.arguments import run_script, with_root
 from aud_dnn.errors import InputError
-from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import (
+from aud_dnn.models.figure_sets import (
     FIGURE_2_MODELS,
     FIGURE_7_MODELS,
     FIGURE_8_MODELS,
-    MODELS,
     PERFORMANCE_ORDER,
 )
+from aud_dnn.models.registry import MODELS
+from aud_dnn.paths import ProjectPaths
 from aud_dnn.store.regression import result_folder, write_provenance
 from aud_dnn.tables import across_models
 from aud_dnn.tables.figure_inputs import collect_components, collect_regions, collect_scores

@@ -27,22 +27,16 @@ from aud_dnn.analyze.plotting.rsa_scores import (
     seed_scatter,
 )
 from aud_dnn.methods.comparing.triangles import square_matrix
-from aud_dnn.resources import (
-    BASELINE_MODEL,
-    FIGURE_2_MODELS,
-    FIGURE_7_MODELS,
-    FIGURE_8_MODELS,
-    MODELS,
-    ROIS,
-    SEED_PAIRS,
-    SOUND_CATEGORIES,
-)
+from aud_dnn.models.figure_sets import FIGURE_2_MODELS, FIGURE_7_MODELS, FIGURE_8_MODELS, SEED_PAIRS
+from aud_dnn.models.registry import BASELINE_MODEL, MODELS
 from aud_dnn.splits import published_splits
 from aud_dnn.store.comparison_parts import Part
 from aud_dnn.store.comparison_schema import CONDITIONS
 from aud_dnn.store.comparisons import ROI_CHOICES, assemble
 from aud_dnn.tables.comparison_summaries import performance_order, summarize_scores
 from aud_dnn.tables.comparisons import position_table, position_test_table, region_table
+from aud_dnn.targets.categories import SOUND_CATEGORIES
+from aud_dnn.targets.facts import ROIS
 
 N_PARTICIPANTS, N_SPLITS, N_SOUNDS = 6, 10, 22
 N_PAIRS = N_SOUNDS * (N_SOUNDS - 1) // 2

@@ -16,8 +16,8 @@ from aud_dnn.analyze import surface_maps
 from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.plotting import style
 from aud_dnn.errors import InputError, MissingDataError
+from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import MODELS
 from aud_dnn.tables import surface
 
 

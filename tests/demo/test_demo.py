@@ -48,10 +48,12 @@ from aud_dnn.demo.voxels import (
     plain_table,
 )
 from aud_dnn.errors import InputError
+from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import COMPONENTS, MODELS, ROIS, SOUND_CATEGORIES
 from aud_dnn.splits import published_splits
 from aud_dnn.store.comparisons import read_analysis
+from aud_dnn.targets.categories import SOUND_CATEGORIES
+from aud_dnn.targets.facts import COMPONENTS, ROIS
 
 ALPHAS = np.logspace(-3, 6, 19)
 

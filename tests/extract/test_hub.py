@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch")
 from aud_dnn.errors import InputError  # noqa: E402
 from aud_dnn.extract import hub  # noqa: E402
 from aud_dnn.extract.torch_model import TorchExtractor  # noqa: E402
-from aud_dnn.resources import MODELS, pickle_key  # noqa: E402
+from aud_dnn.models.registry import MODELS, pickle_key  # noqa: E402
 
 NOISE = 0.1 * np.random.default_rng(0).standard_normal(88200)
 

@@ -31,7 +31,7 @@ from aud_dnn.extract.in_house import (  # noqa: E402
 from aud_dnn.extract.registry import build_extractor, default_format, default_name  # noqa: E402
 from aud_dnn.extract.resampling import halve_rate, published_16k, resample  # noqa: E402
 from aud_dnn.extract.torch_model import TorchExtractor  # noqa: E402
-from aud_dnn.resources import MODELS, h5_key, pickle_key  # noqa: E402
+from aud_dnn.models.registry import MODELS, h5_key, pickle_key  # noqa: E402
 
 NOISE = 0.1 * np.random.default_rng(0).standard_normal(88200)
 

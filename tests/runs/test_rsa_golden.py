@@ -19,7 +19,6 @@ from aud_dnn.analyze.figures import FigureOptions
 from aud_dnn.analyze.rsa_panels import RSA_PANELS
 from aud_dnn.methods.rsa import category_order, rdm_triangles, region_similarity
 from aud_dnn.paths import ProjectPaths, find_root
-from aud_dnn.resources import ROIS, SOUND_CATEGORIES
 from aud_dnn.runs.comparison_report import ComparisonRun
 from aud_dnn.runs.comparisons import run_comparison
 from aud_dnn.stats import bootstrap_published
@@ -32,6 +31,8 @@ from aud_dnn.store.published_rsa import (
     write_published_rsa,
 )
 from aud_dnn.tables.comparisons import ceiling_table, model_table, neural_dimensionality_table
+from aud_dnn.targets.categories import SOUND_CATEGORIES
+from aud_dnn.targets.facts import ROIS
 from aud_dnn.utils import load_stimuli, load_target
 
 

@@ -21,8 +21,8 @@ import pytest
 from aud_dnn.analyze.rsa_matrix_calculation_all_models import main
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.io import atomic
+from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths, find_root
-from aud_dnn.resources import MODELS, ROIS
 from aud_dnn.runs import comparison_workers, comparisons
 from aud_dnn.runs.comparison_report import ComparisonRun
 from aud_dnn.runs.comparisons import run_comparison
@@ -40,6 +40,7 @@ from aud_dnn.tables.comparisons import (
     model_errors,
     position_test_table,
 )
+from aud_dnn.targets.facts import ROIS
 
 
 @pytest.fixture(scope="module")

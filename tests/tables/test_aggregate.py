@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aud_dnn import stats
-from aud_dnn.resources import MODELS
+from aud_dnn.models.registry import MODELS
 from aud_dnn.tables import halvings
 from aud_dnn.tables import scores as aggregate
 

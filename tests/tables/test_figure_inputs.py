@@ -25,8 +25,8 @@ import vectors
 from aud_dnn.analyze import AUD_plot_main, diagnostics_report, figures
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.io.digests import DigestMemo, array_digest
+from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.resources import MODELS
 from aud_dnn.store.regression import parse_folder, result_folder, write_provenance
 from aud_dnn.store.schema import SCORES_FILE
 from aud_dnn.tables import current_tables, model_results, own_models

@@ -23,10 +23,11 @@ from aud_dnn.analyze.plotting.style import (
     roi_color,
     value_label,
 )
-from aud_dnn.resources import BASELINE_MODEL, COMPONENTS, FIGURE_8_MODELS, FIGURE_9_MODELS
+from aud_dnn.models.figure_sets import FIGURE_8_MODELS, FIGURE_9_MODELS
+from aud_dnn.models.registry import BASELINE_MODEL
 from aud_dnn.tables.across_models import AcrossModels, ComponentScores
 from aud_dnn.tables.per_model import CV_NAME
-from aud_dnn.targets.facts import COMPONENT_TARGET
+from aud_dnn.targets.facts import COMPONENT_TARGET, COMPONENTS
 
 BAR_WIDTH, BAR_SPACING = 0.3, 0.5
 GROUPED_CENTERS = dict(zip(FIGURE_8_MODELS, (0, 0.35, 1.05, 1.40, 2.10, 2.45, 3.15, 3.50)))

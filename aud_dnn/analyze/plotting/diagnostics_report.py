@@ -18,9 +18,9 @@ from aud_dnn.analyze.plotting.style import (
     paper_style,
     roi_color,
 )
-from aud_dnn.resources import COMPONENTS
 from aud_dnn.tables.fit_diagnostics import N_SINGLE_FITS
 from aud_dnn.tables.per_model import COMPONENT_TARGET
+from aud_dnn.targets.facts import COMPONENTS
 
 N_BINS = 500
 _ACTUAL_AND_PREDICTED = {"paper": ("blue", "red"), "colorblind": ("#0072b2", "#d55e00")}

@@ -21,10 +21,10 @@ from aud_dnn.analyze.plotting.style import (
     roi_color,
     value_label,
 )
-from aud_dnn.resources import BASELINE_MODEL, COMPONENTS
+from aud_dnn.models.registry import BASELINE_MODEL
 from aud_dnn.tables.across_models import ComponentScores
 from aud_dnn.tables.per_model import CV_NAME
-from aud_dnn.targets.facts import COMPONENT_TARGET
+from aud_dnn.targets.facts import COMPONENT_TARGET, COMPONENTS
 
 ALL_VOXELS_COLOR_KEY = "none"
 

@@ -24,10 +24,11 @@ from aud_dnn.analyze.plotting.style import (
     paper_style,
 )
 from aud_dnn.methods.comparing.triangles import square_matrix
-from aud_dnn.resources import ROIS, SOUND_CATEGORIES
 from aud_dnn.store.comparison_parts import Part
 from aud_dnn.store.comparisons import ALL_VOXELS
 from aud_dnn.tables.comparisons import region_table, regions_in_order
+from aud_dnn.targets.categories import SOUND_CATEGORIES
+from aud_dnn.targets.facts import ROIS
 
 FORMATS = ("pdf", "svg")
 STRIP_WIDTH = 6

@@ -18,7 +18,8 @@ from aud_dnn.analyze.plotting.style import (
     new_figure,
     paper_style,
 )
-from aud_dnn.resources import COMPONENTS, SOUND_CATEGORIES
+from aud_dnn.targets.categories import SOUND_CATEGORIES
+from aud_dnn.targets.facts import COMPONENTS
 
 
 def common_limits(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:

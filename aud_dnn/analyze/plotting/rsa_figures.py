@@ -17,18 +17,18 @@ from aud_dnn.analyze.plotting.rsa_scores import (
 from aud_dnn.analyze.plotting.style import Drawing
 from aud_dnn.io.processes import map_in_processes
 from aud_dnn.methods.rsa import METHOD as RSA
-from aud_dnn.resources import (
-    BASELINE_MODEL,
+from aud_dnn.models.figure_sets import (
     CLEAN_SEED_PAIRS,
     FIGURE_2_MODELS,
     FIGURE_7_MODELS,
     FIGURE_8_MODELS,
-    ROIS,
     SEED_PAIRS,
 )
+from aud_dnn.models.registry import BASELINE_MODEL
 from aud_dnn.store.comparison_schema import CONDITIONS
 from aud_dnn.store.comparisons import ALL_VOXELS, compared_by, matching_model_part, read_analysis
 from aud_dnn.tables.comparisons import regions_in_order
+from aud_dnn.targets.facts import ROIS
 
 Datasets = Mapping[tuple[str, str], xr.Dataset]
 

@@ -30,7 +30,8 @@ from aud_dnn.analyze.plotting.style import (
     paper_style,
 )
 from aud_dnn.methods.rsa import METHOD as RSA
-from aud_dnn.resources import BASELINE_MODEL, FIGURE_7_MODELS, FIGURE_8_MODELS
+from aud_dnn.models.figure_sets import FIGURE_7_MODELS, FIGURE_8_MODELS
+from aud_dnn.models.registry import BASELINE_MODEL
 from aud_dnn.stats import pearson
 from aud_dnn.store.comparisons import compared_by
 from aud_dnn.tables.comparison_summaries import (

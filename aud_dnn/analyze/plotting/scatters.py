@@ -29,10 +29,10 @@ from aud_dnn.analyze.plotting.style import (
     paper_style,
     value_label,
 )
-from aud_dnn.resources import COMPONENTS, MODELS
+from aud_dnn.models.registry import MODELS
 from aud_dnn.tables.across_models import AcrossModels, ComponentScores, RegionPositions
 from aud_dnn.tables.per_model import CV_NAME
-from aud_dnn.targets.facts import COMPONENT_TARGET
+from aud_dnn.targets.facts import COMPONENT_TARGET, COMPONENTS
 
 _OVER_POINTS = {
     "zorder": 3,

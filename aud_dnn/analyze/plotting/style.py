@@ -25,15 +25,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 import aud_dnn
+from aud_dnn.analyze.plotting.labels import COMPONENT_DISPLAY_NAMES, ROI_COLORS, VALUE_LABELS
 from aud_dnn.errors import FAULT, InputError
 from aud_dnn.io.atomic import atomic_file
-from aud_dnn.resources import (
-    COMPONENT_DISPLAY_NAMES,
-    MODELS,
-    ROI_COLORS,
-    SOUND_CATEGORIES,
-    VALUE_LABELS,
-)
+from aud_dnn.models.registry import MODELS
+from aud_dnn.targets.categories import SOUND_CATEGORIES
 
 PALETTES = ("paper", "colorblind")
 RASTER_DPI = 180

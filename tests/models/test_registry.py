@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from aud_dnn import resources
-from aud_dnn.resources import MODELS, h5_key, pickle_key
+from aud_dnn.analyze.plotting import labels
+from aud_dnn.models import figure_sets
+from aud_dnn.models.registry import MODELS, h5_key, pickle_key
+from aud_dnn.targets.categories import SOUND_CATEGORIES
 
 
 def test_registry_has_the_models_and_layers_of_the_paper() -> None:
     assert len(MODELS) == 36
-    assert sum(len(MODELS[name].layers) for name in resources.FIGURE_2_MODELS) == 190
-    assert sum(len(MODELS[name].layers) for name in resources.FIGURE_7_MODELS) == 167
-    assert sum(len(MODELS[name].layers) for name in resources.ALL_SEED1_MODELS) == 222
+    assert sum(len(MODELS[name].layers) for name in figure_sets.FIGURE_2_MODELS) == 190
+    assert sum(len(MODELS[name].layers) for name in figure_sets.FIGURE_7_MODELS) == 167
+    assert sum(len(MODELS[name].layers) for name in figure_sets.ALL_SEED1_MODELS) == 222
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,7 @@ def test_pickle_keys(model: str, layer: str, key: str) -> None:
 
 
 def test_registry_equals_the_specification() -> None:
-    path = Path(__file__).resolve().parents[2] / "shared" / "spec" / "models.json"
+    path = Path(__file__).resolve().parents[3] / "shared" / "spec" / "models.json"
     if not path.is_file():
         pytest.skip("the specification is not beside the repository")
     spec = json.loads(path.read_text())
@@ -78,26 +80,26 @@ def test_registry_equals_the_specification() -> None:
         assert model.other_stored_layers == entry.get("other_stored_layers", {})
     sets = spec["figure_sets"]
     for ours, theirs in (
-        (resources.FIGURE_2_MODELS, "FIG_2_5_MODEL_LIST"),
-        (resources.FIGURE_7_MODELS, "FIG_7_MODEL_LIST"),
-        (resources.FIGURE_8_MODELS, "FIG_8_MODEL_LIST"),
-        (resources.FIGURE_9_MODELS, "FIG_9_MODEL_LIST"),
-        (resources.ALL_SEED1_MODELS, "ALL_MODEL_LIST"),
-        (resources.SEED_PAIRS, "FIG2_SEED_PAIRS"),
-        (resources.CLEAN_SEED_PAIRS, "CLEAN_SPEECH_LIST_2SEEDS"),
-        (resources.CLEAN_PAIRS, "CLEAN_SPEECH_LIST_PAIRS"),
-        (resources.PERFORMANCE_ORDER["NH2015"], "NH2015_all_models_performance_order"),
-        (resources.PERFORMANCE_ORDER["B2021"], "B2021_all_models_performance_order"),
+        (figure_sets.FIGURE_2_MODELS, "FIG_2_5_MODEL_LIST"),
+        (figure_sets.FIGURE_7_MODELS, "FIG_7_MODEL_LIST"),
+        (figure_sets.FIGURE_8_MODELS, "FIG_8_MODEL_LIST"),
+        (figure_sets.FIGURE_9_MODELS, "FIG_9_MODEL_LIST"),
+        (figure_sets.ALL_SEED1_MODELS, "ALL_MODEL_LIST"),
+        (figure_sets.SEED_PAIRS, "FIG2_SEED_PAIRS"),
+        (figure_sets.CLEAN_SEED_PAIRS, "CLEAN_SPEECH_LIST_2SEEDS"),
+        (figure_sets.CLEAN_PAIRS, "CLEAN_SPEECH_LIST_PAIRS"),
+        (figure_sets.PERFORMANCE_ORDER["NH2015"], "NH2015_all_models_performance_order"),
+        (figure_sets.PERFORMANCE_ORDER["B2021"], "B2021_all_models_performance_order"),
     ):
         assert json.dumps(ours) == json.dumps(sets[theirs]), theirs
     categories = spec["sound_categories"]
-    assert list(resources.SOUND_CATEGORIES) == categories["order"]
-    for name, category in resources.SOUND_CATEGORIES.items():
+    assert list(SOUND_CATEGORIES) == categories["order"]
+    for name, category in SOUND_CATEGORIES.items():
         assert (category.display_name, category.color, category.broad) == tuple(
             categories[key][name] for key in ("display_name", "color", "broad")
         )
-    assert spec["value_labels"] == resources.VALUE_LABELS
-    assert spec["component_display_names"] == resources.COMPONENT_DISPLAY_NAMES
-    for colors in (resources.ROI_COLORS, resources.COMPONENT_COLORS):
+    assert spec["value_labels"] == labels.VALUE_LABELS
+    assert spec["component_display_names"] == labels.COMPONENT_DISPLAY_NAMES
+    for colors in (labels.ROI_COLORS,):
         for name, color in colors.items():
             assert spec["roi_colors"][name] == color

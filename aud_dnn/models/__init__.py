@@ -1,0 +1,1 @@
+"""The models of the paper: one row each, and the sets that its figures show."""
