@@ -156,7 +156,6 @@ def figure_2_rsa(paths: ProjectPaths, options: FigureOptions | None = None) -> D
                 seed_scatter(
                     panel.dataset,
                     panel.condition,
-                    RSA_PANEL_TARGETS,
                     SEED_PAIRS,
                     prefix="FIG2_SeedModels_",
                     **_look(options),
