@@ -27,7 +27,7 @@ import numpy as np
 from tqdm import tqdm
 
 from aud_dnn import NUMERICS_VERSION, __version__
-from aud_dnn.arguments import add_bool, run_script, script_parser
+from aud_dnn.arguments import add_bool, script_parser
 from aud_dnn.errors import InputError, MissingDataError, describe_os_error
 from aud_dnn.io.atomic import (
     AlreadyFinishedError,
@@ -38,16 +38,12 @@ from aud_dnn.io.atomic import (
     restore_replaced,
 )
 from aud_dnn.io.digests import file_digest, outdated
+from aud_dnn.running import run_script
 from aud_dnn.store.comparisons import analysis_path, read_analysis, write_analysis
 from aud_dnn.store.published_rsa import ALL_VOXELS_FILE, BEST_LAYER_FILE, read_published_rsa
-from aud_dnn.store.regression import (
-    RegressionResult,
-    is_complete,
-    parse_folder,
-    read_result,
-    write_converted,
-    write_provenance,
-)
+from aud_dnn.store.regression import RegressionResult, read_result
+from aud_dnn.store.regression_names import is_complete, parse_folder
+from aud_dnn.store.regression_writing import write_converted, write_provenance
 
 if TYPE_CHECKING:
     import pandas as pd

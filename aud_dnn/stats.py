@@ -9,15 +9,11 @@ NumPy generators) to the last draw.
 
 from __future__ import annotations
 
-import gc
-import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import pandas as pd
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 N_RESAMPLES = 10_000
 
@@ -86,17 +82,8 @@ class SignedRank:
     n: int
 
 
-@dataclass(frozen=True)
-class EffectSize:
-    """An effect size with its bootstrap interval."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-
-
-def _pair(a: np.ndarray, b: np.ndarray, *, paired: bool) -> tuple[np.ndarray, np.ndarray]:
+def pair(a: np.ndarray, b: np.ndarray, *, paired: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Two samples as float64, after checking their shapes and values."""
     a, b = (np.asarray(values, dtype=np.float64) for values in (a, b))
     if a.ndim != 1 or b.ndim != 1 or not a.size or not b.size:
         raise ValueError(
@@ -184,7 +171,7 @@ def bootstrap_published(
         A legacy generator, or its seed. The draws are those of ``n_resamples`` calls of
         ``rng.choice(b, size=len(b))``.
     """
-    a, b = _pair(a, b, paired=False)
+    a, b = pair(a, b, paired=False)
     rng = np.random.RandomState(rng) if isinstance(rng, (int, np.integer)) else rng
     # one bulk draw of indices consumes the generator exactly like n_resamples calls of choice
     means = b[rng.randint(0, b.size, size=(n_resamples, b.size))].mean(axis=1)
@@ -214,7 +201,7 @@ def bootstrap_paired(
     The recommended companion of :func:`bootstrap_published`. ``p`` counts the resamples whose mean
     difference is not above 0.
     """
-    a, b = _pair(a, b, paired=True)
+    a, b = pair(a, b, paired=True)
     difference = a - b
     rows = np.random.default_rng(seed).integers(a.size, size=(n_resamples, a.size))
     means = difference[rows].mean(axis=1)
@@ -241,7 +228,7 @@ def sign_flip_test(
     Exact when all sign patterns number at most ``n_resamples``; otherwise random patterns with ``(b
     + 1) / (m + 1)``.
     """
-    a, b = _pair(a, b, paired=True)
+    a, b = pair(a, b, paired=True)
     result = stats.permutation_test(
         (a - b,),
         lambda d, axis: d.mean(axis=axis),
@@ -282,7 +269,7 @@ def permutation_published(
     a, b : arrays of shape (n_iterations,)
         Ten each in the paper.
     """
-    a, b = _pair(a, b, paired=False)
+    a, b = pair(a, b, paired=False)
     pooled = np.concatenate([a, b])
     shuffled = pooled[_legacy_permutations(pooled.size, n_resamples, seed)]
     deltas = shuffled[:, : a.size].mean(axis=1) - shuffled[:, a.size :].mean(axis=1)
@@ -314,7 +301,7 @@ def wilcoxon_signed_rank(a: np.ndarray, b: np.ndarray) -> SignedRank:
     a, b : arrays of shape (n_pairs,)
         Zero differences are dropped, tied ranks averaged.
     """
-    a, b = _pair(a, b, paired=True)
+    a, b = pair(a, b, paired=True)
     difference = a - b
     difference = difference[difference != 0]
     if not difference.size:
@@ -345,129 +332,6 @@ def wilcoxon_signed_rank(a: np.ndarray, b: np.ndarray) -> SignedRank:
     )
 
 
-def cohens_d_paired(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Mean difference over the root mean of the two variances (d_av, Cumming 2012).
-
-    NaN without any variance.
-    """
-    if np.shape(a)[axis] < 2:
-        return np.full(np.delete(np.shape(a), axis), np.nan)
-    variance = (np.var(a, axis=axis, ddof=1) + np.var(b, axis=axis, ddof=1)) / 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(
-            variance > 0,
-            (np.mean(a, axis=axis) - np.mean(b, axis=axis)) / np.sqrt(variance),
-            np.nan,
-        )
-
-
-def rank_biserial_paired(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Matched-pairs rank-biserial correlation (Kerby 2014).
-
-    Favourable minus unfavourable share of the rank sum.
-
-    1 where every pair has A above B, -1 where none has. Zero differences are left out; 0 where all
-    are zero.
-    """
-    difference = np.asarray(a) - np.asarray(b)
-    kept = np.where(difference == 0, np.nan, np.abs(difference))
-    ranks = np.nan_to_num(stats.rankdata(kept, axis=axis, nan_policy="omit"))
-    total = ranks.sum(axis=axis)
-    return np.where(
-        total > 0, (ranks * np.sign(difference)).sum(axis=axis) / np.where(total > 0, total, 1), 0.0
-    )
-
-
-def common_language_effect(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Probability that a value of A is above a value of B, ties counting half (McGraw & Wong 1992;
-    Vargha & Delaney).
-    """
-    a, b = np.moveaxis(np.asarray(a), axis, -1), np.moveaxis(np.asarray(b), axis, -1)
-    above = a[..., :, None] > b[..., None, :]
-    equal = a[..., :, None] == b[..., None, :]
-    return (above + 0.5 * equal).mean(axis=(-2, -1))
-
-
-_EFFECTS = {
-    "Cohen's d": cohens_d_paired,
-    "rank-biserial": rank_biserial_paired,
-    "CLES": common_language_effect,
-}
-
-
-def effect_sizes(
-    a: np.ndarray,
-    b: np.ndarray,
-    *,
-    confidence: float = 0.95,
-    n_resamples: int = 2_000,
-    seed: int = 0,
-) -> list[EffectSize]:
-    """Effect sizes of A against B with percentile bootstrap intervals.
-
-    Pairs are resampled together.
-
-    Parameters
-    ----------
-    a, b : arrays of shape (n_pairs,)
-
-    Returns
-    -------
-    list of EffectSize
-        Cohen's d for paired values, the matched-pairs rank-biserial correlation, the
-        common-language effect size.
-    """
-    a, b = _pair(a, b, paired=True)
-    found = []
-    for name, statistic in _EFFECTS.items():
-        low = high = float("nan")
-        if a.size > 1:
-            # resamples of a single participant have no variance and hence no d; they say nothing
-            # about the interval
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-                resampled = stats.bootstrap(
-                    (a, b),
-                    statistic,
-                    paired=True,
-                    vectorized=True,
-                    method="percentile",
-                    n_resamples=n_resamples,
-                    random_state=np.random.default_rng(seed),
-                ).bootstrap_distribution
-            tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-            if np.isfinite(resampled).any():
-                low, high = (float(bound) for bound in np.nanquantile(resampled, tails))
-        found.append(EffectSize(name, float(statistic(a, b)), low, high))
-    return found
-
-
-def adjust_p_values(p: np.ndarray, method: str = "holm") -> np.ndarray:
-    """P-values adjusted for multiple comparisons (statsmodels).
-
-    Parameters
-    ----------
-    p : array
-        NaN stays NaN and does not count as a comparison.
-    method : {"holm", "fdr_bh"}
-        Holm's step-down (family-wise error) or Benjamini and Hochberg's false discovery rate.
-    """
-    if method not in ("holm", "fdr_bh"):
-        raise ValueError(f"Unknown correction {method!r}; known: holm, fdr_bh.")
-    p = np.asarray(p, dtype=np.float64)
-    adjusted = np.full(p.shape, np.nan)
-    known = np.isfinite(p)
-    if known.any():
-        # statsmodels collects garbage in every call, a fifth of a second with some figures in
-        # memory
-        gc.freeze()
-        try:
-            adjusted[known] = multipletests(p[known], method=method)[1]
-        finally:
-            gc.unfreeze()
-    return adjusted
-
-
 def pearson(x: np.ndarray, y: np.ndarray) -> tuple[float, float, int]:
     """Pearson r, its two-sided p and the number of pairs.
 
@@ -480,27 +344,3 @@ def pearson(x: np.ndarray, y: np.ndarray) -> tuple[float, float, int]:
         return float("nan"), float("nan"), int(x.size)
     result = stats.pearsonr(x, y)
     return float(result.statistic), float(result.pvalue), int(x.size)
-
-
-def add_adjusted(
-    table: pd.DataFrame, column: str, *, family: list[str] | None = None
-) -> pd.DataFrame:
-    """A copy of ``table`` with ``{column}_holm`` and ``{column}_fdr`` beside a column of p-values.
-
-    Parameters
-    ----------
-    family : list of str, optional
-        Columns that separate families of comparisons; all rows are one family by default.
-    """
-    table = table.copy()
-    groups = (
-        [table.index]
-        if not family
-        else [rows.index for _, rows in table.groupby(family, sort=False)]
-    )
-    for suffix, method in (("holm", "holm"), ("fdr", "fdr_bh")):
-        adjusted = pd.Series(np.nan, index=table.index)
-        for rows in groups:
-            adjusted.loc[rows] = adjust_p_values(table.loc[rows, column].to_numpy(), method)
-        table[f"{column}_{suffix}"] = adjusted
-    return table

@@ -6,15 +6,9 @@ analyses take these names from here; the rooms behind are :mod:`aud_dnn.targets.
 :mod:`aud_dnn.targets.loading` and :mod:`aud_dnn.activations.opening`.
 """
 
-from aud_dnn.activations.opening import (
-    GET_ACTIVATIONS,
-    LAYER_LIST_KEY,
-    SOUND_IDS_KEY,
-    Activations,
-    activation_files,
-    models_on_disk,
-    open_activations,
-)
+from aud_dnn.activations.arrays import Activations
+from aud_dnn.activations.files import GET_ACTIVATIONS, activation_files, models_on_disk
+from aud_dnn.activations.opening import LAYER_LIST_KEY, SOUND_IDS_KEY, open_activations
 from aud_dnn.errors import few
 from aud_dnn.remarks import Remark
 from aud_dnn.targets.loading import N_REPETITIONS, Target, load_target

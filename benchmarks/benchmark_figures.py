@@ -40,7 +40,7 @@ sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
 import fake_results  # noqa: E402
 
 from aud_dnn.methods.comparing.similarity import best_layer_position  # noqa: E402
-from aud_dnn.methods.ridge.scoring import LayerScores  # noqa: E402
+from aud_dnn.methods.ridge.scores import LayerScores  # noqa: E402
 from aud_dnn.models.figure_sets import PERFORMANCE_ORDER  # noqa: E402
 from aud_dnn.models.registry import BASELINE_MODEL, MODELS  # noqa: E402
 from aud_dnn.paths import ProjectPaths  # noqa: E402
@@ -48,7 +48,8 @@ from aud_dnn.splits import published_splits  # noqa: E402
 from aud_dnn.store.comparison_parts import Part  # noqa: E402
 from aud_dnn.store.comparison_schema import CONDITIONS  # noqa: E402
 from aud_dnn.store.comparisons import ROI_CHOICES, analysis_path, assemble, write_analysis  # noqa: E402
-from aud_dnn.store.regression import result_folder, write_result  # noqa: E402
+from aud_dnn.store.regression_names import result_folder  # noqa: E402
+from aud_dnn.store.regression_writing import write_result  # noqa: E402
 from aud_dnn.tables.halvings import legacy_halvings  # noqa: E402
 from aud_dnn.targets.categories import SOUND_CATEGORIES  # noqa: E402
 from aud_dnn.utils import Target  # noqa: E402

@@ -1,15 +1,16 @@
-"""Time one layer against all voxels of a target: this project, the libraries, one voxel at a time,
-and the floor.
+"""Time one layer against all voxels of a target, and compare with what else there is.
 
-    python benchmarks/benchmark_ridge.py                                # random arrays of the
-    published shapes python benchmarks/benchmark_ridge.py --root FULLSIZE --target B2021 # data on
-    disk
+    python benchmarks/benchmark_ridge.py
+        random arrays of the published shapes
+    python benchmarks/benchmark_ridge.py --root FULLSIZE --target B2021
+        data on disk
 
-Every contestant fits the mean response and the three single repetitions of every voxel (four fits),
-on ten splits, with the published grid of 100 alphas chosen per voxel by leave-one-out. Contestants
-that would take long are run on part of the splits or voxels and scaled up; the table says so. Each
-runs in a process of its own, one after the other, so that peak memory is its own: "extra memory" is
-the peak less what the process held once the input was loaded.
+This project, the libraries, one voxel at a time, and the floor. Every contestant fits the mean
+response and the three single repetitions of every voxel (four fits), on ten splits, with the
+published grid of 100 alphas chosen per voxel by leave-one-out. Contestants that would take long are
+run on part of the splits or voxels and scaled up; the table says so. Each runs in a process of its
+own, one after the other, so that peak memory is its own: "extra memory" is the peak less what the
+process held once the input was loaded.
 """
 
 from __future__ import annotations

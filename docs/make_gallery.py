@@ -1,11 +1,12 @@
-"""Make docs/gallery/ and docs/gallery.md from the fitted demo.
+r"""Make docs/gallery/ and docs/gallery.md from the fitted demo.
 
-python -m aud_dnn.demo --root demo
-for model in Kell2018word DCASE2020 mymodel spectemp: python aud_dnn/AUD_main.py --source_model
-<model>
-    --source_layer all --target all --root demo          (and --randnetw True for the first two)
-python aud_dnn/analyze/rsa_matrix_calculation_all_models.py --root demo --models Kell2018word
-DCASE2020 mymodel spectemp python docs/make_gallery.py --root demo
+    python -m aud_dnn.demo --root demo
+    for each model of Kell2018word DCASE2020 mymodel spectemp (and --randnetw True for the first
+    two): python aud_dnn/AUD_main.py --source_model <model> --source_layer all --target all \
+        --root demo
+    python aud_dnn/analyze/rsa_matrix_calculation_all_models.py --root demo \
+        --models Kell2018word DCASE2020 mymodel spectemp
+    python docs/make_gallery.py --root demo
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import argparse
 import sys
 from pathlib import Path
 
+from aud_dnn.analyze import consistency_layers
+
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
 
 from aud_dnn.analyze import (  # noqa: E402
-    consistency,
     diagnostics_report,
     dimensionality_figures,
     figures,
@@ -26,10 +28,11 @@ from aud_dnn.analyze import (  # noqa: E402
     supplement,
     surface_maps,
 )
-from aud_dnn.analyze.figures import FigureOptions  # noqa: E402
-from aud_dnn.analyze.plotting.style import paper_style  # noqa: E402
-from aud_dnn.arguments import add_root, run_script  # noqa: E402
+from aud_dnn.analyze.figure_options import FigureOptions  # noqa: E402
+from aud_dnn.analyze.plotting.print_style import paper_style  # noqa: E402
+from aud_dnn.arguments import add_root  # noqa: E402
 from aud_dnn.paths import find_root  # noqa: E402
+from aud_dnn.running import run_script  # noqa: E402
 
 INTRODUCTION = """# Gallery
 
@@ -124,13 +127,13 @@ def _pictures(paths, options):
         "consistency",
         "Supplement: do the data sets agree?",
         "One point per layer.",
-        consistency.layer_wise(paths, options)[0],
+        consistency_layers.layer_wise(paths, options)[0],
     )
     yield (
         "best_layers",
         "Supplement: do the methods agree on the best layer?",
         "One point per model and region.",
-        consistency.best_layers(paths, options)[0],
+        consistency_layers.best_layers(paths, options)[0],
     )
     yield (
         "dimensionality",

@@ -29,12 +29,12 @@ from aud_dnn.arguments import (
     add_listing,
     add_root,
     add_stimulus_order,
-    run_script,
     script_parser,
     show_listing,
 )
 from aud_dnn.errors import InputError
 from aud_dnn.paths import find_root
+from aud_dnn.running import run_script
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -23,66 +23,18 @@ if __name__ == "__main__":
 
     start_script()
 
-import argparse
 import shutil
 
-from aud_dnn.arguments import (
-    add_bool,
-    add_listing,
-    add_root,
-    run_script,
-    script_parser,
-    show_listing,
-    with_underscores,
-)
+from aud_dnn.arguments import show_listing, with_underscores
+from aud_dnn.download.arguments import download_parser
 from aud_dnn.download.manifest import SOURCES
 from aud_dnn.errors import InputError
-from aud_dnn.paths import ProjectPaths, find_root
-
-
-def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
-    """The command line, with one flag for every source."""
-    parser = script_parser(__doc__)
-    for source in SOURCES.values():
-        add_bool(
-            parser,
-            f"--get_{source.name}",
-            source.name == "data",
-            f"{source.brings}; about {source.about_bytes / 1e6:,.0f} MB",
-        )
-    add_root(parser)
-    add_listing(parser)
-    parser.add_argument(
-        "--only",
-        default="",
-        metavar="MODEL,MODEL",
-        help="with --get_model_actv: unpack these models only (the whole archive is downloaded)",
-    )
-    origin = parser.add_mutually_exclusive_group()
-    origin.add_argument(
-        "--from_dir",
-        type=Path,
-        metavar="DIR",
-        help="take archives carried by hand from this folder",
-    )
-    origin.add_argument("--base_url", metavar="URL", help="take the archives from a mirror")
-    add_bool(parser, "--overwrite", False, "fetch again, and replace files that differ")
-    add_bool(parser, "--keep_archives", False, "keep the archives in downloads/ after unpacking")
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument(
-        "--verify",
-        action="store_true",
-        help="download nothing; compare every unpacked file with its checksum and inspect what is "
-        "there",
-    )
-    what.add_argument(
-        "--dry_run", action="store_true", help="download nothing; show sizes and the free disk"
-    )
-    return parser.parse_args(with_underscores(arguments))
+from aud_dnn.paths import find_root
+from aud_dnn.running import run_script
 
 
 def main(arguments: list[str] | None = None) -> int:
-    args = parse_arguments(arguments)
+    args = download_parser(__doc__).parse_args(with_underscores(arguments))
     if show_listing(args):
         return 0
 
@@ -92,17 +44,19 @@ def main(arguments: list[str] | None = None) -> int:
     from aud_dnn.download.installation import (
         Options,
         check_model_names,
-        downloads_folder,
-        exclusive,
+        compare_downloads,
         install,
         plan_line,
         require_room,
     )
+    from aud_dnn.download.records import downloads_folder, exclusive
     from aud_dnn.io.atomic import remove_abandoned_below
 
     paths = find_root(args.root)
     if args.verify:
-        return verify_all(paths)
+        lines, problems = compare_downloads(paths)
+        print("\n".join(lines))
+        return max(int(problems), report(check_installation(paths)))
     only = tuple(dict.fromkeys(name.strip() for name in args.only.split(",") if name.strip()))
     options = Options(args.base_url, args.from_dir, only, args.overwrite, args.keep_archives)
     sources = [source for source in SOURCES.values() if getattr(args, f"get_{source.name}")]
@@ -130,33 +84,6 @@ def main(arguments: list[str] | None = None) -> int:
         remove_abandoned_below(folder)
     names = {source.name for source in sources}
     return report(check_installation(paths, brought=names, models=only or None))
-
-
-def verify_all(paths: ProjectPaths) -> int:
-    """Compare what was downloaded with its record, then look at everything that is there."""
-    from aud_dnn.checks.findings import report
-    from aud_dnn.checks.installation import check_installation
-    from aud_dnn.download.installation import read_record, verify
-
-    problems = 0
-    for source in SOURCES.values():
-        record = read_record(paths, source.name)
-        if record is None:
-            print(
-                f"{source.file}: not downloaded by this script, so there is no checksum to compare "
-                "with"
-            )
-            continue
-        wrong = verify(paths, record)
-        problems += len(wrong)
-        print(
-            f"{source.file}: {len(record.files) - len(wrong):,} of {len(record.files):,} files are "
-            f"as on {record.date}"
-        )
-        for sentence in wrong:
-            print(f"  PROBLEM: {sentence}. --overwrite brings it back.")
-    status = report(check_installation(paths))
-    return 1 if problems else status
 
 
 if __name__ == "__main__":

@@ -13,14 +13,15 @@ from scipy.io import savemat
 from aud_dnn import NUMERICS_VERSION
 from aud_dnn.io.digests import array_digest, combined_digest, table_digest
 from aud_dnn.methods.comparing.similarity import best_layer_position
-from aud_dnn.methods.ridge.scoring import LayerScores, TestPredictions
+from aud_dnn.methods.ridge.scores import LayerScores, TestPredictions
 from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.splits import published_splits
 from aud_dnn.store.comparison_parts import Part, model_part_path, write_part
 from aud_dnn.store.comparison_schema import CONDITIONS
 from aud_dnn.store.comparisons import analysis_path, assemble, write_analysis
-from aud_dnn.store.regression import result_folder, write_result
+from aud_dnn.store.regression_names import result_folder
+from aud_dnn.store.regression_writing import write_result
 from aud_dnn.targets.categories import SOUND_CATEGORIES
 from aud_dnn.targets.facts import COMPONENTS
 from aud_dnn.utils import Stimuli, Target

@@ -35,7 +35,8 @@ from aud_dnn.runs import fit as fitting  # noqa: E402
 from aud_dnn.runs.fit import fit_model  # noqa: E402
 from aud_dnn.runs.fit_plan import FitOptions  # noqa: E402
 from aud_dnn.runs.fit_report import Outcome  # noqa: E402
-from aud_dnn.store.regression import is_complete, parse_folder, read_result  # noqa: E402
+from aud_dnn.store.regression import read_result  # noqa: E402
+from aud_dnn.store.regression_names import is_complete, parse_folder  # noqa: E402
 
 LAYERS = ("relu0", "relu1", "relu2")
 

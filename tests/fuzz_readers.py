@@ -41,6 +41,9 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from aud_dnn.store import schema
+from aud_dnn.store import schema as schema_module
+
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1])]
 
 import numpy as np  # noqa: E402
@@ -105,21 +108,15 @@ def readers() -> list[Reader]:
     import xarray as xr
     from scipy.io import savemat
 
-    from aud_dnn.download.archives import Limits, unpack
-    from aud_dnn.download.installation import read_record
+    from aud_dnn.download.archive_members import Limits
+    from aud_dnn.download.archives import unpack
     from aud_dnn.download.public_stimuli import read_categories
-    from aud_dnn.io.files import (
-        h5_dataset,
-        h5_dataset_names,
-        mat_variables,
-        open_h5,
-        read_mat,
-        read_npy,
-        seal,
-    )
+    from aud_dnn.download.records import read_record
+    from aud_dnn.io.files import h5_dataset, mat_variables, open_h5, read_mat, read_npy, seal
+    from aud_dnn.io.h5_structure import h5_dataset_names
     from aud_dnn.io.pickles.safe_pickle import load_pickle
     from aud_dnn.io.sounds import read_sound
-    from aud_dnn.methods.ridge.scoring import LayerScores
+    from aud_dnn.methods.ridge.scores import LayerScores
     from aud_dnn.paths import ProjectPaths
     from aud_dnn.store import regression as results
     from aud_dnn.store.comparison_parts import read_part, write_part
@@ -252,7 +249,7 @@ def readers() -> list[Reader]:
         ProjectPaths(made), "net", "relu", rng.random((6, 10)), components, randnetw=False
     )
     table_bytes, scores_bytes = (
-        (made / name).read_bytes() for name in (results.TABLE_FILE, results.SCORES_FILE)
+        (made / name).read_bytes() for name in (schema_module.TABLE_FILE, schema_module.SCORES_FILE)
     )
     others = {path.name: path.read_bytes() for path in made.iterdir()}
     rsa_root = ProjectPaths(made.parents[1] / "rsa")
@@ -310,12 +307,17 @@ def readers() -> list[Reader]:
         Reader("tar", (made_data.pack(tree),), read_tar),
         Reader("tar.gz", (made_data.pack(tree, "gz"),), read_tar, inner=_inside_gzip),
         Reader("csv", (categories,), read_categories),
-        Reader("parquet", (table_bytes,), result_with(results.TABLE_FILE), checksums=True),
-        Reader("netcdf, scores", (scores_bytes,), result_with(results.SCORES_FILE), checksums=True),
+        Reader("parquet", (table_bytes,), result_with(schema_module.TABLE_FILE), checksums=True),
+        Reader(
+            "netcdf, scores",
+            (scores_bytes,),
+            result_with(schema_module.SCORES_FILE),
+            checksums=True,
+        ),
         Reader(
             "json, provenance",
-            ((made / results.PROVENANCE_FILE).read_bytes(),),
-            result_with(results.PROVENANCE_FILE),
+            ((made / schema.PROVENANCE_FILE).read_bytes(),),
+            result_with(schema.PROVENANCE_FILE),
         ),
         Reader(
             "netcdf, RSA",

@@ -608,11 +608,11 @@ def structured_readers(scratch: Path) -> list[StructuredReader]:
 
     from aud_dnn.checks.activations import check_model
     from aud_dnn.checks.installation import check_target
-    from aud_dnn.download.installation import read_record
     from aud_dnn.download.public_stimuli import read_categories
+    from aud_dnn.download.records import read_record
     from aud_dnn.errors import InputError
     from aud_dnn.io.digests import MEMO_FILE, DigestMemo
-    from aud_dnn.io.sounds import inspect_sound
+    from aud_dnn.io.sound_checks import inspect_sound
     from aud_dnn.paths import ProjectPaths
     from aud_dnn.store.comparison_parts import (
         read_model_part,
@@ -623,8 +623,9 @@ def structured_readers(scratch: Path) -> list[StructuredReader]:
     from aud_dnn.store.comparisons import assemble, read_analysis
     from aud_dnn.store.layer_dimensionality import read_published_dimensionality
     from aud_dnn.store.published_rsa import read_published_rsa
-    from aud_dnn.store.regression import find_results, read_result
-    from aud_dnn.tables.per_model import read_table
+    from aud_dnn.store.regression import read_result
+    from aud_dnn.store.regression_names import find_results
+    from aud_dnn.tables.model_files import read_table
     from aud_dnn.utils import load_stimuli, load_target, open_activations
 
     good = scratch / "good"

@@ -24,19 +24,21 @@ import pytest
 import roots
 
 from aud_dnn import AUD_main
-from aud_dnn.AUD_main import build_parser, main
+from aud_dnn.AUD_main import main
 from aud_dnn.demo import DemoTruth
 from aud_dnn.errors import DamagedFileError, InputError
 from aud_dnn.io import atomic, digests
-from aud_dnn.methods.ridge.scoring import LayerScores
+from aud_dnn.methods.ridge.scores import LayerScores
 from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.runs import fit as fitting
 from aud_dnn.runs import fit_remarks
+from aud_dnn.runs.fit_arguments import fit_parser
 from aud_dnn.splits import published_splits
-from aud_dnn.store import regression as results
-from aud_dnn.store import sources
-from aud_dnn.store.regression import read_result, read_table, result_folder
+from aud_dnn.store import regression_names as regression_names_module
+from aud_dnn.store import regression_writing, sources
+from aud_dnn.store.regression import read_result, read_table
+from aud_dnn.store.regression_names import result_folder
 from aud_dnn.targets.facts import COMPONENTS, ROIS
 from aud_dnn.utils import Target
 
@@ -72,8 +74,8 @@ def run_script(
         else [
             sys.executable,
             "-c",
-            f"{setup}\nfrom aud_dnn import AUD_main, arguments\n"
-            "arguments.run_script(lambda _: AUD_main.main(sys.argv[1:]))",
+            f"{setup}\nfrom aud_dnn import AUD_main, running\n"
+            "running.run_script(lambda _: AUD_main.main(sys.argv[1:]))",
             *argv,
         ]
     )
@@ -144,7 +146,7 @@ COMPONENTS_ONLY = ("--target", "NH2015comp")
 
 
 def test_defaults_are_the_published_ones() -> None:
-    assert vars(build_parser().parse_args([])) == {
+    assert vars(fit_parser("").parse_args([])) == {
         "source_model": "Kell2018word",
         "source_layer": None,
         "target": ["NH2015"],
@@ -176,11 +178,11 @@ def test_booleans_in_any_case(flag: str, capsys: pytest.CaptureFixture) -> None:
         ("False", False),
         ("fAlSe", False),
     ):
-        assert getattr(build_parser().parse_args([flag, text]), name) is value
-    assert getattr(build_parser().parse_args([flag]), name) is True
+        assert getattr(fit_parser("").parse_args([flag, text]), name) is value
+    assert getattr(fit_parser("").parse_args([flag]), name) is True
     for text in ("0", "yes", ""):
         with pytest.raises(SystemExit):
-            build_parser().parse_args([flag, text])
+            fit_parser("").parse_args([flag, text])
         assert "expected True or False" in capsys.readouterr().err
 
 
@@ -203,9 +205,9 @@ def test_the_published_command_line_is_understood() -> None:
         "--verbose",
         "False",
     ]
-    default = build_parser().parse_args([])
+    default = fit_parser("").parse_args([])
     default.source_layer = list(AUD_main.default_layers(ProjectPaths(Path()), default.source_model))
-    assert build_parser().parse_args(arguments) == default
+    assert fit_parser("").parse_args(arguments) == default
 
 
 def test_help_needs_no_heavy_import() -> None:
@@ -367,7 +369,10 @@ def test_layer_names_with_slashes_have_folders_of_their_own(small: Path) -> None
         small / "model-actv" / "net" / "natsound_activations.h5", layers, layer_list=list(layers)
     )
     main(["--root", str(small), "--source_model", "net", "--source_layer", "all", *COMPONENTS_ONLY])
-    found = {key.layer: folder for key, folder in results.find_results(ProjectPaths(small), "net")}
+    found = {
+        key.layer: folder
+        for key, folder in regression_names_module.find_results(ProjectPaths(small), "net")
+    }
     assert set(found) == set(layers) and len(set(found.values())) == 2
     assert all(folder.parent == small / "results" / "net" for folder in found.values())
     assert str(read_result(found["block/1"]).scores["source_layer"].item()) == "block/1"
@@ -885,7 +890,7 @@ def test_full_disk_while_writing(
 ) -> None:
     root = roots.borrow(with_results, tmp_path / "root", without=("*_activations*.pkl",))
     before = roots.snapshot(root / "results")
-    original, calls = getattr(results, function), []
+    original, calls = getattr(regression_writing, function), []
 
     def fail_the_second_time(*arguments: object) -> None:
         calls.append(arguments)
@@ -893,7 +898,7 @@ def test_full_disk_while_writing(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         original(*arguments)
 
-    monkeypatch.setattr(results, function, fail_the_second_time)
+    monkeypatch.setattr(regression_writing, function, fail_the_second_time)
     arguments = ["--root", str(root), "--source_layer", "relu1", "relu2", "relu3", *COMPONENTS_ONLY]
     with pytest.raises(
         InputError,

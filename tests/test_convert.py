@@ -16,13 +16,15 @@ import xarray as xr
 
 from aud_dnn import convert
 from aud_dnn.convert import main
-from aud_dnn.download.archives import Limits, unpack
+from aud_dnn.download.archive_members import Limits
+from aud_dnn.download.archives import unpack
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.io.pickles.safe_pickle import load_pickle
 from aud_dnn.splits import published_splits
 from aud_dnn.store.comparisons import read_analysis
 from aud_dnn.store.published_rsa import read_published_rsa, write_published_rsa
-from aud_dnn.store.regression import identifier, read_result
+from aud_dnn.store.regression import read_result
+from aud_dnn.store.regression_names import identifier
 from aud_dnn.store.schema import PROVENANCE_FILE, SUMMARIES
 
 SCORES = (

@@ -20,15 +20,17 @@ import pytest
 import roots
 
 from aud_dnn import AUD_main, arguments, errors, paths
+from aud_dnn import running as running_module
 from aud_dnn.analyze.plotting import diagnostics
-from aud_dnn.analyze.plotting.style import Drawings, save_figure
-from aud_dnn.arguments import run_script
+from aud_dnn.analyze.plotting.drawings import Drawings, save_figure
 from aud_dnn.errors import FAULT, InputError, MissingDataError, doing, unknown_name
 from aud_dnn.io import atomic
 from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths, find_root
+from aud_dnn.running import run_script
 from aud_dnn.splits import published_splits
-from aud_dnn.store.regression import is_complete, read_result, result_folder
+from aud_dnn.store.regression import read_result
+from aud_dnn.store.regression_names import is_complete, result_folder
 
 REPOSITORY = Path(AUD_main.__file__).parents[1]
 SCRIPTS = (
@@ -77,7 +79,7 @@ def program(text: str) -> list[str]:
     return [
         sys.executable,
         "-c",
-        f"import os, sys\nfrom aud_dnn.arguments import run_script\n\n"
+        f"import os, sys\nfrom aud_dnn.running import run_script\n\n"
         f"def main(argv):\n{indented}\n    return 0\n\nrun_script(main)",
     ]
 
@@ -799,7 +801,7 @@ def test_the_log_goes_to_what_stderr_is_then(monkeypatch: pytest.MonkeyPatch) ->
     kept = logger.handlers, logger.level, logger.propagate
     try:
         monkeypatch.setattr(sys, "stderr", first)
-        arguments.show_log(verbose=False)
+        running_module.show_log(verbose=False)
         first.close()
         monkeypatch.setattr(sys, "stderr", second)
         logger.warning("now here")

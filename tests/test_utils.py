@@ -11,8 +11,9 @@ import pytest
 import roots
 from scipy.io import loadmat
 
-from aud_dnn.activations import opening as activations_room
+from aud_dnn.activations import arrays as activations_room
 from aud_dnn.errors import InputError, MissingDataError
+from aud_dnn.io.pickles import safe_pickle
 from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.targets.categories import SOUND_CATEGORIES
@@ -437,7 +438,7 @@ def test_all_layers_are_read_in_one_pass(
     demo_root: Path, stimuli: Stimuli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = []
-    load = activations_room.load_pickle
+    load = safe_pickle.load_pickle
     monkeypatch.setattr(
         activations_room,
         "load_pickle",

@@ -9,13 +9,14 @@ files name the sounds; columns are units; numbers are finite. What is odd but no
 from __future__ import annotations
 
 import difflib
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from aud_dnn.activations.arrays import Activations, H5Activations, PickledActivations, read_sound
+from aud_dnn.activations.files import GET_ACTIVATIONS, models_on_disk, stored_files
 from aud_dnn.activations.layer_order import (
     LAYER_ORDER_FILE,
     LayerOrder,
@@ -24,7 +25,7 @@ from aud_dnn.activations.layer_order import (
     read_layer_order,
     stated,
 )
-from aud_dnn.activations.layouts import layer_problem, type_remarks, vector_problem
+from aud_dnn.activations.layouts import layer_problem, type_remarks
 from aud_dnn.activations.row_order import (
     ASSUMED,
     LAYER_LIST_KEY,
@@ -33,15 +34,13 @@ from aud_dnn.activations.row_order import (
     names_in_h5,
 )
 from aud_dnn.errors import (
-    DamagedFileError,
     InputError,
     MissingDataError,
-    UnsafePickleError,
     few,
     unknown_name,
 )
-from aud_dnn.io.files import h5_array, h5_dataset, h5_dataset_names, open_h5
-from aud_dnn.io.pickles.safe_pickle import load_pickle
+from aud_dnn.io.files import h5_dataset, open_h5
+from aud_dnn.io.h5_structure import h5_dataset_names
 from aud_dnn.models.registry import BASELINE_MODEL, MODELS, h5_key, pickle_key
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.remarks import Remark
@@ -50,13 +49,6 @@ from aud_dnn.targets.stimuli import Stimuli, rows_in_order
 if TYPE_CHECKING:
     import h5py
 
-GET_ACTIVATIONS = (
-    "`python setup_utils/download_files.py --get_model_actv True` brings the published activations."
-)
-_PICKLE_ARRAYS = (
-    "Pickle NumPy arrays: pickle.dump({layer: tensor.detach().float().cpu().numpy(), …}, file) for "
-    "each sound."
-)
 _LAYER_LISTS = (LAYER_LIST_KEY, "layer_order")
 _ROWS_ASSUMED = Remark(
     "rows are taken to be in stimulus order: the file does not name its sounds (sound_ids), so "
@@ -69,252 +61,7 @@ _ROWS_ASSUMED = Remark(
 # --- what is there ------------------------------------------------------------------------------
 
 
-def models_on_disk(paths: ProjectPaths) -> list[str]:
-    """Names of the models that have a folder of activations.
-
-    Those of the registry first, in its order.
-    """
-    found = {
-        folder.name
-        for name in ("model-actv", "model_actv")
-        if (paths.root / name).is_dir()
-        for folder in (paths.root / name).iterdir()
-        if folder.is_dir() and not folder.name.startswith(".")
-    }
-    return [model for model in MODELS if model in found] + sorted(found - set(MODELS))
-
-
-def activation_files(paths: ProjectPaths, model: str, *, randnetw: bool = False) -> list[Path]:
-    """All files that decide what :func:`open_activations` gives; none if there are no activations.
-
-    One HDF5 file, or one pickle per sound, by name; then ``layer_order.txt`` where a user's own
-    model has one.
-
-    Raises
-    ------
-    InputError
-        Both formats are there.
-    """
-    found = _stored_files(paths, model, randnetw)
-    order = paths.model_activations(model) / LAYER_ORDER_FILE
-    return [*found, order] if found and model not in MODELS and order.is_file() else found
-
-
-def _stored_files(paths: ProjectPaths, model: str, randnetw: bool) -> list[Path]:
-    folder = paths.model_activations(model)
-    suffix = "_randnetw" if randnetw else ""
-    path, ending = folder / f"natsound_activations{suffix}.h5", f"_activations{suffix}.pkl"
-    pickles = (
-        sorted(
-            p for p in folder.iterdir() if p.name.endswith(ending) and not p.name.startswith(".")
-        )
-        if folder.is_dir()
-        else []
-    )
-    if path.is_file() and pickles:
-        raise InputError(
-            f"{folder} holds both {path.name} and {len(pickles)} files *{ending}; keep one of the "
-            "two formats."
-        )
-    return [path] if path.is_file() else pickles
-
-
 # --- what is opened -----------------------------------------------------------------------------
-
-
-class Activations(ABC):
-    """The activations of one model in one condition.
-
-    Made by :func:`open_activations`. :meth:`read` and :meth:`items` give arrays of shape (n_sounds,
-    n_units), rows in stimulus order, in the floating-point type that they were stored in.
-
-    Attributes
-    ----------
-    model : str
-    randnetw : bool
-    layers : tuple of str
-        The layers asked for.
-    order : LayerOrder
-        All layers of the model, and how their order is known.
-    sounds_from : str
-        How the sound of each row is known.
-    remarks : tuple of Remark
-        What is odd about the files but no error.
-    """
-
-    def __init__(
-        self,
-        model: str,
-        randnetw: bool,
-        keys: dict[str, str],
-        stimuli: Stimuli,
-        order: LayerOrder,
-        sounds_from: str,
-        remarks: Sequence[Remark] = (),
-    ) -> None:
-        self.model = model
-        self.randnetw = randnetw
-        self.layers = tuple(keys)
-        self.order = order
-        self.sounds_from = sounds_from
-        self.remarks = (*order.remarks, *remarks)
-        self._keys = keys
-        self._stimuli = stimuli
-
-    @property
-    def stimulus_ids(self) -> tuple[str, ...]:
-        """Sound ids of the rows."""
-        return self._stimuli.ids
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """What results record, so that figures know it where the activations are gone."""
-        return {
-            "layer_order": list(self.order.names),
-            "layer_order_from": self.order.origin,
-            "sounds_from": self.sounds_from,
-            "remarks": [str(remark) for remark in self.remarks],
-        }
-
-    def items(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Layer after layer, each read when it is asked for."""
-        for layer in self.layers:
-            yield layer, self.read(layer)
-
-    @abstractmethod
-    def read(self, layer: str) -> np.ndarray:
-        """One layer."""
-
-    def _checked(self, array: np.ndarray, layer: str, where: str) -> np.ndarray:
-        if array.shape[1] == 0:
-            raise InputError(f"{where}: layer {layer} has no units.")
-        finite = np.isfinite(array).all(axis=1)
-        if not finite.all():
-            bad = [sound for sound, good in zip(self._stimuli.ids, finite) if not good]
-            cause = (
-                " float16 holds nothing above 65504; store float32."
-                if array.dtype == np.float16
-                else ""
-            )
-            raise InputError(
-                f"{where}: layer {layer} holds NaN or inf for {len(bad)} sound(s): {few(bad)}. "
-                f"Extract these activations again.{cause}"
-            )
-        return array
-
-
-class _H5Activations(Activations):
-    def __init__(self, path: Path, rows: list[int] | None, *described: Any) -> None:
-        super().__init__(*described)
-        self._path = path
-        self._rows = rows
-
-    def read(self, layer: str) -> np.ndarray:
-        with open_h5(self._path) as file:
-            dataset = h5_dataset(file, self._keys[layer])
-            if dataset is None:  # it was there when the file was opened first
-                raise InputError(
-                    f"{self._path}: layer {layer} has disappeared. Was the file replaced during "
-                    "the run?"
-                )
-            array = h5_array(dataset)
-        if array.dtype.kind != "f":
-            array = array.astype(np.float64)
-        if self._rows is not None:
-            array = array[self._rows]
-        return self._checked(array, layer, str(self._path))
-
-
-class _PickledActivations(Activations):
-    def __init__(self, files: list[Path], *described: Any) -> None:
-        super().__init__(*described)
-        self._files = files  # in stimulus order
-        self._arrays: dict[str, np.ndarray] | None = None
-
-    def read(self, layer: str) -> np.ndarray:
-        if self._arrays is None:
-            self._arrays = self._read_all()
-        return self._arrays[layer]
-
-    def _read_all(self) -> dict[str, np.ndarray]:
-        """All layers asked for, in one pass over the files."""
-        rows: dict[str, list[np.ndarray]] = {layer: [] for layer in self.layers}
-        for path in self._files:
-            sound = read_sound(path)
-            for layer, row in rows.items():
-                row.append(self._vector(path, sound, layer, len(row[0]) if row else None))
-        return {
-            layer: self._checked(np.stack(row), layer, str(self._files[0].parent))
-            for layer, row in rows.items()
-        }
-
-    def _vector(self, path: Path, sound: dict, layer: str, n_units: int | None) -> np.ndarray:
-        key = self._keys[layer]
-        if key not in sound:
-            raise InputError(
-                f"{path} lacks layer {layer} (stored key {key!r}), which {self._files[0].name} "
-                "has. Extract this sound again."
-            )
-        try:
-            vector = np.asarray(sound[key])
-        except ValueError as error:  # lists of unequal lengths
-            raise InputError(
-                f"{path}: layer {layer} must be a 1-D array of numbers ({error})."
-            ) from error
-        if problem := vector_problem(vector):
-            raise InputError(f"{path}: layer {layer} {problem}")
-        if n_units is not None and len(vector) != n_units:
-            raise InputError(
-                f"{path}: layer {layer} has {len(vector)} units, but {n_units} in "
-                f"{self._files[0].name}. All sounds must have the same units; extract them again."
-            )
-        return vector if vector.dtype.kind == "f" else vector.astype(np.float64)
-
-
-def read_sound(path: Path) -> dict[str, Any]:
-    """The layers of one sound in a per-sound pickle.
-
-    Keys that are integers are taken as their text.
-
-    Raises
-    ------
-    InputError
-        The file holds anything but a dict of arrays.
-    """
-    try:
-        content = load_pickle(path, allow="arrays")
-    except UnsafePickleError as error:
-        if "`torch" not in str(error):
-            raise
-        raise UnsafePickleError(
-            f"{path} holds PyTorch tensors, which are not opened. {_PICKLE_ARRAYS}"
-        ) from None
-    except DamagedFileError:
-        with path.open("rb") as file:
-            if file.read(2) != b"PK":
-                raise
-        raise DamagedFileError(
-            f"{path} is not a pickle but a zip archive, as written by torch.save and np.savez. "
-            f"{_PICKLE_ARRAYS}"
-        ) from None
-    if not isinstance(content, dict):
-        raise InputError(
-            f"{path} must be a dict from layer key to a 1-D array; found {type(content).__name__}."
-        )
-    named: dict[str, Any] = {}
-    for key, value in content.items():
-        if isinstance(key, bool) or not isinstance(key, str | int | np.integer):
-            raise InputError(
-                f"{path} must be a dict from layer key to a 1-D array; its key {key!r} is of type "
-                f"{type(key).__name__}. Write keys as text (or integers)."
-            )
-        if str(key) in named:
-            raise InputError(
-                f"{path} holds the layer {str(key)!r} twice, as text and as an integer. Write one "
-                "of them."
-            )
-        named[str(key)] = value
-    return named
 
 
 # --- opening ------------------------------------------------------------------------------------
@@ -373,7 +120,7 @@ def open_activations(
     if not folder.is_dir():
         _raise_unknown_model(paths, model)
     ending = f"_activations{suffix}.pkl"
-    found = _stored_files(paths, model, randnetw)
+    found = stored_files(paths, model, randnetw)
     if (
         found
         and layer_order is None
@@ -407,7 +154,7 @@ def open_activations(
             for layer, key in keys.items()
             if isinstance(first[key], np.ndarray)
         }
-        return _PickledActivations(
+        return PickledActivations(
             files, model, randnetw, keys, stimuli, order, "names of the files", type_remarks(types)
         )
     if randnetw and model == BASELINE_MODEL:
@@ -506,7 +253,7 @@ def _open_h5_activations(
                 raise InputError(f"{path}: layer {layer} (dataset {key!r}) {problem}")
             types[layer] = dataset.dtype
     remarks = [Remark(_ROWS_ASSUMED.what, path.name)] if sounds_from == ASSUMED else []
-    return _H5Activations(
+    return H5Activations(
         path,
         rows,
         model,

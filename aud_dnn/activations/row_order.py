@@ -19,7 +19,8 @@ import numpy as np
 from aud_dnn.errors import InputError, describe_os_error
 from aud_dnn.io.atomic import atomic_file
 from aud_dnn.io.digests import array_digest
-from aud_dnn.io.files import h5_array, h5_dataset
+from aud_dnn.io.files import h5_dataset
+from aud_dnn.io.h5_structure import h5_array
 from aud_dnn.models.registry import MODELS
 from aud_dnn.targets.stimuli import Stimuli, as_text, rows_in_order
 

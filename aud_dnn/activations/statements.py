@@ -53,8 +53,9 @@ def state_layer_order(paths: ProjectPaths, model: str, file: Path) -> None:
     """Put a list of layers beside the activations of a user's own model, once every layer in it is
     found there.
     """
+    from aud_dnn.activations.files import activation_files
     from aud_dnn.activations.layer_order import LAYER_ORDER_FILE, read_layer_order
-    from aud_dnn.activations.opening import activation_files, open_activations
+    from aud_dnn.activations.opening import open_activations
     from aud_dnn.io.atomic import atomic_file
     from aud_dnn.targets.stimuli import load_stimuli
 
@@ -84,7 +85,8 @@ def confirm_stimulus_order(paths: ProjectPaths, model: str) -> None:
 
     Others need no word.
     """
-    from aud_dnn.activations.opening import activation_files, h5_layers, open_activations
+    from aud_dnn.activations.files import activation_files
+    from aud_dnn.activations.opening import h5_layers, open_activations
     from aud_dnn.activations.row_order import ASSUMED, confirm_rows
     from aud_dnn.io.files import open_h5
     from aud_dnn.targets.stimuli import load_stimuli

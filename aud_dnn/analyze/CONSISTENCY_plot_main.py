@@ -1,8 +1,7 @@
 """Do data sets, methods, seeds and conditions agree? Scatter plots and correlations (supplement).
 
     python aud_dnn/analyze/CONSISTENCY_plot_main.py
-    python aud_dnn/analyze/CONSISTENCY_plot_main.py --analyses layers --methods regression --limits
-    paper automatic
+    python aud_dnn/analyze/CONSISTENCY_plot_main.py --analyses layers --limits paper automatic
 
 NH2015 against B2021, permuted against trained, regression against RSA, first against second
 training run; over models, layers and best-layer positions. RSA values come from
@@ -31,11 +30,10 @@ from aud_dnn.arguments import (
     add_root,
     add_voxel_targets,
     find_drawable_root,
-    run_script,
     script_parser,
     show_listing,
-    with_root,
 )
+from aud_dnn.running import run_script, with_root
 
 ANALYSES = ("models", "layers", "best-layers", "seeds")
 LIMITS = ("paper", "narrow", "automatic")
@@ -64,19 +62,21 @@ def main(argv: list[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     if show_listing(arguments):
         return 0
-    from aud_dnn.analyze import consistency
-    from aud_dnn.analyze.figures import FigureOptions
-    from aud_dnn.analyze.plotting.style import Drawings
+    from aud_dnn.analyze import consistency, consistency_layers
+    from aud_dnn.analyze.figure_options import FigureOptions
+    from aud_dnn.analyze.plotting.drawings import Drawings
     from aud_dnn.tables.figure_inputs import nothing_drawn
-    from aud_dnn.tables.per_model import write_table
+    from aud_dnn.tables.model_files import write_table
 
     paths = find_drawable_root(arguments.root, arguments.models)
     options, methods = FigureOptions.from_arguments(arguments), arguments.methods
     out = arguments.out or paths.results / "PLOTS_across-models"
     drawn = {
         "models": lambda: consistency.model_wise(paths, options, methods, limits=arguments.limits),
-        "layers": lambda: consistency.layer_wise(paths, options, methods, limits=arguments.limits),
-        "best-layers": lambda: consistency.best_layers(paths, options, methods),
+        "layers": lambda: consistency_layers.layer_wise(
+            paths, options, methods, limits=arguments.limits
+        ),
+        "best-layers": lambda: consistency_layers.best_layers(paths, options, methods),
         "seeds": lambda: consistency.seeds(paths, options, methods),
     }
     found, n_drawn = Drawings(), 0
@@ -91,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
             tables |= consistency.correlation_tables(paths, options)
     with found.attempt():
         if "best-layers" in arguments.analyses:
-            tables[positions] = consistency.best_layer_correlations(paths, options, methods)
+            tables[positions] = consistency_layers.best_layer_correlations(paths, options, methods)
     for stem, table in tables.items():
         print(write_table(out / f"{stem}.csv", table, index=stem != positions))
     if not n_drawn and not found.errors:

@@ -1,9 +1,8 @@
-"""Effective dimensionality of layers against how well they predict brain responses (supplement).
+"""Effective dimensionality of layers against how well they predict responses (supplement).
 
     python aud_dnn/analyze/DIM_plot_main.py
     python aud_dnn/analyze/DIM_plot_main.py --methods regression --target NH2015 --models mymodel
-    --limits paper automatic python aud_dnn/analyze/DIM_plot_main.py --analyses scatters
-    correlations argmax layers
+    python aud_dnn/analyze/DIM_plot_main.py --analyses scatters correlations argmax layers
 
 Dimensionality (and RSA values) come from rsa_matrix_calculation_all_models.py; where that has not
 run, dimensionality is taken from the published files in results/ED/.
@@ -31,11 +30,10 @@ from aud_dnn.arguments import (
     add_root,
     add_voxel_targets,
     find_drawable_root,
-    run_script,
     script_parser,
     show_listing,
-    with_root,
 )
+from aud_dnn.running import run_script, with_root
 
 ANALYSES = ("scatters", "correlations", "argmax", "layers")
 LIMITS = ("paper", "automatic")
@@ -67,10 +65,10 @@ def main(argv: list[str] | None = None) -> int:
     if show_listing(arguments):
         return 0
     from aud_dnn.analyze import dimensionality_figures as dimensionality
-    from aud_dnn.analyze.figures import FigureOptions
-    from aud_dnn.analyze.plotting.style import Drawings
+    from aud_dnn.analyze.figure_options import FigureOptions
+    from aud_dnn.analyze.plotting.drawings import Drawings
     from aud_dnn.tables.figure_inputs import nothing_drawn
-    from aud_dnn.tables.per_model import write_table
+    from aud_dnn.tables.model_files import write_table
 
     paths = find_drawable_root(arguments.root, arguments.models)
     options = FigureOptions.from_arguments(arguments)

@@ -12,35 +12,36 @@ from functools import cache
 import pandas as pd
 
 from aud_dnn import stats
-from aud_dnn.analyze.figures import FigureOptions, seed_figures
+from aud_dnn.analyze.figure_options import FigureOptions
+from aud_dnn.analyze.figures import seed_figures
+from aud_dnn.analyze.plotting.drawings import Drawing, Drawings
+from aud_dnn.analyze.plotting.points import Limits
 from aud_dnn.analyze.plotting.rsa_scores import seed_scatter
-from aud_dnn.analyze.plotting.scatters import Limits, value_scatter
-from aud_dnn.analyze.plotting.style import Drawing, Drawings, condition_suffix
+from aud_dnn.analyze.plotting.scatters import value_scatter
+from aud_dnn.analyze.plotting.style import condition_suffix
 from aud_dnn.models.figure_sets import (
-    ALL_SEED1_MODELS,
     CLEAN_SEED_PAIRS,
     FIGURE_2_MODELS,
-    FIGURE_7_MODELS,
     SEED_PAIRS,
 )
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.runs.comparison_origins import Origins
 from aud_dnn.store.comparisons import condition_name, published_score
 from aud_dnn.tables import every_layer as scores
-from aud_dnn.tables.per_model import VALUE, has_condition
-from aud_dnn.targets.facts import ROIS, VOXEL_TARGETS
+from aud_dnn.tables.model_files import has_condition
+from aud_dnn.targets.facts import VOXEL_TARGETS
 
 LABELS = {"regression": "Median noise-corrected $R^2$", "RSA": "RSA (Spearman R)"}
 _LOW, _HIGH, _NARROW_HIGH, _STEP = -0.015, 1, 0.8, 0.2
-_POSITIONS = Limits((-0.02, 1.02), (-0.02, 1.02), step=0.2)
+POSITIONS = Limits((-0.02, 1.02), (-0.02, 1.02), step=0.2)
 
 
-def _with(models: Sequence[str], randnetw: bool) -> list[str]:
+def with_data(models: Sequence[str], randnetw: bool) -> list[str]:
     """The models that have this condition: all but the baseline where weights are permuted."""
     return [model for model in models if has_condition(model, randnetw)]
 
 
-def _variants(limits: Sequence[str], methods: tuple[str, str]) -> Iterator[tuple[str, Limits]]:
+def variants(limits: Sequence[str], methods: tuple[str, str]) -> Iterator[tuple[str, Limits]]:
     """Ending of the file name and limits of each variant.
 
     ``methods`` gave the horizontal and the vertical axis.
@@ -94,7 +95,7 @@ def model_wise(
                     VOXEL_TARGETS,
                     randnetw,
                 )
-                _add_data_sets(
+                add_data_sets(
                     drawings,
                     paths,
                     table,
@@ -117,7 +118,7 @@ def model_wise(
                 notes = scores.version_notes(
                     paths, models, [(method, target, False), (method, target, True)]
                 )
-                _add(
+                add_panel(
                     drawings,
                     table,
                     ("trained", "permuted"),
@@ -127,7 +128,7 @@ def model_wise(
                     Limits((0, _NARROW_HIGH), (0, _NARROW_HIGH), step=_STEP),
                     options,
                     f"{method}: permuted against trained on {target}",
-                    _with(models, True),
+                    with_data(models, True),
                     notes,
                     size=(5, 5),
                     text_at=(0.05, 0.88),
@@ -145,7 +146,7 @@ def _joined(
     return scores.with_condition(table, randnetw).rename_axis("source_model")
 
 
-def _add(
+def add_panel(
     drawings: Drawings,
     table: pd.DataFrame,
     columns: tuple[str, str],
@@ -189,7 +190,7 @@ def _add(
         drawings.note([f"Not drawn: {what} (fewer than two points with both values)."])
 
 
-def _add_data_sets(
+def add_data_sets(
     drawings: Drawings,
     paths: ProjectPaths,
     table: pd.DataFrame,
@@ -206,8 +207,8 @@ def _add_data_sets(
     notes = scores.version_notes(
         paths, models, [(method, target, randnetw) for target in VOXEL_TARGETS]
     )
-    for ending, chosen in _variants(limits, (method, method)):
-        _add(
+    for ending, chosen in variants(limits, (method, method)):
+        add_panel(
             drawings,
             table,
             VOXEL_TARGETS,
@@ -217,228 +218,14 @@ def _add_data_sets(
             chosen,
             options,
             f"{points.lower()}, {method}, {' against '.join(VOXEL_TARGETS)}, {condition}",
-            _with(models, randnetw),
+            with_data(models, randnetw),
             notes,
         )
 
 
-def layer_wise(
-    paths: ProjectPaths,
-    options: FigureOptions | None = None,
-    methods: Sequence[str] = scores.METHODS,
-    *,
-    limits: Sequence[str] = ("paper",),
-) -> Drawings:
-    """Layers of all models as points.
-
-    NH2015 against B2021 by each method, and RSA against regression.
-
-    Errors refer to all layers of the figure.
-    """
-    options = options or FigureOptions()
-    drawings = Drawings()
-    models = options.models(ALL_SEED1_MODELS)
-    x_target, y_target = VOXEL_TARGETS
-
-    @cache
-    def layers(method: str, target: str, randnetw: bool) -> pd.DataFrame:
-        return scores.layer_scores(paths, models, target, randnetw, method)
-
-    for randnetw in options.conditions:
-        for method in methods:
-            with drawings.attempt():
-                table = scores.both(
-                    layers(method, x_target, randnetw),
-                    layers(method, y_target, randnetw),
-                    VOXEL_TARGETS,
-                )
-                stem = (
-                    f"across-layers-n={_n_models(table)}-models_{x_target}-vs-{y_target}"
-                    f"{condition_suffix(randnetw)}_scatter_{method}_roi-None_{scores.layer_value(method, x_target)}"
-                )
-                _add_data_sets(
-                    drawings,
-                    paths,
-                    table,
-                    method,
-                    randnetw,
-                    stem,
-                    "Layers",
-                    models,
-                    limits,
-                    options,
-                )
-        for target in options.targets if set(methods) == set(scores.METHODS) else ():
-            with drawings.attempt():
-                table = scores.both(
-                    *(layers(method, target, randnetw) for method in scores.METHODS), scores.METHODS
-                )
-                _add_methods(drawings, paths, table, target, randnetw, models, limits, options)
-    return drawings
-
-
-def _add_methods(
-    drawings: Drawings,
-    paths: ProjectPaths,
-    table: pd.DataFrame,
-    target: str,
-    randnetw: bool,
-    models: Sequence[str],
-    limits: Sequence[str],
-    options: FigureOptions,
-) -> None:
-    """RSA against regression, layers as points, in all variants."""
-    condition = condition_name(randnetw)
-    notes = scores.version_notes(
-        paths, models, [(method, target, randnetw) for method in scores.METHODS]
-    )
-    for ending, chosen in _variants(limits, scores.METHODS):
-        stem = (
-            f"across-layers-n={_n_models(table)}-models_RSA-vs-regression_{target}{condition_suffix(randnetw)}_scatter_"
-            f"roi-None_{VALUE[target]}{ending}"
-        )
-        _add(
-            drawings,
-            table,
-            scores.METHODS,
-            stem,
-            f"Layers, {target}, {condition}",
-            tuple(LABELS[method] for method in scores.METHODS),
-            chosen,
-            options,
-            f"layers, RSA against regression on {target}, {condition}",
-            _with(models, randnetw),
-            notes,
-            identity=False,
-        )
-
-
-def _n_models(table: pd.DataFrame) -> int:
+def n_models(table: pd.DataFrame) -> int:
+    """How many models a table of (model, ...) rows is about."""
     return len({key[0] for key in table.index})
-
-
-def best_layers(
-    paths: ProjectPaths,
-    options: FigureOptions | None = None,
-    methods: Sequence[str] = scores.METHODS,
-) -> Drawings:
-    """Best-layer positions, regression against RSA (models x regions), and each method's agreement
-    between data sets.
-    """
-    options = options or FigureOptions()
-    drawings = Drawings()
-    models = options.models(FIGURE_7_MODELS, baseline=False)
-
-    def add(
-        table: pd.DataFrame,
-        columns: tuple[str, str],
-        stem: str,
-        title: str,
-        what: str,
-        sources: list[scores.Source],
-    ) -> None:
-        randnetw = sources[0][2]
-        with drawings.attempt():
-            _add(
-                drawings,
-                table,
-                columns,
-                f"best-layer_{stem}{condition_suffix(randnetw)}",
-                f"Relative best layer, {title}, {condition_name(randnetw)}",
-                tuple(f"Relative best layer, {column}" for column in columns),
-                _POSITIONS,
-                options,
-                f"best layers by {what}, {condition_name(randnetw)}",
-                models,
-                scores.version_notes(paths, models, sources, ROIS),
-            )
-
-    for randnetw in options.conditions:
-        with drawings.attempt():
-            tables = {
-                target: scores.best_layer_positions(paths, models, target, randnetw)
-                for target in VOXEL_TARGETS
-            }
-            for target in options.targets if set(methods) == set(scores.METHODS) else ():
-                add(
-                    tables[target].set_index(["source_model", "roi"]),
-                    scores.METHODS,
-                    f"RSA-vs-regression_{target}",
-                    target,
-                    f"both methods on {target}",
-                    [(method, target, randnetw) for method in methods],
-                )
-            for method in methods:
-                add(
-                    _between_data_sets(tables, method),
-                    VOXEL_TARGETS,
-                    f"{method}_{'-vs-'.join(VOXEL_TARGETS)}",
-                    method,
-                    f"{method} in both data sets",
-                    [(method, target, randnetw) for target in VOXEL_TARGETS],
-                )
-    return drawings
-
-
-def _between_data_sets(tables: dict[str, pd.DataFrame], method: str) -> pd.DataFrame:
-    """(model, region) x data sets: the positions that one method found."""
-    return pd.DataFrame(
-        {
-            target: table.set_index(["source_model", "roi"])[method]
-            for target, table in tables.items()
-        }
-    )
-
-
-def best_layer_correlations(
-    paths: ProjectPaths,
-    options: FigureOptions | None = None,
-    methods: Sequence[str] = scores.METHODS,
-) -> pd.DataFrame:
-    """Pearson r, r², p of best-layer positions, overall and per region.
-
-    ``comparison`` is ``regression-vs-RSA`` (in each data set), or ``NH2015-vs-B2021``: how reliable
-    each method is.
-    """
-    options = options or FigureOptions()
-    models = options.models(FIGURE_7_MODELS, baseline=False)
-    rows = []
-    for randnetw in options.conditions:
-        tables = {
-            target: scores.best_layer_positions(paths, models, target, randnetw)
-            for target in VOXEL_TARGETS
-        }
-        pairs = [
-            (
-                "regression-vs-RSA",
-                "both",
-                target,
-                tables[target].set_index(["source_model", "roi"])[[*scores.METHODS]],
-            )
-            for target in options.targets
-            if set(methods) == set(scores.METHODS)
-        ]
-        pairs += [
-            ("-vs-".join(VOXEL_TARGETS), method, "both", _between_data_sets(tables, method))
-            for method in methods
-        ]
-        for comparison, method, target, pair in pairs:
-            for roi, part in [("all", pair), *pair.groupby(level="roi", sort=False)]:
-                r, p, n = stats.pearson(part.iloc[:, 0], part.iloc[:, 1])
-                rows.append(
-                    {
-                        "comparison": comparison,
-                        "method": method,
-                        "target": target,
-                        "randnetw": str(randnetw),
-                        "roi": roi,
-                        "r": r,
-                        "r2": r**2,
-                        "p": p,
-                        "n": n,
-                    }
-                )
-    return pd.DataFrame(rows)
 
 
 def seeds(

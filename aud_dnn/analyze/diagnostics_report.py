@@ -13,16 +13,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from aud_dnn.analyze.figures import FigureOptions
+from aud_dnn.analyze.figure_options import FigureOptions
 from aud_dnn.analyze.plotting.diagnostics_report import fit_overview, layer_page, statistic_lines
-from aud_dnn.analyze.plotting.style import Drawing, Drawings, display_name
+from aud_dnn.analyze.plotting.drawings import Drawing, Drawings
+from aud_dnn.analyze.plotting.style import display_name
 from aud_dnn.errors import InputError, MissingDataError, unknown_name
 from aud_dnn.models.figure_sets import ALL_SEED1_MODELS, FUNCTIONAL_REGIONS_OF
 from aud_dnn.models.registry import BASELINE_MODEL, MODELS
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.splits import published_splits
 from aud_dnn.store.comparisons import condition_name
-from aud_dnn.store.regression import RegressionResult, parse_folder, read_result
+from aud_dnn.store.regression import RegressionResult, read_result
+from aud_dnn.store.regression_names import parse_folder
 from aud_dnn.tables.alpha_logs import AlphaLog, log_alpha_statistics, parse_alpha_log
 from aud_dnn.tables.current_tables import source_notes
 from aud_dnn.tables.fit_diagnostics import (
@@ -32,15 +34,10 @@ from aud_dnn.tables.fit_diagnostics import (
     known_statistics,
     voxel_diagnostics,
 )
+from aud_dnn.tables.model_files import SPLIT_VALUE, has_condition, outputs_folder, write_table
 from aud_dnn.tables.model_results import ALPHALIMIT, digest_memo, layer_folders
-from aud_dnn.tables.per_model import (
-    COMPONENT_TARGET,
-    SPLIT_VALUE,
-    has_condition,
-    numbers_of,
-    outputs_folder,
-    write_table,
-)
+from aud_dnn.tables.per_model import numbers_of
+from aud_dnn.targets.facts import COMPONENT_TARGET
 from aud_dnn.utils import few, load_target
 
 FUNCTIONAL_REGIONS = ("tonotopic", "pitch", "music", "speech")

@@ -10,16 +10,18 @@ import numpy as np
 import pandas as pd
 
 from aud_dnn import stats
-from aud_dnn.analyze.figures import FigureOptions
+from aud_dnn.analyze.figure_options import FigureOptions
+from aud_dnn.analyze.plotting.component_scatters import correlation_matrix
+from aud_dnn.analyze.plotting.drawings import Drawing, Drawings
 from aud_dnn.analyze.plotting.lines import dimensionality_across_layers
-from aud_dnn.analyze.plotting.scatters import Limits, correlation_matrix, value_scatter
-from aud_dnn.analyze.plotting.style import Drawing, Drawings
+from aud_dnn.analyze.plotting.points import Limits
+from aud_dnn.analyze.plotting.scatters import value_scatter
 from aud_dnn.methods.comparing.sides import DIMENSIONALITY_VARIANTS
 from aud_dnn.models.figure_sets import ALL_SEED1_MODELS
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.store.comparison_schema import CONDITIONS
 from aud_dnn.tables.every_layer import METHODS, dimensionality_scores, layer_value, rsa_dataset
-from aud_dnn.tables.per_model import has_condition
+from aud_dnn.tables.model_files import has_condition
 
 ARCHITECTURES = {
     name: tuple(model for model in ALL_SEED1_MODELS if model.startswith(name))

@@ -8,17 +8,18 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from aud_dnn.analyze.figures import FigureOptions
+from aud_dnn.analyze.figure_options import FigureOptions
 from aud_dnn.analyze.latency import latency
+from aud_dnn.analyze.plotting.drawings import Drawings
 from aud_dnn.analyze.plotting.own_target import (
     latency_curves,
     target_layer_curves,
     target_model_bars,
     target_region_bars,
 )
-from aud_dnn.analyze.plotting.style import Drawings
 from aud_dnn.errors import MissingDataError
 from aud_dnn.paths import ProjectPaths
+from aud_dnn.tables.model_files import has_condition
 from aud_dnn.tables.model_results import same_versions
 from aud_dnn.tables.own_targets import (
     PARTICIPANT,
@@ -30,7 +31,6 @@ from aud_dnn.tables.own_targets import (
     own_source_notes,
     own_targets,
 )
-from aud_dnn.tables.per_model import has_condition
 
 
 def own_target_figures(paths: ProjectPaths, target: str, options: FigureOptions) -> Drawings:

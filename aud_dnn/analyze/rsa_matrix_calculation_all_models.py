@@ -25,8 +25,9 @@ if __name__ == "__main__":
 
 from aud_dnn.activations.statements import keep_statements
 from aud_dnn.analyze.comparison_arguments import comparison_parser
-from aud_dnn.arguments import run_script, show_listing, show_log, with_root
+from aud_dnn.arguments import show_listing
 from aud_dnn.models.registry import MODELS
+from aud_dnn.running import run_script, show_log, with_root
 from aud_dnn.targets.choosing import chosen_targets
 from aud_dnn.targets.facts import VOXEL_TARGETS
 
@@ -49,7 +50,8 @@ def main(argv: list[str] | None = None) -> int:
     from aud_dnn.runs.own_targets import known_stimuli, read_own_targets
     from aud_dnn.store.comparisons import condition_name
     from aud_dnn.store.published_rsa import write_published_rsa
-    from aud_dnn.tables.comparisons import all_tables, model_parts, write_tables
+    from aud_dnn.tables.comparison_dimensionality import model_parts
+    from aud_dnn.tables.comparisons import all_tables, write_tables
 
     show_log(verbose=False)
     paths = find_root(args.root)

@@ -9,15 +9,12 @@ from typing import NamedTuple
 
 import xarray as xr
 
-from aud_dnn.analyze.figures import FigureOptions
+from aud_dnn.analyze.figure_options import FigureOptions
+from aud_dnn.analyze.plotting.drawings import Drawings
 from aud_dnn.analyze.plotting.rsa_figures import models_with_results
-from aud_dnn.analyze.plotting.rsa_scores import (
-    clean_speech_bars,
-    position_scatter,
-    rsa_bars,
-    seed_scatter,
-)
-from aud_dnn.analyze.plotting.style import Drawings, display_name
+from aud_dnn.analyze.plotting.rsa_positions import position_scatter
+from aud_dnn.analyze.plotting.rsa_scores import clean_speech_bars, rsa_bars, seed_scatter
+from aud_dnn.analyze.plotting.style import display_name
 from aud_dnn.errors import MissingDataError
 from aud_dnn.models.figure_sets import (
     FIGURE_2_MODELS,

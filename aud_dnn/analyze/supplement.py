@@ -6,24 +6,25 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from aud_dnn.analyze.figures import (
-    OTHER_PAIRS,
-    PRIMARY_PAIRS,
-    FigureOptions,
-    clean_speech_components,
-    figure_7,
-    figure_7_statistics,
-)
+from aud_dnn.analyze.figure_options import OTHER_PAIRS, PRIMARY_PAIRS, FigureOptions
+from aud_dnn.analyze.figure_statistics import figure_7_statistics
+from aud_dnn.analyze.figures import clean_speech_components, figure_7
 from aud_dnn.analyze.plotting.bars import region_bars
+from aud_dnn.analyze.plotting.drawings import Drawings
 from aud_dnn.analyze.plotting.lines import across_layers
-from aud_dnn.analyze.plotting.style import Drawings, display_name
+from aud_dnn.analyze.plotting.style import display_name
 from aud_dnn.errors import MissingDataError
 from aud_dnn.models.figure_sets import ALL_SEED1_MODELS, FIGURE_2_MODELS, FIGURE_7_MODELS
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.store.comparisons import condition_name
 from aud_dnn.tables.current_tables import source_notes
 from aud_dnn.tables.figure_inputs import collect_layers
-from aud_dnn.tables.per_model import VALUE, across_layers_path, read_participant_frame, region_path
+from aud_dnn.tables.model_files import (
+    VALUE,
+    across_layers_path,
+    read_participant_frame,
+    region_path,
+)
 from aud_dnn.targets.facts import ROIS
 
 

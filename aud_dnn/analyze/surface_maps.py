@@ -11,25 +11,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from aud_dnn.analyze.figures import FigureOptions
-from aud_dnn.analyze.plotting.style import (
-    Drawing,
-    Drawings,
-    condition_suffix,
-    display_name,
-    file_stem,
-    roi_color,
-    value_label,
-)
+from aud_dnn.analyze.figure_options import FigureOptions
+from aud_dnn.analyze.plotting.drawings import Drawing, Drawings, file_stem
+from aud_dnn.analyze.plotting.style import condition_suffix, display_name, roi_color, value_label
 from aud_dnn.analyze.plotting.surfaces import Scale, flat_map, layer_histogram, surface_map
 from aud_dnn.errors import InputError, MissingDataError, unknown_name
 from aud_dnn.models.figure_sets import FIGURE_2_MODELS, FIGURE_7_MODELS
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.tables import surface
 from aud_dnn.tables.current_tables import source_notes
+from aud_dnn.tables.model_files import VALUE, write_table
 from aud_dnn.tables.model_results import layer_folders, load_model_results
 from aud_dnn.tables.own_models import notes_on_activations
-from aud_dnn.tables.per_model import VALUE, ModelResults, argmax_layers, write_table
+from aud_dnn.tables.per_model import ModelResults, argmax_layers
 from aud_dnn.utils import load_target
 
 GROUP_MODEL = "all-good-models"

@@ -41,7 +41,7 @@ def layers_in_order(
         No layers; not numbers of shape (sounds, units); another number of rows; sounds missing or
         repeated; NaN or inf.
     """
-    from aud_dnn.activations.opening import Activations
+    from aud_dnn.activations.arrays import Activations
 
     wanted = target.stimuli.ids
     if isinstance(features, Activations):

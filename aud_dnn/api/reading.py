@@ -11,6 +11,7 @@ import numpy as np
 from aud_dnn.errors import InputError, unknown_name
 from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths, find_root
+from aud_dnn.store import regression_names
 from aud_dnn.targets import loading
 from aud_dnn.targets.facts import TARGETS, facts_of
 from aud_dnn.targets.loading import Target
@@ -20,7 +21,7 @@ from aud_dnn.targets.target_files import read_target
 if TYPE_CHECKING:
     import pandas as pd
 
-    from aud_dnn.activations.opening import Activations
+    from aud_dnn.activations.arrays import Activations
     from aud_dnn.store.regression import RegressionResult
 
 Root = str | PathLike[str] | None
@@ -180,7 +181,7 @@ def read_result(
             "Name model, layer and target of the result, or give its folder and nothing else."
         )
     name = target.name if isinstance(target, Target) else target
-    folder = regression.result_folder(
+    folder = regression_names.result_folder(
         find_root(root), str(model), layer, name, randnetw, alphalimit
     )
     return regression.read_result(folder)
@@ -244,7 +245,8 @@ def _results_of(
     paths: ProjectPaths, model: str, target: str | None, randnetw: bool | None
 ) -> list[dict[str, Any]]:
     """Rows of the table for one model."""
-    from aud_dnn.store.regression import find_results, read_result
+    from aud_dnn.store.regression import read_result
+    from aud_dnn.store.regression_names import find_results
     from aud_dnn.tables.model_results import digest_memo
 
     found = [
@@ -298,7 +300,7 @@ def _is_corrected(target: str, result: RegressionResult) -> bool:
 
 def _positions(paths: ProjectPaths, model: str, randnetw: bool) -> dict[str, float]:
     """Relative position of every layer whose place in the network is known."""
-    from aud_dnn.store.regression import find_results
+    from aud_dnn.store.regression_names import find_results
     from aud_dnn.tables.own_models import own_layer_order
 
     names = MODELS[model].layer_names if model in MODELS else ()

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
+from aud_dnn.activations.arrays import read_sound
 from aud_dnn.activations.layer_order import LAYER_ORDER_FILE, in_creation_order
 from aud_dnn.activations.layouts import layer_problem, vector_problem
-from aud_dnn.activations.opening import h5_layers, names_in_h5, read_sound
-from aud_dnn.activations.row_order import CONFIRMATION_FILE
+from aud_dnn.activations.opening import h5_layers
+from aud_dnn.activations.row_order import CONFIRMATION_FILE, names_in_h5
 from aud_dnn.checks.findings import Finding, count, first, repeated_rows
 from aud_dnn.errors import InputError
-from aud_dnn.io.files import h5_array, h5_dataset, open_h5
+from aud_dnn.io.files import h5_dataset, open_h5
+from aud_dnn.io.h5_structure import h5_array
 from aud_dnn.models.registry import BASELINE_MODEL, MODELS, h5_key, pickle_key
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.utils import (

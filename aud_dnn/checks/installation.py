@@ -19,8 +19,9 @@ from aud_dnn.activations.row_order import ASSUMED
 from aud_dnn.checks.activations import check_model
 from aud_dnn.checks.findings import Finding, count, first, repeated_rows
 from aud_dnn.errors import InputError
-from aud_dnn.io.files import h5_dataset_names, mat_variables, open_h5, read_npy
-from aud_dnn.io.sounds import inspect_sound
+from aud_dnn.io.files import mat_variables, open_h5, read_npy
+from aud_dnn.io.h5_structure import h5_dataset_names
+from aud_dnn.io.sound_checks import inspect_sound
 from aud_dnn.methods.repetitions import mean_response
 from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
@@ -237,7 +238,8 @@ def check_results(paths: ProjectPaths, *, required: bool = False) -> Iterator[Fi
 
     The files of the RSA.
     """
-    from aud_dnn.store.regression import find_results, parse_folder, read_result
+    from aud_dnn.store.regression import read_result
+    from aud_dnn.store.regression_names import find_results, parse_folder
 
     folder = paths.results
     models = (

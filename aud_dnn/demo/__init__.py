@@ -6,16 +6,16 @@ tests can ask whether the analysis finds what was planted. Names, sounds, networ
 invented. How they are drawn is in :mod:`aud_dnn.demo.model` (formulas), :mod:`aud_dnn.demo.sounds`
 (sounds) and :mod:`aud_dnn.demo.voxels` (participants).
 
-========================
-=============================================================================================
+========================  =====================================================================
 ``Kell2018word``          nine stages; drives every voxel and component (``ROI_LAYERS``,
-``COMPONENT_LAYERS``) its permuted twin         a cascade of its own that starts with 45 % of the
-acoustics ``spectemp``              70 % of the acoustics, in one layer ``DCASE2020``
-five layers, each with 40 % of a stage of ``Kell2018word``; a permuted twin that starts with 20 %
-                          of the acoustics
-``mymodel``               stands for a user's own network: three layers, each with 80 % of a stage;
-no permuted twin ========================
-=============================================================================================
+                          ``COMPONENT_LAYERS``)
+its permuted twin         a cascade of its own that starts with 45 % of the acoustics
+``spectemp``              70 % of the acoustics, in one layer
+``DCASE2020``             five layers, each with 40 % of a stage of ``Kell2018word``; a permuted
+                          twin that starts with 20 % of the acoustics
+``mymodel``               stands for a user's own network: three layers, each with 80 % of a
+                          stage; no permuted twin
+========================  =====================================================================
 """
 
 from __future__ import annotations

@@ -9,9 +9,11 @@ if __name__ == "__main__":
 
     start_script()
 
-from aud_dnn.arguments import add_bool, run_script, script_parser
-from aud_dnn.demo.making import OWN_MODEL, make_demo
+from aud_dnn.arguments import add_bool, script_parser
+from aud_dnn.demo.making import make_demo
+from aud_dnn.demo.targets import OWN_MODEL
 from aud_dnn.demo.truth import NETWORK, TRUTH_FILE
+from aud_dnn.running import run_script
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,16 +1,14 @@
-"""The generative model of the demo.
+"""The generative model of the demo: a cascade of stages, networks that read it, responses.
 
-A cascade of stages, networks that read it, responses that it drives. Arrays only.
+Arrays only. Every sound s has a state of six factors at each of nine stages. States are white: over
+the sounds each factor has mean 0 and variance 1, and the factors are uncorrelated. White(.) makes
+them so; rho = 1 - NOVELTY = 0.8.
 
-Every sound s has a state of six factors at each of nine stages. States are white: over the sounds
-each factor has mean 0 and variance 1, and the factors are uncorrelated. White(.) makes them so; rho
-= 1 - NOVELTY = 0.8.
-
-    z_0     = White(acoustic parameters of the sounds)
-    X_k     = g * relu(b + z_k L B_k + 0.2 n)                                               units of
-    stage k z_{k+1} = White( sqrt(rho) PC(X_k) Q_k + sqrt(1 - rho) e_{k+1} )
-    next stage e_k     = White( sqrt(c_k) (profile of the sound's category) + sqrt(1 - c_k) n )
-    what stage k adds
+    units of stage k       X_k     = g * relu(b + z_k L B_k + 0.2 n)
+    next stage             z_{k+1} = White( sqrt(rho) PC(X_k) Q_k + sqrt(1 - rho) e_{k+1} )
+    what stage k adds      e_k     = White( sqrt(c_k) (profile of the sound's category)
+                                            + sqrt(1 - c_k) n )
+    first stage            z_0     = White(acoustic parameters of the sounds)
 
 n is standard normal and independent everywhere, PC(.) the six leading principal components (white),
 Q_k a random rotation, L = diag(0.9^0 ... 0.9^5) the decaying spectrum, the columns of L B_k random
@@ -18,9 +16,9 @@ with norm 1, b = 1, g a log-normal gain per unit. c_k rises from 0.2 to 0.5: dee
 of the category. The relu is mostly in its linear range, so the six leading components of X_k span
 nearly z_k, and the states of two stages share rho^|j-k| of their variance.
 
-    signal             S   = z_k L w, scaled to variance 1
-    voxel              y_r = sqrt(q) S + sqrt(1 - q) n_r      repetition r = 1, 2, 3; reliability q,
-    0 for pure noise component          R   = sqrt(0.9) S + sqrt(0.1) n
+    signal                 S   = z_k L w, scaled to variance 1
+    voxel, repetition r    y_r = sqrt(q) S + sqrt(1 - q) n_r      reliability q, 0 for pure noise
+    component              R   = sqrt(0.9) S + sqrt(0.1) n
 
 A voxel's read-outs w are rows of random rotations, so that a population of six or more covers its
 stage evenly and its RDM resembles that of the stage. What an analysis should find, up to estimation

@@ -14,13 +14,15 @@ if __name__ == "__main__":
 
 import pandas as pd
 
-from aud_dnn.arguments import run_script, script_parser
+from aud_dnn.arguments import script_parser
 from aud_dnn.demo import read_truth
 from aud_dnn.demo.truth import NETWORK
 from aud_dnn.models.registry import BASELINE_MODEL, MODELS
 from aud_dnn.paths import ProjectPaths, find_root
+from aud_dnn.running import run_script
 from aud_dnn.store.comparisons import read_analysis
-from aud_dnn.store.regression import is_complete, read_table, result_folder
+from aud_dnn.store.regression import read_table
+from aud_dnn.store.regression_names import is_complete, result_folder
 from aud_dnn.tables.comparison_summaries import summarize_scores
 from aud_dnn.targets.facts import ROIS, TARGETS, VOXEL_TARGETS
 
@@ -100,14 +102,9 @@ def best_layers(paths: ProjectPaths) -> pd.DataFrame:
 
 def plot_overview(paths: ProjectPaths) -> Path:
     """Score per layer, trained and permuted, and per region; saved below ``results/``."""
-    from aud_dnn.analyze.plotting.style import (
-        BASELINE_COLOR,
-        layer_legend,
-        new_figure,
-        paper_style,
-        roi_color,
-        save_figure,
-    )
+    from aud_dnn.analyze.plotting.drawings import new_figure, save_figure
+    from aud_dnn.analyze.plotting.print_style import paper_style
+    from aud_dnn.analyze.plotting.style import BASELINE_COLOR, layer_legend, roi_color
 
     planted = read_truth(paths.root).roi_layers
     layers = MODELS[NETWORK].layer_names

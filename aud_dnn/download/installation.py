@@ -9,143 +9,31 @@ length and SHA-256, and length and SHA-256 of every file. The first complete dow
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import json
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from aud_dnn.download.archives import (
-    ArchiveError,
-    Limits,
-    StoredFile,
-    Unpacked,
-    checked_name,
-    unpack,
-)
+from aud_dnn.download.archive_members import Limits, StoredFile
+from aud_dnn.download.archives import Unpacked, unpack
 from aud_dnn.download.exchange import UnreachableError
-from aud_dnn.download.manifest import Source
+from aud_dnn.download.manifest import SOURCES, Source
 from aud_dnn.download.public_stimuli import write_stimulus_tables
-from aud_dnn.download.transfer import DownloadError, download, remote_size
+from aud_dnn.download.records import Record, downloads_folder, read_record, write_record
+from aud_dnn.download.server_copies import DownloadError
+from aud_dnn.download.streams import ArchiveError
+from aud_dnn.download.transfer import download, remote_size
 from aud_dnn.errors import InputError, MissingDataError, printable, unknown_name
-from aud_dnn.io.atomic import LockedError, atomic_file, lock_file, remove_abandoned
 from aud_dnn.io.digests import file_digest
 from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
-
-_LARGEST_RECORD = 64 << 20  # bytes; the largest archive has 100,000 members
 
 
 def _say(sentence: str) -> None:
     """Print at once, also into a pipe or a file: what follows may take long."""
     print(printable(sentence), flush=True)
-
-
-@dataclass(frozen=True)
-class Record:
-    """What one archive brought.
-
-    Attributes
-    ----------
-    origin : str
-        Address or path that the archive came from.
-    n_bytes, sha256 : int, str
-        Of the archive.
-    date : str
-        Day of the first complete download.
-    only : list of str or None
-        The models that were taken out of the archive; None: everything.
-    files : dict of str -> StoredFile
-        What was unpacked, by path below the root.
-    made_here : dict of str -> StoredFile
-        Small tables that were made from the download.
-    """
-
-    origin: str
-    n_bytes: int
-    sha256: str
-    date: str
-    only: list[str] | None
-    files: dict[str, StoredFile]
-    made_here: dict[str, StoredFile] = field(default_factory=dict)
-
-
-def downloads_folder(paths: ProjectPaths) -> Path:
-    """Where archives lie until they are unpacked, and the records for good."""
-    return paths.root / "downloads"
-
-
-def read_record(paths: ProjectPaths, name: str) -> Record | None:
-    """What is remembered of an archive; None if it was never unpacked here."""
-    path = downloads_folder(paths) / f"{name}.json"
-    if not path.is_file():
-        return None
-    try:
-        if path.stat().st_size > _LARGEST_RECORD:
-            raise ValueError(f"more than {_LARGEST_RECORD >> 20} MB")
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        for key in ("files", "made_here"):
-            stored[key] = {
-                str(checked_name(name)): StoredFile(**entry) for name, entry in stored[key].items()
-            }
-        record = Record(**stored)
-        _check_types(record)
-        return record
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise InputError(
-            f"{path} is damaged ({printable(error, 200)}). Remove it; the next download writes it "
-            "anew."
-        ) from error
-
-
-def _check_types(record: Record) -> None:
-    texts = [
-        record.origin,
-        record.sha256,
-        record.date,
-        *(record.only or []),
-        *(stored.sha256 for stored in (*record.files.values(), *record.made_here.values())),
-    ]
-    numbers = [
-        record.n_bytes,
-        *(stored.n_bytes for stored in (*record.files.values(), *record.made_here.values())),
-    ]
-    if not (
-        isinstance(record.only, list | None)
-        and all(type(text) is str for text in texts)
-        and all(type(number) is int and number >= 0 for number in numbers)
-    ):
-        raise TypeError("a text or a number is none")
-
-
-def _write_record(paths: ProjectPaths, name: str, record: Record) -> None:
-    path = downloads_folder(paths) / f"{name}.json"
-    remove_abandoned(path)
-    with atomic_file(path) as staging:
-        staging.write_text(json.dumps(asdict(record), indent=1), encoding="utf-8")
-
-
-@contextlib.contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Hold the lock of a root's downloads while the block runs.
-
-    Raises
-    ------
-    InputError
-        Another process holds it.
-    """
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(lock_file(path))
-        except LockedError as error:
-            raise InputError(
-                f"Another download into {path.parent.parent} is running (it holds {path}). "
-                "Wait for it, or stop it."
-            ) from error
-        yield
 
 
 # --- one archive --------------------------------------------------------------------------------
@@ -320,7 +208,7 @@ def install(
     record = replace(record, origin=origin, n_bytes=n_bytes, sha256=digest)
     if before and before.sha256 == digest and not options.overwrite:
         record = replace(record, date=before.date)
-    _write_record(paths, source.name, record)
+    write_record(paths, source.name, record)
     if not carried and not options.keep_archives:
         archive.unlink()
     known = (
@@ -466,3 +354,24 @@ def verify(paths: ProjectPaths, record: Record) -> list[str]:
         elif file_digest(path) != stored.sha256:
             problems.append(f"{name} has other contents than were unpacked")
     return problems
+
+
+def compare_downloads(paths: ProjectPaths) -> tuple[list[str], bool]:
+    """Compare what was downloaded with its record: lines to print, and whether anything is wrong."""
+    lines, problems = [], False
+    for source in SOURCES.values():
+        record = read_record(paths, source.name)
+        if record is None:
+            lines.append(
+                f"{source.file}: not downloaded by this script, so there is no checksum to compare "
+                "with"
+            )
+            continue
+        wrong = verify(paths, record)
+        problems |= bool(wrong)
+        lines.append(
+            f"{source.file}: {len(record.files) - len(wrong):,} of {len(record.files):,} files are "
+            f"as on {record.date}"
+        )
+        lines += [f"  PROBLEM: {sentence}. --overwrite brings it back." for sentence in wrong]
+    return lines, problems

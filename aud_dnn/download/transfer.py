@@ -14,14 +14,12 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import random
 import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import requests
@@ -35,8 +33,16 @@ from aud_dnn.download.exchange import (
     UnreachableError,
     exchange,
 )
-from aud_dnn.errors import InputError, printable
-from aud_dnn.io.atomic import atomic_file, remove_abandoned
+from aud_dnn.download.server_copies import (
+    Downloaded,
+    DownloadError,
+    Interrupted,
+    ServerCopy,
+    status_of,
+    validator_of,
+    whole_number,
+)
+from aud_dnn.io.atomic import remove_abandoned
 from aud_dnn.io.progress import progress_bar
 
 ATTEMPTS = 8
@@ -52,52 +58,6 @@ _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 _OTHER_WAYS = (
     "Try again later, name a mirror with --base_url, or bring the archive by hand (--from_dir)."
 )
-
-
-class DownloadError(InputError):
-    """A download did not succeed; the message says why and what to do."""
-
-
-class _Interrupted(Exception):
-    """An attempt failed; the next may succeed."""
-
-    def __init__(self, reason: str, retry_after: float | None = None, reached: bool = True):
-        super().__init__(printable(reason))
-        self.retry_after = retry_after
-        self.reached = reached
-
-
-@dataclass(frozen=True)
-class _ServerCopy:
-    """What tells one version of the file on the server from another."""
-
-    url: str
-    validator: (
-        str | None
-    )  # a strong ETag, else the date of the last change; None: cannot be resumed
-    n_bytes: int | None
-
-    @classmethod
-    def read(cls, path: Path) -> _ServerCopy | None:
-        try:
-            copy = cls(**json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError, RecursionError):
-            return None
-        whole = copy.n_bytes is None or (type(copy.n_bytes) is int and copy.n_bytes >= 0)
-        return copy if whole and isinstance(copy.validator, str) else None
-
-    def write(self, path: Path) -> None:
-        with atomic_file(path) as staging:
-            staging.write_text(json.dumps(asdict(self)))
-
-
-@dataclass(frozen=True)
-class Downloaded:
-    """A complete file: where it is, its length in bytes and its SHA-256."""
-
-    path: Path
-    n_bytes: int
-    sha256: str
 
 
 def remote_size(
@@ -118,8 +78,8 @@ def remote_size(
     finally:
         stream.close()
     if answer.status_code >= 400:
-        raise DownloadError(f"{url}: {_status(answer)}.")
-    return _number(answer.headers.get("Content-Length"))
+        raise DownloadError(f"{url}: {status_of(answer)}.")
+    return whole_number(answer.headers.get("Content-Length"))
 
 
 def download(
@@ -179,7 +139,7 @@ def download(
     for attempt in range(1, MOST_ATTEMPTS + 1):
         try:
             resumed = one.attempt()
-        except _Interrupted as reason:
+        except Interrupted as reason:
             reached = reached or reason.reached
             advance = one.here() - most
             failures = 1 if advance >= one.least_progress() else failures + 1
@@ -268,9 +228,9 @@ class _Download:
         self.note.unlink(missing_ok=True)
         return Downloaded(self.target, n_bytes, digest)
 
-    def _known(self) -> _ServerCopy | None:
+    def _known(self) -> ServerCopy | None:
         """What the part on the disk is a part of; a part that cannot be gone on with is dropped."""
-        known = _ServerCopy.read(self.note)
+        known = ServerCopy.read(self.note)
         here = self.here()
         if (
             known
@@ -306,18 +266,16 @@ class _Download:
             self.n_bytes = copy.n_bytes
             self._receive(stream, copy, start)
         except UnreachableError as error:
-            raise _Interrupted(str(error), reached=False) from error
+            raise Interrupted(str(error), reached=False) from error
         except ExchangeError as error:
             if error.final:
                 raise DownloadError(f"{self.url}: {error}. {_OTHER_WAYS}") from error
-            raise _Interrupted(str(error)) from error
+            raise Interrupted(str(error)) from error
         finally:
             stream.close()
         return start > 0
 
-    def _judge(
-        self, answer: requests.Response, known: _ServerCopy | None
-    ) -> tuple[_ServerCopy, int]:
+    def _judge(self, answer: requests.Response, known: ServerCopy | None) -> tuple[ServerCopy, int]:
         """Whether the answer can be used; the copy it belongs to, and the byte it starts at."""
         status = answer.status_code
         if self.url.startswith("https:") and not answer.url.startswith("https:"):
@@ -326,10 +284,10 @@ class _Download:
                 f"{_OTHER_WAYS}"
             )
         if status in _TRY_AGAIN:
-            raise _Interrupted(_status(answer), _number(answer.headers.get("Retry-After")))
+            raise Interrupted(status_of(answer), whole_number(answer.headers.get("Retry-After")))
         if status == 416 and known:
             self.drop()
-            raise _Interrupted("the server's file is shorter than what is here; starting over")
+            raise Interrupted("the server's file is shorter than what is here; starting over")
         if status not in (200, 206):
             meaning = {
                 403: "access is refused",
@@ -337,17 +295,17 @@ class _Download:
                 410: "the file is gone",
             }.get(status, "")
             raise DownloadError(
-                f"{self.url}: {_status(answer)}{meaning and f' ({meaning})'}. {_OTHER_WAYS}"
+                f"{self.url}: {status_of(answer)}{meaning and f' ({meaning})'}. {_OTHER_WAYS}"
             )
         if answer.headers.get("Content-Type", "").startswith("text/html"):
             raise DownloadError(
                 f"{self.url} sent a web page where an archive was expected. {_OTHER_WAYS}"
             )
-        start, n_bytes = 0, _number(answer.headers.get("Content-Length"))
+        start, n_bytes = 0, whole_number(answer.headers.get("Content-Length"))
         if status == 206:
             match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
             start, n_bytes = (int(match[1]), int(match[2])) if match else (-1, None)
-        copy = _ServerCopy(self.url, _validator(answer), n_bytes)
+        copy = ServerCopy(self.url, validator_of(answer), n_bytes)
         if status == 206 and (
             known is None
             or start != self.here()
@@ -357,7 +315,7 @@ class _Download:
         ):
             self.drop()
             same = known is not None and copy.validator is None
-            raise _Interrupted(
+            raise Interrupted(
                 "the server does not say that the rest belongs to what is here; starting over"
                 if same
                 else "the file on the server has changed; starting over"
@@ -374,7 +332,7 @@ class _Download:
         copy.write(self.note)
         return copy, 0
 
-    def _receive(self, body: Iterator[bytes], copy: _ServerCopy, start: int) -> None:
+    def _receive(self, body: Iterator[bytes], copy: ServerCopy, start: int) -> None:
         """Append the body of the answer to the part."""
         here = start
         with (
@@ -412,19 +370,4 @@ class _Download:
                 here += len(chunk)
                 bar.update(len(chunk))
         if copy.n_bytes is not None and here < copy.n_bytes:
-            raise _Interrupted(f"the connection broke off after {here:,} of {copy.n_bytes:,} bytes")
-
-
-def _validator(answer: requests.Response) -> str | None:
-    tag = answer.headers.get("ETag")
-    if tag and not tag.startswith("W/"):  # a weak tag does not promise the same bytes
-        return tag
-    return answer.headers.get("Last-Modified")
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text and re.fullmatch(r"\d{1,18}", text.strip()) else None
-
-
-def _status(answer: requests.Response) -> str:
-    return f"the server answered {answer.status_code} {printable(answer.reason or '', 60)}".rstrip()
+            raise Interrupted(f"the connection broke off after {here:,} of {copy.n_bytes:,} bytes")

@@ -18,7 +18,7 @@ from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.extract.state_dicts import find_state_dict, fit_names
 from aud_dnn.extract.torch_files import holds_objects, read_torch_file
 from aud_dnn.io.digests import file_digest
-from aud_dnn.io.pickles.machine import DamageError
+from aud_dnn.io.pickles.records import DamageError
 
 _STATE_ENTRIES = ("model", "state_dict", "model_state_dict")
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from aud_dnn.extract.resampling import resample
 from aud_dnn.extract.taps import Tap
-from aud_dnn.extract.torch_model import TorchModel
+from aud_dnn.extract.torch_network import TorchModel
 
 SAMPLE_RATE = 16_000
 

@@ -20,7 +20,7 @@ from aud_dnn.extract.checkpoints import load_weights, read_checkpoint, read_tens
 from aud_dnn.extract.external_networks import CaptionNetwork, DeepSpeech2, VGGish, ZeroSpeechEncoder
 from aud_dnn.extract.resampling import published_16k, resample
 from aud_dnn.extract.taps import Tap
-from aud_dnn.extract.torch_model import TorchModel
+from aud_dnn.extract.torch_network import TorchModel
 from aud_dnn.models.registry import pickle_key
 
 _VGGISH_PCA = "vggish_pca_params-970ea276.pth"

@@ -19,7 +19,7 @@ from aud_dnn.extract.cochleagram import (
     prepare_waveform,
 )
 from aud_dnn.extract.taps import Tap
-from aud_dnn.extract.torch_model import TorchModel
+from aud_dnn.extract.torch_network import TorchModel
 
 _HEAD_OF_TASK = {
     "word": "signal/word_int",

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from aud_dnn.errors import is_memory_error
-from aud_dnn.extract.torch_model import TorchModel
+from aud_dnn.extract.torch_network import TorchModel
 from aud_dnn.extract.user_code import describe_error
 
 _MOST_PARTS = 4

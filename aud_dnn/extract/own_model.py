@@ -22,7 +22,7 @@ from aud_dnn.errors import InputError, MissingDataError, unknown_name
 from aud_dnn.extract.checkpoints import load_weights, read_checkpoint
 from aud_dnn.extract.resampling import RESAMPLERS, resample
 from aud_dnn.extract.taps import Tap
-from aud_dnn.extract.torch_model import TorchModel
+from aud_dnn.extract.torch_network import TorchModel
 from aud_dnn.extract.user_code import user_code
 from aud_dnn.io.sounds import DURATION_POLICIES
 

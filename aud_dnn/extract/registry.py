@@ -15,7 +15,7 @@ from aud_dnn.extract.run import Extractor
 from aud_dnn.models.registry import BASELINE_MODEL, MODELS
 
 if TYPE_CHECKING:
-    from aud_dnn.extract.torch_model import TorchModel
+    from aud_dnn.extract.torch_network import TorchModel
 
 WRITTEN_HERE = ("DS2", "VGGish", "DCASE2020", "ZeroSpeech2020")
 FROM_LIBRARIES = ("AST", "wav2vec", "S2T", "sepformer", "metricGAN")

@@ -12,9 +12,11 @@ import numpy as np
 
 from aud_dnn.errors import InputError
 from aud_dnn.extract.provenance import make_settings
-from aud_dnn.extract.store import ActivationStore, check_layer_names, exclusive
+from aud_dnn.extract.store import ActivationStore
+from aud_dnn.extract.store_files import check_layer_names, exclusive
 from aud_dnn.io.progress import progress_bar, tell_finished
-from aud_dnn.io.sounds import check_sounds, find_sounds, fit_duration, read_sound
+from aud_dnn.io.sound_checks import check_sounds
+from aud_dnn.io.sounds import find_sounds, fit_duration, read_sound
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.utils import load_stimuli
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from aud_dnn.errors import InputError, unknown_name
-from aud_dnn.io.pickles.machine import Call
+from aud_dnn.io.pickles.records import Call
 
 _DEEPEST = 3  # entries within entries that are looked at
 _MOST_NAMED = 8

@@ -7,12 +7,8 @@ pickle per sound, in the layouts that were published with Tuckute et al. (2023).
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import hashlib
 import io
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,48 +17,24 @@ from typing import Any
 import h5py
 import numpy as np
 
-from aud_dnn.errors import InputError, describe_os_error, os_error_number, unknown_name
+from aud_dnn.errors import InputError, unknown_name
 from aud_dnn.extract.provenance import differing_settings, fingerprint, make_provenance
-from aud_dnn.io.atomic import STAGING_MARK, LockedError, atomic_file, lock_file, remove_abandoned
-from aud_dnn.io.files import h5_array, h5_dataset, open_h5, read_npy
+from aud_dnn.extract.store_files import (
+    check_layer_names,
+    read_json,
+    read_provenance,
+    remarks_on,
+    require_room,
+    writing,
+)
+from aud_dnn.io.atomic import STAGING_MARK, atomic_file, remove_abandoned
+from aud_dnn.io.files import h5_dataset, open_h5, read_npy
+from aud_dnn.io.h5_structure import h5_array
 from aud_dnn.io.pickles.safe_pickle import load_pickle
 from aud_dnn.io.pickles.writing import write_pickle
 
 FORMATS = ("h5", "pickle")
 _RUN_FILE = "run.json"
-
-
-@contextlib.contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """A disk that is full, read-only or gone becomes an error that says so."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        if os_error_number(error) is None:
-            raise
-        raise InputError(describe_os_error(error, "written", folder)) from error
-
-
-@contextlib.contextmanager
-def exclusive(folder: Path, randnetw: bool = False) -> Iterator[None]:
-    """Keep other processes from writing the same activations while the block runs.
-
-    Raises
-    ------
-    InputError
-        Another process writes them now, or the folder cannot be written.
-    """
-    lock = Path(folder) / f".natsound_activations{'_randnetw' if randnetw else ''}.lock"
-    with contextlib.ExitStack() as stack:
-        try:
-            with _writing(folder):
-                stack.enter_context(lock_file(lock))
-        except LockedError as error:
-            raise InputError(
-                f"Another process is writing these activations to {folder} now. Wait for it, or "
-                "write elsewhere with --name."
-            ) from error
-        yield
 
 
 class ActivationStore:
@@ -116,7 +88,7 @@ class ActivationStore:
         self._staging = self.folder / f".natsound_activations{suffix}.unfinished"
         self._lengths: list[int] | None = None
         self.complete = self._check_earlier_result(overwrite)
-        with _writing(self.folder):
+        with writing(self.folder):
             self._remove_half_written()
             if not self.complete:
                 self._open_staging(overwrite)
@@ -182,7 +154,7 @@ class ActivationStore:
         return run is not None and run["settings"] == self._settings
 
     def _read_run(self) -> dict[str, Any] | None:
-        run = _read_json(self._staging / _RUN_FILE)
+        run = read_json(self._staging / _RUN_FILE)
         return (
             run
             if isinstance(run, dict) and isinstance(run.get("settings"), dict) and "lengths" in run
@@ -256,7 +228,7 @@ class ActivationStore:
                 f"{self.folder} holds {what}, but the model now gives other values for {sound}: it "
                 "has changed since. Replace them with --overwrite, or write elsewhere with --name."
             )
-        with _writing(self.folder):
+        with writing(self.folder):
             self._start_over()
 
     def _earlier(self, sound: str) -> np.ndarray:
@@ -319,7 +291,7 @@ class ActivationStore:
         if self._lengths is None:
             self._check_disk(sum(lengths))
             self._lengths = lengths
-            with _writing(self.folder):
+            with writing(self.folder):
                 self._write_run()
         for layer, length, wanted in zip(self.layers, lengths, self._lengths):
             if length != wanted:
@@ -332,7 +304,7 @@ class ActivationStore:
         np.save(
             content, np.concatenate(arrays)
         )  # straight to a file, NumPy does not notice when the disk is full
-        with _writing(self.folder), atomic_file(self._row_file(sound)) as path:
+        with writing(self.folder), atomic_file(self._row_file(sound)) as path:
             path.write_bytes(content.getbuffer())
 
     def _check_disk(self, n_values: int) -> None:
@@ -368,9 +340,9 @@ class ActivationStore:
                 f"{len(missing)} of {len(self.ids)} sounds are not done yet: "
                 f"{', '.join(missing[:3])}."
             )
-        remarks = self._remarks()
+        remarks = remarks_on(self._rows(), self.layers, self._lengths)
         provenance = make_provenance(self._settings)
-        with _writing(self.folder):
+        with writing(self.folder):
             if self.format == "h5":
                 self._finish_h5(provenance)
             else:
@@ -381,7 +353,7 @@ class ActivationStore:
 
     def _finish_h5(self, provenance: str) -> None:
         # a disk that fills while HDF5 writes can crash the process; so the room is taken first
-        _require_room(
+        require_room(
             self._staging / "room",
             4 * len(self.ids) * sum(self._lengths)
             + 4096 * len(self.layers)
@@ -418,109 +390,3 @@ class ActivationStore:
                 path.open("wb") as file,
             ):
                 write_pickle(dict(zip(self.layers, arrays)), file)
-
-    def _remarks(self) -> list[str]:
-        lowest = highest = None
-        by_content: dict[bytes, list[str]] = {}
-        for sound, arrays in self._rows():
-            vector = np.concatenate(arrays)
-            by_content.setdefault(hashlib.sha256(vector.tobytes()).digest(), []).append(sound)
-            lowest = vector if lowest is None else np.minimum(lowest, vector)
-            highest = vector if highest is None else np.maximum(highest, vector)
-        remarks = []
-        borders = np.cumsum(self._lengths)[:-1]
-        for layer, low, high in zip(
-            self.layers, np.split(lowest, borders), np.split(highest, borders)
-        ):
-            constant = np.count_nonzero(low == high)
-            if not low.any() and not high.any():
-                remarks.append(f"Layer {layer} is zero for every sound.")
-            elif constant:
-                remarks.append(
-                    f"Layer {layer}: {constant} of {len(low)} features do not vary over sounds."
-                )
-        remarks += [
-            "No layer tells these sounds apart: "
-            f"{', '.join(same[:3])}{' …' if len(same) > 3 else ''}."
-            for same in by_content.values()
-            if len(same) > 1
-        ]
-        return remarks
-
-
-def _require_room(path: Path, n_bytes: int) -> None:
-    """Try to take this many bytes of the disk with a file that is removed at once.
-
-    :class:`OSError` if not there.
-    """
-    if not hasattr(os, "posix_fallocate"):
-        if shutil.disk_usage(path.parent).free < n_bytes:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        return
-    try:
-        with path.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, n_bytes)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # a file system that cannot say
-            raise
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def check_layer_names(layers: Sequence[str], format: str) -> None:
-    """Refuse layers that have no name, share one, or cannot be stored in this format
-    (:class:`InputError`).
-    """
-    if len(set(layers)) != len(layers):
-        repeated = sorted({layer for layer in layers if list(layers).count(layer) > 1})
-        raise InputError(f"Layer names must be unique; repeated: {', '.join(repeated)}.")
-    if not layers or not all(layers):
-        raise InputError(
-            "There are no layers to store. Name at least one tap."
-            if not layers
-            else "A layer has an empty name. Give every tap a key."
-        )
-    if format != "h5":
-        return
-    for layer in layers:
-        parts = layer.split("/")
-        if layer in ("layer_list", "layer_order", "sound_ids") or any(
-            part in ("", ".", "..") for part in parts
-        ):
-            raise InputError(f"{layer!r} cannot be the name of a layer in an HDF5 file. Rename it.")
-        for end in range(1, len(parts)):
-            if "/".join(parts[:end]) in layers:
-                raise InputError(
-                    f"The layer {'/'.join(parts[:end])} would be both a dataset and the group of "
-                    f"{layer} in an HDF5 file. Rename one of them."
-                )
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
-        return None
-
-
-def read_provenance(path: Path) -> dict[str, Any] | None:
-    """How a file of activations was made.
-
-    Of an HDF5 file, or of the ``provenance.json`` beside pickles; None if unknown.
-    """
-    path = Path(path)
-    if path.suffix == ".json":
-        content = _read_json(path)
-    else:
-        try:
-            with h5py.File(path, "r") as file:
-                content = json.loads(file.attrs["provenance"])
-        except (
-            OSError,
-            RuntimeError,
-            KeyError,
-            ValueError,
-            TypeError,
-        ):  # RecursionError is a RuntimeError
-            content = None
-    return content if isinstance(content, dict) and "fingerprint" in content else None

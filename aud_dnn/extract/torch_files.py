@@ -23,116 +23,29 @@ from typing import Any, ClassVar
 
 import torch
 
-from aud_dnn.io.pickles.machine import PickleMachine, key_of, steps_by_code
+from aud_dnn.extract.torch_records import (
+    DTYPES,
+    KINDS,
+    Storage,
+    Tensor,
+    ordered_dict,
+    rebuild_parameter,
+    rebuild_tensor,
+)
+from aud_dnn.io.pickles.machine import PickleMachine, key_of
+from aud_dnn.io.pickles.opcodes import steps_by_code
 from aud_dnn.io.pickles.records import Budget, Call, DamageError, Name, RefusalError
 
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
-_MOST_AXES = 64
 _DEEPEST = 4  # containers within containers that are looked through for tensors
 _MOST_RECORDS = 100_000
-_DTYPES = {
-    "Double": torch.float64,
-    "Float": torch.float32,
-    "Half": torch.float16,
-    "BFloat16": torch.bfloat16,
-    "Long": torch.int64,
-    "Int": torch.int32,
-    "Short": torch.int16,
-    "Char": torch.int8,
-    "Byte": torch.uint8,
-    "Bool": torch.bool,
-    "ComplexFloat": torch.complex64,
-    "ComplexDouble": torch.complex128,
-}
 
 
-class _Storage:
-    """Numbers in a row; where they lie is known when they are asked for."""
-
-    def __init__(
-        self, dtype: torch.dtype, key: str, read: Callable[[_Storage], bytes | memoryview]
-    ) -> None:
-        self.dtype, self.key, self._read = dtype, key, read
-        self._values: torch.Tensor | None = None
-
-    def values(self) -> torch.Tensor:
-        """The numbers; all tensors of a storage share them."""
-        if self._values is None:
-            content = bytearray(self._read(self))
-            if len(content) % self.dtype.itemsize:
-                raise DamageError(
-                    f"holds a storage of {len(content)} bytes for numbers of {self.dtype.itemsize}"
-                )
-            kind = torch.uint8 if self.dtype is torch.bool else self.dtype
-            values = (
-                torch.frombuffer(content, dtype=kind) if content else torch.empty(0, dtype=kind)
-            )
-            self._values = values != 0 if self.dtype is torch.bool else values
-        return self._values
-
-
-class _Tensor:
-    """A tensor that was asked for: a view of a storage."""
-
-    def __init__(
-        self, storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]
-    ) -> None:
-        self.storage, self.offset, self.shape, self.strides = storage, offset, shape, strides
-
-    def make(self, budget: Budget) -> torch.Tensor:
-        values = self.storage.values()
-        count = 1
-        for side in self.shape:
-            count *= side
-        last = self.offset + sum(
-            (side - 1) * stride for side, stride in zip(self.shape, self.strides)
-        )
-        if count and last >= len(values):
-            raise DamageError("holds a tensor that points outside of its storage")
-        budget.spend(count * self.storage.dtype.itemsize)
-        if not count:
-            return torch.empty(self.shape, dtype=self.storage.dtype)
-        return values.as_strided(self.shape, self.strides, self.offset)
-
-
-def _rebuild_tensor(arguments: tuple) -> _Tensor:
-    storage, offset, shape, strides = arguments[:4]
-    if type(storage) is not _Storage or type(offset) is not int or not 0 <= offset < 2**48:
-        raise TypeError
-    for numbers in (shape, strides):
-        if (
-            type(numbers) is not tuple
-            or len(numbers) != len(shape)
-            or len(shape) > _MOST_AXES
-            or not all(type(number) is int and 0 <= number < 2**48 for number in numbers)
-        ):
-            raise TypeError
-    return _Tensor(storage, offset, shape, strides)
-
-
-def _rebuild_parameter(arguments: tuple) -> _Tensor:
-    if type(arguments[0]) is not _Tensor:
-        raise TypeError
-    return arguments[0]
-
-
-def _ordered_dict(arguments: tuple) -> dict:
-    return {key_of(key): value for key, value in arguments[0]} if arguments else {}
-
-
-_KINDS = {
-    ("collections", "OrderedDict"): "OrderedDict",
-    ("torch", "Size"): "Size",
-    ("torch._utils", "_rebuild_tensor"): "tensor",
-    ("torch._utils", "_rebuild_tensor_v2"): "tensor",
-    ("torch._utils", "_rebuild_parameter"): "parameter",
-    ("torch.storage", "_load_from_bytes"): "embedded",
-}
 _AT_ONCE: dict[str, Callable[[tuple], Any]] = {
-    "OrderedDict": _ordered_dict,
+    "OrderedDict": ordered_dict,
     "Size": lambda arguments: tuple(arguments[0]) if arguments else (),
-    "tensor": _rebuild_tensor,
-    "parameter": _rebuild_parameter,
+    "tensor": rebuild_tensor,
+    "parameter": rebuild_parameter,
 }
 
 
@@ -153,12 +66,12 @@ class _TensorMachine(PickleMachine):
         self,
         data: bytes | mmap.mmap,
         budget: Budget,
-        read: Callable[[_Storage], bytes | memoryview],
+        read: Callable[[Storage], bytes | memoryview],
         *,
         embedded: bool = False,
     ) -> None:
         at_once = _AT_ONCE if embedded else {**_AT_ONCE, "embedded": self._embedded}
-        super().__init__(data, _KINDS, at_once, budget)
+        super().__init__(data, KINDS, at_once, budget)
         self._read, self.storages = read, {}
 
     def _named(self, module: Any, name: Any) -> None:
@@ -166,7 +79,7 @@ class _TensorMachine(PickleMachine):
         self._stack.append(
             Name(
                 f"{module}.{name}"[:200] if known else "?",
-                _KINDS.get((module, name), "") if known else "",
+                KINDS.get((module, name), "") if known else "",
             )
         )
 
@@ -205,8 +118,8 @@ class _TensorMachine(PickleMachine):
                 if type(key) not in (
                     Call,
                     Name,
-                    _Storage,
-                    _Tensor,
+                    Storage,
+                    Tensor,
                 ):  # keys that are objects lead to no tensor
                     target[key_of(key)] = value
 
@@ -238,25 +151,25 @@ class _TensorMachine(PickleMachine):
             or type(rest[1]) is not str
         ):
             raise DamageError("holds a storage by an unknown persistent id")
-        dtype = _DTYPES.get(rest[0].asked.rpartition(".")[2].removesuffix("Storage"))
+        dtype = DTYPES.get(rest[0].asked.rpartition(".")[2].removesuffix("Storage"))
         if dtype is None or (len(rest) == 5 and rest[4] is not None):
             return self._inert(rest[0])  # quantised numbers, or a view into another storage
         self._stack.append(self._storage(dtype, rest[1]))
 
-    def _storage(self, dtype: torch.dtype, key: str) -> _Storage:
-        storage = self.storages.setdefault(key, _Storage(dtype, key, self._read))
+    def _storage(self, dtype: torch.dtype, key: str) -> Storage:
+        storage = self.storages.setdefault(key, Storage(dtype, key, self._read))
         if storage.dtype is not dtype:
             raise DamageError("reads one storage as two kinds of numbers")
         return storage
 
-    def _embedded(self, arguments: tuple) -> _Storage:
+    def _embedded(self, arguments: tuple) -> Storage:
         """A storage inside a plain pickle is a file of ``torch.save`` of its own."""
         if type(arguments[0]) not in (bytes, memoryview):
             raise TypeError
         payload = bytes(arguments[0])
         self._budget.spend(len(payload))
         storage = _legacy(payload, self._budget, embedded=True)
-        if type(storage) is not _Storage:
+        if type(storage) is not Storage:
             raise TypeError
         return storage
 
@@ -313,7 +226,7 @@ def read_torch_file(path: Path) -> Any:
     return _made(content, budget)
 
 
-def _no_storage(storage: _Storage) -> bytes:
+def _no_storage(storage: Storage) -> bytes:
     raise DamageError("refers to numbers that are not in the file")
 
 
@@ -324,7 +237,7 @@ def _legacy(data: bytes | mmap.mmap, budget: Budget, embedded: bool = False) -> 
     """
     places: dict[str, tuple[int, int]] = {}
 
-    def read(storage: _Storage) -> bytes:
+    def read(storage: Storage) -> bytes:
         if storage.key not in places:
             raise DamageError("refers to numbers that are not in the file")
         start, stop = places[storage.key]
@@ -393,13 +306,13 @@ def _made(content: Any, budget: Budget) -> Any:
     ] = {}  # shared containers once: a few could stand for any number
 
     def made(value: Any, depth: int) -> Any:
-        if type(value) not in (_Tensor, dict, list, tuple) or (
-            type(value) is not _Tensor and depth == _DEEPEST
+        if type(value) not in (Tensor, dict, list, tuple) or (
+            type(value) is not Tensor and depth == _DEEPEST
         ):
             return value
         at = (id(value), depth)
         if at not in finished:
-            if type(value) is _Tensor:
+            if type(value) is Tensor:
                 finished[at] = value.make(budget)
             elif type(value) is dict:
                 finished[at] = {key: made(item, depth + 1) for key, item in value.items()}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,67 +15,19 @@ import torch
 
 from aud_dnn.errors import InputError, is_memory_error, unknown_name
 from aud_dnn.extract.randomness import RandomGenerators, watched_entropy
-from aud_dnn.extract.taps import FINAL_RULES, Tap, follow_path
+from aud_dnn.extract.tap_reports import (
+    TapRow,
+    describe,
+    device_called,
+    differ,
+    format_table,
+    modules_with_hooks,
+    shape_of,
+    wrong_number_of_calls,
+)
+from aud_dnn.extract.taps import Tap
+from aud_dnn.extract.torch_network import TorchModel
 from aud_dnn.extract.user_code import describe_error, user_code
-
-Prepare = Callable[[np.ndarray, int], torch.Tensor]
-
-
-@dataclass
-class TorchModel:
-    """A network, its input and its taps.
-
-    Attributes
-    ----------
-    network : torch.nn.Module
-    taps : sequence of Tap
-        In network order.
-    sample_rate : int
-        In Hz.
-    prepare : callable
-        ``prepare(samples, rate)``: mono samples in [-1, 1] -> one input tensor, with a batch axis
-        of length 1.
-    forward : callable
-        ``forward(network, inputs)``; calling the network if not given.
-    duration, policy : float or None, str
-        See :func:`aud_dnn.io.sounds.fit_duration`.
-    max_batch : int or None
-        1 for networks whose padding or statistics depend on the batch; None for any number.
-    details : dict
-        For the provenance: preprocessing, weights.
-    fixed_entries : tuple of str
-        Beginnings of the names of state-dict entries that a permuted control leaves alone (feature
-        extraction that is part of the network).
-    stochastic : bool
-        The network, or its front end, draws random numbers in evaluation mode, and that is wanted;
-        every sound gets the same seed.
-    half_precision : bool
-        Parts of the network compute in 16 bits (half-precision weights, autocast), and that is
-        wanted.
-    """
-
-    network: torch.nn.Module
-    taps: Sequence[Tap]
-    sample_rate: int
-    prepare: Prepare
-    forward: Callable[[torch.nn.Module, torch.Tensor], Any] | None = None
-    duration: float | None = 2.0
-    policy: str = "exact"
-    max_batch: int | None = 1
-    details: dict[str, Any] = field(default_factory=dict)
-    fixed_entries: tuple[str, ...] = ()
-    stochastic: bool = False
-    half_precision: bool = False
-
-
-@dataclass(frozen=True)
-class TapRow:
-    """One row of the table of a dry run: what a tap saw, and how long its vector is."""
-
-    tap: Tap
-    shape: str
-    length: int
-
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -100,7 +51,7 @@ class TorchExtractor:
 
     def __init__(self, model: TorchModel, device: str = "cpu") -> None:
         self._model = model
-        self._device = _device(device)
+        self._device = device_called(device)
         self._network = model.network.eval().to(self._device)
         if training := [
             name or "the network itself"
@@ -120,7 +71,7 @@ class TorchExtractor:
         )
         batchable = all(tap.has_batch for tap in model.taps)
         self.max_batch = model.max_batch if batchable else 1
-        self.details = {**model.details, "taps": [_describe(tap) for tap in model.taps]}
+        self.details = {**model.details, "taps": [describe(tap) for tap in model.taps]}
         if self._device.type != "cpu":
             self.details["device"] = self._device.type
         if model.stochastic:
@@ -209,9 +160,9 @@ class TorchExtractor:
                 ) from error
         for tap in self._model.taps:
             if tap.returned:
-                shapes[tap.key], found[tap.key] = _shape_of(returned, tap), tap.collapsed(returned)
+                shapes[tap.key], found[tap.key] = shape_of(returned, tap), tap.collapsed(returned)
             elif calls[tap.module] != tap.calls:
-                raise InputError(_wrong_number_of_calls(tap, calls[tap.module]))
+                raise InputError(wrong_number_of_calls(tap, calls[tap.module]))
         return {tap.key: found[tap.key] for tap in self._model.taps}, shapes
 
     def _pass(self, inputs: torch.Tensor) -> Any:
@@ -250,7 +201,7 @@ class TorchExtractor:
                 for tap in taps:
                     if tap.call == calls[path]:
                         shapes[tap.key], found[tap.key] = (
-                            _shape_of(output, tap),
+                            shape_of(output, tap),
                             tap.collapsed(output, module),
                         )
                 calls[path] += 1
@@ -302,7 +253,7 @@ class TorchExtractor:
 
         The innermost one that draws, as a part of a sentence.
         """
-        names = {module: name for name, module in _modules_with_hooks(self._network)}
+        names = {module: name for name, module in modules_with_hooks(self._network)}
         before: list[dict[str, Any]] = []
         drawing: list[str] = []
 
@@ -351,7 +302,7 @@ class TorchExtractor:
         """Fills a list with the modules that compute in 16 bits, while the network runs."""
         names = {
             module: name or "the network itself"
-            for name, module in _modules_with_hooks(self._network)
+            for name, module in modules_with_hooks(self._network)
         }
         half: list[str] = []
         probe = torch.ones(1, 1, device=self._device)
@@ -416,7 +367,7 @@ class TorchExtractor:
                 raise InputError(
                     f"tap {tap.name}: noise gives NaN or inf. Are the weights damaged?"
                 )
-            if _differ(first[tap.key], again[tap.key]):
+            if differ(first[tap.key], again[tap.key]):
                 raise InputError(
                     f"tap {tap.name}: the same sound gives other values the second time, and no "
                     "known random generator was used. A generator made anew in every pass, or "
@@ -432,7 +383,7 @@ class TorchExtractor:
             together = self.run(inputs)
             for tap in self._model.taps:
                 if any(
-                    _differ(alone[tap.key], row[tap.key])
+                    differ(alone[tap.key], row[tap.key])
                     for alone, row in zip((first, second), together)
                 ):
                     raise InputError(
@@ -444,94 +395,3 @@ class TorchExtractor:
     def check(self, batch: int = 1) -> str:
         """The dry run's table as text; see :meth:`dry_run` for what is refused."""
         return format_table(self.dry_run(batch))
-
-
-def _modules_with_hooks(network: torch.nn.Module) -> list[tuple[str, torch.nn.Module]]:
-    """Names and modules; those of TorchScript programs take no hooks."""
-    return [
-        (name, module)
-        for name, module in network.named_modules()
-        if not isinstance(module, torch.jit.ScriptModule)
-    ]
-
-
-def format_table(rows: Sequence[TapRow]) -> str:
-    """The table of a dry run, as text."""
-    lines = [("tap", "stored as", "from", "shape", "rule", "values")]
-    for row in rows:
-        tap = row.tap
-        rule = (
-            tap.collapse
-            + (" (rms)" if tap.pooling == "rms" else "")
-            + (f" after {tap.post}" if tap.post else "")
-        )
-        lines.append(
-            (
-                tap.name,
-                tap.key,
-                tap.module or f"returned {tap.returned}",
-                row.shape,
-                rule,
-                str(row.length),
-            )
-        )
-    widths = [max(len(line[column]) for line in lines) for column in range(6)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines
-    )
-
-
-def _describe(tap: Tap) -> dict[str, Any]:
-    """The fields of a tap that are not at their default; for the provenance."""
-    default = Tap("default", "default", module="default", axes=("time",))
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in vars(tap).items()
-        if name in ("name", "key") or value != getattr(default, name)
-    }
-
-
-def _differ(one: np.ndarray, other: np.ndarray) -> bool:
-    """Beyond what another order of summation explains."""
-    scale = max(float(np.abs(one).max()), 1e-12)
-    return len(one) != len(other) or float(np.abs(one - other).max()) > 1e-4 * scale
-
-
-def _shape_of(output: Any, tap: Tap) -> str:
-    if tap.collapse in FINAL_RULES:
-        states = output[1] if isinstance(output, tuple) and len(output) == 2 else None
-        value = states[-1] if isinstance(states, tuple) else states
-    else:
-        value = follow_path(output, tap.returned or tap.element, f"tap {tap.name}")
-    if isinstance(value, torch.nn.utils.rnn.PackedSequence):
-        return f"packed {tuple(value.data.shape)}"
-    return (
-        " x ".join(map(str, value.shape))
-        if isinstance(value, torch.Tensor)
-        else type(value).__name__
-    )
-
-
-def _wrong_number_of_calls(tap: Tap, calls: int) -> str:
-    if calls == 0:
-        return (
-            f"tap {tap.name}: {tap.module} never runs in a forward pass. Tap the module that does "
-            "the work (a container whose parts are called one by one does not fire, nor does a "
-            "module that is replaced by a function)."
-        )
-    return (
-        f"tap {tap.name}: {tap.module} runs {calls} times in a forward pass, but {tap.calls} "
-        f"declared. Declare calls = {calls} and call = 0 … {calls - 1} for the run that you want."
-    )
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f"The device {name!r} is not available here ({str(error).splitlines()[0]}). Use "
-            "--device cpu."
-        ) from error
-    return device

@@ -19,7 +19,8 @@ import numpy as np
 
 from aud_dnn.errors import InputError
 from aud_dnn.io.digests import array_digest, combined_digest
-from aud_dnn.io.files import h5_dataset_names, open_h5
+from aud_dnn.io.files import open_h5
+from aud_dnn.io.h5_structure import h5_dataset_names
 from aud_dnn.io.memory import available_memory
 from aud_dnn.io.processes import SharedArrays, run_in_processes
 from aud_dnn.methods.comparing.sides import Vectors, model_side, score_model

@@ -16,7 +16,8 @@ from aud_dnn.errors import InputError, describe_os_error, few
 from aud_dnn.io.atomic import AlreadyFinishedError, atomic_folder, remove_abandoned_below
 from aud_dnn.io.progress import progress_bar, tell_finished
 from aud_dnn.methods.ridge.leave_one_out import Design, SplitRidge, alpha_grid, reduce_features
-from aud_dnn.methods.ridge.scoring import LayerScores, decompose_splits, score_responses
+from aud_dnn.methods.ridge.scores import LayerScores
+from aud_dnn.methods.ridge.scoring import decompose_splits, score_responses
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.runs.fit_plan import (
     FitOptions,
@@ -37,7 +38,8 @@ from aud_dnn.runs.fit_report import (
     provenance_of,
 )
 from aud_dnn.runs.own_targets import with_equal_splits
-from aud_dnn.store.regression import RegressionResult, read_result, write_result
+from aud_dnn.store.regression import RegressionResult, read_result
+from aud_dnn.store.regression_writing import write_result
 from aud_dnn.store.schema import PREDICTIONS_FILE, PUBLISHED_PREDICTIONS, PUBLISHED_SCORES
 from aud_dnn.store.sources import Sources
 from aud_dnn.utils import Activations, Remark, Target

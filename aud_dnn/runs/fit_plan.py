@@ -15,13 +15,8 @@ from aud_dnn.methods.ridge.leave_one_out import LARGEST_ALPHALIMIT
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.runs.estimates import Estimate, fit_estimate
 from aud_dnn.runs.own_targets import OwnTarget, known_stimuli, open_for_targets
-from aud_dnn.store.regression import (
-    RegressionResult,
-    is_complete,
-    parse_folder,
-    read_result,
-    result_folder,
-)
+from aud_dnn.store.regression import RegressionResult, read_result
+from aud_dnn.store.regression_names import is_complete, parse_folder, result_folder
 from aud_dnn.store.sources import Sources, describe_changes, is_published
 from aud_dnn.utils import Activations, Target
 

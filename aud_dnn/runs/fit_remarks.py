@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from aud_dnn.methods.ridge.leave_one_out import Design
-from aud_dnn.methods.ridge.scoring import LayerScores
+from aud_dnn.methods.ridge.scores import LayerScores
 from aud_dnn.utils import Activations, Remark, Target, few
 
 

@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from aud_dnn.activations.opening import Activations, open_activations
+from aud_dnn.activations.arrays import Activations
+from aud_dnn.activations.opening import open_activations
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.io.digests import array_digest, combined_digest, table_digest
 from aud_dnn.io.memory import available_memory

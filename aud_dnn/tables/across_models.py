@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from aud_dnn import stats
+from aud_dnn.effect_sizes import add_adjusted, effect_sizes
 from aud_dnn.errors import InputError
 from aud_dnn.models.registry import BASELINE_MODEL
 from aud_dnn.targets.facts import COMPONENT_TARGET, COMPONENTS
@@ -184,7 +185,7 @@ def _effects(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
     names = {"Cohen's d": "cohens_d", "rank-biserial": "rank_biserial", "CLES": "cles"}
     return {
         f"{names[effect.name]}{end}": number
-        for effect in stats.effect_sizes(a, b)
+        for effect in effect_sizes(a, b)
         for end, number in (("", effect.value), ("_low", effect.low), ("_high", effect.high))
     }
 
@@ -295,7 +296,7 @@ def _adjusted(
     table = pd.DataFrame(rows)
     if len(table):
         for column in columns:
-            table = stats.add_adjusted(table, column, family=family)
+            table = add_adjusted(table, column, family=family)
     return table
 
 

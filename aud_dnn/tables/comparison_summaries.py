@@ -12,8 +12,10 @@ import pandas as pd
 import xarray as xr
 
 from aud_dnn.models.registry import BASELINE_MODEL
-from aud_dnn.store.comparisons import compared_by, published_score
-from aud_dnn.tables.comparisons import STATISTICS, mean_and_sem, model_errors
+from aud_dnn.store.compared_by import compared_by
+from aud_dnn.store.comparisons import published_score
+from aud_dnn.tables.comparison_models import mean_and_sem, model_errors
+from aud_dnn.tables.comparisons import STATISTICS
 
 
 def check_statistics(statistics: str) -> None:

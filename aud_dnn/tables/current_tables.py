@@ -23,8 +23,8 @@ from aud_dnn.io.digests import DigestMemo, combined_digest
 from aud_dnn.io.processes import map_in_processes
 from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.store.files import read_provenance
-from aud_dnn.store.regression import find_results, fit_again
+from aud_dnn.store.h5_results import read_provenance
+from aud_dnn.store.regression_names import find_results, fit_again
 from aud_dnn.store.schema import (
     PROVENANCE_FILE,
     PUBLISHED_SCORES,
@@ -34,16 +34,16 @@ from aud_dnn.store.schema import (
     Check,
 )
 from aud_dnn.store.sources import NUMERICS, Sources, describe_changes, is_published
-from aud_dnn.tables.model_results import ALPHALIMIT, digest_memo, layer_folders, load_model_results
-from aud_dnn.tables.per_model import (
+from aud_dnn.tables.model_files import (
     Labels,
     across_layers_path,
     best_layer_path,
     has_condition,
     made_from_path,
     model_table_paths,
-    write_model_tables,
 )
+from aud_dnn.tables.model_results import ALPHALIMIT, digest_memo, layer_folders, load_model_results
+from aud_dnn.tables.per_model import write_model_tables
 from aud_dnn.utils import activation_files, few, load_stimuli, open_activations
 
 _WORTH_PROCESSES = 8  # sets of results; fewer are aggregated before other processes have started

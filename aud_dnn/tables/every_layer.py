@@ -21,7 +21,7 @@ from aud_dnn.store.comparisons import ALL_VOXELS, condition_name, published_scor
 from aud_dnn.store.layer_dimensionality import layer_dimensionality
 from aud_dnn.store.published_rsa import read_rsa
 from aud_dnn.tables.across_models import same_participants
-from aud_dnn.tables.comparisons import position_table
+from aud_dnn.tables.comparison_models import position_table
 from aud_dnn.tables.current_tables import source_notes
 from aud_dnn.tables.figure_inputs import (
     collect_layers,
@@ -30,8 +30,8 @@ from aud_dnn.tables.figure_inputs import (
     model_fit_command,
     score_versions,
 )
+from aud_dnn.tables.model_files import VALUE, VERSION_COLUMNS, has_condition
 from aud_dnn.tables.model_results import same_versions
-from aud_dnn.tables.per_model import VALUE, VERSION_COLUMNS, has_condition
 from aud_dnn.targets.facts import ROIS
 
 METHODS = ("regression", "RSA")

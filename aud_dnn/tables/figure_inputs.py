@@ -13,13 +13,9 @@ import pandas as pd
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.store.regression import (
-    ResultKey,
-    find_results,
-    fit_command,
-    read_result,
-    result_folder,
-)
+from aud_dnn.store.regression import read_result
+from aud_dnn.store.regression_names import find_results, fit_command, result_folder
+from aud_dnn.store.schema import ResultKey
 from aud_dnn.tables.across_models import (
     AcrossModels,
     ComponentScores,
@@ -27,10 +23,7 @@ from aud_dnn.tables.across_models import (
     same_participants,
 )
 from aud_dnn.tables.current_tables import ensure_tables, source_notes
-from aud_dnn.tables.model_results import ALPHALIMIT, digest_memo, same_versions
-from aud_dnn.tables.own_models import notes_on_activations
-from aud_dnn.tables.per_model import (
-    COMPONENT_TARGET,
+from aud_dnn.tables.model_files import (
     VALUE,
     VERSION_COLUMNS,
     across_layers_path,
@@ -40,7 +33,9 @@ from aud_dnn.tables.per_model import (
     read_table,
     region_path,
 )
-from aud_dnn.targets.facts import COMPONENTS
+from aud_dnn.tables.model_results import ALPHALIMIT, digest_memo, same_versions
+from aud_dnn.tables.own_models import notes_on_activations
+from aud_dnn.targets.facts import COMPONENT_TARGET, COMPONENTS
 from aud_dnn.utils import few
 
 

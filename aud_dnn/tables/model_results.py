@@ -18,23 +18,18 @@ from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.io.digests import DigestMemo
 from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.store.regression import (
+from aud_dnn.store.regression import read_result
+from aud_dnn.store.regression_names import (
     find_results,
     fit_again,
     fit_command,
     is_complete,
-    read_result,
     result_folder,
 )
+from aud_dnn.tables.model_files import SPLIT_VALUE, VALUE, VERSION_COLUMNS
 from aud_dnn.tables.own_models import own_layer_order
-from aud_dnn.tables.per_model import (
-    COMPONENT_TARGET,
-    SPLIT_VALUE,
-    VALUE,
-    VERSION_COLUMNS,
-    ModelResults,
-)
-from aud_dnn.targets.facts import COMPONENTS
+from aud_dnn.tables.per_model import ModelResults
+from aud_dnn.targets.facts import COMPONENT_TARGET, COMPONENTS
 
 ALPHALIMIT = 50
 

@@ -18,8 +18,8 @@ from aud_dnn.errors import InputError, few
 from aud_dnn.models.registry import BASELINE_MODEL, MODELS
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.remarks import Remark
-from aud_dnn.store.files import read_provenance
-from aud_dnn.store.regression import find_results
+from aud_dnn.store.h5_results import read_provenance
+from aud_dnn.store.regression_names import find_results
 from aud_dnn.store.schema import PROVENANCE_FILE
 from aud_dnn.targets.stimuli import load_stimuli
 

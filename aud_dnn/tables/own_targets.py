@@ -15,16 +15,18 @@ import numpy as np
 import pandas as pd
 
 from aud_dnn import NUMERICS_VERSION
-from aud_dnn.activations.opening import activation_files, open_activations
+from aud_dnn.activations.files import activation_files
+from aud_dnn.activations.opening import open_activations
 from aud_dnn.errors import InputError, MissingDataError, few
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.splits import N_SPLITS
-from aud_dnn.store.regression import find_results, fit_again, fit_command, read_result
+from aud_dnn.store.regression import read_result
+from aud_dnn.store.regression_names import find_results, fit_again, fit_command
 from aud_dnn.store.schema import PROVENANCE_FILE
 from aud_dnn.store.sources import NUMERICS, Sources
 from aud_dnn.tables.halvings import Halvings
+from aud_dnn.tables.model_files import VERSION_COLUMNS
 from aud_dnn.tables.model_results import digest_memo, layer_folders, same_versions
-from aud_dnn.tables.per_model import VERSION_COLUMNS
 from aud_dnn.tables.scores import best_layers, cross_validated_best_layer, relative_position
 from aud_dnn.targets.facts import TARGETS, TargetFacts, facts_of
 from aud_dnn.targets.stimuli import Stimuli, load_stimuli

@@ -35,7 +35,7 @@ def chosen_targets(
                 [*published, "all"],
                 f"A target of your own is a file or a folder; there is none called {name!r} here.",
             )
-    chosen = published if "all" in named else [name for name in published if name in named]
+    chosen = published if "all" in named else dict.fromkeys(n for n in named if n in published)
     return tuple(chosen), tuple(map(Path, files))
 
 

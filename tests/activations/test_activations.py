@@ -26,8 +26,8 @@ from aud_dnn.checks.installation import check_installation
 from aud_dnn.errors import InputError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.runs.comparisons import run_comparison
-from aud_dnn.store.files import read_provenance
-from aud_dnn.store.regression import result_folder
+from aud_dnn.store.h5_results import read_provenance
+from aud_dnn.store.regression_names import result_folder
 from aud_dnn.utils import Stimuli, activation_files, load_stimuli, open_activations
 
 ENCODERS = [f"encoder.{number}" for number in range(12)]

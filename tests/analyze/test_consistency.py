@@ -15,9 +15,10 @@ import pytest
 import xarray as xr
 from scipy.stats import pearsonr
 
-from aud_dnn.analyze import CONSISTENCY_plot_main, consistency
-from aud_dnn.analyze.figures import FigureOptions
-from aud_dnn.analyze.plotting.scatters import Limits, value_scatter
+from aud_dnn.analyze import CONSISTENCY_plot_main, consistency, consistency_layers
+from aud_dnn.analyze.figure_options import FigureOptions
+from aud_dnn.analyze.plotting.points import Limits
+from aud_dnn.analyze.plotting.scatters import value_scatter
 from aud_dnn.errors import InputError
 from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
@@ -77,16 +78,20 @@ def test_what_a_figure_of_agreement_lacks_is_written_on_it(paths):
         said = texts(drawing.figure).split("Incomplete: no results of ")[1]
         assert "CochCNN9-Word" in said and "mine" in said
         assert not any(name in said for name in ("VQ-VAE", "MetricGAN", "SpectroTemporal"))
-    drawings = consistency.layer_wise(paths, FigureOptions(conditions=(True,)), ["regression"])
+    drawings = consistency_layers.layer_wise(
+        paths, FigureOptions(conditions=(True,)), ["regression"]
+    )
     assert "Incomplete" in texts(drawings[0].figure)
-    best = consistency.best_layers(paths, FigureOptions(conditions=(False,)))
+    best = consistency_layers.best_layers(paths, FigureOptions(conditions=(False,)))
     assert not best and "best layers by regression in both data sets, trained" in " ".join(
         best.notes
     )
 
 
 def test_layers_on_both_data_sets(paths):
-    [drawing] = consistency.layer_wise(paths, FigureOptions(conditions=(False,)), ["regression"])
+    [drawing] = consistency_layers.layer_wise(
+        paths, FigureOptions(conditions=(False,)), ["regression"]
+    )
     layers = [(model, layer) for model in FITTED for layer in MODELS[model].layer_names]
     assert sorted(drawing.table.index) == sorted(layers)
     mean = collect_layers(paths, "metricGAN", "B2021", False)[0].mean()
@@ -142,7 +147,9 @@ TRAINED = FigureOptions(conditions=(False,))
 
 
 def test_all_variants_of_limits(with_rsa):
-    drawings = consistency.layer_wise(with_rsa, TRAINED, limits=("paper", "narrow", "automatic"))
+    drawings = consistency_layers.layer_wise(
+        with_rsa, TRAINED, limits=("paper", "narrow", "automatic")
+    )
     by_stem = {drawing.stem: drawing.figure.axes[0] for drawing in drawings}
     assert len(by_stem) == len(drawings) == 2 + 3 + 3 + 3  # regression has no narrow variant
     for stem, ax in by_stem.items():
@@ -163,7 +170,7 @@ def test_all_variants_of_limits(with_rsa):
 def test_rsa_against_regression_by_hand(with_rsa):
     drawing = next(
         one
-        for one in consistency.layer_wise(with_rsa, TRAINED)
+        for one in consistency_layers.layer_wise(with_rsa, TRAINED)
         if "RSA-vs-regression_B2021" in one.stem
     )
     regression = pd.concat(
@@ -190,7 +197,7 @@ def test_rsa_against_regression_by_hand(with_rsa):
 
 
 def test_best_layers_between_methods_and_how_reliable_each_is(with_rsa):
-    table = consistency.best_layer_correlations(with_rsa, TRAINED)
+    table = consistency_layers.best_layer_correlations(with_rsa, TRAINED)
     assert len(table) == (2 + 2) * 5  # two data sets, two methods; all regions and each
     positions = {
         target: layer_scores.best_layer_positions(
@@ -241,11 +248,13 @@ def test_methods_on_different_data_are_not_drawn_together(with_rsa, tmp_path):
     layers = {"ResNet50word": MODELS["ResNet50word"].layer_names}
     fake_results.write_fake_rsa(paths, layers, rois=("All", *ROIS), responses=None)
     drawing = next(
-        one for one in consistency.layer_wise(paths, TRAINED) if "RSA-vs-regression" in one.stem
+        one
+        for one in consistency_layers.layer_wise(paths, TRAINED)
+        if "RSA-vs-regression" in one.stem
     )
     assert "do not say which data they came from" in texts(drawing.figure)
     fake_results.write_fake_rsa(paths, layers, rois=("All", *ROIS), responses="f" * 64)
-    for draw in (consistency.layer_wise, consistency.best_layers):
+    for draw in (consistency_layers.layer_wise, consistency_layers.best_layers):
         drawings = draw(paths, TRAINED)
         assert drawings and not [
             drawing for drawing in drawings if "RSA-vs-regression" in drawing.stem
@@ -270,7 +279,7 @@ def test_methods_on_different_data_are_not_drawn_together(with_rsa, tmp_path):
         "svg",
     ]
     assert CONSISTENCY_plot_main.main(flags) == 1
-    assert consistency.layer_wise(paths, TRAINED, ["RSA"])  # one method alone is what it is
+    assert consistency_layers.layer_wise(paths, TRAINED, ["RSA"])  # one method alone is what it is
 
 
 def test_published_rsa_files_stand_in_for_our_own(with_rsa, tmp_path):
@@ -281,18 +290,22 @@ def test_published_rsa_files_stand_in_for_our_own(with_rsa, tmp_path):
         for target in ("NH2015", "B2021")
         for roi in ("All", *ROIS)
     }
-    expected = [drawing.table for drawing in consistency.best_layers(paths, TRAINED, ["RSA"])]
-    expected += [drawing.table for drawing in consistency.layer_wise(paths, TRAINED, ["RSA"])]
+    expected = [
+        drawing.table for drawing in consistency_layers.best_layers(paths, TRAINED, ["RSA"])
+    ]
+    expected += [
+        drawing.table for drawing in consistency_layers.layer_wise(paths, TRAINED, ["RSA"])
+    ]
     write_published_rsa(paths.results / "RSA", ours)
     shutil.rmtree(paths.rsa_results)
     drawings = [
-        *consistency.best_layers(paths, TRAINED, ["RSA"]),
-        *consistency.layer_wise(paths, TRAINED, ["RSA"]),
+        *consistency_layers.best_layers(paths, TRAINED, ["RSA"]),
+        *consistency_layers.layer_wise(paths, TRAINED, ["RSA"]),
     ]
     assert len(drawings) == len(expected) == 2
     for drawing, table in zip(drawings, expected):
         pd.testing.assert_frame_equal(drawing.table, table)
-    joint = consistency.layer_wise(paths, TRAINED)[-1]
+    joint = consistency_layers.layer_wise(paths, TRAINED)[-1]
     assert "do not say which data they came from" in texts(joint.figure)
 
 

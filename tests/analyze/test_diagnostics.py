@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aud_dnn.analyze import AUD_plot_main, diagnostics_report
-from aud_dnn.analyze.figures import FigureOptions
+from aud_dnn.analyze.figure_options import FigureOptions
 from aud_dnn.errors import InputError
-from aud_dnn.methods.ridge.scoring import LayerScores
+from aud_dnn.methods.ridge.scores import LayerScores
 from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.splits import published_splits
-from aud_dnn.store.regression import result_folder, write_result
+from aud_dnn.store.regression_names import result_folder
+from aud_dnn.store.regression_writing import write_result
 from aud_dnn.tables import alpha_logs, fit_diagnostics
 
 TRAINED = FigureOptions(targets=("NH2015",), conditions=(False,))

@@ -19,7 +19,7 @@ from scipy.stats import pearsonr
 
 from aud_dnn.analyze import DIM_plot_main
 from aud_dnn.analyze import dimensionality_figures as dimensionality
-from aud_dnn.analyze.figures import FigureOptions
+from aud_dnn.analyze.figure_options import FigureOptions
 from aud_dnn.errors import InputError, UnsafePickleError
 from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths

@@ -19,11 +19,20 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from aud_dnn import stats
-from aud_dnn.analyze import AUD_plot_main, CONSISTENCY_plot_main, DIM_plot_main, figures, supplement
-from aud_dnn.analyze.figures import FigureOptions
+from aud_dnn import effect_sizes, stats
+from aud_dnn.analyze import (
+    AUD_plot_main,
+    CONSISTENCY_plot_main,
+    DIM_plot_main,
+    figure_statistics,
+    figures,
+    supplement,
+)
+from aud_dnn.analyze import figure_options as figure_options_module
+from aud_dnn.analyze import figure_statistics as figure_statistics_module
+from aud_dnn.analyze.figure_options import FigureOptions
 from aud_dnn.analyze.plotting import bars, responses, scatters, style
-from aud_dnn.arguments import run_script, with_root
+from aud_dnn.analyze.plotting import drawings as drawings_module
 from aud_dnn.errors import InputError
 from aud_dnn.models.figure_sets import (
     FIGURE_2_MODELS,
@@ -33,15 +42,13 @@ from aud_dnn.models.figure_sets import (
 )
 from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.store.regression import result_folder, write_provenance
+from aud_dnn.running import run_script, with_root
+from aud_dnn.store.regression_names import result_folder
+from aud_dnn.store.regression_writing import write_provenance
 from aud_dnn.tables import across_models
 from aud_dnn.tables.figure_inputs import collect_components, collect_regions, collect_scores
-from aud_dnn.tables.per_model import (
-    has_every_hemisphere,
-    read_participant_frame,
-    read_table,
-    region_path,
-)
+from aud_dnn.tables.model_files import read_participant_frame, read_table, region_path
+from aud_dnn.tables.per_model import has_every_hemisphere
 
 TRAINED = FigureOptions(targets=("NH2015",), conditions=(False,))
 FITTED = ("ZeroSpeech2020", "DCASE2020", "metricGAN", "spectemp")
@@ -206,7 +213,7 @@ def test_figure_4_shows_sounds_limits_and_two_digits(paths):
     assert f"$R^2$: {value:.2g}" in texts(
         drawing.figure
     ) and 'Component 5: "Speech-selective"' in texts(drawing.figure)
-    correlations = figures.figure_4_statistics(drawings)
+    correlations = figure_statistics.figure_4_statistics(drawings)
     assert len(correlations) == 12 * 18  # 11 categories and 7 broad ones
     row = correlations.query(
         "comp == 'speech' and source_model == 'metricGAN' and category == 'Song'"
@@ -236,7 +243,7 @@ def test_figure_7_points_are_means_and_the_test_is_beside_it(paths):
     assert (
         table["non_primary_mean"] > table["primary_mean"]
     ).all()  # planted: late layers in Anterior
-    tests = figures.figure_7_statistics(paths, TRAINED, models=models)
+    tests = figure_statistics_module.figure_7_statistics(paths, TRAINED, models=models)
     assert tests["w"].tolist() == [0, 0, 0] and tests["p_exact"].tolist() == [0.25] * 3
     assert tests["p_exact_holm"].tolist() == [0.75] * 3
 
@@ -279,12 +286,14 @@ def test_all_networks_are_not_drawn_twice_where_they_are_those_of_figure_7(paths
 
 
 def test_published_names_belong_to_the_published_models():
-    assert figures._count_suffix(FIGURE_7_MODELS) == "_good-models"
+    assert figure_options_module.count_suffix(FIGURE_7_MODELS) == "_good-models"
     assert (
-        figures._count_suffix([model for model in FIGURE_2_MODELS if model != "spectemp"])
+        figure_options_module.count_suffix(
+            [model for model in FIGURE_2_MODELS if model != "spectemp"]
+        )
         == "_all-models"
     )
-    assert figures._count_suffix([*FIGURE_7_MODELS[1:], "mine"]) == "_15-models"
+    assert figure_options_module.count_suffix([*FIGURE_7_MODELS[1:], "mine"]) == "_15-models"
 
 
 def test_best_layers_by_hemisphere(paths):
@@ -329,7 +338,7 @@ def test_comparisons_of_participants_and_components(paths):
     assert row["p_value"] == stats.bootstrap_published(a, b).p
     assert row["p_paired"] == stats.bootstrap_paired(a, b).p
     np.testing.assert_allclose(
-        table["p_paired_holm"], stats.adjust_p_values(table["p_paired"].to_numpy(), "holm")
+        table["p_paired_holm"], effect_sizes.adjust_p_values(table["p_paired"].to_numpy(), "holm")
     )
     components = collect_components(paths, FITTED, False)
     table = across_models.component_comparisons(
@@ -357,24 +366,24 @@ def test_clean_bars_are_grouped_and_hatched():
 
 
 def test_component_pairs_use_the_task_as_shape(paths):
-    from aud_dnn.analyze.plotting.scatters import _marker_style
+    from aud_dnn.analyze.plotting.scatters import marker_style
 
     tasks = ("word", "speaker", "music", "audioset", "multitask")
-    assert [_marker_style(f"Kell2018{task}", "paper").marker for task in tasks] == [
+    assert [marker_style(f"Kell2018{task}", "paper").marker for task in tasks] == [
         "s",
         "D",
         "x",
         "+",
         "o",
     ]
-    assert not _marker_style("Kell2018multitask", "paper").filled
-    assert _marker_style("Kell2018wordCleanSeed2", "paper") == style.PointStyle(
+    assert not marker_style("Kell2018multitask", "paper").filled
+    assert marker_style("Kell2018wordCleanSeed2", "paper") == style.PointStyle(
         "black", "s", filled=False
     )
 
 
 def test_published_limits_give_way_rather_than_hide_a_point():
-    figure = style.new_figure(4, 4)
+    figure = drawings_module.new_figure(4, 4)
     ax = figure.add_subplot()
     ax.scatter([0.1, 0.7], [0.65, 0.7])
     scatters.Limits((0.6, 0.8), (0.6, 0.8)).apply(ax, np.array([0.1, 0.7]), np.array([0.65, 0.7]))
@@ -418,13 +427,13 @@ def test_p_values_are_never_printed_as_zero_by_rounding():
 
 
 def test_notes_break_outside_formulas():
-    figure = style.new_figure(6, 3)
+    figure = drawings_module.new_figure(6, 3)
     style.note_below(figure, [f"{'x' * 75} √(participants − 1)."])
     assert figure.texts[0].get_text().split("\n") == ["x" * 75, "√(participants − 1)."]
 
 
 def test_identity_line_follows_the_limits():
-    ax = style.new_figure(3, 3).add_subplot()
+    ax = drawings_module.new_figure(3, 3).add_subplot()
     style.identity_line(ax)
     ax.set(xlim=(0.2, 0.9), ylim=(0.1, 0.6))
     assert list(ax.get_lines()[0].get_xdata()) == [0.2, 0.6]
@@ -511,7 +520,7 @@ def test_recommended_error_bars_are_intervals_over_participants_and_picture_and_
 
 def test_figure_7_prints_the_test_that_was_asked_for(paths):
     models = ["ZeroSpeech2020", "DCASE2020", "metricGAN"]
-    tests = figures.figure_7_statistics(paths, TRAINED, models=models)
+    tests = figure_statistics_module.figure_7_statistics(paths, TRAINED, models=models)
     for kind, column in (("published", "p"), ("recommended", "p_exact")):
         drawing = figures.figure_7(paths, replace(TRAINED, statistics=kind), models=models)[0]
         assert f"W=0, {style.format_p(tests[column][0])} (" in texts(drawing.figure)
@@ -562,7 +571,7 @@ def test_names_beside_points_do_not_overlap():
 
 def test_file_names_have_no_blanks_brackets_or_quotes(paths, tmp_path):
     assert (
-        style.file_stem("FIG2_19Models_NH2015_Trained: Human-Model RSA")
+        drawings_module.file_stem("FIG2_19Models_NH2015_Trained: Human-Model RSA")
         == "FIG2_19Models_NH2015_Trained_Human-ModelRSA"
     )
     drawing = replace(
@@ -735,7 +744,7 @@ def test_bad_results_are_raised_where_nobody_keeps_them(broken):
     options = replace(TRAINED, own_models=FITTED[:3])
     assert "Linear_1" in figures.figure_2(broken, options).errors[0]
     with pytest.raises(InputError, match="Linear_1"):
-        figures.statistics(broken, "7", options)
+        figure_statistics_module.statistics(broken, "7", options)
 
 
 @pytest.mark.parametrize("number", ["2", "7", "8", "9"])

@@ -13,7 +13,7 @@ import pytest
 
 from aud_dnn import AUD_main
 from aud_dnn.analyze import CONSISTENCY_plot_main, DIM_plot_main, figures
-from aud_dnn.analyze.figures import FigureOptions
+from aud_dnn.analyze.figure_options import FigureOptions
 from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.runs.comparisons import run_comparison

@@ -20,12 +20,8 @@ from aud_dnn.analyze.plotting.rdms import (
     region_matrix,
 )
 from aud_dnn.analyze.plotting.rsa_figures import rsa_figures
-from aud_dnn.analyze.plotting.rsa_scores import (
-    clean_speech_bars,
-    position_scatter,
-    rsa_bars,
-    seed_scatter,
-)
+from aud_dnn.analyze.plotting.rsa_positions import position_scatter
+from aud_dnn.analyze.plotting.rsa_scores import clean_speech_bars, rsa_bars, seed_scatter
 from aud_dnn.methods.comparing.triangles import square_matrix
 from aud_dnn.models.figure_sets import FIGURE_2_MODELS, FIGURE_7_MODELS, FIGURE_8_MODELS, SEED_PAIRS
 from aud_dnn.models.registry import BASELINE_MODEL, MODELS
@@ -33,8 +29,9 @@ from aud_dnn.splits import published_splits
 from aud_dnn.store.comparison_parts import Part
 from aud_dnn.store.comparison_schema import CONDITIONS
 from aud_dnn.store.comparisons import ROI_CHOICES, assemble
+from aud_dnn.tables.comparison_models import position_table, position_test_table
 from aud_dnn.tables.comparison_summaries import performance_order, summarize_scores
-from aud_dnn.tables.comparisons import position_table, position_test_table, region_table
+from aud_dnn.tables.comparisons import region_table
 from aud_dnn.targets.categories import SOUND_CATEGORIES
 from aud_dnn.targets.facts import ROIS
 
@@ -361,7 +358,7 @@ def test_own_models_stand_in_the_pictures_of_the_paper(datasets):
 def test_panels_of_a_figure_come_from_files_with_own_models_and_the_chosen_statistics(
     datasets, tmp_path
 ):
-    from aud_dnn.analyze.figures import FigureOptions
+    from aud_dnn.analyze.figure_options import FigureOptions
     from aud_dnn.analyze.rsa_panels import RSA_PANELS
     from aud_dnn.paths import ProjectPaths
     from aud_dnn.store.comparisons import analysis_path, write_analysis

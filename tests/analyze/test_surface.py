@@ -13,7 +13,8 @@ from matplotlib.colors import to_hex
 from scipy.io import loadmat, savemat
 
 from aud_dnn.analyze import surface_maps
-from aud_dnn.analyze.figures import FigureOptions
+from aud_dnn.analyze.figure_options import FigureOptions
+from aud_dnn.analyze.plotting import drawings as drawings_module
 from aud_dnn.analyze.plotting import style
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.models.registry import MODELS
@@ -172,7 +173,9 @@ def test_published_tables_of_the_averages_hold_what_was_dumped(tmp_path):
     )  # positions, relative positions, one layer; over models, quantized or not
     for dump in dumps:
         name = dump.parent.parent.name
-        table = pd.read_csv(folder / f"{style.file_stem(dump.parent.name)}_{name}_subj-avg.csv")
+        table = pd.read_csv(
+            folder / f"{drawings_module.file_stem(dump.parent.name)}_{name}_subj-avg.csv"
+        )
         left = table[table["hemi"] == "lh"]
         assert left["vals"].to_numpy() == pytest.approx(loadmat(dump)["vals"].ravel())
 

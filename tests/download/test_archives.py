@@ -17,7 +17,9 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from aud_dnn.download import archives, streams
-from aud_dnn.download.archives import ArchiveError, Limits, checked_name, unpack
+from aud_dnn.download.archive_members import Limits, checked_name
+from aud_dnn.download.archives import unpack
+from aud_dnn.download.streams import ArchiveError
 from aud_dnn.errors import InputError
 from aud_dnn.io import atomic
 from aud_dnn.io.digests import file_digest

@@ -21,8 +21,8 @@ import pytest
 from misbehaving_server import MisbehavingServer
 
 from aud_dnn.download import installation
-from aud_dnn.download.installation import exclusive
 from aud_dnn.download.manifest import SOURCES
+from aud_dnn.download.records import exclusive
 from aud_dnn.download.transfer import remote_size
 from aud_dnn.errors import InputError
 from aud_dnn.io import atomic

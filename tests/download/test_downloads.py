@@ -16,7 +16,8 @@ import pytest
 from misbehaving_server import MisbehavingServer
 
 from aud_dnn.download import transfer as downloads
-from aud_dnn.download.transfer import DownloadError, download, remote_size
+from aud_dnn.download.server_copies import DownloadError
+from aud_dnn.download.transfer import download, remote_size
 
 CONTENT = random.Random(0).randbytes(200_000)
 OTHER = random.Random(1).randbytes(200_000)

@@ -16,7 +16,8 @@ import faults
 from faults import LAYERS, Laboratory, NthOperationFails, no_forecast, small_disk, small_files
 from misbehaving_server import MisbehavingServer
 
-from aud_dnn.download.archives import Limits, unpack
+from aud_dnn.download.archive_members import Limits
+from aud_dnn.download.archives import unpack
 from aud_dnn.download.transfer import download
 from aud_dnn.errors import InputError
 

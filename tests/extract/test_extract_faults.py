@@ -23,7 +23,7 @@ from faults import NthOperationFails, child, small_disk, small_files
 
 from aud_dnn.errors import InputError
 from aud_dnn.extract.run import extract
-from aud_dnn.extract.store import exclusive
+from aud_dnn.extract.store_files import exclusive
 from aud_dnn.paths import find_root
 from aud_dnn.utils import Stimuli, open_activations
 

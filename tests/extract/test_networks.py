@@ -130,7 +130,7 @@ def test_layer_lists_and_heads(model, heads):
 def test_the_heads_of_the_multi_task_network_are_read_from_their_modules():
     built = build_network("ResNet50multitask")
     from aud_dnn.extract.in_house import HearingNetwork
-    from aud_dnn.extract.torch_model import TorchModel
+    from aud_dnn.extract.torch_network import TorchModel
 
     model = TorchModel(
         HearingNetwork(built),

@@ -17,7 +17,7 @@ HEAD = """
 import torch
 from torch import nn
 from aud_dnn.extract.taps import Tap
-from aud_dnn.extract.torch_model import TorchModel
+from aud_dnn.extract.torch_network import TorchModel
 
 class Net(nn.Module):
     def __init__(self, width=4):
@@ -140,7 +140,8 @@ def test_memory_that_is_too_small_is_not_taken_for_an_error_of_the_code(look):
 )
 def test_too_little_memory_for_a_pass_says_what_to_make_smaller(n_sounds, remedy):
     from aud_dnn.extract.taps import Tap
-    from aud_dnn.extract.torch_model import TorchExtractor, TorchModel
+    from aud_dnn.extract.torch_model import TorchExtractor
+    from aud_dnn.extract.torch_network import TorchModel
 
     class Large(torch.nn.Module):
         def forward(self, x):

@@ -20,7 +20,8 @@ from torch import nn  # noqa: E402
 from aud_dnn.errors import InputError  # noqa: E402
 from aud_dnn.extract import extract  # noqa: E402
 from aud_dnn.extract.taps import Tap  # noqa: E402
-from aud_dnn.extract.torch_model import TorchExtractor, TorchModel  # noqa: E402
+from aud_dnn.extract.torch_model import TorchExtractor  # noqa: E402
+from aud_dnn.extract.torch_network import TorchModel  # noqa: E402
 from aud_dnn.paths import ProjectPaths  # noqa: E402
 
 RATE = 1000
@@ -213,7 +214,7 @@ def test_a_generator_of_unknown_kind_is_found_by_the_values():
 )
 def test_numbers_that_no_seed_governs_are_always_refused(draw, stochastic):
     with pytest.raises(
-        InputError, match=r"from the operating system \(in .*test_extract_randomness\).*Seed it"
+        InputError, match=r"from the operating system \(in .*test_randomness\).*Seed it"
     ):
         extractor(LayerDrop(1e-9, draw), stochastic=stochastic).dry_run()
 

@@ -15,7 +15,8 @@ import scipy.io.wavfile
 
 from aud_dnn.errors import InputError
 from aud_dnn.extract.run import extract, stimulus_files
-from aud_dnn.extract.store import ActivationStore, read_provenance
+from aud_dnn.extract.store import ActivationStore
+from aud_dnn.extract.store_files import read_provenance
 from aud_dnn.paths import find_root
 from aud_dnn.utils import Stimuli, open_activations
 

@@ -8,8 +8,10 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from aud_dnn.errors import InputError  # noqa: E402
+from aud_dnn.extract.tap_reports import format_table  # noqa: E402
 from aud_dnn.extract.taps import COLLAPSE_RULES, Tap  # noqa: E402
-from aud_dnn.extract.torch_model import TorchExtractor, TorchModel, format_table  # noqa: E402
+from aud_dnn.extract.torch_model import TorchExtractor  # noqa: E402
+from aud_dnn.extract.torch_network import TorchModel  # noqa: E402
 
 RATE = 100
 

@@ -14,15 +14,8 @@ from hypothesis.extra import numpy as hnp
 from scipy.io import savemat
 
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
-from aud_dnn.io.files import (
-    h5_dataset,
-    h5_dataset_names,
-    mat_strings,
-    open_h5,
-    read_mat,
-    read_npy,
-    require_file,
-)
+from aud_dnn.io.files import h5_dataset, mat_strings, open_h5, read_mat, read_npy, require_file
+from aud_dnn.io.h5_structure import h5_dataset_names
 
 # --- npy -----------------------------------------------------------------------------------------
 

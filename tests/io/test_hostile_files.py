@@ -23,20 +23,12 @@ from scipy.io import savemat
 
 from aud_dnn.errors import DamagedFileError, InputError
 from aud_dnn.io import mat_structure
-from aud_dnn.io.files import (
-    h5_array,
-    h5_dataset,
-    h5_dataset_names,
-    mat_variables,
-    open_h5,
-    read_mat,
-    read_npy,
-    read_npz,
-    seal,
-)
+from aud_dnn.io.files import h5_dataset, mat_variables, open_h5, read_mat, read_npy, read_npz, seal
+from aud_dnn.io.h5_structure import h5_array, h5_dataset_names
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.store.comparison_parts import read_part
-from aud_dnn.store.regression import PROVENANCE_FILE, read_result
+from aud_dnn.store.regression import read_result
+from aud_dnn.store.schema import PROVENANCE_FILE
 from aud_dnn.utils import load_stimuli, open_activations
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -513,8 +505,8 @@ def test_one_place_reads_hdf5():
     assert set(found) == {
         ("io/files.py", "h5py.File"),
         ("io/h5_structure.py", "[()]"),
-        ("store/files.py", "h5py.File"),
-        ("extract/store.py", "h5py.File"),  # an attribute alone
+        ("store/h5_results.py", "h5py.File"),
+        ("extract/store_files.py", "h5py.File"),  # an attribute alone
         ("targets/target_files.py", "xr.load_dataset"),
     }  # of a file that was looked at before
 

@@ -22,7 +22,7 @@ from aud_dnn.io.pickles.safe_pickle import load_pickle
 from aud_dnn.io.pickles.writing import GLOBALS, write_pickle
 from aud_dnn.store.published import _published_dataset
 from aud_dnn.store.published_rsa import ALL_VOXELS_FILE, read_published_rsa, write_published_rsa
-from aud_dnn.store.regression import _as_published
+from aud_dnn.store.regression_writing import _as_published
 from aud_dnn.store.schema import Check
 
 # What NumPy 1.19 to 2, pandas 1.1 to 3 and xarray 0.12 to 2026 have under these names; seen by

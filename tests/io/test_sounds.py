@@ -7,14 +7,8 @@ import pytest
 import scipy.io.wavfile
 
 from aud_dnn.errors import InputError, MissingDataError
-from aud_dnn.io.sounds import (
-    check_sounds,
-    find_sounds,
-    fit_duration,
-    inspect_sound,
-    read_sound,
-    sort_ids,
-)
+from aud_dnn.io.sound_checks import check_sounds, inspect_sound
+from aud_dnn.io.sounds import find_sounds, fit_duration, read_sound, sort_ids
 
 RATE = 8000
 NOISE = np.random.default_rng(0).uniform(-0.5, 0.5, 2 * RATE)

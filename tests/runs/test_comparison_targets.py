@@ -245,7 +245,7 @@ def test_unknown_names_are_refused(own_root: Path, tmp_path: Path) -> None:
 
 
 def test_a_file_that_does_not_say_how_it_was_made_is_refused(compared: Path) -> None:
-    from aud_dnn.store.comparisons import compared_by
+    from aud_dnn.store.compared_by import compared_by
 
     dataset = read_analysis(compared / "results/cka_analysis", "voxels90", "All", CKA)
     facts = json.loads(dataset.attrs["method_facts"])

@@ -24,7 +24,8 @@ from aud_dnn.methods.ridge.leave_one_out import alpha_grid, reduce_features
 from aud_dnn.methods.ridge.scoring import decompose_splits, score_responses
 from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.splits import given_splits
-from aud_dnn.store.regression import read_result, result_folder
+from aud_dnn.store.regression import read_result
+from aud_dnn.store.regression_names import result_folder
 from aud_dnn.tables.own_targets import OwnScores
 from aud_dnn.targets.arrays import target_from_arrays
 from aud_dnn.targets.facts import TargetFacts

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aud_dnn.analyze.figures import FigureOptions
+from aud_dnn.analyze.figure_options import FigureOptions
 from aud_dnn.analyze.rsa_panels import figure_2_rsa
 from aud_dnn.errors import DamagedFileError, MissingDataError
 from aud_dnn.io import digests
@@ -32,7 +32,8 @@ from aud_dnn.store.comparison_parts import (
 from aud_dnn.store.comparisons import analysis_path, read_analysis
 from aud_dnn.store.layer_dimensionality import layer_dimensionality
 from aud_dnn.store.published_rsa import ALL_VOXELS_FILE, read_rsa, write_published_rsa
-from aud_dnn.tables.comparisons import all_tables, model_parts, write_tables
+from aud_dnn.tables.comparison_dimensionality import model_parts
+from aud_dnn.tables.comparisons import all_tables, write_tables
 
 KELL = ("NH2015", "All", "Kell2018word", "trained")
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aud_dnn.analyze.figures import FigureOptions
+from aud_dnn.analyze.figure_options import FigureOptions
 from aud_dnn.analyze.rsa_panels import RSA_PANELS
 from aud_dnn.methods.rsa import category_order, rdm_triangles, region_similarity
 from aud_dnn.paths import ProjectPaths, find_root
@@ -30,7 +30,9 @@ from aud_dnn.store.published_rsa import (
     read_published_rsa,
     write_published_rsa,
 )
-from aud_dnn.tables.comparisons import ceiling_table, model_table, neural_dimensionality_table
+from aud_dnn.tables.comparison_dimensionality import neural_dimensionality_table
+from aud_dnn.tables.comparison_models import model_table
+from aud_dnn.tables.comparisons import ceiling_table
 from aud_dnn.targets.categories import SOUND_CATEGORIES
 from aud_dnn.targets.facts import ROIS
 from aud_dnn.utils import load_stimuli, load_target

@@ -34,12 +34,8 @@ from aud_dnn.store.comparison_parts import (
 )
 from aud_dnn.store.comparisons import analysis_path, read_analysis, write_analysis
 from aud_dnn.store.published_rsa import ALL_VOXELS_FILE, BEST_LAYER_FILE, read_published_rsa
-from aud_dnn.tables.comparisons import (
-    all_tables,
-    comparison_table,
-    model_errors,
-    position_test_table,
-)
+from aud_dnn.tables.comparison_models import comparison_table, model_errors, position_test_table
+from aud_dnn.tables.comparisons import all_tables
 from aud_dnn.targets.facts import ROIS
 
 

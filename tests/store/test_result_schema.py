@@ -32,14 +32,10 @@ from aud_dnn.AUD_main import main
 from aud_dnn.errors import DamagedFileError, InputError
 from aud_dnn.io.pickles.safe_pickle import load_pickle
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.store import files as result_files
-from aud_dnn.store.regression import (
-    find_results,
-    parse_folder,
-    read_result,
-    result_folder,
-    write_provenance,
-)
+from aud_dnn.store import own_files as result_files
+from aud_dnn.store.regression import read_result
+from aud_dnn.store.regression_names import find_results, parse_folder, result_folder
+from aud_dnn.store.regression_writing import write_provenance
 from aud_dnn.targets.facts import facts_of
 
 

@@ -18,18 +18,13 @@ import xarray as xr
 from aud_dnn.AUD_main import main
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
 from aud_dnn.io.digests import file_digest
-from aud_dnn.methods.ridge.scoring import LayerScores, TestPredictions
+from aud_dnn.methods.ridge.scores import LayerScores, TestPredictions
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.splits import published_splits
-from aud_dnn.store import regression as results
-from aud_dnn.store.regression import (
-    find_results,
-    identifier,
-    parse_folder,
-    read_result,
-    result_folder,
-    write_result,
-)
+from aud_dnn.store import schema
+from aud_dnn.store.regression import read_result
+from aud_dnn.store.regression_names import find_results, identifier, parse_folder, result_folder
+from aud_dnn.store.regression_writing import write_result
 from aud_dnn.utils import Stimuli, Target
 
 SPLITS = published_splits()
@@ -394,7 +389,7 @@ def test_folder_names_are_read_back(layer: str, tmp_path: Path) -> None:
     assert folder.parent == tmp_path / "results" / "my-model" and not set(folder.name) & set(
         '/\\:*?"<>|'
     )
-    assert parse_folder(folder) == results.ResultKey("my-model", layer, "B2021", True, 7)
+    assert parse_folder(folder) == schema.ResultKey("my-model", layer, "B2021", True, 7)
 
 
 def test_published_names_are_unchanged() -> None:

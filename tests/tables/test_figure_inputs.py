@@ -27,10 +27,12 @@ from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.io.digests import DigestMemo, array_digest
 from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.store.regression import parse_folder, result_folder, write_provenance
+from aud_dnn.store.regression_names import parse_folder, result_folder
+from aud_dnn.store.regression_writing import write_provenance
 from aud_dnn.store.schema import SCORES_FILE
-from aud_dnn.tables import current_tables, model_results, own_models
+from aud_dnn.tables import current_tables, model_files, model_results, own_models
 from aud_dnn.tables import figure_inputs as inputs
+from aud_dnn.tables import model_files as model_files_module
 from aud_dnn.tables import per_model as tables
 from aud_dnn.utils import Target
 
@@ -163,7 +165,7 @@ def test_across_layers_and_regions(vector_root):
 def test_published_tables_are_read(tmp_path):
     """Repeated column names, as pandas brings them back, and no result folders beside."""
     paths = ProjectPaths(tmp_path)
-    path = tables.best_layer_path(paths, "AST", "NH2015", False)
+    path = model_files_module.best_layer_path(paths, "AST", "NH2015", False)
     path.parent.mkdir(parents=True)
     path.write_text(
         "subj_idx,median_r2_test_c,pos,rel_pos,nit,median_r2_test_c_std_over_it,nit,roi,source_model,target,"
@@ -223,7 +225,7 @@ def test_tables_that_are_missing_or_not_as_they_were_written_are_made_again(
     paths = ProjectPaths(tmp_path)
     fake_results.write_fake_model(paths, "metricGAN", ["B2021"], conditions=(False,))
     inputs.ensure_tables(paths, "metricGAN", "B2021", False)
-    path = tables.region_path(paths, "metricGAN", "B2021", False, **which)
+    path = model_files_module.region_path(paths, "metricGAN", "B2021", False, **which)
     content = path.read_bytes()
     if change == "removed":
         path.unlink()
@@ -243,7 +245,7 @@ def test_tables_that_are_missing_or_not_as_they_were_written_are_made_again(
 def test_tables_of_results_that_were_here_before_do_not_stay(paths):
     """Voxels without labels of regions have fewer tables."""
     inputs.ensure_tables(paths, "metricGAN", "NH2015", False)
-    assert tables.region_path(paths, "metricGAN", "NH2015", False).is_file()
+    assert model_files_module.region_path(paths, "metricGAN", "NH2015", False).is_file()
     metadata = vectors.metadata("NH2015").drop(
         columns=["roi_label_general", "roi_anat_hemi"], errors="ignore"
     )
@@ -265,8 +267,10 @@ def test_tables_of_results_that_were_here_before_do_not_stay(paths):
             randnetw=False,
         )
     inputs.ensure_tables(paths, "metricGAN", "NH2015", False)
-    assert not tables.region_path(paths, "metricGAN", "NH2015", False).exists()
-    assert not tables.across_layers_path(paths, "metricGAN", "NH2015", False, "Primary").exists()
+    assert not model_files_module.region_path(paths, "metricGAN", "NH2015", False).exists()
+    assert not model_files.across_layers_path(
+        paths, "metricGAN", "NH2015", False, "Primary"
+    ).exists()
 
 
 def test_what_a_killed_run_left_beside_current_tables_is_removed(paths):
@@ -274,7 +278,7 @@ def test_what_a_killed_run_left_beside_current_tables_is_removed(paths):
     folder = paths.results / "metricGAN" / "outputs"
     killed = (
         f"import os, signal; from pathlib import Path; from aud_dnn.io.atomic import atomic_file\n"
-        f"with atomic_file(Path({str(tables.best_layer_path(paths, 'metricGAN', 'NH2015', False))!r})) as path:\n"
+        f"with atomic_file(Path({str(model_files_module.best_layer_path(paths, 'metricGAN', 'NH2015', False))!r})) as path:\n"
         f"    path.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run(
@@ -600,7 +604,7 @@ def only_tables(paths: ProjectPaths, model: str) -> None:
     """As a download of published tables leaves it."""
     inputs.ensure_tables(paths, model, "NH2015", False)
     remove_results(paths, model)
-    tables.made_from_path(paths, model, "NH2015", False).unlink()
+    model_files_module.made_from_path(paths, model, "NH2015", False).unlink()
 
 
 def remove_results(paths: ProjectPaths, model: str) -> None:
@@ -614,7 +618,7 @@ def test_tables_whose_results_were_removed_say_so_and_are_refused_once_changed(p
     remove_results(paths, "DCASE2020")
     data = inputs.collect_scores(paths, ["DCASE2020"], "NH2015", False)
     assert data.notes[0] == "Not current (made from results that are gone): DCASE2020. Fit again."
-    path = tables.best_layer_path(paths, "DCASE2020", "NH2015", False)
+    path = model_files_module.best_layer_path(paths, "DCASE2020", "NH2015", False)
     path.write_text(path.read_text().replace("0.4", "0.9"))
     with pytest.raises(
         InputError,
@@ -626,7 +630,7 @@ def test_tables_whose_results_were_removed_say_so_and_are_refused_once_changed(p
 def test_other_participants_are_refused(paths):
     inputs.collect_scores(paths, ["metricGAN", "DCASE2020"], "NH2015", False)
     only_tables(paths, "DCASE2020")
-    path = tables.best_layer_path(paths, "DCASE2020", "NH2015", False)
+    path = model_files_module.best_layer_path(paths, "DCASE2020", "NH2015", False)
     table = pd.read_csv(path)
     table.loc[2, "subj_idx"] = 7
     table.to_csv(path, index=False)
@@ -657,7 +661,9 @@ def test_a_damaged_file_is_named(paths):
         inputs.collect_scores(paths, ["metricGAN"], "NH2015", False)
     only_tables(paths, "DCASE2020")
     assert inputs.collect_scores(paths, ["DCASE2020"], "NH2015", False) is not None
-    tables.best_layer_path(paths, "DCASE2020", "NH2015", False).write_text("subj_idx,pos\n0,1\n")
+    model_files_module.best_layer_path(paths, "DCASE2020", "NH2015", False).write_text(
+        "subj_idx,pos\n0,1\n"
+    )
     with pytest.raises(InputError, match=r"lacks the column\(s\) median_r2_test_c"):
         inputs.collect_scores(paths, ["DCASE2020"], "NH2015", False)
 
@@ -771,7 +777,7 @@ def test_a_long_table_reads_back_as_a_short_one_does(tmp_path):
         index=pd.Index(np.arange(1_500) * 2, name="voxel_id"),
     )
     long, short = (
-        tables.read_table(tables.write_table(tmp_path / f"{n}.csv", table[:n]), "voxel_id")
+        model_files.read_table(tables.write_table(tmp_path / f"{n}.csv", table[:n]), "voxel_id")
         for n in (1_500, 900)
     )
     pd.testing.assert_frame_equal(long[:900], short)

@@ -14,10 +14,10 @@ import pytest
 import roots
 
 from aud_dnn.errors import InputError
-from aud_dnn.methods.ridge.scoring import LayerScores
+from aud_dnn.methods.ridge.scores import LayerScores
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.splits import published_splits
-from aud_dnn.store.regression import write_result
+from aud_dnn.store.regression_writing import write_result
 from aud_dnn.targets.voxel_table import require_plain_columns, whole_numbers
 from aud_dnn.utils import Target, load_target
 

@@ -10,23 +10,22 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from aud_dnn.analyze.plotting.drawings import Drawing, new_figure
+from aud_dnn.analyze.plotting.print_style import paper_style
 from aud_dnn.analyze.plotting.style import (
-    Drawing,
     baseline_band,
     condition_suffix,
     display_name,
     mark_incomplete,
     model_styles,
-    new_figure,
     note_below,
-    paper_style,
     roi_color,
     value_label,
 )
 from aud_dnn.models.figure_sets import FIGURE_8_MODELS, FIGURE_9_MODELS
 from aud_dnn.models.registry import BASELINE_MODEL
 from aud_dnn.tables.across_models import AcrossModels, ComponentScores
-from aud_dnn.tables.per_model import CV_NAME
+from aud_dnn.tables.model_files import CV_NAME
 from aud_dnn.targets.facts import COMPONENT_TARGET, COMPONENTS
 
 BAR_WIDTH, BAR_SPACING = 0.3, 0.5

@@ -8,19 +8,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from aud_dnn.analyze.plotting.style import (
-    CEILING_BAND,
-    Drawing,
-    display_name,
-    file_stem,
-    new_figure,
-    note_below,
-    paper_style,
-    roi_color,
-)
+from aud_dnn.analyze.plotting.drawings import Drawing, file_stem, new_figure
+from aud_dnn.analyze.plotting.print_style import paper_style
+from aud_dnn.analyze.plotting.style import CEILING_BAND, display_name, note_below, roi_color
+from aud_dnn.store.compared_by import compared_by
 from aud_dnn.store.comparison_schema import CONDITIONS
-from aud_dnn.store.comparisons import ALL_VOXELS, compared_by
-from aud_dnn.tables.comparisons import mean_and_sem, regions_in_order
+from aud_dnn.store.comparisons import ALL_VOXELS
+from aud_dnn.tables.comparison_models import mean_and_sem
+from aud_dnn.tables.comparisons import regions_in_order
 
 FORMATS = ("pdf", "svg")
 _ALL_COLOR = "#000000"

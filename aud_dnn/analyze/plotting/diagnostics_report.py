@@ -9,18 +9,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from aud_dnn.analyze.plotting.style import (
-    Drawing,
-    display_name,
-    layer_legend,
-    mark_incomplete,
-    new_figure,
-    paper_style,
-    roi_color,
-)
+from aud_dnn.analyze.plotting.drawings import Drawing, new_figure
+from aud_dnn.analyze.plotting.print_style import paper_style
+from aud_dnn.analyze.plotting.style import display_name, layer_legend, mark_incomplete, roi_color
 from aud_dnn.tables.fit_diagnostics import N_SINGLE_FITS
-from aud_dnn.tables.per_model import COMPONENT_TARGET
-from aud_dnn.targets.facts import COMPONENTS
+from aud_dnn.targets.facts import COMPONENT_TARGET, COMPONENTS
 
 N_BINS = 500
 _ACTUAL_AND_PREDICTED = {"paper": ("blue", "red"), "colorblind": ("#0072b2", "#d55e00")}

@@ -9,21 +9,20 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from aud_dnn.analyze.plotting.drawings import Drawing, new_figure
+from aud_dnn.analyze.plotting.print_style import paper_style
 from aud_dnn.analyze.plotting.style import (
-    Drawing,
     component_name,
     display_name,
     layer_legend,
     mark_incomplete,
     model_styles,
-    new_figure,
-    paper_style,
     roi_color,
     value_label,
 )
 from aud_dnn.models.registry import BASELINE_MODEL
 from aud_dnn.tables.across_models import ComponentScores
-from aud_dnn.tables.per_model import CV_NAME
+from aud_dnn.tables.model_files import CV_NAME
 from aud_dnn.targets.facts import COMPONENT_TARGET, COMPONENTS
 
 ALL_VOXELS_COLOR_KEY = "none"

@@ -10,15 +10,14 @@ import pandas as pd
 
 from aud_dnn.analyze.latency import Latency
 from aud_dnn.analyze.plotting.bars import BAR_SPACING, BAR_WIDTH, BarLayout, draw_bars
+from aud_dnn.analyze.plotting.drawings import Drawing, new_figure
+from aud_dnn.analyze.plotting.print_style import paper_style
 from aud_dnn.analyze.plotting.style import (
-    Drawing,
     condition_suffix,
     display_name,
     layer_legend,
     mark_incomplete,
     model_styles,
-    new_figure,
-    paper_style,
     value_label,
 )
 from aud_dnn.stats import within_participant_sem

@@ -15,14 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
 
-from aud_dnn.analyze.plotting.style import (
-    Drawing,
-    category_styles,
-    display_name,
-    layer_legend,
-    new_figure,
-    paper_style,
-)
+from aud_dnn.analyze.plotting.drawings import Drawing, new_figure
+from aud_dnn.analyze.plotting.print_style import paper_style
+from aud_dnn.analyze.plotting.style import category_styles, display_name, layer_legend
 from aud_dnn.methods.comparing.triangles import square_matrix
 from aud_dnn.store.comparison_parts import Part
 from aud_dnn.store.comparisons import ALL_VOXELS

@@ -10,14 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from aud_dnn import stats
-from aud_dnn.analyze.plotting.style import (
-    Drawing,
-    category_styles,
-    component_name,
-    layer_legend,
-    new_figure,
-    paper_style,
-)
+from aud_dnn.analyze.plotting.drawings import Drawing, new_figure
+from aud_dnn.analyze.plotting.print_style import paper_style
+from aud_dnn.analyze.plotting.style import category_styles, component_name, layer_legend
 from aud_dnn.targets.categories import SOUND_CATEGORIES
 from aud_dnn.targets.facts import COMPONENTS
 

@@ -4,50 +4,45 @@ region (Figure 7).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from aud_dnn.analyze.plotting.bars import BarLayout, draw_bars, grouped_layout
-from aud_dnn.analyze.plotting.scatters import correlation_text
+from aud_dnn.analyze.plotting.drawings import Drawing, file_stem, new_figure
+from aud_dnn.analyze.plotting.points import correlation_text
+from aud_dnn.analyze.plotting.print_style import paper_style
 from aud_dnn.analyze.plotting.style import (
     CEILING_BAND,
-    Drawing,
     baseline_band,
     display_name,
-    file_stem,
     format_p,
     identity_line,
     mark_incomplete,
     model_styles,
-    new_figure,
     note_below,
-    paper_style,
 )
 from aud_dnn.methods.rsa import METHOD as RSA
-from aud_dnn.models.figure_sets import FIGURE_7_MODELS, FIGURE_8_MODELS
+from aud_dnn.models.figure_sets import FIGURE_8_MODELS
 from aud_dnn.models.registry import BASELINE_MODEL
 from aud_dnn.stats import pearson
-from aud_dnn.store.comparisons import compared_by
+from aud_dnn.store.compared_by import compared_by
+from aud_dnn.tables.comparison_models import comparison_table
 from aud_dnn.tables.comparison_summaries import (
     check_statistics,
     performance_order,
     summarize_scores,
 )
-from aud_dnn.tables.comparisons import comparison_table, position_table, position_test_table
 
 FORMATS = ("pdf", "svg")
 TRAINED_SEED_LIMITS = (0.35, 0.55)
-_SMALLEST_IN_FULL = 0.5e-5  # with five decimals, a smaller p would read 0.00000
-_MOST_BARS = 20  # more than these and the figure grows wider
+MOST_BARS = 20  # more than these and the figure grows wider
 
 
-def _suffix(statistics: str) -> str:
+def suffix(statistics: str) -> str:
     """Nothing for the published figures, so that the recommended ones never take their place."""
     return "" if statistics == "published" else f"_{statistics}"
 
@@ -56,7 +51,7 @@ def _title(prefix: str, dataset: xr.Dataset, condition: str, what: str) -> str:
     return f"{prefix}{dataset.attrs['target']}_{condition.capitalize()}: {what}"
 
 
-def _finish(
+def finish(
     figure: Figure, note: Sequence[str], missing: Sequence[str], what: str = "results"
 ) -> None:
     """Below everything that is drawn: how the numbers were made, and the models left out."""
@@ -110,7 +105,7 @@ def rsa_bars(
     shown = [model for model in wanted if model in summary.table.index]
     by = compared_by(dataset)
     title = _title(prefix, dataset, condition, f"Human-Model {by.name}")
-    stretch = max(1.0, len(shown) / _MOST_BARS)
+    stretch = max(1.0, len(shown) / MOST_BARS)
     layout = layout or BarLayout(label_size=12, box_aspect=0.8 / stretch)
     with paper_style():
         figure = new_figure(6 * stretch, 7.5)
@@ -137,7 +132,7 @@ def rsa_bars(
         ax.set_ylim(layout.y_limits if by.name == RSA.name else by.limits)
         ax.set_ylabel(by.label, fontsize=13)
         ax.set_title(title, fontsize=11, pad=12)
-        _finish(figure, [f"{summary.errors_are} {summary.ceiling_is}", *notes], summary.missing)
+        finish(figure, [f"{summary.errors_are} {summary.ceiling_is}", *notes], summary.missing)
     table = summary.table.assign(
         target=dataset.attrs["target"],
         roi=dataset.attrs["roi"],
@@ -148,7 +143,7 @@ def rsa_bars(
     )
     if participants:
         table = table.join(summary.participants.T)
-    return Drawing(figure, file_stem(title) + _suffix(statistics), table, FORMATS)
+    return Drawing(figure, file_stem(title) + suffix(statistics), table, FORMATS)
 
 
 def clean_speech_bars(
@@ -269,7 +264,7 @@ def seed_scatter(
         ax.set_title(title, fontsize=12)
         if shown:
             ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=9)
-        _finish(figure, [summary.errors_are], summary.missing)
+        finish(figure, [summary.errors_are], summary.missing)
     table = pd.DataFrame(
         {
             "models1": [a for a, _ in shown],
@@ -289,7 +284,7 @@ def seed_scatter(
         statistics=statistics,
     )
     return Drawing(
-        figure, file_stem(title) + _suffix(statistics), table.set_index("models1"), FORMATS
+        figure, file_stem(title) + suffix(statistics), table.set_index("models1"), FORMATS
     )
 
 
@@ -310,134 +305,3 @@ def _square_limits(
 
 
 # --- Figure 7 -----------------------------------------------------------------------------------
-
-
-def position_scatter(
-    datasets: Mapping[tuple[str, str], xr.Dataset],
-    target: str,
-    condition: str,
-    *,
-    models: Sequence[str] = FIGURE_7_MODELS,
-    prefix: str = "FIG7_15Models_",
-    statistics: str = "published",
-    palette: str = "paper",
-) -> Drawing:
-    """Relative position of the best layer, Primary against each other region, one point per model.
-
-    Parameters
-    ----------
-    datasets : mapping from (target, region) to Dataset
-    target : str
-    condition : {"trained", "permuted"}
-    models : sequence of str
-        Models with a single layer have no positions and are left out.
-    prefix : str
-    statistics : {"published", "recommended"}
-        Published: errors over sqrt(models - 1) and the asymptotic Wilcoxon p. Recommended:
-        sqrt(participants - 1) and the exact p. The effect sizes are the same.
-    palette : str
-    """
-    check_statistics(statistics)
-    published = statistics == "published"
-    positions = position_table(
-        {pair: dataset for pair, dataset in datasets.items() if pair[0] == target}, models
-    )
-    positions = positions[positions["condition"] == condition]
-    tests = position_test_table(positions)
-    error = "sem_published" if published else "sem_participants"
-    wide = positions.pivot(index="model", columns="roi", values=["position", error])
-    shown = [model for model in models if model in wide.index]
-    styles = model_styles(shown, palette)
-    title = f"{prefix}{target}_{condition.capitalize()}"
-    with paper_style():
-        figure = new_figure(12, 4)
-        axes = figure.subplots(1, 3)
-        for ax, roi in zip(axes, ("Anterior", "Lateral", "Posterior")):
-            if (target, roi) not in datasets or (target, "Primary") not in datasets:
-                ax.set_axis_off()
-                continue
-            for model in shown:
-                row, style = wide.loc[model], styles[model]
-                ax.errorbar(
-                    row["position", "Primary"],
-                    row["position", roi],
-                    xerr=row[error, "Primary"],
-                    yerr=row[error, roi],
-                    fmt=style.marker,
-                    color=style.color,
-                    markersize=7,
-                    elinewidth=1.5,
-                )
-            _position_axes(ax, roi)
-            test = tests[tests["roi"] == roi] if len(tests) else tests
-            if len(test):
-                row = test.iloc[0]
-                p = row["p_asymptotic" if published else "p_exact"]
-                effects = (
-                    f"\nrank-biserial {row['rank_biserial']:.2f}, CLES {row['cles']:.2f}, d "
-                    f"{row['cohens_d']:.2f}"
-                    if np.isfinite(row["rank_biserial"])
-                    else ""
-                )
-                p_value = f"{p:.1e}" if p < _SMALLEST_IN_FULL else f"{p:.5f}"
-                ax.set_title(
-                    f"{prefix}{roi}\nWilcoxon Test {row['w']:g}, p-value: {p_value}{effects}",
-                    fontsize=9,
-                )
-        figure.suptitle(title, y=1.04, fontsize=12)
-        figure.legend(
-            handles=[
-                Line2D(
-                    [],
-                    [],
-                    linestyle="none",
-                    marker=styles[model].marker,
-                    color=styles[model].color,
-                    markersize=8,
-                    label=display_name(model),
-                )
-                for model in shown
-            ],
-            loc="center left",
-            bbox_to_anchor=(0.92, 0.5),
-            frameon=False,
-            fontsize=9,
-            ncols=1 + (len(shown) > _MOST_BARS),
-        )
-        figure.subplots_adjust(wspace=0.3, bottom=0.16)
-        _finish(
-            figure,
-            [
-                (
-                    "As published: errors over √(models − 1); p from the normal approximation."
-                    if published
-                    else "Errors over √(participants − 1); exact p."
-                )
-                + " Effect sizes: region of the y axis above Primary."
-            ],
-            [model for model in models if model not in shown],
-            "layer positions",
-        )
-    table = (
-        positions.merge(
-            tests.drop(columns=["reference"]), how="left", on=["target", "condition", "roi"]
-        )
-        if len(tests)
-        else positions
-    )
-    return Drawing(
-        figure, f"{title}__all_roi_scatter{_suffix(statistics)}", table.set_index("model"), FORMATS
-    )
-
-
-def _position_axes(ax: Axes, roi: str) -> None:
-    ax.set(
-        xlim=(-0.03, 1.03),
-        ylim=(-0.03, 1.03),
-        xticks=np.linspace(0, 1, 6),
-        yticks=np.linspace(0, 1, 6),
-        xlabel="Relative best layer, Primary",
-        ylabel=f"Relative best layer, {roi}",
-    )
-    ax.set_box_aspect(1)
-    identity_line(ax, alpha=0.6)

@@ -11,13 +11,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from aud_dnn.analyze.plotting.style import (
-    Drawing,
-    display_name,
-    mark_incomplete,
-    new_figure,
-    paper_style,
-)
+from aud_dnn.analyze.plotting.drawings import Drawing, new_figure
+from aud_dnn.analyze.plotting.print_style import paper_style
+from aud_dnn.analyze.plotting.style import display_name, mark_incomplete
 from aud_dnn.tables.surface import HEMISPHERES, FlatVertices, project_to_vertices, value_grid
 
 HEMISPHERE_NAMES = {"lh": "left", "rh": "right"}

@@ -36,6 +36,8 @@ from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
+from aud_dnn.io.pickles.opcodes import bytes_of, describe, number_of, steps_by_code, text_of
+
 from .records import Budget, Call, DamageError, Name, RefusalError
 
 MAX_STEPS = (
@@ -245,14 +247,14 @@ class PickleMachine:
     def _extend(self, items: list) -> None:
         target = self._stack[-1]
         if type(target) is not list:
-            raise RefusalError(f"appends to something that is not a list ({_describe(target)})")
+            raise RefusalError(f"appends to something that is not a list ({describe(target)})")
         target.extend(items)
 
     def _set_items(self, items: list) -> None:
         target = self._stack[-1]
         if type(target) is not dict:
             raise RefusalError(
-                f"sets items of something that is not a dictionary ({_describe(target)})"
+                f"sets items of something that is not a dictionary ({describe(target)})"
             )
         if len(items) % 2:
             raise DamageError("holds a dictionary with a key but no value")
@@ -263,7 +265,7 @@ class PickleMachine:
         items = self._items()
         target = self._stack[-1]
         if type(target) is not set:
-            raise RefusalError(f"adds to something that is not a set ({_describe(target)})")
+            raise RefusalError(f"adds to something that is not a set ({describe(target)})")
         target.update(map(key_of, items))
 
     def _set_item(self) -> None:
@@ -315,7 +317,7 @@ class PickleMachine:
         arguments, function = self._stack.pop(), self._stack.pop()
         if type(function) is not Name:
             raise RefusalError(
-                f"calls something that is not a known function ({_describe(function)})"
+                f"calls something that is not a known function ({describe(function)})"
             )
         if type(arguments) is not tuple:
             raise DamageError(f"calls {function.asked} without a tuple of arguments")
@@ -336,38 +338,14 @@ class PickleMachine:
     def _build(self) -> None:
         state, target = self._stack.pop(), self._stack[-1]
         if type(target) is not Call or target.filled:
-            raise RefusalError(f"sets the state of something that takes none ({_describe(target)})")
+            raise RefusalError(f"sets the state of something that takes none ({describe(target)})")
         target.state = state
         target.filled = True
-
-
-def _describe(value: Any) -> str:
-    return value.asked if isinstance(value, Name | Call) else type(value).__name__
 
 
 _U1, _U2, _I4 = struct.Struct("<B"), struct.Struct("<H"), struct.Struct("<i")
 _U4, _U8, _F8 = struct.Struct("<I"), struct.Struct("<Q"), struct.Struct(">d")
 _STOP = ord(".")
-
-
-def _number(form: struct.Struct) -> Callable[[PickleMachine], None]:
-    return lambda machine: machine._stack.append(machine._unpack(form))
-
-
-def _text(form: struct.Struct) -> Callable[[PickleMachine], None]:
-    def step(machine: PickleMachine) -> None:
-        start = machine._at + form.size
-        stop = start + form.unpack_from(machine._data, machine._at)[0]
-        if stop > len(machine._data):
-            raise IndexError
-        machine._at = stop
-        machine._stack.append(str(machine._data[start:stop], "utf-8", "surrogatepass"))
-
-    return step
-
-
-def _bytes(form: struct.Struct) -> Callable[[PickleMachine], None]:
-    return lambda machine: machine._stack.append(machine._take(machine._unpack(form)))
 
 
 _BY_NAME: dict[str, Callable[[PickleMachine], None]] = {
@@ -376,18 +354,18 @@ _BY_NAME: dict[str, Callable[[PickleMachine], None]] = {
     "NONE": lambda machine: machine._stack.append(None),
     "NEWTRUE": lambda machine: machine._stack.append(True),
     "NEWFALSE": lambda machine: machine._stack.append(False),
-    "BININT": _number(_I4),
-    "BININT1": _number(_U1),
-    "BININT2": _number(_U2),
+    "BININT": number_of(_I4),
+    "BININT1": number_of(_U1),
+    "BININT2": number_of(_U2),
     "LONG1": PickleMachine._long,
-    "BINFLOAT": _number(_F8),
-    "SHORT_BINUNICODE": _text(_U1),
-    "BINUNICODE": _text(_U4),
-    "BINUNICODE8": _text(_U8),
-    "SHORT_BINBYTES": _bytes(_U1),
-    "BINBYTES": _bytes(_U4),
-    "BINBYTES8": _bytes(_U8),
-    "BYTEARRAY8": _bytes(_U8),
+    "BINFLOAT": number_of(_F8),
+    "SHORT_BINUNICODE": text_of(_U1),
+    "BINUNICODE": text_of(_U4),
+    "BINUNICODE8": text_of(_U8),
+    "SHORT_BINBYTES": bytes_of(_U1),
+    "BINBYTES": bytes_of(_U4),
+    "BINBYTES8": bytes_of(_U8),
+    "BYTEARRAY8": bytes_of(_U8),
     "EMPTY_TUPLE": lambda machine: machine._stack.append(()),
     "TUPLE1": lambda machine: machine._tuple(1),
     "TUPLE2": lambda machine: machine._tuple(2),
@@ -414,13 +392,6 @@ _BY_NAME: dict[str, Callable[[PickleMachine], None]] = {
     "NEWOBJ": lambda machine: machine._call(new=True),
     "BUILD": lambda machine: machine._build(),
 }
-
-
-def steps_by_code(by_name: Mapping[str, Callable[[Any], None]]) -> dict[int, Callable[[Any], None]]:
-    """What to do for each instruction, by its byte instead of its name."""
-    return {
-        ord(code.code): by_name[code.name] for code in pickletools.opcodes if code.name in by_name
-    }
 
 
 PickleMachine.steps = steps_by_code(_BY_NAME)

@@ -143,8 +143,10 @@ def _allowed(
     names |= tables.TABLE_NAMES
     builders |= tables.TABLE_BUILDERS
     if allow == "dataset":
-        names |= tables.DATASET_NAMES
-        builders |= tables.DATASET_BUILDERS
+        from . import datasets
+
+        names |= datasets.DATASET_NAMES
+        builders |= datasets.DATASET_BUILDERS
     elif allow != "tables":
         raise ValueError(
             f'allow must be "arrays", "tables", "dataset" or "tensors", not {allow!r}.'

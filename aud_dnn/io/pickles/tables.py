@@ -11,13 +11,13 @@ constructors.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from .arrays import dtype_of
+from aud_dnn.io.pickles.arrow_text import arrow_text_of, is_call, state_of, text_of
+
 from .records import Call, DamageError, Name, RefusalError
 from .safe_pickle import Builder
 
@@ -82,76 +82,8 @@ TABLE_NAMES = {
     ("pyarrow.lib", "py_buffer"): "py_buffer",
 }
 
-DATASET_NAMES = {
-    ("xarray.core.dataset", "Dataset"): "Dataset",
-    ("xarray.core.variable", "Variable"): "Variable",
-    ("xarray.core.variable", "IndexVariable"): "Variable",
-    ("xarray.core.indexing", "PandasIndexAdapter"): "IndexAdapter",
-    ("xarray.core.indexing", "PandasIndexingAdapter"): "IndexAdapter",
-    ("xarray.core.indexes", "PandasIndex"): "PandasIndex",
-}
-
-
-def _is(value: Any, kind: str) -> bool:
-    return type(value) is Call and value.kind == kind
-
-
-def _state(record: Call) -> dict:
-    """The attributes that a record was to be given.
-
-    A dictionary, or (None, dictionary) from a class with slots.
-    """
-    state = record.state
-    if type(state) is tuple and len(state) == 2 and state[0] is None:
-        state = state[1]
-    if type(state) is not dict:
-        raise DamageError(f"holds a {record.asked} without its contents")
-    return state
-
 
 # Columns
-
-
-def _text(values: list | np.ndarray, dtype: Any) -> Any:
-    """A text column in the nearest dtype that the installed pandas has.
-
-    ``dtype`` is the record of a ``StringDtype``.
-    """
-    if not _is(dtype, "StringDtype"):
-        raise DamageError("holds a text column without its dtype")
-    state = dtype.state if type(dtype.state) is dict else {}
-    arguments = (*dtype.arguments, None, None)
-    storage = arguments[0] or state.get("storage")
-    nan = (
-        storage == "pyarrow_numpy"
-        or type(arguments[1]) is float
-        or type(state.get("_na_value")) is float
-    )
-    missing = np.nan if nan else pd.NA
-    values = [value if type(value) is str else _no_text(value, missing) for value in values]
-    for backing in ("pyarrow", "python") if storage != "python" else ("python",):
-        try:
-            kind = pd.StringDtype(backing, na_value=missing) if nan else pd.StringDtype(backing)
-        except ImportError:  # no pyarrow here
-            continue
-        except (
-            TypeError
-        ):  # pandas 2.0 to 2.2 has no text dtype with NaN; there such columns are objects
-            return _objects(values)
-        return pd.array(values, dtype=kind)
-    raise DamageError("holds a text column of an unknown kind")
-
-
-def _no_text(value: Any, missing: Any) -> Any:
-    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
-        return missing
-    raise DamageError("holds a text column with something other than text")
-
-
-def _objects(values: list) -> np.ndarray:
-    objects = np.empty(len(values), object)
-    objects[:] = values
-    return objects
 
 
 def _backed(builder: Builder, record: Call) -> Any:
@@ -160,19 +92,19 @@ def _backed(builder: Builder, record: Call) -> Any:
     state = record.state
     if type(family) is not Name or type(state) is not tuple or len(state) not in (2, 3):
         raise DamageError("holds a column without its contents")
-    dtype, values = state[0], _array(builder, state[1], n_dims=1)
+    dtype, values = state[0], array_of(builder, state[1], n_dims=1)
     builder.budget.spend(len(values))
     if family.kind == "Categorical":
         return _categories(builder, dtype, values)
     if family.kind == "StringArray":
-        return _text(values, dtype)
+        return text_of(values, dtype)
     raise RefusalError(f"asks for a column of the kind `{family.asked}`")
 
 
 def _categories(builder: Builder, dtype: Any, codes: np.ndarray) -> pd.Categorical:
-    if not _is(dtype, "CategoricalDtype") or codes.dtype.kind != "i":
+    if not is_call(dtype, "CategoricalDtype") or codes.dtype.kind != "i":
         raise DamageError("holds a categorical column without its categories")
-    state = _state(dtype)
+    state = state_of(dtype)
     categories = builder.build(state.get("categories"))
     if not isinstance(categories, pd.Index):
         raise DamageError("holds a categorical column without its categories")
@@ -183,78 +115,23 @@ def _categories(builder: Builder, dtype: Any, codes: np.ndarray) -> pd.Categoric
 
 def _categorical(builder: Builder, record: Call) -> pd.Categorical:
     """A categorical column of pandas before 1.3."""
-    state = _state(record)
-    return _categories(builder, state.get("_dtype"), _array(builder, state.get("_codes"), n_dims=1))
+    state = state_of(record)
+    return _categories(
+        builder, state.get("_dtype"), array_of(builder, state.get("_codes"), n_dims=1)
+    )
 
 
 def _masked(builder: Builder, record: Call) -> Any:
-    state = _state(record)
-    values, mask = (_array(builder, state.get(key), n_dims=1) for key in ("_data", "_mask"))
+    state = state_of(record)
+    values, mask = (array_of(builder, state.get(key), n_dims=1) for key in ("_data", "_mask"))
     make = {"b": pd.arrays.BooleanArray, "f": pd.arrays.FloatingArray}.get(
         values.dtype.kind, pd.arrays.IntegerArray
     )
     return make(values, mask)
 
 
-def _arrow_text(builder: Builder, record: Call) -> Any:
-    """A text column in Arrow's layout.
-
-    The ends of the texts, all texts in a row, and a bit for each that is there.
-    """
-    state = _state(record)
-    chunk = state.get("_pa_array", state.get("_data"))
-    if (
-        not _is(chunk, "_restore_array")
-        or len(chunk.arguments) != 1
-        or type(chunk.arguments[0]) is not tuple
-    ):
-        raise DamageError("holds a text column without its contents")
-    kind, length, _, start, buffers = (*chunk.arguments[0], *[None] * 5)[:5]
-    alias = kind.arguments[0] if _is(kind, "type_for_alias") and kind.arguments else None
-    if alias not in ("string", "large_string"):
-        raise RefusalError("asks for an Arrow column of another type than text")
-    if (
-        not all(type(number) is int and 0 <= number < 2**48 for number in (length, start))
-        or type(buffers) is not list
-    ):
-        raise DamageError("holds a text column of an impossible length")
-    bits, ends, text = (_buffer(buffer) for buffer in (*buffers, None, None, None)[:3])
-    if length == 0:
-        return _text([], state.get("_dtype"))
-    width = np.dtype("<i4" if alias == "string" else "<i8")
-    if (start + length + 1) * width.itemsize > len(ends) or (
-        len(bits) and start + length > 8 * len(bits)
-    ):
-        raise DamageError("holds a text column that is longer than its data")
-    ends = np.frombuffer(ends, width, count=length + 1, offset=start * width.itemsize)
-    if ends[0] < 0 or ends[-1] > len(text) or (np.diff(ends) < 0).any():
-        raise DamageError("holds a text column whose texts overlap")
-    there = np.ones(length, bool)
-    if len(bits):
-        there = np.unpackbits(
-            np.frombuffer(bits, np.uint8), count=start + length, bitorder="little"
-        )[start:].astype(bool)
-    builder.budget.spend(length + len(text))
-    text, ends = bytes(text), ends.tolist()
-    values = [
-        text[a:b].decode() if ok else None for a, b, ok in zip(ends[:-1], ends[1:], there.tolist())
-    ]
-    return _text(values, state.get("_dtype"))
-
-
-def _buffer(record: Any) -> bytes | memoryview:
-    if record is None:
-        return b""
-    if (
-        not _is(record, "py_buffer")
-        or len(record.arguments) != 1
-        or type(record.arguments[0]) not in (bytes, memoryview)
-    ):
-        raise DamageError("holds a text column without its contents")
-    return record.arguments[0]
-
-
-def _array(builder: Builder, record: Any, n_dims: int | None = None) -> np.ndarray:
+def array_of(builder: Builder, record: Any, n_dims: int | None = None) -> np.ndarray:
+    """The array that a record becomes; refused if it is something else."""
     array = builder.build(record)
     if type(array) is not np.ndarray or (n_dims is not None and array.ndim != n_dims):
         raise DamageError("holds something else where an array belongs")
@@ -291,13 +168,13 @@ def _index(builder: Builder, record: Call) -> pd.Index:
 
 def _placement(builder: Builder, record: Any, n_columns: int) -> list[int]:
     """The columns that a block fills."""
-    if _is(record, "slice"):
+    if is_call(record, "slice"):
         if len(record.arguments) != 3 or not all(
             type(part) is int or part is None for part in record.arguments
         ):
             raise DamageError("holds a table whose columns are out of place")
         return list(range(n_columns))[slice(*record.arguments)]
-    columns = _array(builder, record, n_dims=1)
+    columns = array_of(builder, record, n_dims=1)
     if columns.dtype.kind not in "iu":
         raise DamageError("holds a table whose columns are out of place")
     return columns.tolist()
@@ -305,12 +182,12 @@ def _placement(builder: Builder, record: Any, n_columns: int) -> list[int]:
 
 def _blocks(manager: Any) -> tuple[list, list[tuple[Any, Any]]]:
     """The axes and the (values, placement) of each block, from any version of pandas."""
-    if not _is(manager, "BlockManager"):
+    if not is_call(manager, "BlockManager"):
         raise DamageError("holds a table without its contents")
     if len(manager.arguments) == 2:
         blocks, axes = manager.arguments
         if type(blocks) is tuple and all(
-            _is(block, "_unpickle_block") and len(block.arguments) == 3 for block in blocks
+            is_call(block, "_unpickle_block") and len(block.arguments) == 3 for block in blocks
         ):
             return axes, [block.arguments[:2] for block in blocks]
     elif (
@@ -349,7 +226,7 @@ def _pay_for_copy(builder: Builder, column: Any) -> None:
 
 
 def _frame(builder: Builder, record: Call) -> pd.DataFrame:
-    state = _state(record)
+    state = state_of(record)
     axes, blocks = _blocks(state.get("_mgr", state.get("_data")))
     columns, rows = _axes(builder, axes, 2)
     if len(columns) > MAX_COLUMNS:
@@ -386,7 +263,7 @@ def _frame(builder: Builder, record: Call) -> pd.DataFrame:
 
 
 def _series(builder: Builder, record: Call) -> pd.Series:
-    state = _state(record)
+    state = state_of(record)
     axes, blocks = _blocks(state.get("_mgr", state.get("_data")))
     (rows,) = _axes(builder, axes, 1)
     if len(blocks) != 1:
@@ -404,7 +281,7 @@ TABLE_BUILDERS = {
     "NA": lambda builder, record: pd.NA,
     "_backed": _backed,
     "Categorical": _categorical,
-    "ArrowStringArray": _arrow_text,
+    "ArrowStringArray": arrow_text_of,
     "MaskedArray": _masked,
     "_new_Index": _index,
     "DataFrame": _frame,
@@ -413,86 +290,3 @@ TABLE_BUILDERS = {
 
 
 # Datasets
-
-
-def _variable(builder: Builder, name: Any, record: Any) -> tuple[tuple[str, ...], Any, dict]:
-    if type(name) is not str or not _is(record, "Variable"):
-        raise DamageError("holds a dataset with something other than named variables")
-    state = _state(record)
-    dims, values = state.get("_dims"), state.get("_data")
-    if type(dims) is not tuple or not all(type(dim) is str for dim in dims):
-        raise DamageError(f"holds the variable {name!r} without its dimensions")
-    if _is(values, "IndexAdapter"):
-        values = _coordinate(builder, _state(values))
-    else:
-        values = _array(builder, values)
-    builder.budget.spend(300)
-    return dims, values, dict(builder.build(state.get("_attrs") or {}))
-
-
-def _coordinate(builder: Builder, state: dict) -> np.ndarray:
-    """The values of a coordinate, which xarray keeps as an index.
-
-    Text gets back the fixed width that it had.
-    """
-    index = builder.build(state.get("array"))
-    if not isinstance(index, pd.Index):
-        raise DamageError("holds a coordinate without its values")
-    values = np.asarray(index)
-    recorded = state.get("_dtype", state.get("dtype"))
-    if (
-        _is(recorded, "dtype")
-        and dtype_of(recorded).kind == "U"
-        and all(type(value) is str for value in values)
-    ):
-        builder.budget.spend(len(values) * max(map(len, values), default=0))
-        return values.astype(str)
-    return values
-
-
-def _given(builder: Builder, variables: Any) -> dict:
-    """The variables of a dataset that is to be made by its constructor, as
-    :mod:`aud_dnn.io.pickles.writing` writes them.
-    """
-    made = builder.build(variables)
-    if type(made) is not dict or not all(
-        type(name) is str
-        and type(variable) is tuple
-        and len(variable) == 2
-        and type(variable[0]) is tuple
-        and all(type(dim) is str for dim in variable[0])
-        and type(variable[1]) is np.ndarray
-        for name, variable in made.items()
-    ):
-        raise DamageError("holds a dataset with something other than named variables")
-    builder.budget.spend(300 * len(made))
-    return made
-
-
-def _dataset(builder: Builder, record: Call) -> Any:
-    import xarray as xr
-
-    if record.arguments:
-        if len(record.arguments) != 3 or record.filled or type(record.arguments[2]) is not dict:
-            raise RefusalError(
-                f"calls {record.asked} with arguments that plain datasets never need"
-            )
-        variables, coordinates, attributes = record.arguments
-        return xr.Dataset(
-            _given(builder, variables),
-            coords=_given(builder, coordinates),
-            attrs=dict(builder.build(attributes)),
-        )
-    state = _state(record)
-    variables, coordinates = state.get("_variables"), state.get("_coord_names")
-    if type(variables) is not dict or type(coordinates) is not set:
-        raise DamageError("holds a dataset without its variables")
-    made = {name: _variable(builder, name, variable) for name, variable in variables.items()}
-    return xr.Dataset(
-        {name: variable for name, variable in made.items() if name not in coordinates},
-        coords={name: variable for name, variable in made.items() if name in coordinates},
-        attrs=dict(builder.build(state.get("_attrs") or {})),
-    )
-
-
-DATASET_BUILDERS = {"Dataset": _dataset}

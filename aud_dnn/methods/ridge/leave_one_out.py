@@ -11,10 +11,12 @@ orthonormal basis of the n − 1 dimensions orthogonal to the constant vector (w
 intercept out), λ = S² (0 where X has no direction left), z = Uᵀy. Then with d_j = α / (λ_j + α)
 
     residual           y − ŷ        = U (d ∘ z)
-    1 − leverage       h_i          = Σ_j U_ij² d_j                      (leverage of sound i,
-    intercept included) leave-one-out      e_i          = [U (d ∘ z)]_i / h_i                (exact:
-    Golub, Heath & Wahba 1979; Allen 1974) test prediction    X_test w     = T (S / (λ + α) ∘ z),
-    T = X_test W
+    1 − leverage       h_i          = Σ_j U_ij² d_j
+    leave-one-out      e_i          = [U (d ∘ z)]_i / h_i
+    test prediction    X_test w     = T (S / (λ + α) ∘ z),   T = X_test W
+
+(the leverage of sound i includes the intercept; the second and third are exact: Golub, Heath &
+Wahba 1979; Allen 1974),
 
 so each alpha is a fixed n × (n−1) matrix A_α = diag(1/h) U diag(d) applied to z, and the error is
 ‖A_α z‖² / n. The best one is found in :mod:`aud_dnn.methods.ridge.choosing_alpha`.

@@ -9,7 +9,8 @@ import numpy as np
 
 from aud_dnn.methods.method import Field, Method
 from aud_dnn.methods.ridge.leave_one_out import SplitRidge, alpha_grid, reduce_features
-from aud_dnn.methods.ridge.scoring import LayerScores, decompose_splits, score_responses
+from aud_dnn.methods.ridge.scores import LayerScores
+from aud_dnn.methods.ridge.scoring import decompose_splits, score_responses
 from aud_dnn.splits import Splits
 
 _DIMS = ("voxel", "split")

@@ -1,0 +1,126 @@
+"""The command line of AUD_plot_main.py."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aud_dnn.arguments import (
+    add_bool,
+    add_layer_order,
+    add_listing,
+    add_root,
+    script_parser,
+)
+from aud_dnn.targets.facts import VOXEL_TARGETS
+
+if TYPE_CHECKING:
+    pass
+
+
+PAPER = ("2", "4", "5", "7", "8", "9")
+
+
+EXTRAS = ("supplement", "surface", "diagnostics", "aggregate")
+
+
+STATISTICS = ("published", "recommended")
+
+
+def plot_parser(description: str) -> argparse.ArgumentParser:
+    """Which figures are drawn, of which models and targets, and how they look."""
+    parser = script_parser(description)
+    parser.add_argument(
+        "--figures",
+        nargs="+",
+        default=list(PAPER),
+        choices=[*PAPER, *EXTRAS, "all"],
+        metavar="FIGURE",
+        help=f"among {' '.join(PAPER)} (the paper's numbers), {', '.join(EXTRAS)}, all "
+        f"(default: {' '.join(PAPER)})",
+    )
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        default=[],
+        metavar="MODEL",
+        help="further models, e.g. your own, added to every figure",
+    )
+    parser.add_argument(
+        "--target",
+        nargs="+",
+        default=list(VOXEL_TARGETS),
+        metavar="TARGET",
+        help=f"voxel data sets to draw (default: {' '.join(VOXEL_TARGETS)}), or names of targets "
+        "of your own that have results: they get bars over models, layers, best layers by region, "
+        "latency",
+    )
+    parser.add_argument(
+        "--condition",
+        nargs="+",
+        default=["trained", "permuted"],
+        choices=["trained", "permuted"],
+        metavar="CONDITION",
+        help="trained, permuted or both (default: both)",
+    )
+    parser.add_argument(
+        "--palette",
+        default="paper",
+        choices=["paper", "colorblind"],
+        help="colours of the paper, or colours safe for colour-blind readers (default: paper)",
+    )
+    parser.add_argument(
+        "--statistics",
+        default=STATISTICS[0],
+        choices=STATISTICS,
+        help="which error bars and p-values Figures 2, 7 and 8 show; the tables of tests hold both "
+        "(default: %(default)s)",
+    )
+    add_bool(parser, "--participants", False, "draw every participant as a point")
+    add_bool(parser, "--annotate", False, "write model names beside the points of Figure 7")
+    parser.add_argument(
+        "--surface_layer",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("MODEL", "LAYER"),
+        help="map the score of this layer of this model; can be given several times (default: the "
+        "layer with the best median)",
+    )
+    parser.add_argument(
+        "--layer_statistic",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="diagnostics: draw these numbers of the stats_*.csv tables across layers",
+    )
+    parser.add_argument(
+        "--layer_pages",
+        nargs="+",
+        default=[],
+        metavar="MODEL",
+        help="diagnostics: models whose layers get a page each, or all (default: only overviews)",
+    )
+    add_bool(parser, "--stats", True, "also make the tables of statistical tests")
+    parser.add_argument(
+        "--formats",
+        nargs="+",
+        default=None,
+        choices=["svg", "png", "pdf"],
+        help="file formats (default: those of the paper, svg and mostly png)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="folder for pictures and tests (default: results/)",
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=2, help="processes that aggregate and draw (default: 2)"
+    )
+    add_layer_order(parser)
+    add_root(parser)
+    add_listing(parser)
+    return parser
