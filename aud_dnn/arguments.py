@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aud_dnn.conditions import CONDITIONS, Condition
 from aud_dnn.errors import (
     MissingDataError,
     unknown_name,
@@ -25,7 +26,7 @@ STATUSES = """\
 exit status
   0    done
   1    done as far as possible; the output says what is wrong or missing
-  2    nothing (more) could be done: wrong input, or refused by the system (disk, permissions, memory)
+  2    nothing (more) could be done: wrong input, or the system refused (disk, rights, memory)
   3    a fault of this program
   130  stopped with Ctrl-C (143: with SIGTERM); the same command goes on from there
 """
@@ -123,8 +124,8 @@ def model_listing(paths: ProjectPaths) -> str:
     for model in [*MODELS, *(name for name in present if name not in MODELS)]:
         here = [
             condition
-            for condition, randnetw in (("trained", False), ("permuted", True))
-            if activation_files(paths, model, randnetw=randnetw)
+            for condition in Condition
+            if activation_files(paths, model, randnetw=condition.randnetw)
         ]
         shown = MODELS[model].display_name if model in MODELS else "(your own)"
         lines.append(f"{model:<24}{shown:<26}{', '.join(here) or '-'}")
@@ -174,8 +175,8 @@ def add_voxel_targets(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--condition",
         nargs="+",
-        default=["trained", "permuted"],
-        choices=["trained", "permuted"],
+        default=list(CONDITIONS),
+        choices=CONDITIONS,
         metavar="CONDITION",
         help="trained, permuted or both (default: both)",
     )

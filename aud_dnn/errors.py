@@ -71,7 +71,7 @@ class InputError(ValueError):
 
 
 class MissingDataError(InputError, FileNotFoundError):
-    """A file that the analysis needs is not there; the message names the download that brings it."""
+    """A file that the analysis needs is missing; the message names the download that brings it."""
 
     def __str__(self) -> str:  # FileNotFoundError would format (errno, strerror)
         return str(self.args[0]) if self.args else ""

@@ -39,6 +39,7 @@ sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
 
 import fake_results  # noqa: E402
 
+from aud_dnn.conditions import CONDITIONS  # noqa: E402
 from aud_dnn.methods.comparing.similarity import best_layer_position  # noqa: E402
 from aud_dnn.methods.ridge.scores import LayerScores  # noqa: E402
 from aud_dnn.models.figure_sets import PERFORMANCE_ORDER  # noqa: E402
@@ -46,7 +47,6 @@ from aud_dnn.models.registry import BASELINE_MODEL, MODELS  # noqa: E402
 from aud_dnn.paths import ProjectPaths  # noqa: E402
 from aud_dnn.splits import published_splits  # noqa: E402
 from aud_dnn.store.comparison_parts import Part  # noqa: E402
-from aud_dnn.store.comparison_schema import CONDITIONS  # noqa: E402
 from aud_dnn.store.comparisons import ROI_CHOICES, analysis_path, assemble, write_analysis  # noqa: E402
 from aud_dnn.store.regression_names import result_folder  # noqa: E402
 from aud_dnn.store.regression_writing import write_result  # noqa: E402
@@ -131,7 +131,7 @@ def quality(model: str, target: str, randnetw: bool) -> float:
 
 @lru_cache(maxsize=4)
 def _voxels(target: str) -> tuple[np.ndarray, np.ndarray]:
-    """Depth at which each voxel is predicted best, and how far it lies above or below the others."""
+    """Depth at which each voxel is predicted best, and how far it is above or below the others."""
     rng = np.random.default_rng(len(target))
     made = full_size_target(target)
     if target == "NH2015comp":

@@ -209,7 +209,7 @@ def run_himalaya(X: np.ndarray, responses: np.ndarray) -> Measurement:
 
 
 def run_one_voxel_at_a_time(X: np.ndarray, responses: np.ndarray) -> Measurement:
-    """RidgeCV for one column after the other, as the published code did; a few columns, scaled up."""
+    """RidgeCV one column after the other, as the published code did; a few columns, scaled up."""
     from sklearn.linear_model import RidgeCV
 
     train = published_splits().train[0]

@@ -36,9 +36,10 @@ from aud_dnn.running import run_script  # noqa: E402
 
 INTRODUCTION = """# Gallery
 
-Every picture here comes from the small demo data set (`python -m aud_dnn.demo --root demo`), made by
-`python docs/make_gallery.py --root demo`. The demo has three networks and the baseline, so the pictures say what is missing;
-with the published results the same calls draw the full figures. [figures.md](figures.md) explains what is shown.
+Every picture here comes from the small demo data set (`python -m aud_dnn.demo --root demo`), made
+by `python docs/make_gallery.py --root demo`. The demo has three networks and the baseline, so the
+pictures say what is missing; with the published results the same calls draw the full figures.
+[figures.md](figures.md) explains what is shown.
 """
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.io import savemat
 
 from aud_dnn import NUMERICS_VERSION
+from aud_dnn.conditions import CONDITIONS
 from aud_dnn.io.digests import array_digest, combined_digest, table_digest
 from aud_dnn.methods.comparing.similarity import best_layer_position
 from aud_dnn.methods.ridge.scores import LayerScores, TestPredictions
@@ -18,7 +19,6 @@ from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.splits import published_splits
 from aud_dnn.store.comparison_parts import Part, model_part_path, write_part
-from aud_dnn.store.comparison_schema import CONDITIONS
 from aud_dnn.store.comparisons import analysis_path, assemble, write_analysis
 from aud_dnn.store.regression_names import result_folder
 from aud_dnn.store.regression_writing import write_result
@@ -77,7 +77,7 @@ def fake_target(name: str) -> Target:
 def fake_scores(
     model: str, target: Target, layer: int, n_layers: int, *, randnetw: bool
 ) -> np.ndarray:
-    """Scores that peak early in Primary and late elsewhere; permuted networks score low and flat."""
+    """Scores peak early in Primary and late elsewhere; permuted networks score low and flat."""
     rng = np.random.default_rng([sum(map(ord, model)), layer, int(randnetw), len(target.name)])
     quality = 0.35 + 0.4 * np.random.default_rng(sum(map(ord, model))).random()
     depth = layer / max(n_layers - 1, 1)

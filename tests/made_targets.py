@@ -10,7 +10,7 @@ MODEL, LAYERS = "twolayers", ("early", "late")
 
 
 def voxels(ids: list[str], **given):
-    """90 of the sounds, two repetitions, two participants, two regions; driven by the second layer."""
+    """90 sounds, two repetitions, two participants, two regions; driven by the second layer."""
     rng = np.random.default_rng(1)
     chosen = rng.permutation(len(ids))[:90]
     signal = rng.standard_normal((len(ids), 12))

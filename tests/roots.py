@@ -72,7 +72,7 @@ def change_pickle(path: Path, change: Callable) -> None:
 
 
 def write_h5(path: Path, layers: dict[str, np.ndarray], **names: list[str]) -> Path:
-    """An activation file: a dataset per layer, and lists of names (``layer_list``, ``sound_ids``)."""
+    """An activation file: a dataset per layer, and lists of names (layer_list, sound_ids)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w") as file:
         for key, values in names.items():

@@ -943,7 +943,8 @@ import os, signal, sys
 left = {after}
 def count(event, arguments):
     global left
-    if event in ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir") and {results!r} in str(arguments[0]):
+    watched = event in ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir")
+    if watched and {results!r} in str(arguments[0]):
         left -= 1
         if left < 0:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -215,7 +215,7 @@ def test_components_are_put_into_stimulus_order(demo_root: Path, stimuli: Stimul
 def test_targets_in_the_published_files(
     target: str, golden_root: Path, golden_expected: Path
 ) -> None:
-    """Ids, and the standard deviations of the measured responses that the published programs found."""
+    """Ids, and the standard deviations of measured responses that the published code found."""
     loaded = load_target(ProjectPaths(golden_root), target)
     expected = (
         np.load(golden_expected / f"ridge__{target}__spectemp__avgpool__trained.npz")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aud_dnn.activations.layer_order import (
     LAYER_ORDER_FILE,
 )
+from aud_dnn.activations.names import h5_name, pickle_ending
 from aud_dnn.errors import (
     InputError,
 )
@@ -57,8 +58,7 @@ def activation_files(paths: ProjectPaths, model: str, *, randnetw: bool = False)
 def stored_files(paths: ProjectPaths, model: str, randnetw: bool) -> list[Path]:
     """The HDF5 file, or the pickles by name; none if there are no activations."""
     folder = paths.model_activations(model)
-    suffix = "_randnetw" if randnetw else ""
-    path, ending = folder / f"natsound_activations{suffix}.h5", f"_activations{suffix}.pkl"
+    path, ending = folder / h5_name(randnetw), pickle_ending(randnetw)
     pickles = (
         sorted(
             p for p in folder.iterdir() if p.name.endswith(ending) and not p.name.startswith(".")

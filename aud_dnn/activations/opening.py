@@ -26,6 +26,7 @@ from aud_dnn.activations.layer_order import (
     stated,
 )
 from aud_dnn.activations.layouts import layer_problem, type_remarks
+from aud_dnn.activations.names import h5_name, pickle_ending
 from aud_dnn.activations.row_order import (
     ASSUMED,
     LAYER_LIST_KEY,
@@ -33,6 +34,7 @@ from aud_dnn.activations.row_order import (
     h5_rows,
     names_in_h5,
 )
+from aud_dnn.conditions import Condition
 from aud_dnn.errors import (
     InputError,
     MissingDataError,
@@ -41,7 +43,7 @@ from aud_dnn.errors import (
 )
 from aud_dnn.io.files import h5_dataset, open_h5
 from aud_dnn.io.h5_structure import h5_dataset_names
-from aud_dnn.models.registry import BASELINE_MODEL, MODELS, h5_key, pickle_key
+from aud_dnn.models.registry import MODELS, h5_key, pickle_key
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.remarks import Remark
 from aud_dnn.targets.stimuli import Stimuli, rows_in_order
@@ -110,7 +112,6 @@ def open_activations(
         Unknown model or layer; a file missing; wrong sounds or numbers of rows. Values are checked
         as they are read.
     """
-    suffix = "_randnetw" if randnetw else ""
     if Path(model).name != model or model in ("", ".."):
         raise InputError(
             f"{model!r} is not the name of a model: give the name of its folder below "
@@ -119,7 +120,7 @@ def open_activations(
     folder = paths.model_activations(model)
     if not folder.is_dir():
         _raise_unknown_model(paths, model)
-    ending = f"_activations{suffix}.pkl"
+    ending = pickle_ending(randnetw)
     found = stored_files(paths, model, randnetw)
     if (
         found
@@ -157,9 +158,9 @@ def open_activations(
         return PickledActivations(
             files, model, randnetw, keys, stimuli, order, "names of the files", type_remarks(types)
         )
-    if randnetw and model == BASELINE_MODEL:
+    if not Condition.of(randnetw).exists_for(model):
         raise MissingDataError(
-            f"{BASELINE_MODEL} has no permuted version; use --randnetw False "
+            f"{model} has no permuted version; use --randnetw False "
             "(the analyses that need one use its trained features)."
         )
     what = "permuted (randnetw) activations" if randnetw else "activations"
@@ -170,7 +171,7 @@ def open_activations(
     )
     others = few(sorted(path.name for path in folder.glob("[!.]*")))
     raise MissingDataError(
-        f"{folder} holds no {what} of {model}: neither natsound_activations{suffix}.h5 nor "
+        f"{folder} holds no {what} of {model}: neither {h5_name(randnetw)} nor "
         f"<sound id>{ending}{f', but {others}' if others else ''}. {remedy}"
     )
 

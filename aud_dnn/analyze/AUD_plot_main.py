@@ -35,6 +35,7 @@ from aud_dnn.arguments import (
     find_drawable_root,
     show_listing,
 )
+from aud_dnn.conditions import Condition
 from aud_dnn.running import run_script, with_root
 from aud_dnn.targets.facts import COMPONENT_TARGET
 
@@ -65,8 +66,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     errors = [
         error
-        for (*_, permuted), error in made.items()
-        if error and ("permuted" if permuted else "trained") in arguments.condition
+        for (*_, randnetw), error in made.items()
+        if error and Condition.of(randnetw) in arguments.condition
     ]
     if chosen:
         print(

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from aud_dnn.analyze.plotting.comparison_layers import layer_curves
 from aud_dnn.analyze.plotting.rsa_figures import rsa_figures, save_model_pages
+from aud_dnn.conditions import Condition
 from aud_dnn.io.progress import with_progress
 from aud_dnn.methods.method import Comparison
 from aud_dnn.methods.threads import available_cores
 from aud_dnn.models.registry import MODELS
 from aud_dnn.runs.comparison_report import ComparisonRun
-from aud_dnn.store.comparison_schema import CONDITIONS
 from aud_dnn.store.comparisons import ALL_VOXELS
 from aud_dnn.targets.facts import TARGETS
 
@@ -32,7 +32,7 @@ class Look:
         Draw a page of all layers' RDMs for every model computed.
     """
 
-    conditions: Sequence[str] = CONDITIONS
+    conditions: Sequence[str] = tuple(Condition)
     statistics: str = "published"
     palette: str = "paper"
     participants: bool = False

@@ -18,7 +18,7 @@ from aud_dnn.analyze.plotting.drawings import Drawing, Drawings
 from aud_dnn.analyze.plotting.points import Limits
 from aud_dnn.analyze.plotting.rsa_scores import seed_scatter
 from aud_dnn.analyze.plotting.scatters import value_scatter
-from aud_dnn.analyze.plotting.style import condition_suffix
+from aud_dnn.conditions import CONDITIONS, Condition
 from aud_dnn.models.figure_sets import (
     CLEAN_SEED_PAIRS,
     FIGURE_2_MODELS,
@@ -26,9 +26,8 @@ from aud_dnn.models.figure_sets import (
 )
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.runs.comparison_origins import Origins
-from aud_dnn.store.comparisons import condition_name, published_score
+from aud_dnn.store.comparisons import published_score
 from aud_dnn.tables import every_layer as scores
-from aud_dnn.tables.model_files import has_condition
 from aud_dnn.targets.facts import VOXEL_TARGETS
 
 LABELS = {"regression": "Median noise-corrected $R^2$", "RSA": "RSA (Spearman R)"}
@@ -38,7 +37,7 @@ POSITIONS = Limits((-0.02, 1.02), (-0.02, 1.02), step=0.2)
 
 def with_data(models: Sequence[str], randnetw: bool) -> list[str]:
     """The models that have this condition: all but the baseline where weights are permuted."""
-    return [model for model in models if has_condition(model, randnetw)]
+    return [model for model in models if Condition.of(randnetw).exists_for(model)]
 
 
 def variants(limits: Sequence[str], methods: tuple[str, str]) -> Iterator[tuple[str, Limits]]:
@@ -85,7 +84,7 @@ def model_wise(
     for method in methods:
         for randnetw in options.conditions:
             stem = (
-                f"across-models_{x_target}-vs-{y_target}{condition_suffix(randnetw)}_scatter_{method}_roi-None_"
+                f"across-models_{x_target}-vs-{y_target}{Condition.of(randnetw).suffix}_scatter_{method}_roi-None_"
                 f"{scores.model_value(method, x_target)}_mean"
             )
             with drawings.attempt():
@@ -112,7 +111,7 @@ def model_wise(
                 table = _joined(
                     means(method, target, False),
                     means(method, target, True),
-                    ("trained", "permuted"),
+                    CONDITIONS,
                     True,
                 )
                 notes = scores.version_notes(
@@ -121,8 +120,9 @@ def model_wise(
                 add_panel(
                     drawings,
                     table,
-                    ("trained", "permuted"),
-                    f"permuted-vs-trained-scatter_{method}_{target}_{scores.model_value(method, target)}_mean",
+                    CONDITIONS,
+                    f"permuted-vs-trained-scatter_{method}_{target}_"
+                    f"{scores.model_value(method, target)}_mean",
                     f"{method}, {target}",
                     (f"{LABELS[method]}, trained", f"{LABELS[method]}, permuted"),
                     Limits((0, _NARROW_HIGH), (0, _NARROW_HIGH), step=_STEP),
@@ -202,8 +202,11 @@ def add_data_sets(
     limits: Sequence[str],
     options: FigureOptions,
 ) -> None:
-    """One data set (NH2015) against the other (B2021) by one method, in all variants; ``points`` says what they are."""
-    condition = condition_name(randnetw)
+    """One data set (NH2015) against the other (B2021) by one method, in all variants.
+
+    ``points`` says what they are.
+    """
+    condition = Condition.of(randnetw)
     notes = scores.version_notes(
         paths, models, [(method, target, randnetw) for target in VOXEL_TARGETS]
     )
@@ -249,7 +252,7 @@ def seeds(
                 drawings.notes += Origins(paths).changes(
                     dataset, [model for pair in pairs for model in pair]
                 )
-            for condition in map(condition_name, options.conditions) if "RSA" in methods else ():
+            for condition in map(Condition.of, options.conditions) if "RSA" in methods else ():
                 present = (
                     set()
                     if dataset is None

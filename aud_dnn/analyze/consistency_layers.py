@@ -19,13 +19,12 @@ from aud_dnn.analyze.consistency import (
 )
 from aud_dnn.analyze.figure_options import FigureOptions
 from aud_dnn.analyze.plotting.drawings import Drawings
-from aud_dnn.analyze.plotting.style import condition_suffix
+from aud_dnn.conditions import Condition
 from aud_dnn.models.figure_sets import (
     ALL_SEED1_MODELS,
     FIGURE_7_MODELS,
 )
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.store.comparisons import condition_name
 from aud_dnn.tables import every_layer as scores
 from aud_dnn.tables.model_files import VALUE
 from aud_dnn.targets.facts import ROIS, VOXEL_TARGETS
@@ -63,7 +62,8 @@ def layer_wise(
                 )
                 stem = (
                     f"across-layers-n={n_models(table)}-models_{x_target}-vs-{y_target}"
-                    f"{condition_suffix(randnetw)}_scatter_{method}_roi-None_{scores.layer_value(method, x_target)}"
+                    f"{Condition.of(randnetw).suffix}_scatter_{method}_roi-None_"
+                    f"{scores.layer_value(method, x_target)}"
                 )
                 add_data_sets(
                     drawings,
@@ -97,13 +97,13 @@ def _add_methods(
     options: FigureOptions,
 ) -> None:
     """RSA against regression, layers as points, in all variants."""
-    condition = condition_name(randnetw)
+    condition = Condition.of(randnetw)
     notes = scores.version_notes(
         paths, models, [(method, target, randnetw) for method in scores.METHODS]
     )
     for ending, chosen in variants(limits, scores.METHODS):
         stem = (
-            f"across-layers-n={n_models(table)}-models_RSA-vs-regression_{target}{condition_suffix(randnetw)}_scatter_"
+            f"across-layers-n={n_models(table)}-models_RSA-vs-regression_{target}{Condition.of(randnetw).suffix}_scatter_"
             f"roi-None_{VALUE[target]}{ending}"
         )
         add_panel(
@@ -148,12 +148,12 @@ def best_layers(
                 drawings,
                 table,
                 columns,
-                f"best-layer_{stem}{condition_suffix(randnetw)}",
-                f"Relative best layer, {title}, {condition_name(randnetw)}",
+                f"best-layer_{stem}{Condition.of(randnetw).suffix}",
+                f"Relative best layer, {title}, {Condition.of(randnetw)}",
                 tuple(f"Relative best layer, {column}" for column in columns),
                 POSITIONS,
                 options,
-                f"best layers by {what}, {condition_name(randnetw)}",
+                f"best layers by {what}, {Condition.of(randnetw)}",
                 models,
                 scores.version_notes(paths, models, sources, ROIS),
             )

@@ -17,12 +17,12 @@ from aud_dnn.analyze.figure_options import FigureOptions
 from aud_dnn.analyze.plotting.diagnostics_report import fit_overview, layer_page, statistic_lines
 from aud_dnn.analyze.plotting.drawings import Drawing, Drawings
 from aud_dnn.analyze.plotting.style import display_name
+from aud_dnn.conditions import Condition
 from aud_dnn.errors import InputError, MissingDataError, unknown_name
 from aud_dnn.models.figure_sets import ALL_SEED1_MODELS, FUNCTIONAL_REGIONS_OF
 from aud_dnn.models.registry import BASELINE_MODEL, MODELS
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.splits import published_splits
-from aud_dnn.store.comparisons import condition_name
 from aud_dnn.store.regression import RegressionResult, read_result
 from aud_dnn.store.regression_names import parse_folder
 from aud_dnn.tables.alpha_logs import AlphaLog, log_alpha_statistics, parse_alpha_log
@@ -34,7 +34,7 @@ from aud_dnn.tables.fit_diagnostics import (
     known_statistics,
     voxel_diagnostics,
 )
-from aud_dnn.tables.model_files import SPLIT_VALUE, has_condition, outputs_folder, write_table
+from aud_dnn.tables.model_files import SPLIT_VALUE, outputs_folder, write_table
 from aud_dnn.tables.model_results import ALPHALIMIT, digest_memo, layer_folders
 from aud_dnn.tables.per_model import numbers_of
 from aud_dnn.targets.facts import COMPONENT_TARGET
@@ -60,11 +60,11 @@ class _Case:
 
     @property
     def suffix(self) -> str:
-        return "_randnetw" * self.randnetw
+        return Condition.of(self.randnetw).suffix
 
     @property
     def title(self) -> str:
-        return f"{display_name(self.model)} ({condition_name(self.randnetw)}) on {self.target}"
+        return f"{display_name(self.model)} ({Condition.of(self.randnetw)}) on {self.target}"
 
     @property
     def labels(self) -> dict[str, object]:
@@ -127,14 +127,14 @@ def diagnostics(
             draw_page = each_layer if page_models is None or model in page_models else None
             tables = {}
             for randnetw in options.conditions:
-                if not has_condition(model, randnetw):
+                if not Condition.of(randnetw).exists_for(model):
                     continue
                 case = _Case(paths, model, target, randnetw, options.palette)
                 with drawings.attempt():
                     found = _report(case, draw_page)
                     if found is not None:
                         drawings.append(found)
-                        tables[condition_name(randnetw)] = found.table
+                        tables[Condition.of(randnetw)] = found.table
                 drawings.notes += [note for note in case.notes if note not in drawings.notes]
             for name in statistics:
                 with_it = {condition: table for condition, table in tables.items() if name in table}

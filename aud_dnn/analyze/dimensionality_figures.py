@@ -16,12 +16,11 @@ from aud_dnn.analyze.plotting.drawings import Drawing, Drawings
 from aud_dnn.analyze.plotting.lines import dimensionality_across_layers
 from aud_dnn.analyze.plotting.points import Limits
 from aud_dnn.analyze.plotting.scatters import value_scatter
+from aud_dnn.conditions import Condition
 from aud_dnn.methods.comparing.sides import DIMENSIONALITY_VARIANTS
 from aud_dnn.models.figure_sets import ALL_SEED1_MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.store.comparison_schema import CONDITIONS
 from aud_dnn.tables.every_layer import METHODS, dimensionality_scores, layer_value, rsa_dataset
-from aud_dnn.tables.model_files import has_condition
 
 ARCHITECTURES = {
     name: tuple(model for model in ALL_SEED1_MODELS if model.startswith(name))
@@ -68,7 +67,8 @@ class LayerTable:
         """File name of the table."""
         n_models = self.table["source_model"].nunique() if len(self.table) else 0
         return (
-            f"dim_vs_{self.target}_across_layers-n={n_models}-models_roi-None_{layer_value(self.method, self.target)}"
+            f"dim_vs_{self.target}_across_layers-n={n_models}-models_roi-None_"
+            f"{layer_value(self.method, self.target)}"
             f"{self.suffix}"
         )
 
@@ -158,7 +158,7 @@ def dimensionality_figures(
     """
     options = options or FigureOptions()
     drawings = Drawings()
-    conditions = [CONDITIONS[int(randnetw)] for randnetw in options.conditions]
+    conditions = [Condition.of(randnetw) for randnetw in options.conditions]
     tables = layer_tables(paths, options, methods, drawings) if tables is None else tables
     for item in tables:
         if item.table.empty:
@@ -197,7 +197,11 @@ def _add(drawings: Drawings, made: Sequence[Drawing | None], what: str) -> None:
 
 
 def _wanted(item: LayerTable, condition: str) -> list[str]:
-    return [model for model in item.models if has_condition(model, condition == CONDITIONS[1])]
+    return [
+        model
+        for model in item.models
+        if Condition.of(condition == Condition.PERMUTED).exists_for(model)
+    ]
 
 
 def _layer_frame(item: LayerTable, columns: Sequence[str]) -> pd.DataFrame:
@@ -212,7 +216,8 @@ def _scatter(item: LayerTable, condition: str, limits: str, palette: str) -> Dra
     fixed = limits == "paper"
     stem = (
         f"layerwise_scatter_dim_{item.target}_roi-None_across_layers-n={models.nunique()}_models_"
-        f"{layer_value(item.method, item.target)}_{condition}_vs_ED_{condition}_same_xlim={fixed}_same_ylim={fixed}"
+        f"{layer_value(item.method, item.target)}_{condition}_vs_ED_{condition}_same_xlim="
+        f"{fixed}_same_ylim={fixed}"
         f"{item.suffix}"
     )
     chosen = Limits(*_AXES[item.method], equal=False) if fixed else Limits(equal=False)
@@ -276,7 +281,10 @@ def _argmax_scatter(item: LayerTable, condition: str, palette: str) -> Drawing |
     if not rows:
         return None
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("source_model")
-    stem = f"argmax-layer_scatter_dim_{item.target}_{layer_value(item.method, item.target)}_{condition}{item.suffix}"
+    stem = (
+        f"argmax-layer_scatter_dim_{item.target}_{layer_value(item.method, item.target)}_"
+        f"{condition}{item.suffix}"
+    )
     return value_scatter(
         table,
         x,

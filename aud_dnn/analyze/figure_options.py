@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from aud_dnn.analyze.plotting.drawings import Drawing, Drawings
 from aud_dnn.analyze.plotting.style import display_name, note_below
+from aud_dnn.conditions import Condition
 from aud_dnn.models.figure_sets import (
     FIGURE_2_MODELS,
     FIGURE_7_MODELS,
@@ -84,7 +85,9 @@ class FigureOptions:
             own_models=tuple(arguments.models),
             palette=arguments.palette,
             targets=tuple(arguments.target),
-            conditions=tuple(name == "permuted" for name in dict.fromkeys(arguments.condition)),
+            conditions=tuple(
+                Condition(name).randnetw for name in dict.fromkeys(arguments.condition)
+            ),
         )
 
 
@@ -170,7 +173,8 @@ def say_which(
         drawing.stem
         if published
         else (
-            f"{drawing.stem.replace('within_subject_sem', 'confidence_interval_95')}_{data.statistics}"
+            f"{drawing.stem.replace('within_subject_sem', 'confidence_interval_95')}_"
+            f"{data.statistics}"
         )
     )
     return replace(

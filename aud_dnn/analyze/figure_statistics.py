@@ -16,6 +16,7 @@ from aud_dnn.analyze.figure_options import (
 from aud_dnn.analyze.figures import figure_4
 from aud_dnn.analyze.plotting.drawings import Drawings
 from aud_dnn.analyze.plotting.responses import category_correlations
+from aud_dnn.conditions import Condition
 from aud_dnn.effect_sizes import add_adjusted
 from aud_dnn.models.figure_sets import (
     FIGURE_7_MODELS,
@@ -58,7 +59,7 @@ def figure_2_statistics(
 
 
 def _statistics_stem(prefix: str, target: str, randnetw: bool) -> str:
-    return f"{prefix}_{CV_NAME}_{target}_{VALUE[target]}{'_randnetw' if randnetw else ''}_stats"
+    return f"{prefix}_{CV_NAME}_{target}_{VALUE[target]}{Condition.of(randnetw).suffix}_stats"
 
 
 def figure_4_statistics(drawings: Drawings) -> pd.DataFrame:
@@ -130,7 +131,7 @@ def figure_8_statistics(
 def figure_9_statistics(
     paths: ProjectPaths, options: FigureOptions | None = None, found: Drawings | None = None
 ) -> dict[str, pd.DataFrame]:
-    """All pairs of the in-house networks and the baseline on every component (file stem -> table)."""
+    """All pairs of in-house networks and the baseline on every component, by file stem."""
     options = options or FigureOptions()
     models = options.models(FIGURE_9_MODELS)
     return {

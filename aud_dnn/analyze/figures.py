@@ -42,6 +42,7 @@ from aud_dnn.analyze.plotting.points import Limits
 from aud_dnn.analyze.plotting.responses import response_scatter
 from aud_dnn.analyze.plotting.scatters import region_scatter, seed_scatter
 from aud_dnn.analyze.plotting.style import format_p
+from aud_dnn.conditions import Condition
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.models.figure_sets import (
     CLEAN_SEED_PAIRS,
@@ -57,14 +58,12 @@ from aud_dnn.models.figure_sets import (
 from aud_dnn.models.registry import BASELINE_MODEL
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.stats import wilcoxon_signed_rank
-from aud_dnn.store.comparisons import condition_name
 from aud_dnn.tables.figure_inputs import (
     collect_components,
     collect_regions,
     collect_scores,
     predicted_responses,
 )
-from aud_dnn.tables.model_files import has_condition
 from aud_dnn.tables.model_results import layer_folders
 from aud_dnn.tables.scores import most_frequent_layer
 from aud_dnn.targets.facts import COMPONENT_TARGET, COMPONENTS
@@ -121,7 +120,7 @@ def seed_figures(
                 drawings.note(data.notes)
             else:
                 drawings.notes.append(
-                    f"Seeds not compared on {target} ({condition_name(randnetw)}): no model has "
+                    f"Seeds not compared on {target} ({Condition.of(randnetw)}): no model has "
                     "results of both seeds."
                 )
     return drawings
@@ -159,7 +158,10 @@ def figure_4(
             try:
                 layers = list(
                     layer_folders(
-                        paths, model, COMPONENT_TARGET, has_condition(model, randnetw) and randnetw
+                        paths,
+                        model,
+                        COMPONENT_TARGET,
+                        Condition.of(randnetw).exists_for(model) and randnetw,
                     )
                 )
             except MissingDataError as error:

@@ -17,9 +17,9 @@ from aud_dnn.analyze.plotting.own_target import (
     target_model_bars,
     target_region_bars,
 )
+from aud_dnn.conditions import Condition
 from aud_dnn.errors import MissingDataError
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.tables.model_files import has_condition
 from aud_dnn.tables.model_results import same_versions
 from aud_dnn.tables.own_targets import (
     PARTICIPANT,
@@ -54,7 +54,7 @@ def own_target_figures(paths: ProjectPaths, target: str, options: FigureOptions)
     for randnetw in options.conditions:
         for model in models:
             with drawings.attempt():
-                if has_condition(model, randnetw) and (
+                if Condition.of(randnetw).exists_for(model) and (
                     one := _load(paths, model, target, randnetw, drawings)
                 ):
                     found.setdefault(randnetw, []).append(one)

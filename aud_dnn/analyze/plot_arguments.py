@@ -13,6 +13,7 @@ from aud_dnn.arguments import (
     add_root,
     script_parser,
 )
+from aud_dnn.conditions import CONDITIONS
 from aud_dnn.targets.facts import VOXEL_TARGETS
 
 if TYPE_CHECKING:
@@ -59,8 +60,8 @@ def plot_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--condition",
         nargs="+",
-        default=["trained", "permuted"],
-        choices=["trained", "permuted"],
+        default=list(CONDITIONS),
+        choices=CONDITIONS,
         metavar="CONDITION",
         help="trained, permuted or both (default: both)",
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aud_dnn.conditions import Condition
 from aud_dnn.errors import unknown_name
 from aud_dnn.running import with_root
 from aud_dnn.targets.facts import VOXEL_TARGETS
@@ -107,7 +108,7 @@ def make(
         palette=arguments.palette,
         participants=arguments.participants,
         targets=tuple(arguments.target),
-        conditions=tuple(name == "permuted" for name in dict.fromkeys(arguments.condition)),
+        conditions=tuple(Condition(name).randnetw for name in dict.fromkeys(arguments.condition)),
         statistics=arguments.statistics,
     )
     out = arguments.out or paths.results

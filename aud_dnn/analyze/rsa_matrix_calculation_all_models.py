@@ -26,6 +26,7 @@ if __name__ == "__main__":
 from aud_dnn.activations.statements import keep_statements
 from aud_dnn.analyze.comparison_arguments import comparison_parser
 from aud_dnn.arguments import show_listing
+from aud_dnn.conditions import Condition
 from aud_dnn.models.registry import MODELS
 from aud_dnn.running import run_script, show_log, with_root
 from aud_dnn.targets.choosing import chosen_targets
@@ -48,7 +49,6 @@ def main(argv: list[str] | None = None) -> int:
     from aud_dnn.runs.comparison_plan import plan_comparison
     from aud_dnn.runs.comparisons import run_comparison
     from aud_dnn.runs.own_targets import known_stimuli, read_own_targets
-    from aud_dnn.store.comparisons import condition_name
     from aud_dnn.store.published_rsa import write_published_rsa
     from aud_dnn.tables.comparison_dimensionality import model_parts
     from aud_dnn.tables.comparisons import all_tables, write_tables
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
         paths, stated, args.layer_order, assume_stimulus_order=args.assume_stimulus_order
     )
     stimuli = known_stimuli(paths, needed=bool(targets)) if files else None
-    conditions = [condition_name(value) for value in args.randnetw]
+    conditions = [Condition.of(value) for value in args.randnetw]
     asked = {
         "targets": targets,
         "own_targets": read_own_targets(files, () if stimuli is None else stimuli.ids),

@@ -9,12 +9,14 @@ from typing import NamedTuple
 
 import xarray as xr
 
+from aud_dnn.activations.names import h5_name
 from aud_dnn.analyze.figure_options import FigureOptions
 from aud_dnn.analyze.plotting.drawings import Drawings
 from aud_dnn.analyze.plotting.rsa_figures import models_with_results
 from aud_dnn.analyze.plotting.rsa_positions import position_scatter
 from aud_dnn.analyze.plotting.rsa_scores import clean_speech_bars, rsa_bars, seed_scatter
 from aud_dnn.analyze.plotting.style import display_name
+from aud_dnn.conditions import Condition
 from aud_dnn.errors import MissingDataError
 from aud_dnn.models.figure_sets import (
     FIGURE_2_MODELS,
@@ -26,8 +28,8 @@ from aud_dnn.models.figure_sets import (
 from aud_dnn.models.registry import BASELINE_MODEL
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.runs.comparison_origins import Origins
-from aud_dnn.store.comparison_schema import CONDITIONS, SCRIPT
-from aud_dnn.store.comparisons import ALL_VOXELS, condition_name
+from aud_dnn.store.comparison_schema import SCRIPT
+from aud_dnn.store.comparisons import ALL_VOXELS
 from aud_dnn.store.published_rsa import read_rsa
 from aud_dnn.tables.own_models import notes_on_activations
 from aud_dnn.targets.facts import ROIS, VOXEL_TARGETS
@@ -71,7 +73,7 @@ def _panels(
                 continue
             for dataset in datasets.values():
                 drawings.notes += origins.changes(dataset, models)
-            for condition in map(condition_name, options.conditions):
+            for condition in map(Condition.of, options.conditions):
                 present = models_with_results(datasets[target, rois[0]], condition)
                 absent = [model for model in options.own_models if model not in present]
                 if absent:
@@ -79,7 +81,7 @@ def _panels(
                 drawings.notes += notes_on_activations(
                     paths,
                     [model for model in models if model in present],
-                    condition != CONDITIONS[0],
+                    condition == Condition.PERMUTED,
                     positions=len(rois) > 1,
                 )
                 if present & set(models) - {BASELINE_MODEL}:
@@ -90,7 +92,7 @@ def _panels(
                         model
                         for model in models
                         if model not in absent
-                        and activation_files(paths, model, randnetw=condition != CONDITIONS[0])
+                        and activation_files(paths, model, randnetw=condition == Condition.PERMUTED)
                     ]
                     drawings.notes.append(
                         f"RSA panel not drawn: no model of this figure has {condition} RSA results "
@@ -106,18 +108,17 @@ def _advice(
 
     A run of the script, but only where there are activations for it.
     """
-    randnetw = condition == condition_name(True)
+    randnetw = condition == Condition.PERMUTED
     ready = [model for model in models if activation_files(paths, model, randnetw=randnetw)]
     if ready:
-        yield f"No {condition} RSA results of {', '.join(ready)} on {target}. Make them: {SCRIPT} --models {' '.join(ready)}"
+        yield (
+            f"No {condition} RSA results of {', '.join(ready)} on {target}. Make them: "
+            f"{SCRIPT} --models {' '.join(ready)}"
+        )
     for model in models:
         if model not in ready:
             kind = "with permuted weights " if randnetw else ""
-            file = (
-                paths.activations
-                / model
-                / f"natsound_activations{'_randnetw' if randnetw else ''}.h5"
-            )
+            file = paths.model_activations(model) / h5_name(randnetw)
             yield (
                 f"No {condition} RSA results of {model} on {target}, and no {condition} "
                 f"activations to make them from. Extract the model {kind}first "
@@ -163,7 +164,7 @@ def figure_2_rsa(paths: ProjectPaths, options: FigureOptions | None = None) -> D
 
 
 def figure_7_rsa(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawings:
-    """Relative position of the layer with the highest RSA, primary against each non-primary region."""
+    """Relative position of the best layer by RSA, primary against each non-primary region."""
     options = options or FigureOptions()
     drawings = Drawings()
     models = options.models(FIGURE_7_MODELS, baseline=False)

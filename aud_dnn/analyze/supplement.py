@@ -1,4 +1,4 @@
-"""Supplementary figures: scores across layers, best layers by region, clean speech on components."""
+"""Supplement: scores across layers, best layers by region, clean speech on components."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from aud_dnn.analyze.plotting.bars import region_bars
 from aud_dnn.analyze.plotting.drawings import Drawings
 from aud_dnn.analyze.plotting.lines import across_layers
 from aud_dnn.analyze.plotting.style import display_name
+from aud_dnn.conditions import Condition
 from aud_dnn.errors import MissingDataError
 from aud_dnn.models.figure_sets import ALL_SEED1_MODELS, FIGURE_2_MODELS, FIGURE_7_MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.store.comparisons import condition_name
 from aud_dnn.tables.current_tables import source_notes
 from aud_dnn.tables.figure_inputs import collect_layers
 from aud_dnn.tables.model_files import (
@@ -41,9 +41,7 @@ def layer_figures(paths: ProjectPaths, options: FigureOptions | None = None) -> 
             curves = {}
             for randnetw in options.conditions:
                 try:
-                    curves[condition_name(randnetw)] = collect_layers(
-                        paths, model, target, randnetw
-                    )
+                    curves[Condition.of(randnetw)] = collect_layers(paths, model, target, randnetw)
                 except MissingDataError:
                     continue
             if not curves:
@@ -53,9 +51,9 @@ def layer_figures(paths: ProjectPaths, options: FigureOptions | None = None) -> 
             changes = _source_notes(paths, model, target, options.conditions)
             drawings.note(changes)
             absent = [
-                condition_name(randnetw)
+                Condition.of(randnetw)
                 for randnetw in options.conditions
-                if condition_name(randnetw) not in curves
+                if Condition.of(randnetw) not in curves
             ]
             drawings.append(
                 across_layers(
@@ -71,7 +69,7 @@ def layer_figures(paths: ProjectPaths, options: FigureOptions | None = None) -> 
                     ],
                 )
             )
-            if "trained" in curves:
+            if Condition.TRAINED in curves:
                 drawings += _region_figures(paths, model, target, options.palette)
         if missing:
             drawings.notes.append(f"No results on {target}: {', '.join(missing)}.")
@@ -131,7 +129,10 @@ REGION_VARIANTS = (
     (FIGURE_7_MODELS, OTHER_PAIRS),
     (FIGURE_2_MODELS, (*PRIMARY_PAIRS, *OTHER_PAIRS)),
 )
-"""What Figure 7 leaves out: its networks on pairs without primary cortex; all networks, also those below the baseline."""
+"""What Figure 7 leaves out.
+
+    Its networks on pairs without primary cortex; all networks, also those below the baseline.
+    """
 
 
 def region_variants(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawings:

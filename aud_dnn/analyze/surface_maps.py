@@ -13,8 +13,9 @@ import pandas as pd
 
 from aud_dnn.analyze.figure_options import FigureOptions
 from aud_dnn.analyze.plotting.drawings import Drawing, Drawings, file_stem
-from aud_dnn.analyze.plotting.style import condition_suffix, display_name, roi_color, value_label
+from aud_dnn.analyze.plotting.style import display_name, roi_color, value_label
 from aud_dnn.analyze.plotting.surfaces import Scale, flat_map, layer_histogram, surface_map
+from aud_dnn.conditions import Condition
 from aud_dnn.errors import InputError, MissingDataError, unknown_name
 from aud_dnn.models.figure_sets import FIGURE_2_MODELS, FIGURE_7_MODELS
 from aud_dnn.paths import ProjectPaths
@@ -119,7 +120,7 @@ def _map_one(
     Also the relative-position map and the best layers.
     """
     model, target, value = results.model, results.target, results.value
-    name = f"{model}{condition_suffix(results.randnetw)}"
+    name = f"{model}{Condition.of(results.randnetw).suffix}"
     title = f"{display_name(model)}{' randnetw' * results.randnetw}, {target}"
     found = argmax_layers(results)
     metadata = results.metadata.reset_index(drop=True)
@@ -181,7 +182,7 @@ def _map_one(
 
 def _map_layer(paths: ProjectPaths, results: ModelResults, layer: str, paint: _Painter) -> Drawing:
     """How well one layer predicts, place by place: R² times 10 plus 1."""
-    name = f"{results.model}{condition_suffix(results.randnetw)}"
+    name = f"{results.model}{Condition.of(results.randnetw).suffix}"
     values = surface.layer_values(results, layer)
     table = surface.median_by_coordinate(values, results.metadata.reset_index(drop=True))
     in_name = layer.replace("/", "--")
@@ -273,7 +274,7 @@ def surface_figures(
         if rows:
             name = (
                 f"layer_pref_colorscale_TYPE=subj-argmax_METRIC={VALUE['NH2015']}_{target}"
-                f"{condition_suffix(randnetw)}.csv"
+                f"{Condition.of(randnetw).suffix}.csv"
             )
             write_table(_folder(paths) / name, pd.DataFrame(rows), index=False)
     return drawings
@@ -288,7 +289,7 @@ def _group_map(
 ) -> list[Drawing]:
     """Median over models; dumped as it is and rounded half to even ("quantized")."""
     table = surface.median_over_models(tables)
-    name = f"{GROUP_MODEL}{condition_suffix(randnetw)}"
+    name = f"{GROUP_MODEL}{Condition.of(randnetw).suffix}"
     kind = f"TYPE=subj-median-argmax-model-median_METRIC={VALUE[target]}_PLOTVAL=rel_pos*10+1"
     quantized, stem = _dump_average(
         paths,
@@ -325,7 +326,7 @@ def _merged_histograms(
             )
             stem = (
                 f"hist-preferred-layer_TYPE=subj-argmax_METRIC={results.value}_{model}"
-                f"{condition_suffix(randnetw)}_{target}"
+                f"{Condition.of(randnetw).suffix}_{target}"
             )
             drawings.append(
                 layer_histogram(counts, model=model, target=target, randnetw=randnetw, stem=stem)

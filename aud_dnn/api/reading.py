@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aud_dnn.conditions import Condition
 from aud_dnn.errors import InputError, unknown_name
 from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths, find_root
@@ -269,7 +270,7 @@ def _results_of(
             model,
             key.layer,
             positions[key.randnetw].get(key.layer, np.nan),
-            "permuted" if key.randnetw else "trained",
+            Condition.of(key.randnetw).value,
             key.target,
             key.alphalimit,
             len(table),
@@ -281,7 +282,7 @@ def _results_of(
     rows.sort(
         key=lambda row: (
             row["target"],
-            row["condition"] != "trained",
+            row["condition"] != Condition.TRAINED,
             row["alphalimit"],
             np.isnan(row["position"]),
             row["position"],

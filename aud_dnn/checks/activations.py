@@ -11,13 +11,15 @@ import numpy as np
 from aud_dnn.activations.arrays import read_sound
 from aud_dnn.activations.layer_order import LAYER_ORDER_FILE, in_creation_order
 from aud_dnn.activations.layouts import layer_problem, vector_problem
+from aud_dnn.activations.names import h5_name, pickle_ending
 from aud_dnn.activations.opening import h5_layers
 from aud_dnn.activations.row_order import CONFIRMATION_FILE, names_in_h5
 from aud_dnn.checks.findings import Finding, count, first, repeated_rows
+from aud_dnn.conditions import Condition
 from aud_dnn.errors import InputError
 from aud_dnn.io.files import h5_dataset, open_h5
 from aud_dnn.io.h5_structure import h5_array
-from aud_dnn.models.registry import BASELINE_MODEL, MODELS, h5_key, pickle_key
+from aud_dnn.models.registry import MODELS, h5_key, pickle_key
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.utils import (
     LAYER_LIST_KEY,
@@ -74,13 +76,12 @@ def check_model(
         ]
     known, shapes = {LAYER_ORDER_FILE, CONFIRMATION_FILE}, {}
     for randnetw in (False, True):
-        suffix = "_randnetw" if randnetw else ""
         label = f"{model} (permuted)" if randnetw else model
-        h5_file, ending = folder / f"natsound_activations{suffix}.h5", f"_activations{suffix}.pkl"
+        h5_file, ending = folder / h5_name(randnetw), pickle_ending(randnetw)
         pickles = sorted(p for p in folder.glob(f"*{ending}") if not p.name.startswith("."))
         known |= {
             h5_file.name,
-            f"natsound_activations{suffix}_full.h5",
+            f"{h5_file.stem}_full.h5",
             *(path.name for path in pickles),
         }
         if not h5_file.is_file() and not pickles:
@@ -90,7 +91,7 @@ def check_model(
                         label, "no activations", (f"neither {h5_file.name} nor <sound id>{ending}",)
                     )
                 )
-            elif model != BASELINE_MODEL:
+            elif Condition.of(randnetw).exists_for(model):
                 missing = ("the permuted network is missing",)
                 findings.append(
                     Finding(

@@ -8,6 +8,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from aud_dnn.activations.names import h5_name, pickle_ending
+from aud_dnn.conditions import Condition
 from aud_dnn.demo.model import (
     NOVELTY,
     Cascade,
@@ -186,21 +188,21 @@ def _write_in_house(
     acoustics = network.states[0]
     preprocessed = draw_units(acoustics, 48, rng)
     twin = draw_cascade(copy_state(acoustics, SHARES["permuted"], rng), _UNIT_COUNTS, rng)
-    for suffix, cascade in (("", network), ("_randnetw", twin)):
+    for condition, cascade in zip(Condition, (network, twin)):
         _write_h5(
-            folder / NETWORK / f"natsound_activations{suffix}.h5",
+            folder / NETWORK / h5_name(condition.randnetw),
             {PREPROCESSED: preprocessed, **dict(zip(LAYERS, cascade.units))},
         )
     baseline = draw_units(copy_state(acoustics, SHARES["spectemp"], rng), 300, rng)
     _write_h5(
-        folder / "spectemp" / "natsound_activations.h5",
+        folder / "spectemp" / h5_name(False),
         {PREPROCESSED: preprocessed, "avgpool": baseline},
     )
     own = {
         name: draw_units(copy_state(_state(network, like), SHARES[OWN_MODEL], rng), 150, rng)
         for name, like in OWN_MODEL_LAYERS.items()
     }
-    _write_h5(folder / OWN_MODEL / "natsound_activations.h5", own, sounds.ids)
+    _write_h5(folder / OWN_MODEL / h5_name(False), own, sounds.ids)
 
 
 def _write_dcase(
@@ -215,10 +217,10 @@ def _write_dcase(
     start = copy_state(network.states[0], SHARES["DCASE2020 permuted"], rng)
     permuted = draw_cascade(start, [n_units for n_units, _ in _DCASE_LAYERS], rng).units
     folder.mkdir(parents=True)
-    for suffix, layers in (("", trained), ("_randnetw", permuted)):
+    for condition, layers in zip(Condition, (trained, permuted)):
         for row, sound in enumerate(sounds.ids):
             record = {key: units[row].astype(np.float32) for key, units in zip(keys, layers)}
-            write_as_pickle(folder / f"{sound}_activations{suffix}.pkl", record)
+            write_as_pickle(folder / f"{sound}{pickle_ending(condition.randnetw)}", record)
 
 
 def _state(network: Cascade, layer: str) -> np.ndarray:

@@ -15,6 +15,7 @@ if __name__ == "__main__":
 import pandas as pd
 
 from aud_dnn.arguments import script_parser
+from aud_dnn.conditions import Condition
 from aud_dnn.demo import read_truth
 from aud_dnn.demo.truth import NETWORK
 from aud_dnn.models.registry import BASELINE_MODEL, MODELS
@@ -28,7 +29,7 @@ from aud_dnn.targets.facts import ROIS, TARGETS, VOXEL_TARGETS
 
 FIGURE = "demo_overview"
 EXTRACTED = {"spectemp_sounds": ("avgpool",), "smallnet": ("filters", "patterns", "combinations")}
-"""Names under which ``make demo`` stores what it extracts from the sounds, and the layers that it scores."""
+"""Names under which ``make demo`` stores what it extracts from the sounds; scored layers."""
 
 RSA_FIGURE = "ALL_MODELS_NH2015_Trained_Human-ModelRSA"
 
@@ -55,15 +56,13 @@ def score_summary(paths: ProjectPaths) -> pd.DataFrame:
     baseline.
     """
     columns = {
-        (target, "permuted" if randnetw else "trained"): layer_scores(
-            paths, NETWORK, target, randnetw
-        )
+        (target, Condition.of(randnetw).value): layer_scores(paths, NETWORK, target, randnetw)
         for target in TARGETS
         for randnetw in (False, True)
     }
     summary = pd.DataFrame(columns)
     for target in TARGETS:
-        summary.loc[f"({BASELINE_MODEL})", (target, "trained")] = layer_scores(
+        summary.loc[f"({BASELINE_MODEL})", (target, Condition.TRAINED)] = layer_scores(
             paths, BASELINE_MODEL, target, False
         ).iloc[0]
     return summary
@@ -112,14 +111,15 @@ def plot_overview(paths: ProjectPaths) -> Path:
     with paper_style():
         figure = new_figure(12, 4.8, layout="constrained")
         axes = figure.subplots(1, 2, sharey=True)
-        for randnetw, label in ((False, "Trained network"), (True, "Permuted network")):
-            rows[label] = scores = layer_scores(paths, NETWORK, "NH2015", randnetw)
+        for condition in Condition:
+            scores = layer_scores(paths, NETWORK, "NH2015", condition.randnetw)
+            rows[condition.label] = scores
             axes[0].plot(
                 scores.to_numpy(),
                 "o-",
                 color="darkslateblue",
-                alpha=0.35 if randnetw else 1,
-                label=label,
+                alpha=0.35 if condition.randnetw else 1,
+                label=condition.label,
             )
         baseline = layer_scores(paths, BASELINE_MODEL, "NH2015", False).iloc[0]
         axes[0].axhline(
@@ -155,7 +155,7 @@ def plot_overview(paths: ProjectPaths) -> Path:
 
 def rsa_summary(paths: ProjectPaths) -> pd.Series:
     """RSA score of the trained models and the noise ceiling (NH2015, all voxels)."""
-    summary = summarize_scores(read_analysis(paths.rsa_results, "NH2015"), "trained")
+    summary = summarize_scores(read_analysis(paths.rsa_results, "NH2015"), Condition.TRAINED)
     return pd.concat([summary.table["score"], pd.Series({"(noise ceiling)": summary.ceiling[0]})])
 
 

@@ -19,8 +19,11 @@ SAMPLING_RATE = 44100
 DURATION_S = 2.0
 
 PARAMETERS = ("pitch", "harmonicity", "brightness", "rate", "sharpness", "glide")
-"""What the numbers of a sound stand for, all in standard deviations: height of the tone or of the noise band, tone against
-noise, weight of the high frequencies, rate of the events, how abruptly an event dies away, upward glide of the tone."""
+"""What the numbers of a sound stand for, in standard deviations.
+
+Height of the tone or of the noise band, tone against noise, weight of the high frequencies, rate
+of the events, how abruptly an event dies away, upward glide of the tone.
+"""
 
 _WITHIN_CATEGORY_SD = 0.8
 

@@ -14,7 +14,7 @@ import pandas as pd
 from aud_dnn.demo.model import draw_read_outs, read_out, repeat_with_noise
 
 RELIABILITY_RANGE = (0.3, 0.8)
-"""Range that the reliability of a driven voxel (correlation of two repetitions) is drawn from, evenly."""
+"""Reliabilities of driven voxels (correlation of two repetitions) are uniform over this range."""
 RELIABILITY_NEAR_NOISELESS = 0.98
 NO_STAGE = -1
 """Stage of a voxel that nothing drives."""

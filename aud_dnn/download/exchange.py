@@ -25,7 +25,7 @@ from aud_dnn.errors import printable
 TIMEOUT = (15.0, 60.0)
 """Seconds to wait for a connection, and for the next byte."""
 WINDOW = 60.0
-"""Seconds within which an answer must begin, and each chunk must be complete: at least about 1 kB a second."""
+"""Seconds within which an answer must begin, and each chunk be complete: about 1 kB a second."""
 CHUNK = 1 << 16
 
 _UNREACHABLE = {

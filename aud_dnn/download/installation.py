@@ -357,7 +357,10 @@ def verify(paths: ProjectPaths, record: Record) -> list[str]:
 
 
 def compare_downloads(paths: ProjectPaths) -> tuple[list[str], bool]:
-    """Compare what was downloaded with its record: lines to print, and whether anything is wrong."""
+    """Compare what was downloaded with its record.
+
+    Lines to print, and whether anything is wrong.
+    """
     lines, problems = [], False
     for source in SOURCES.values():
         record = read_record(paths, source.name)

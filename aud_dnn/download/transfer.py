@@ -46,9 +46,15 @@ from aud_dnn.io.atomic import remove_abandoned
 from aud_dnn.io.progress import progress_bar
 
 ATTEMPTS = 8
-"""Failures in a row, without progress, before a download gives up. Progress is a chunk, or a thousandth of the file."""
+"""Failures in a row, without progress, before a download gives up.
+
+Progress is a chunk, or a thousandth of the file.
+"""
 UNREACHABLE_ATTEMPTS = 3
-"""The same for a server that has not been reached once: it is the network here, the name, or the server is gone."""
+"""The same for a server that has not been reached once.
+
+The network here is down, the name is wrong, or the server no longer exists.
+"""
 MOST_ATTEMPTS = 1000
 """Attempts in all, progress or not."""
 LONGEST = 24 * 3600.0

@@ -19,7 +19,8 @@ from aud_dnn.extract.store import FORMATS
 from aud_dnn.models.registry import BASELINE_MODEL
 
 _DESCRIPTION = """\
-Run a model on a folder of sounds and write its activations to model-actv/<model>/, where AUD_main.py reads them.
+Run a model on a folder of sounds and write its activations to model-actv/<model>/, where
+AUD_main.py reads them.
 Given again, the same command goes on where it was stopped."""
 
 
@@ -42,8 +43,10 @@ examples
   the baseline, on the sounds in data/stimuli/:
       python aud_dnn/extract_activations.py --model spectemp
   a network, and its permuted control:
-      python aud_dnn/extract_activations.py --model Kell2018word --checkpoint kell2018_word/5_checkpoint.pt
-      python aud_dnn/extract_activations.py --model Kell2018word --checkpoint kell2018_word/5_checkpoint.pt --randnetw True
+      python aud_dnn/extract_activations.py --model Kell2018word \\
+          --checkpoint kell2018_word/5_checkpoint.pt
+      python aud_dnn/extract_activations.py --model Kell2018word \\
+          --checkpoint kell2018_word/5_checkpoint.pt --randnetw True
   a look at the stages of a network, their shapes and lengths, without weights or sounds:
       python aud_dnn/extract_activations.py --model VGGish --random_weights True --dry_run True
   a model of your own (docs/own_model.md):

@@ -42,8 +42,11 @@ COMPRESSION_OFFSET = 1e-8
 COMPRESSION_EXPONENT = 0.3
 
 ENVELOPE_FLOORS = {"none": 0.0, "published": 1e-8}
-"""Name -> least value of an envelope before it is brought to 200 Hz; ``published`` is what the training code of the networks
-did (it limited squared magnitudes to 1e-16)."""
+"""Name -> least value of an envelope before it is brought to 200 Hz.
+
+``published`` is what the training code of the networks did (it limited squared magnitudes to
+1e-16).
+"""
 
 
 def hz_to_erb(frequency: np.ndarray | float) -> np.ndarray | float:

@@ -1,8 +1,8 @@
 """The external networks that are written here, with their inputs, taps and stored keys.
 
-Keys come from :mod:`aud_dnn.models.registry`. They are the printed form of a module, in the PyTorch that
-the paper used, and a count of its calls; they are fixed strings, because another version prints
-another form.
+Keys come from :mod:`aud_dnn.models.registry`. They are the printed form of a module, in the
+PyTorch that the paper used, and a count of its calls; they are fixed strings, because another
+version prints another form.
 """
 
 from __future__ import annotations

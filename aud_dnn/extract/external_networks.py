@@ -11,7 +11,7 @@ from torch import nn
 
 
 class _PerFrame(nn.Module):
-    """Applies a module to every frame: (time, batch, features) is seen as (time * batch, features)."""
+    """Applies a module to every frame: (time, batch, features) as (time * batch, features)."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class _PerFrame(nn.Module):
 
 
 class _RecurrentStage(nn.Module):
-    """Batch norm (except in the first stage) and a bidirectional LSTM whose directions are added."""
+    """Batch norm (not in the first stage) and a bidirectional LSTM whose directions are added."""
 
     def __init__(self, inputs: int, size: int, batch_norm: bool) -> None:
         super().__init__()

@@ -66,7 +66,7 @@ def make_settings(
 
 
 def make_provenance(settings: dict[str, Any]) -> str:
-    """The JSON text that is stored: the settings, their fingerprint, library versions and the time."""
+    """The JSON text that is stored: settings, their fingerprint, library versions and the time."""
     created = datetime.now(timezone.utc).isoformat(timespec="seconds")
     return json.dumps(
         {

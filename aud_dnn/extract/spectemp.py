@@ -40,7 +40,7 @@ _N_TIME_PADDED = 3 * N_FRAMES
 _N_T, _N_S = len(TEMPORAL_RATES), len(SPECTRAL_RATES)
 _N_UPWARD = _N_T * _N_S
 N_FILTERS = _N_UPWARD + (_N_T - 1) * (_N_S - 1)
-"""111: 96 joint filters (two directions), 8 temporal, 6 spectral, and the mean of the whole cochleagram."""
+"""111: 96 joint filters (two directions), 8 temporal, 6 spectral, the mean of the cochleagram."""
 
 N_FEATURES = N_FILTERS * N_CHANNELS
 

@@ -78,7 +78,7 @@ class SepFormer(nn.Module):
 
 
 def sepformer_taps() -> list[Tap]:
-    """Embedding and the 32 feed-forward branches: for both blocks first within, then across chunks."""
+    """Embedding and the 32 feed-forward branches: in both blocks within, then across chunks."""
     # the library's convolution rectifies outside of the module; the published value is the
     # rectified one
     taps = [

@@ -17,6 +17,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from aud_dnn.activations.names import h5_name, pickle_ending
+from aud_dnn.conditions import Condition
 from aud_dnn.errors import InputError, unknown_name
 from aud_dnn.extract.provenance import differing_settings, fingerprint, make_provenance
 from aud_dnn.extract.store_files import (
@@ -80,12 +82,12 @@ class ActivationStore:
             list(layers),
             format,
         )
-        suffix = "_randnetw" if randnetw else ""
+        suffix = Condition.of(randnetw).suffix
         self._settings = settings
-        self._h5 = self.folder / f"natsound_activations{suffix}.h5"
-        self._ending = f"_activations{suffix}.pkl"
+        self._h5 = self.folder / h5_name(randnetw)
+        self._ending = pickle_ending(randnetw)
         self._provenance = self.folder / f"provenance{suffix}.json"
-        self._staging = self.folder / f".natsound_activations{suffix}.unfinished"
+        self._staging = self.folder / f".{self._h5.stem}.unfinished"
         self._lengths: list[int] | None = None
         self.complete = self._check_earlier_result(overwrite)
         with writing(self.folder):

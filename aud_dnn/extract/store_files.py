@@ -15,6 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from aud_dnn.activations.names import h5_name
 from aud_dnn.errors import InputError, describe_os_error, os_error_number
 from aud_dnn.io.atomic import LockedError, lock_file
 
@@ -39,7 +40,7 @@ def exclusive(folder: Path, randnetw: bool = False) -> Iterator[None]:
     InputError
         Another process writes them now, or the folder cannot be written.
     """
-    lock = Path(folder) / f".natsound_activations{'_randnetw' if randnetw else ''}.lock"
+    lock = Path(folder) / f".{Path(h5_name(randnetw)).stem}.lock"
     with contextlib.ExitStack() as stack:
         try:
             with writing(folder):

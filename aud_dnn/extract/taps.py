@@ -27,7 +27,10 @@ COLLAPSE_RULES = {
     "final_hidden": (),
     "final_cell": (),
 }
-"""Rule -> names of the axes that it averages, in that order. The ``final`` rules take a recurrent layer's last state."""
+"""Rule -> names of the axes that it averages, in that order.
+
+The ``final`` rules take a recurrent layer's last state.
+"""
 
 FINAL_RULES = ("final_hidden", "final_cell")
 POOLINGS = ("mean", "rms")

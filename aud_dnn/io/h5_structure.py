@@ -20,10 +20,15 @@ if TYPE_CHECKING:
     import h5py
 
 LARGEST_UNPACKED = 1 << 29
-"""Bytes that a dataset may take in memory however little of it is stored. The largest published layer, 165 sounds x 300,000
-units of 8 bytes, takes 400 MB."""
+"""Bytes that a dataset may take in memory however little of it is stored.
+
+The largest published layer, 165 sounds x 300,000 units of 8 bytes, takes 400 MB.
+"""
 MOST_EXPANSION = 16
-"""Times that it may exceed what is stored, beyond that: real activations pack to a third, sparse ones to a tenth."""
+"""Times that it may exceed what is stored, beyond that.
+
+Real activations pack to a third, sparse ones to a tenth.
+"""
 MOST_OBJECTS = 10_000
 """Groups and datasets in one file; the largest model has some hundred layers."""
 DEEPEST = 16

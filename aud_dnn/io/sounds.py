@@ -111,7 +111,8 @@ def find_sounds(folder: Path, wanted: Sequence[str] | None = None) -> dict[str, 
     if missing:
         raise MissingDataError(
             f"{folder} lacks {len(missing)} of {len(wanted)} sounds: "
-            f"{', '.join(f'{sound}.wav' for sound in missing[:3])}{' …' if len(missing) > 3 else ''}. "
+            f"{', '.join(f'{sound}.wav' for sound in missing[:3])}"
+            f"{' …' if len(missing) > 3 else ''}. "
             "File names must be the sound ids of data/neural/NH2015/neural_stim_meta.npy."
         )
     return {sound: files[sound] for sound in wanted}

@@ -247,7 +247,7 @@ MEASURES = ("spearman", "pearson")
 
 
 def average_ranks(triangles: np.ndarray) -> np.ndarray:
-    """Ranks along the last axis, from 1, ties averaged; NaN everywhere in a row that holds a NaN."""
+    """Ranks along the last axis, from 1, ties averaged; all NaN in a row that holds a NaN."""
     triangles = np.asarray(triangles, dtype=np.float64)
     rows = triangles.reshape(-1, triangles.shape[-1])
     n = rows.shape[1]

@@ -1,1 +1,1 @@
-"""From data on disk to results on disk: what is asked, what is there and current, compute the rest."""
+"""From data on disk to results on disk: what is asked, what is current, compute the rest."""

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import xarray as xr
 
+from aud_dnn.conditions import CONDITIONS, Condition
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.io.digests import DigestMemo, array_digest, combined_digest, outdated, table_digest
-from aud_dnn.models.registry import BASELINE_MODEL
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.runs.own_targets import OwnTarget, open_for_targets
-from aud_dnn.store.comparison_schema import CONDITIONS, SCRIPT
+from aud_dnn.store.comparison_schema import SCRIPT
 from aud_dnn.targets.facts import TARGETS
 from aud_dnn.utils import (
     Activations,
@@ -143,7 +143,7 @@ class Origins:
             model,
             {target: self.sounds_of(target)},
             published,
-            randnetw=condition == CONDITIONS[1],
+            randnetw=condition == Condition.PERMUTED,
             layers=None,
         )[target]
 
@@ -160,7 +160,7 @@ class Origins:
         whose = target if target in self._own else ""
         key = model, condition, whose
         if key not in self._activations:
-            files = activation_files(self._paths, model, randnetw=condition == CONDITIONS[1])
+            files = activation_files(self._paths, model, randnetw=condition == Condition.PERMUTED)
             try:
                 stimuli = self.sounds_of(target)
             except MissingDataError:
@@ -245,7 +245,8 @@ class Origins:
             return [f"The {name} of {target}, {roi}, cannot be compared with its data: {error}"]
         if changed:
             notes.append(
-                f"The {' and '.join(changed)} of {target} have changed since its {name} ({roi}) was "
+                f"The {' and '.join(changed)} of {target} have changed since its {name} ("
+                f"{roi}) was "
                 f"made. {again}"
             )
         for condition in CONDITIONS:
@@ -263,10 +264,7 @@ class Origins:
         return notes
 
     def _has_changed(self, dataset: xr.Dataset, model: str, condition: str) -> bool:
-        if model not in dataset["model"].values or (model, condition) == (
-            BASELINE_MODEL,
-            CONDITIONS[1],
-        ):
+        if model not in dataset["model"].values or not Condition(condition).exists_for(model):
             return False
         one = dataset.sel(model=model, condition=condition)
         if not bool(one["available"]):

@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from aud_dnn.conditions import CONDITIONS, Condition
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError, few, unknown_name
 from aud_dnn.methods.method import Comparison
-from aud_dnn.models.registry import BASELINE_MODEL, MODELS
+from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.runs.comparison_origins import ACTIVATIONS, Origins, same_origin
 from aud_dnn.runs.comparison_report import Unit, by_model
@@ -28,7 +29,6 @@ from aud_dnn.store.comparison_parts import (
     read_neural_part,
     read_score_part,
 )
-from aud_dnn.store.comparison_schema import CONDITIONS
 from aud_dnn.store.comparisons import ROI_CHOICES, canonical_models, script_for
 from aud_dnn.targets.facts import TARGETS, VOXEL_TARGETS
 
@@ -211,7 +211,7 @@ def plan_comparison(
     targets: Sequence[str] = VOXEL_TARGETS,
     own_targets: Sequence[OwnTarget] = (),
     rois: Sequence[str] | None = None,
-    conditions: Sequence[str] = CONDITIONS,
+    conditions: Sequence[str] = tuple(Condition),
     models: Sequence[str] | None = None,
     overwrite: bool = False,
     jobs: int = 1,
@@ -251,7 +251,7 @@ def plan_comparison(
             canonical_models(MODELS if models is None else models),
             [name for name in CONDITIONS if name in conditions],
         )
-        if (model, condition) != (BASELINE_MODEL, CONDITIONS[1])
+        if Condition(condition).exists_for(model)
         for target, names in regions.items()
         for roi in names
     ]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import xarray as xr
 
-from aud_dnn.store.comparison_schema import CONDITIONS
+from aud_dnn.conditions import CONDITIONS
 
 
 class Unit(NamedTuple):

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from aud_dnn.conditions import Condition
 from aud_dnn.errors import InputError
 from aud_dnn.io.digests import array_digest, combined_digest
 from aud_dnn.io.files import open_h5
@@ -37,7 +38,6 @@ from aud_dnn.store.comparison_parts import (
     score_part_path,
     write_part,
 )
-from aud_dnn.store.comparison_schema import CONDITIONS
 from aud_dnn.targets.facts import TARGETS
 from aud_dnn.utils import Activations, Stimuli, activation_files, few
 
@@ -106,7 +106,7 @@ class Shared:
             model,
             {target: self.sounds[target].stimuli},
             self.published,
-            randnetw=condition == CONDITIONS[1],
+            randnetw=condition == Condition.PERMUTED,
             layers=None,
         )[target]
 
@@ -294,7 +294,7 @@ def memory_needed(paths: ProjectPaths, tasks: Sequence[tuple[str, str]]) -> int:
 
 def _working_set(paths: ProjectPaths, model: str, condition: str) -> int:
     try:
-        files = activation_files(paths, model, randnetw=condition == CONDITIONS[1])
+        files = activation_files(paths, model, randnetw=condition == Condition.PERMUTED)
         if files and files[0].suffix == ".h5":
             with open_h5(
                 files[0]

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from aud_dnn.conditions import CONDITIONS, Condition
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.io.atomic import remove_abandoned_below
 from aud_dnn.io.processes import SharedArrays
@@ -41,7 +42,6 @@ from aud_dnn.runs.comparison_workers import (
 )
 from aud_dnn.runs.own_targets import OwnTarget, known_stimuli
 from aud_dnn.store.comparison_parts import neural_arrays, neural_part_path, write_part
-from aud_dnn.store.comparison_schema import CONDITIONS
 from aud_dnn.store.comparisons import (
     analysis_path,
     assemble,
@@ -61,7 +61,7 @@ def run_comparison(
     targets: Sequence[str] = VOXEL_TARGETS,
     own_targets: Sequence[OwnTarget] = (),
     rois: Sequence[str] | None = None,
-    conditions: Sequence[str] = CONDITIONS,
+    conditions: Sequence[str] = tuple(Condition),
     models: Sequence[str] | None = None,
     overwrite: bool = False,
     jobs: int | None = None,

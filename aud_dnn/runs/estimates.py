@@ -9,12 +9,12 @@ from functools import cache
 
 import numpy as np
 
+from aud_dnn.conditions import Condition
 from aud_dnn.errors import InputError
 from aud_dnn.methods.threads import available_cores, one_blas_thread
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.runs.comparison_report import Unit
 from aud_dnn.splits import N_SOUNDS, N_SPLITS
-from aud_dnn.store.comparison_schema import CONDITIONS
 from aud_dnn.utils import activation_files
 
 _PER_MODEL = 0.5  # seconds to open, check and write, beside the arithmetic
@@ -75,7 +75,7 @@ def multiplications_per_second() -> float:
 def units_stored(paths: ProjectPaths, model: str, condition: str) -> float:
     """Units of all layers of a model, guessed from the size of its files."""
     try:
-        files = activation_files(paths, model, randnetw=condition == CONDITIONS[1])
+        files = activation_files(paths, model, randnetw=condition == Condition.PERMUTED)
         return sum(path.stat().st_size for path in files) / (_BYTES_PER_VALUE * N_SOUNDS)
     except (InputError, OSError):
         return 0.0
@@ -126,7 +126,7 @@ def fit_estimate(
     disk : int
         Bytes of the results.
     """
-    n_units = units_stored(paths, model, CONDITIONS[int(randnetw)])
+    n_units = units_stored(paths, model, Condition.of(randnetw))
     rate = multiplications_per_second()
     seconds = 2 * n_units * N_SOUNDS**2 / rate + _PER_LAYER * len(layers)
     seconds += columns * (_MULTIPLICATIONS_PER_VOXEL / rate + _WRITE_PER_VOXEL)

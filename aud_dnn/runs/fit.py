@@ -1,4 +1,4 @@
-"""Fit layers of a model to targets: plan, read and check everything, fit, write each result whole."""
+"""Fit layers of a model to targets: plan, read and check, fit, write each result whole."""
 
 from __future__ import annotations
 
@@ -333,7 +333,7 @@ def _fit_one(
 def _save_pictures(
     folder: Path, decomposed: Sequence[SplitRidge], target: Target, scores: LayerScores, title: str
 ) -> None:
-    """Diagnostic pictures of a result that is on disk: whatever happens to them, the result stays."""
+    """Diagnostic pictures of a result on disk: whatever happens to them, the result stays."""
     try:
         from aud_dnn.analyze.plotting.diagnostics import save_diagnostics
 

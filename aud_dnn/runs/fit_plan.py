@@ -1,4 +1,4 @@
-"""What a run of the regression is asked for, what is there, what is stale: decided before any fit."""
+"""What a run of the regression is asked for, what is there and what is stale, before any fit."""
 
 from __future__ import annotations
 

@@ -77,7 +77,8 @@ def outcome_table(outcomes: Sequence[Outcome]) -> str:
         corrected = "–" if outcome.median_r2_c is None else f"{outcome.median_r2_c:.3f}"
         count = f", {len(outcome.warnings)} warning(s)" if outcome.warnings else ""
         lines.append(
-            f"{outcome.target:<{first}}{outcome.layer:<{width + 2}}{outcome.median_r2:>10.3f}{corrected:>17}  "
+            f"{outcome.target:<{first}}{outcome.layer:<{width + 2}}{outcome.median_r2:>10.3f}"
+            f"{corrected:>17}  "
             f"{outcome.status}{count}"
         )
     first_of = {

@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from aud_dnn.conditions import CONDITIONS
 from aud_dnn.errors import DamagedFileError, InputError
 from aud_dnn.io.files import h5_dataset, open_h5
 from aud_dnn.io.h5_structure import h5_array
 from aud_dnn.methods.comparing.sides import DIMENSIONALITY_VARIANTS
-
-CONDITIONS = ("trained", "permuted")
 
 SCRIPT = "python aud_dnn/analyze/rsa_matrix_calculation_all_models.py"
 """The command that makes everything here."""

@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from aud_dnn import NUMERICS_VERSION, __version__
+from aud_dnn.conditions import CONDITIONS, Condition
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
 from aud_dnn.io.atomic import atomic_file
 from aud_dnn.io.digests import combined_digest
@@ -25,16 +26,11 @@ from aud_dnn.methods.rsa import METHOD as RSA
 from aud_dnn.models.registry import BASELINE_MODEL, MODELS
 from aud_dnn.store.compared_by import method_attributes
 from aud_dnn.store.comparison_parts import Part, read_model_part
-from aud_dnn.store.comparison_schema import CONDITIONS, SCRIPT, Variable, read_checked
+from aud_dnn.store.comparison_schema import SCRIPT, Variable, read_checked
 from aud_dnn.targets.facts import ROIS
 
 ALL_VOXELS = "All"
 ROI_CHOICES = (ALL_VOXELS, *ROIS)
-
-
-def condition_name(randnetw: bool) -> str:
-    """``trained`` or ``permuted``."""
-    return CONDITIONS[int(randnetw)]
 
 
 def canonical_models(names: Iterable[str]) -> list[str]:
@@ -124,10 +120,10 @@ def assemble(
     """
     assembled_from = assembly_digest(neural, parts)
     parts = dict(parts)
-    baseline = parts.get((BASELINE_MODEL, CONDITIONS[0]))
-    stands_in = baseline is not None and (BASELINE_MODEL, CONDITIONS[1]) not in parts
+    baseline = parts.get((BASELINE_MODEL, Condition.TRAINED))
+    stands_in = baseline is not None and (BASELINE_MODEL, Condition.PERMUTED) not in parts
     if stands_in:
-        parts[BASELINE_MODEL, CONDITIONS[1]] = baseline
+        parts[BASELINE_MODEL, Condition.PERMUTED] = baseline
     models = list(dict.fromkeys(model for model, _ in parts))
     n_layers = max((len(part.layers) for part in parts.values()), default=0)
     sizes = {
@@ -145,7 +141,8 @@ def assemble(
             if place.shape != given.shape:
                 raise InputError(
                     f"The {method.name} of {model} ({condition}, {target}, {roi}) has the shape "
-                    f"{given.shape} in {field.name}, not {place.shape}: it is about other participants or "
+                    f"{given.shape} in {field.name}, not {place.shape}: it is about other "
+                    "participants or "
                     f"splits. Run {SCRIPT} --overwrite."
                 )
             place[...] = given

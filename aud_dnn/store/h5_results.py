@@ -136,7 +136,7 @@ def decoded_size(path: Path, name: str) -> int:
 def read_provenance(
     folder: Path, remedy: str = "Run this layer again with --overwrite."
 ) -> dict[str, Any]:
-    """``provenance.json``: a dictionary, with the checksums of the result's files under ``files``."""
+    """``provenance.json``: a dictionary, with checksums of the result's files under ``files``."""
     check = Check(folder / PROVENANCE_FILE, remedy)
     with check.reading():
         check(check.path.stat().st_size <= LARGEST[PROVENANCE_FILE], "it is far too large")

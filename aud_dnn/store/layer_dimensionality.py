@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from aud_dnn.conditions import Condition
 from aud_dnn.errors import InputError
 from aud_dnn.io.pickles.safe_pickle import load_pickle
 from aud_dnn.methods.comparing.sides import DIMENSIONALITY_VARIANTS
@@ -22,7 +23,7 @@ from aud_dnn.store.comparison_parts import Part, read_model_part
 from aud_dnn.store.comparison_schema import SCRIPT
 from aud_dnn.utils import few
 
-_PUBLISHED_CONDITION = {"trained": "trained", "permuted": "random"}
+_PUBLISHED_CONDITION = {Condition.TRAINED: "trained", Condition.PERMUTED: "random"}
 _PUBLISHED_VARIANT = {
     "raw": "",
     "centered": "mean_subtract_pca_",

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from aud_dnn.conditions import CONDITIONS
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.io.atomic import atomic_file
 from aud_dnn.io.digests import DigestMemo
@@ -28,7 +29,6 @@ from aud_dnn.methods.comparing.triangles import square_matrix, upper_triangle
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.splits import published_splits
 from aud_dnn.store.comparison_parts import Part
-from aud_dnn.store.comparison_schema import CONDITIONS
 from aud_dnn.store.comparisons import ALL_VOXELS, assemble, read_analysis
 
 ALL_VOXELS_FILE = "ALL_MODELS_all_dataset_rsa.pckl"

@@ -40,7 +40,8 @@ def identifier(model: str, layer: str, target: str, randnetw: bool, alphalimit: 
     What a folder's name cannot hold (``/``) is written as in a URL (``%2F``).
     """
     return (
-        f"AUD-MAPPING-{RIDGE.name}_TARGET-{target}_SOURCE-{model}-{quote(layer, safe=_SAFE_IN_FOLDER)}_RANDNETW-{randnetw}"
+        f"AUD-MAPPING-{RIDGE.name}_TARGET-{target}_SOURCE-{model}-"
+        f"{quote(layer, safe=_SAFE_IN_FOLDER)}_RANDNETW-{randnetw}"
         f"_ALPHALIMIT-{alphalimit}"
     )
 

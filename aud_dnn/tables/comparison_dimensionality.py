@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import xarray as xr
 
+from aud_dnn.conditions import CONDITIONS
 from aud_dnn.methods.comparing.sides import DIMENSIONALITY_VARIANTS
 from aud_dnn.store.comparison_parts import Part
-from aud_dnn.store.comparison_schema import CONDITIONS
 from aud_dnn.store.comparisons import (
     canonical_models,
     matching_model_part,

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from aud_dnn.conditions import CONDITIONS
 from aud_dnn.effect_sizes import add_adjusted, effect_sizes
 from aud_dnn.models.figure_sets import CLEAN_PAIRS
 from aud_dnn.stats import (
@@ -17,7 +18,6 @@ from aud_dnn.stats import (
     wilcoxon_signed_rank,
     within_participant_sem,
 )
-from aud_dnn.store.comparison_schema import CONDITIONS
 from aud_dnn.store.comparisons import (
     ALL_VOXELS,
     published_score,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 import xarray as xr
 
+from aud_dnn.conditions import Condition
 from aud_dnn.models.registry import BASELINE_MODEL
 from aud_dnn.store.compared_by import compared_by
 from aud_dnn.store.comparisons import published_score
@@ -140,7 +141,7 @@ def performance_order(dataset: xr.Dataset, models: Sequence[str]) -> list[str]:
     Those without one come last.
     """
     trained = (
-        summarize_scores(dataset, "trained", models)
+        summarize_scores(dataset, Condition.TRAINED, models)
         .table["score"]
         .drop(BASELINE_MODEL, errors="ignore")
     )

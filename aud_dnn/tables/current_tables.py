@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from aud_dnn import NUMERICS_VERSION
+from aud_dnn.conditions import Condition
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.io.atomic import atomic_file, remove_abandoned
 from aud_dnn.io.digests import DigestMemo, combined_digest
@@ -38,7 +39,6 @@ from aud_dnn.tables.model_files import (
     Labels,
     across_layers_path,
     best_layer_path,
-    has_condition,
     made_from_path,
     model_table_paths,
 )
@@ -86,7 +86,7 @@ def ensure_tables(
     Tables without result folders are used as they are: that is what a download of published tables
     brings.
     """
-    randnetw = randnetw and has_condition(model, True)
+    randnetw = randnetw and Condition.of(True).exists_for(model)
     memo, record_path = digest_memo(paths), made_from_path(paths, model, target, randnetw)
     try:
         folders = layer_folders(
@@ -171,7 +171,7 @@ def source_notes(
     found: dict[str, list[str]] = {}
     for model in models:
         for changes in _model_changes(
-            paths, sources, model, target, randnetw and has_condition(model, True)
+            paths, sources, model, target, randnetw and Condition.of(True).exists_for(model)
         ):
             found.setdefault(changes, []).append(
                 MODELS[model].display_name if model in MODELS else model
@@ -234,7 +234,7 @@ def _model_changes(
 
 
 def _ensure(job: tuple[ProjectPaths, str, str, bool]) -> tuple[str | None, list[tuple]]:
-    """The error, and the warnings, which the process that waits shows: several meet the same ones."""
+    """The error, and the warnings, which the waiting process shows: several meet the same ones."""
     found = None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from aud_dnn.conditions import Condition
 from aud_dnn.errors import MissingDataError
 from aud_dnn.models.registry import BASELINE_MODEL
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.runs.comparison_origins import Origins
 from aud_dnn.stats import within_participant_sem
 from aud_dnn.store.comparison_schema import SCRIPT as RSA_SCRIPT
-from aud_dnn.store.comparisons import ALL_VOXELS, condition_name, published_score
+from aud_dnn.store.comparisons import ALL_VOXELS, published_score
 from aud_dnn.store.layer_dimensionality import layer_dimensionality
 from aud_dnn.store.published_rsa import read_rsa
 from aud_dnn.tables.across_models import same_participants
@@ -30,7 +31,7 @@ from aud_dnn.tables.figure_inputs import (
     model_fit_command,
     score_versions,
 )
-from aud_dnn.tables.model_files import VALUE, VERSION_COLUMNS, has_condition
+from aud_dnn.tables.model_files import VALUE, VERSION_COLUMNS
 from aud_dnn.tables.model_results import same_versions
 from aud_dnn.targets.facts import ROIS
 
@@ -134,7 +135,7 @@ def version_notes(
                     changes += origins.changes(dataset, models)
         else:
             found |= {
-                f"{model} (regression, {condition_name(randnetw)})": version
+                f"{model} (regression, {Condition.of(randnetw)})": version
                 for model, version in score_versions(paths, models, target, randnetw).items()
             }
             changes += source_notes(paths, models, target, randnetw)
@@ -174,7 +175,7 @@ def model_scores(
     dataset = rsa_dataset(paths, target)
     if dataset is None:
         return pd.DataFrame()
-    scores = published_score(dataset, condition_name(randnetw))
+    scores = published_score(dataset, Condition.of(randnetw))
     present = [model for model in models if model in scores["model"].values]
     return pd.DataFrame(
         {model: scores.sel(model=model).values for model in present},
@@ -197,7 +198,7 @@ def mean_table(paths: ProjectPaths, models: Sequence[str], targets: Sequence[str
         for target in targets:
             for randnetw in (False, True):
                 scores = model_scores(paths, models, target, randnetw, method)
-                columns[f"{method}_{target}_{condition_name(randnetw)}"] = (
+                columns[f"{method}_{target}_{Condition.of(randnetw)}"] = (
                     with_condition(scores.mean(axis=0), randnetw)
                     if len(scores)
                     else pd.Series(dtype=float)
@@ -222,7 +223,7 @@ def layer_tables(
     found = {}
     dataset = rsa_dataset(paths, target) if method == "RSA" else None
     for model in models:
-        if not has_condition(model, randnetw):
+        if not Condition.of(randnetw).exists_for(model):
             continue
         if method == "regression":
             try:
@@ -230,7 +231,7 @@ def layer_tables(
             except MissingDataError:
                 continue
         else:
-            table = _rsa_layers(dataset, model, condition_name(randnetw))
+            table = _rsa_layers(dataset, model, Condition.of(randnetw))
             if table is not None:
                 found[model] = (
                     table,
@@ -309,7 +310,7 @@ def best_layer_positions(
     rsa = {}
     if datasets:
         rows = position_table(datasets, models)
-        rows = rows[rows["condition"] == condition_name(randnetw)] if len(rows) else rows
+        rows = rows[rows["condition"] == Condition.of(randnetw)] if len(rows) else rows
         rsa = {(row.model, row.roi): row.position for row in rows.itertuples()}
     keys = [
         (model, roi)
@@ -352,7 +353,7 @@ def dimensionality_scores(
     variant = "centered" if method == "regression" else "standardized"
     pieces, notes = [], []
     for randnetw in (False, True):
-        condition = condition_name(randnetw)
+        condition = Condition.of(randnetw)
         tables = layer_tables(paths, models, target, randnetw, method)
         if not tables:
             continue
@@ -376,7 +377,7 @@ def dimensionality_scores(
     if not pieces:
         return pd.DataFrame(), []
     columns = [
-        f"{name}_{condition_name(randnetw)}{end}"
+        f"{name}_{Condition.of(randnetw)}{end}"
         for randnetw in (False, True)
         for name, end in (("dimensionality", ""), ("score", ""), ("score", "_yerr"))
     ]

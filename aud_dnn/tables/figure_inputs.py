@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from aud_dnn.conditions import Condition
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
@@ -28,7 +29,6 @@ from aud_dnn.tables.model_files import (
     VERSION_COLUMNS,
     across_layers_path,
     best_layer_path,
-    has_condition,
     read_participant_frame,
     read_table,
     region_path,
@@ -105,7 +105,9 @@ def _table_versions(tables: dict[str, pd.DataFrame]) -> dict[str, dict[str, str]
 
 def model_fit_command(target: str, randnetw: bool) -> Callable[[str], str]:
     """The command that fits all layers of a model."""
-    return lambda model: fit_command(model, "all", target, randnetw and has_condition(model, True))
+    return lambda model: fit_command(
+        model, "all", target, randnetw and Condition.of(True).exists_for(model)
+    )
 
 
 def collect_scores(
@@ -257,7 +259,11 @@ def predicted_responses(paths: ProjectPaths, model: str, layer: str, randnetw: b
     (n_sounds, 6).
     """
     key = ResultKey(
-        model, layer, COMPONENT_TARGET, randnetw and has_condition(model, True), ALPHALIMIT
+        model,
+        layer,
+        COMPONENT_TARGET,
+        randnetw and Condition.of(True).exists_for(model),
+        ALPHALIMIT,
     )
     folder = result_folder(paths, key.model, key.layer, key.target, key.randnetw, key.alphalimit)
     predictions = read_result(folder, memo=digest_memo(paths)).predictions(rescaled=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from aud_dnn.conditions import Condition
 from aud_dnn.errors import InputError
 from aud_dnn.io.atomic import atomic_file
-from aud_dnn.models.registry import BASELINE_MODEL
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.targets.facts import COMPONENT_TARGET, PUBLISHED, ROIS
 
@@ -27,7 +27,8 @@ MANY_ROWS = 1_000
 
 
 def _suffix(model: str, randnetw: bool) -> str:
-    return "_randnetw" if randnetw and has_condition(model, randnetw) else ""
+    condition = Condition.of(randnetw)
+    return condition.suffix if condition.exists_for(model) else ""
 
 
 def outputs_folder(paths: ProjectPaths, model: str) -> Path:
@@ -38,7 +39,7 @@ def outputs_folder(paths: ProjectPaths, model: str) -> Path:
 def best_layer_path(
     paths: ProjectPaths, model: str, target: str, randnetw: bool, *, stats: bool = False
 ) -> Path:
-    """The table of cross-validated best layers; ``stats`` is its twin with one row per iteration."""
+    """The table of cross-validated best layers; ``stats``: its twin with one row per iteration."""
     name = (
         f"{model}{_suffix(model, randnetw)}_{target}_{VALUE[target]}{'_stats' if stats else ''}.csv"
     )
@@ -61,7 +62,10 @@ def across_layers_path(
 
 def argmax_components_path(paths: ProjectPaths, model: str, randnetw: bool) -> Path:
     """The table of the best layer of every component."""
-    name = f"best-layer-argmax_per-comp_{model}{_suffix(model, randnetw)}_{COMPONENT_TARGET}_{VALUE[COMPONENT_TARGET]}.csv"
+    name = (
+        f"best-layer-argmax_per-comp_{model}{_suffix(model, randnetw)}_{COMPONENT_TARGET}_"
+        f"{VALUE[COMPONENT_TARGET]}.csv"
+    )
     return outputs_folder(paths, model) / name
 
 
@@ -80,7 +84,8 @@ def region_path(
     """
     condition = "roi_anat_hemi" if by_hemisphere else "roi_label_general"
     name = (
-        f"best-layer_barplot_{condition}_{model}{_suffix(model, randnetw)}_{target}_within_subject_sem_rel_pos-median_"
+        f"best-layer_barplot_{condition}_{model}{_suffix(model, randnetw)}_{target}_within_"
+        "subject_sem_rel_pos-median_"
         f"{VALUE[target]}_layer-exclude-None{'_df-plot' if voxels else ''}.csv"
     )
     return outputs_folder(paths, model) / name
@@ -170,14 +175,6 @@ def read_participant_frame(path: Path) -> tuple[pd.DataFrame, pd.Series]:
     if "yerr" not in table.index or table.isna().any(axis=None):
         raise InputError(f"{path} must have a last row yerr and no missing value. {_MAKE_AGAIN}")
     return table.drop(index="yerr"), table.loc["yerr"]
-
-
-def has_condition(model: str, randnetw: bool) -> bool:
-    """Whether there is such a condition.
-
-    The baseline has no permuted version and stands in for its own.
-    """
-    return not (randnetw and model == BASELINE_MODEL)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from typing import Any
 
 from aud_dnn.activations.layer_order import LayerOrder, observed
 from aud_dnn.activations.opening import open_activations
+from aud_dnn.conditions import Condition
 from aud_dnn.errors import InputError, few
-from aud_dnn.models.registry import BASELINE_MODEL, MODELS
+from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.remarks import Remark
 from aud_dnn.store.h5_results import read_provenance
@@ -88,7 +89,7 @@ def notes_on_activations(
     """
     notes = []
     for model in models:
-        permuted = randnetw and model != BASELINE_MODEL
+        permuted = randnetw and Condition.PERMUTED.exists_for(model)
         remarks = _texts(_about(paths, model, permuted).get("remarks"))
         if not positions:
             remarks = [remark for remark in remarks if _ABOUT_ORDER not in remark]

@@ -332,7 +332,7 @@ def _check_participants(table: pd.DataFrame, where: str) -> list[Remark]:
 def _rows(
     values: np.ndarray, table: pd.DataFrame, times: np.ndarray | None
 ) -> tuple[np.ndarray, pd.DataFrame]:
-    """Every neuroid and time point as a row: (sounds, rows, repetitions), and the rows' metadata."""
+    """Every neuroid and time point as a row: (sounds, rows, repetitions), and their metadata."""
     n_sounds, n_neuroids, n_repetitions, n_times = values.shape
     flat = np.ascontiguousarray(values.transpose(0, 1, 3, 2)).reshape(
         n_sounds, n_neuroids * n_times, n_repetitions

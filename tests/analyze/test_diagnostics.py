@@ -27,7 +27,7 @@ LAYERS = MODELS["metricGAN"].layer_names
 
 
 def random_scores(n_voxels: int, seed: int) -> LayerScores:
-    """Fits of every kind: constant ones, alphas at both ends, negative r, corrected values above 1."""
+    """Fits of every kind: constant, alphas at both ends, negative r, corrected values above 1."""
     rng = np.random.default_rng(seed)
     shape = (n_voxels, 10)
     scores = LayerScores.empty(*shape)
@@ -302,7 +302,7 @@ def test_a_page_shows_medians_and_counts_of_every_voxel(made):
 
 
 def polygon_counts(x: np.ndarray, y: np.ndarray) -> list[float]:
-    """Heights of the bins of a stepped outline, whose upper side runs to the right in level steps."""
+    """Heights of the bins of a stepped outline; its upper side runs to the right in level steps."""
     return [y[i] for i in range(len(x) - 1) if x[i + 1] > x[i] and y[i] == y[i + 1]]
 
 

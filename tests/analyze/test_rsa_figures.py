@@ -22,12 +22,12 @@ from aud_dnn.analyze.plotting.rdms import (
 from aud_dnn.analyze.plotting.rsa_figures import rsa_figures
 from aud_dnn.analyze.plotting.rsa_positions import position_scatter
 from aud_dnn.analyze.plotting.rsa_scores import clean_speech_bars, rsa_bars, seed_scatter
+from aud_dnn.conditions import CONDITIONS
 from aud_dnn.methods.comparing.triangles import square_matrix
 from aud_dnn.models.figure_sets import FIGURE_2_MODELS, FIGURE_7_MODELS, FIGURE_8_MODELS, SEED_PAIRS
 from aud_dnn.models.registry import BASELINE_MODEL, MODELS
 from aud_dnn.splits import published_splits
 from aud_dnn.store.comparison_parts import Part
-from aud_dnn.store.comparison_schema import CONDITIONS
 from aud_dnn.store.comparisons import ROI_CHOICES, assemble
 from aud_dnn.tables.comparison_models import position_table, position_test_table
 from aud_dnn.tables.comparison_summaries import performance_order, summarize_scores

@@ -1,4 +1,4 @@
-"""The inspection of an installation: what is well is called well, every defect is found and named."""
+"""The inspection of an installation: every defect is found and named, and nothing else."""
 
 from __future__ import annotations
 

@@ -374,7 +374,7 @@ def test_a_broken_header_in_the_middle_is_noticed(tmp_path):
 
 
 def test_a_flipped_bit_in_a_gzip_stream_is_noticed(tmp_path):
-    """Or it changed nothing: the file name in the gzip header and a few filling bits mean nothing."""
+    """Or it changed nothing: a file name in the gzip header and filling bits mean nothing."""
     path, root, noticed = good_tar(tmp_path / "x.tar", packed=True), tmp_path / "root", 0
     raw = path.read_bytes()
     for position in range(len(raw)):

@@ -228,7 +228,7 @@ def test_one_storage_is_not_read_as_two_kinds_of_numbers(tmp_path):
 
 
 def test_a_plain_pickle_of_tensors_within_tensors_is_refused(tmp_path):
-    """A storage inside a pickle is a file of its own; one inside of that would go on without end."""
+    """A storage in a pickle is a file of its own; one inside of that would go on without end."""
     inner = pickle.dumps({"w": torch.arange(3.0)})
     (tmp_path / "c.pkl").write_bytes(inner)
     assert torch.equal(read_tensors(tmp_path / "c.pkl")["w"], torch.arange(3.0))

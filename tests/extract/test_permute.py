@@ -204,7 +204,7 @@ class Evil:
 
 
 class Recipe:
-    """An object of a class that the reader does not have, with state, items and callables inside."""
+    """An object of a class that the reader lacks, with state, items and callables inside."""
 
     def __init__(self):
         self.setting = {"rate": 1}

@@ -1,4 +1,4 @@
-"""The script from end to end: the baseline, a model of one's own in both ways, and what is refused."""
+"""The script from end to end: baseline, a model of one's own both ways, what is refused."""
 
 import json
 import os

@@ -49,7 +49,7 @@ def test_mutated_files_at_every_reader():
 
 
 def test_well_formed_files_with_one_wrong_thing_at_every_reader():
-    """Some of the inputs of ``fuzz_readers.py --structured``; a run of 100,000 takes half an hour."""
+    """Some inputs of ``fuzz_readers.py --structured``; a run of 100,000 takes half an hour."""
     tallies, failures = fuzz_readers.run(1000, seed=20, structured=True)
     assert not failures, "\n".join(failures[:10])
     assert sum(tally.outcomes.total() for tally in tallies.values()) == 1000
@@ -449,7 +449,10 @@ def test_a_flipped_bit_anywhere_in_a_result_of_ours_is_noticed(tmp_path):
     read_result(folder).predictions(rescaled=True)
 
 
-_UNSAFE = r"(pickle|joblib|torch|dill|shelve)\.(load|loads|Unpickler|open)$|read_pickle$|\.extractall$|\.extract$"
+_UNSAFE = (
+    r"(pickle|joblib|torch|dill|shelve)\.(load|loads|Unpickler|open)$|read_pickle$"
+    r"|\.extractall$|\.extract$"
+)
 
 
 def test_one_place_decides_what_may_be_unpickled():

@@ -87,26 +87,52 @@ def attacks() -> dict[str, tuple[bytes, str]]:
         "open": (pickle.dumps(Reduces(open, (SENTINEL, "w"))), "open"),
         "partial": (pickle.dumps(Reduces(functools.partial, (eval, touch))), "functools.partial"),
         "pickle.loads": (pickle.dumps(Reduces(pickle.loads, (inner,))), "_pickle.loads"),
-        "reconstructor": (pickle.dumps(Reduces(copyreg._reconstructor, (Path, object, None))), "copyreg._reconstructor"),
+        "reconstructor": (
+            pickle.dumps(Reduces(copyreg._reconstructor, (Path, object, None))),
+            "copyreg._reconstructor",
+        ),
         "path": (pickle.dumps(Path("x")), type(Path("x")).__name__),
-        "read_pickle": (program(call(name("pandas", "read_pickle"), lit("x.pkl"))), "pandas.read_pickle"),
-        "memmap": (pickle.dumps(Reduces(np.memmap, (SENTINEL, "f8", "w+", 0, (1,)))), "numpy.memmap"),
-        "memmap as "
-        "array": (program(array(lit((1,)), dtype(), lit(bytes(8)), of=name("numpy", "memmap"))), "numpy.memmap"),
+        "read_pickle": (
+            program(call(name("pandas", "read_pickle"), lit("x.pkl"))),
+            "pandas.read_pickle",
+        ),
+        "memmap": (
+            pickle.dumps(Reduces(np.memmap, (SENTINEL, "f8", "w+", 0, (1,)))),
+            "numpy.memmap",
+        ),
+        "memmap as array": (
+            program(array(lit((1,)), dtype(), lit(bytes(8)), of=name("numpy", "memmap"))),
+            "numpy.memmap",
+        ),
         "numpy.load": (program(call(name("numpy", "load"), lit("x.npy"))), "numpy.load"),
-        "dotted": (program(call(lit("numpy") + lit("f2py.os.system") + b"\x93", lit(touch))), "numpy.f2py.os.system"),
+        "dotted": (
+            program(call(lit("numpy") + lit("f2py.os.system") + b"\x93", lit(touch))),
+            "numpy.f2py.os.system",
+        ),
         "instance": (b"\x80\x02(" + lit(f"echo > {SENTINEL}") + b"ios\nsystem\n.", "os.system"),
-        "object scalar": (program(call(SCALAR, dtype("O"), lit(inner))), "numpy.core.multiarray.scalar"),
+        "object scalar": (
+            program(call(SCALAR, dtype("O"), lit(inner))),
+            "numpy.core.multiarray.scalar",
+        ),
         "object scalar, new": (
             program(call(name("numpy._core.multiarray", "scalar"), dtype("O8"), lit(inner))),
-            "numpy._core.multiarray.scalar"),
-        "torch": (program(name("torch._utils", "_rebuild_tensor_v2")), "torch._utils._rebuild_tensor_v2"),
-        "block manager": (program(name("pandas.core.internals.managers", "create_block_manager_from_blocks")),
-                          "pandas.core.internals.managers.create_block_manager_from_blocks"),
-        "ordered dict": (program(call(name("collections", "OrderedDict"), lit([("a", 1)]))), "collections.OrderedDict"),
+            "numpy._core.multiarray.scalar",
+        ),
+        "torch": (
+            program(name("torch._utils", "_rebuild_tensor_v2")),
+            "torch._utils._rebuild_tensor_v2",
+        ),
+        "block manager": (
+            program(name("pandas.core.internals.managers", "create_block_manager_from_blocks")),
+            "pandas.core.internals.managers.create_block_manager_from_blocks",
+        ),
+        "ordered dict": (
+            program(call(name("collections", "OrderedDict"), lit([("a", 1)]))),
+            "collections.OrderedDict",
+        ),
         "codec": (program(call(name("_codecs", "encode"), lit("x"), lit("zip"))), "_codecs.encode"),
         "call of a class": (program(call(NDARRAY, lit((10**9,)))), "numpy.ndarray"),
-    }  # fmt: skip
+    }
     return found
 
 
@@ -164,19 +190,42 @@ OTHER_REFUSALS = {
     "new with a helper": (program(name("builtins", "set"), lit(()), b"\x81"), "builtins.set"),
     "fields": (program(array(lit((1,)), dtype("V8"), lit(bytes(8)))), "dtype 'V8'"),
     "fields in state": (
-        program(array(lit((1,)), dtype("f8", tup(lit(3), lit("<"), b"N", lit(("a",)), b"}", *[lit(8)] * 3)), lit(bytes(8)))),
-        "fields"),
+        program(
+            array(
+                lit((1,)),
+                dtype("f8", tup(lit(3), lit("<"), b"N", lit(("a",)), b"}", *[lit(8)] * 3)),
+                lit(bytes(8)),
+            )
+        ),
+        "fields",
+    ),
     "dtype as text": (program(array(lit((1,)), dtype("f8,O"), lit(bytes(8)))), "dtype 'f8,O'"),
     "dates": (program(array(lit((1,)), dtype("M8"), lit(bytes(8)))), "dtype 'M8'"),
-    "strange dtype "
-    "arguments": (program(array(lit((1,)), dtype("f8", arguments=lit([1])), lit(bytes(8)))), "dtype 'f8'"),
+    "strange dtype arguments": (
+        program(array(lit((1,)), dtype("f8", arguments=lit([1])), lit(bytes(8)))),
+        "dtype 'f8'",
+    ),
     "an array in an object array": (
-        program(array(lit((1,)), dtype("O"), b"]" + array(lit((1,)), dtype(), lit(bytes(8))) + b"a")), "plain scalar"),
-    "strange arguments": (program(call(RECONSTRUCT, NDARRAY, lit((5,)), lit(b"b"))), "_reconstruct"),
+        program(
+            array(lit((1,)), dtype("O"), b"]" + array(lit((1,)), dtype(), lit(bytes(8))) + b"a")
+        ),
+        "plain scalar",
+    ),
+    "strange arguments": (
+        program(call(RECONSTRUCT, NDARRAY, lit((5,)), lit(b"b"))),
+        "_reconstruct",
+    ),
     "itself": (program(b"]\x94h\x00a"), "contains itself"),
-    "itself in an array": (program(call(RECONSTRUCT, NDARRAY, lit((0,)), lit(b"b")), put(5),
-                                   tup(lit(1), lit((1,)), dtype("O"), b"\x89", b"]" + get(5) + b"a"), b"b"), "plain scalar"),
-}  # fmt: skip
+    "itself in an array": (
+        program(
+            call(RECONSTRUCT, NDARRAY, lit((0,)), lit(b"b")),
+            put(5),
+            tup(lit(1), lit((1,)), dtype("O"), b"\x89", b"]" + get(5) + b"a"),
+            b"b",
+        ),
+        "plain scalar",
+    ),
+}
 
 
 @pytest.mark.parametrize("case", OTHER_REFUSALS)
@@ -190,68 +239,139 @@ def test_other_things_that_plain_data_never_need_are_refused(case):
 BLOCK = lit(bytes(1_000_000))
 DEEP_TUPLE = b")" + b"\x85" * 200_000
 BOMBS = {
-    "10^12 elements from eight "
-    "bytes": (program(array(lit((10**12,)), dtype(), lit(bytes(8)))), "with 8 bytes of data"),
-    "a shape that "
-    "overflows": (program(array(lit((2**40,) * 3), dtype(), lit(b""))), "with 0 bytes of data"),
-    "an empty array with an enormous "
-    "side": (program(array(lit((0, 2**45)), dtype(), lit(b""))), "far more data"),
+    "10^12 elements from eight bytes": (
+        program(array(lit((10**12,)), dtype(), lit(bytes(8)))),
+        "with 8 bytes of data",
+    ),
+    "a shape that overflows": (
+        program(array(lit((2**40,) * 3), dtype(), lit(b""))),
+        "with 0 bytes of data",
+    ),
+    "an empty array with an enormous side": (
+        program(array(lit((0, 2**45)), dtype(), lit(b""))),
+        "far more data",
+    ),
     "a negative shape": (program(array(lit((-1,)), dtype(), lit(bytes(8)))), "impossible shape"),
     "items of no size": (program(array(lit((2**40,)), dtype("S0"), lit(b""))), "dtype 'S0'"),
-    "items of enormous "
-    "size": (program(array(lit((1,)), dtype("U999999999"), lit(bytes(8)))), "dtype 'U999999999'"),
+    "items of enormous size": (
+        program(array(lit((1,)), dtype("U999999999"), lit(bytes(8)))),
+        "dtype 'U999999999'",
+    ),
     "an item size of its own": (
-        program(array(lit((1,)), dtype("U1", tup(lit(3), lit("<"), b"NNN", lit(2**30), lit(4), lit(8))), lit(bytes(4)))),
-        "another item size"),
-    "objects that are not "
-    "there": (program(array(lit((10**12,)), dtype("O"), lit([1]))), "without as many objects"),
+        program(
+            array(
+                lit((1,)),
+                dtype("U1", tup(lit(3), lit("<"), b"NNN", lit(2**30), lit(4), lit(8))),
+                lit(bytes(4)),
+            )
+        ),
+        "another item size",
+    ),
+    "objects that are not there": (
+        program(array(lit((10**12,)), dtype("O"), lit([1]))),
+        "without as many objects",
+    ),
     "one payload, many arrays": (
-        stash(BLOCK, put(1), array(lit((1_000_000,)), dtype("u1"), get(1)) * 500), "far more data"),
+        stash(BLOCK, put(1), array(lit((1_000_000,)), dtype("u1"), get(1)) * 500),
+        "far more data",
+    ),
     "one payload, many texts": (
-        stash(BLOCK, put(1), dtype("S1000000", tup(lit(3), lit("|"), b"NNN", lit(1_000_000), lit(1), lit(0))), put(2),
-              call(SCALAR, get(2), get(1)) * 500), "far more data"),
+        stash(
+            BLOCK,
+            put(1),
+            dtype("S1000000", tup(lit(3), lit("|"), b"NNN", lit(1_000_000), lit(1), lit(0))),
+            put(2),
+            call(SCALAR, get(2), get(1)) * 500,
+        ),
+        "far more data",
+    ),
     "one text, many encodings": (
-        stash(lit("a" * 1_000_000), put(1), call(name("_codecs", "encode"), get(1), lit("latin1")) * 500), "far more data"),
-    "one payload, many "
-    "bytes": (stash(BLOCK, put(1), call(name("builtins", "bytearray"), get(1)) * 500), "far more "
-                                                                                       "data"),
+        stash(
+            lit("a" * 1_000_000),
+            put(1),
+            call(name("_codecs", "encode"), get(1), lit("latin1")) * 500,
+        ),
+        "far more data",
+    ),
+    "one payload, many bytes": (
+        stash(BLOCK, put(1), call(name("builtins", "bytearray"), get(1)) * 500),
+        "far more data",
+    ),
     "one list, many sets": (
-        stash(lit([*range(100_000)]), put(1), call(name("builtins", "set"), get(1)) * 500), "far more data"),
+        stash(lit([*range(100_000)]), put(1), call(name("builtins", "set"), get(1)) * 500),
+        "far more data",
+    ),
     "one list, many object arrays": (
-        stash(lit([None] * 100_000), put(1), array(lit((100_000,)), dtype("O"), get(1)) * 500), "far more data"),
+        stash(lit([None] * 100_000), put(1), array(lit((100_000,)), dtype("O"), get(1)) * 500),
+        "far more data",
+    ),
     "one block, many tables": (
-        program(b"](", FRAME, b"}", lit("_mgr"), block_manager(100_000), put(1), b"sb",
-                (FRAME + b"}" + lit("_mgr") + get(1) + b"sb") * 500, b"e"), "far more data"),
+        program(
+            b"](",
+            FRAME,
+            b"}",
+            lit("_mgr"),
+            block_manager(100_000),
+            put(1),
+            b"sb",
+            (FRAME + b"}" + lit("_mgr") + get(1) + b"sb") * 500,
+            b"e",
+        ),
+        "far more data",
+    ),
     "a table of a million columns": (
-        program(FRAME, b"}", lit("_mgr"), call(MANAGER, b")", b"](" + rows(1_000_000) + rows(1) + b"e"), b"sb"),
-        "1000000 columns"),
+        program(
+            FRAME,
+            b"}",
+            lit("_mgr"),
+            call(MANAGER, b")", b"](" + rows(1_000_000) + rows(1) + b"e"),
+            b"sb",
+        ),
+        "1000000 columns",
+    ),
     "2^60 bytes announced": (program(b"\x8e" + (2**60).to_bytes(8, "little")), "cut short"),
-    "2^60 bytes announced as an "
-    "array": (program(b"\x96" + (2**60).to_bytes(8, "little")), "cut short"),
+    "2^60 bytes announced as an array": (
+        program(b"\x96" + (2**60).to_bytes(8, "little")),
+        "cut short",
+    ),
     "2^60 letters announced": (program(b"\x8d" + (2**60).to_bytes(8, "little")), "cut short"),
     "a frame of 2^60 bytes": (program(b"\x95" + (2**60).to_bytes(8, "little")), "cut short"),
     "an enormous text number": (b"\x80\x04I" + b"9" * 1_000_000 + b"\n.", "the instruction INT"),
     "lists of lists of lists": (
-        stash(b"]", put(0), *[b"](" + get(i) * 10 + b"e" + put(i + 1) for i in range(30)]), "stand for far more"),
+        stash(b"]", put(0), *[b"](" + get(i) * 10 + b"e" + put(i + 1) for i in range(30)]),
+        "stand for far more",
+    ),
     "tuples of tuples": (stash(doubled(60)), "stand for far more"),
-    "tuples of tuples as a "
-    "key": (stash(doubled(60), b"}" + get(60) + lit(1) + b"s"), "plain scalars as the key"),
-    "tuples of tuples in a "
-    "set": (stash(doubled(60), b"\x8f(" + get(60) + b"\x90"), "plain scalars as the key"),
+    "tuples of tuples as a key": (
+        stash(doubled(60), b"}" + get(60) + lit(1) + b"s"),
+        "plain scalars as the key",
+    ),
+    "tuples of tuples in a set": (
+        stash(doubled(60), b"\x8f(" + get(60) + b"\x90"),
+        "plain scalars as the key",
+    ),
     "tuples of tuples as a dtype": (
-        program(array(lit((1,)), call(DTYPE, doubled(60)), lit(bytes(8)))), "dtype of an odd form"),
-    "tuples of tuples as a "
-    "shape": (program(array(tup(doubled(60)), dtype(), lit(bytes(8)))), "impossible shape"),
-    "tuples of tuples as a "
-    "name": (stash(doubled(60), get(60) + lit("x") + b"\x93"), "no proper name"),
+        program(array(lit((1,)), call(DTYPE, doubled(60)), lit(bytes(8)))),
+        "dtype of an odd form",
+    ),
+    "tuples of tuples as a shape": (
+        program(array(tup(doubled(60)), dtype(), lit(bytes(8)))),
+        "impossible shape",
+    ),
+    "tuples of tuples as a name": (
+        stash(doubled(60), get(60) + lit("x") + b"\x93"),
+        "no proper name",
+    ),
     "a deep list": (program(b"]" * 200_000 + b"a" * 199_999), "64 deep"),
     "a deep tuple": (program(DEEP_TUPLE), "64 deep"),
     "a deep tuple as a key": (program(b"}", DEEP_TUPLE, lit(1), b"s"), "plain scalars as the key"),
     "a deep tuple as a dtype": (
-        program(array(lit((1,)), call(DTYPE, DEEP_TUPLE), lit(bytes(8)))), "dtype of an odd form"),
+        program(array(lit((1,)), call(DTYPE, DEEP_TUPLE), lit(bytes(8)))),
+        "dtype of an odd form",
+    ),
     "many marks": (program(b"(" * 100_000), "nests more than"),
     "a million sets": (program(b"(", b"\x8f" * 1_100_000, b"t"), "more than 1000000 containers"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("bomb", BOMBS)

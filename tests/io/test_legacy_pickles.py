@@ -47,7 +47,7 @@ def written(content: Any) -> bytes:
 
 
 def names_in(data: bytes) -> set[str]:
-    """The globals that a pickle asks for; its texts are found whether they are written or recalled."""
+    """The globals that a pickle asks for; its texts are found whether written or recalled."""
     named, memory, last = set(), [], []
     for code, argument, _ in pickletools.genops(data):
         assert code.proto <= 4, code.name

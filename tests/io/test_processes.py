@@ -147,7 +147,8 @@ import test_processes
 from aud_dnn.io.processes import SharedArrays, run_in_processes
 
 arrays = SharedArrays([np.arange(4.0)])
-for _ in run_in_processes(partial(test_processes.announce, arrays), range(2), 2, share=arrays.descriptors):
+announce = partial(test_processes.announce, arrays)
+for _ in run_in_processes(announce, range(2), 2, share=arrays.descriptors):
     pass
 """
 

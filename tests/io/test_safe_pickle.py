@@ -234,22 +234,37 @@ def test_shared_containers_stay_shared():
 def tables() -> dict[str, pd.DataFrame]:
     rows = pd.Index([4, 5, 6], name="voxel_id")
     made = {
-        "mixed": pd.DataFrame({"i": [1, 2, 3], "f": [1, np.nan, 2], "s": list("abc"), "b": [True, False, True]}, rows),
-        "objects": pd.DataFrame({"o": pd.Series(["a", None, np.nan, 2.5, True], dtype=object), "n": np.arange(5.0)}),
-        "text rows": pd.DataFrame({"x": [1.0, 2.0]}, index=pd.Index(["stim1", "stim2"], name="stim")),
+        "mixed": pd.DataFrame(
+            {"i": [1, 2, 3], "f": [1, np.nan, 2], "s": list("abc"), "b": [True, False, True]}, rows
+        ),
+        "objects": pd.DataFrame(
+            {"o": pd.Series(["a", None, np.nan, 2.5, True], dtype=object), "n": np.arange(5.0)}
+        ),
+        "text rows": pd.DataFrame(
+            {"x": [1.0, 2.0]}, index=pd.Index(["stim1", "stim2"], name="stim")
+        ),
         "numbered columns": pd.DataFrame(np.arange(12.0).reshape(3, 4)),
         "repeated columns": pd.DataFrame({"a": [1, 2], "b": [3.0, 4.0]})[["a", "b", "a"]],
         "sliced": pd.DataFrame({"s": list("abcdef"), "x": range(6)}).iloc[2:5],
-        "concatenated": pd.concat([pd.DataFrame({"a": [1], "s": ["x"]}), pd.DataFrame({"a": [2], "s": [None]})]),
+        "concatenated": pd.concat(
+            [pd.DataFrame({"a": [1], "s": ["x"]}), pd.DataFrame({"a": [2], "s": [None]})]
+        ),
         "one by one": pd.DataFrame({"a": [1]}).assign(b=2.5, c="x", d=4),
         "no rows": pd.DataFrame({"a": [], "b": []}),
         "nothing": pd.DataFrame(),
-        "categories": pd.DataFrame({"c": pd.Categorical(["x", "y", None, "x"], ordered=True), "n": [1, 2, 3, 4]}),
-        "masked": pd.DataFrame({"i": pd.array([1, None], "Int64"), "f": pd.array([0.5, None], "Float64"),
-                                "b": pd.array([True, None], "boolean")}),
+        "categories": pd.DataFrame(
+            {"c": pd.Categorical(["x", "y", None, "x"], ordered=True), "n": [1, 2, 3, 4]}
+        ),
+        "masked": pd.DataFrame(
+            {
+                "i": pd.array([1, None], "Int64"),
+                "f": pd.array([0.5, None], "Float64"),
+                "b": pd.array([True, None], "boolean"),
+            }
+        ),
         "python text": pd.DataFrame({"s": pd.array(["x", "é", None], pd.StringDtype("python"))}),
         "arrow text": pd.DataFrame({"s": pd.array(["x", "é", None], pd.StringDtype("pyarrow"))}),
-    }  # fmt: skip
+    }
     if int(pd.__version__.split(".")[0]) >= 3:
         kind = pd.StringDtype("python", na_value=np.nan)
         rows = pd.Index(list("abc"), dtype=kind)

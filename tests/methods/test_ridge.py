@@ -176,7 +176,7 @@ def test_predictions_equal_scikit_learn(
 def test_screening_in_single_precision_changes_no_choice(
     seed: int, n_units: int, noise: float
 ) -> None:
-    """Many responses are screened in float32 first; the choice must be that of float64 throughout."""
+    """Many responses are screened in float32 first; the choice must be that of float64."""
     rng = np.random.default_rng(seed)
     train, test = split_masks(165, 83, rng)
     X = np.maximum(

@@ -33,7 +33,7 @@ def features(seed: int = 0, n_units: int = 30, n_sounds: int = N_SOUNDS) -> np.n
 
 
 def slow_matrix(values: np.ndarray, statistics_from: np.ndarray) -> np.ndarray:
-    """Correlations between the rows of ``values``, every column z-scored with another set of rows."""
+    """Correlations between rows of ``values``, every column z-scored with another set of rows."""
     columns = []
     for unit in range(values.shape[1]):
         mean, scale = np.mean(statistics_from[:, unit]), np.std(statistics_from[:, unit])

@@ -276,9 +276,10 @@ def test_tables_of_results_that_were_here_before_do_not_stay(paths):
 def test_what_a_killed_run_left_beside_current_tables_is_removed(paths):
     inputs.ensure_tables(paths, "metricGAN", "NH2015", False)
     folder = paths.results / "metricGAN" / "outputs"
+    path = model_files_module.best_layer_path(paths, "metricGAN", "NH2015", False)
     killed = (
         f"import os, signal; from pathlib import Path; from aud_dnn.io.atomic import atomic_file\n"
-        f"with atomic_file(Path({str(model_files_module.best_layer_path(paths, 'metricGAN', 'NH2015', False))!r})) as path:\n"
+        f"with atomic_file(Path({str(path)!r})) as path:\n"
         f"    path.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run(

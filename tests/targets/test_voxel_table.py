@@ -1,4 +1,4 @@
-"""Metadata of voxels: what could not be written again is refused when it is read, before any fit."""
+"""Metadata of voxels: what could not be written again is refused when it is read."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("defect", REFUSED)
 def test_what_cannot_be_written_is_refused_when_it_is_read(defect: str, root: Path) -> None:
-    """Some already by the reader of pickles, which has words of its own; the rest by their column."""
+    """Some by the reader of pickles, which has words of its own; the rest by their column."""
     change, says = REFUSED[defect]
     change_table(root, change)
     path = root / NEURAL / "df_roi_meta.pkl"

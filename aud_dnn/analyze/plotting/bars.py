@@ -1,4 +1,4 @@
-"""Bars over models with the acoustic baseline: Figures 2, 5, 8 and 9A, and best layers by region."""
+"""Bars over models with the acoustic baseline (Figures 2, 5, 8, 9A) and best layers by region."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from aud_dnn.analyze.plotting.drawings import Drawing, new_figure
 from aud_dnn.analyze.plotting.print_style import paper_style
 from aud_dnn.analyze.plotting.style import (
     baseline_band,
-    condition_suffix,
     display_name,
     mark_incomplete,
     model_styles,
@@ -22,6 +21,7 @@ from aud_dnn.analyze.plotting.style import (
     roi_color,
     value_label,
 )
+from aud_dnn.conditions import Condition
 from aud_dnn.models.figure_sets import FIGURE_8_MODELS, FIGURE_9_MODELS
 from aud_dnn.models.registry import BASELINE_MODEL
 from aud_dnn.tables.across_models import AcrossModels, ComponentScores
@@ -248,7 +248,10 @@ def model_bars(
     )
     if participants:
         table = table.join(data.scores.T.add_prefix("participant_"))
-    stem = f"across-models_roi-None_{data.target}{condition_suffix(data.randnetw)}_{CV_NAME}_within_subject_sem_{data.value}_{sorting}{suffix}"
+    stem = (
+        f"across-models_roi-None_{data.target}{Condition.of(data.randnetw).suffix}_{CV_NAME}_"
+        f"within_subject_sem_{data.value}_{sorting}{suffix}"
+    )
     return Drawing(figure, stem, table)
 
 
@@ -317,7 +320,10 @@ def component_bars(
         )
         mark_incomplete(figure, data.missing, notes=data.notes)
         note_below(figure, [COMPONENT_ERRORS])
-    stem = f"across-models_barplot_components_NH2015comp{condition_suffix(data.randnetw)}_{CV_NAME}_{data.value}_sem_over_it_{data.value}_manually_sorted{suffix}"
+    stem = (
+        f"across-models_barplot_components_NH2015comp{Condition.of(data.randnetw).suffix}_"
+        f"{CV_NAME}_{data.value}_sem_over_it_{data.value}_manually_sorted{suffix}"
+    )
     return Drawing(
         figure,
         stem,

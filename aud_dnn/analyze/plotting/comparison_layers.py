@@ -11,8 +11,8 @@ import xarray as xr
 from aud_dnn.analyze.plotting.drawings import Drawing, file_stem, new_figure
 from aud_dnn.analyze.plotting.print_style import paper_style
 from aud_dnn.analyze.plotting.style import CEILING_BAND, display_name, note_below, roi_color
+from aud_dnn.conditions import Condition
 from aud_dnn.store.compared_by import compared_by
-from aud_dnn.store.comparison_schema import CONDITIONS
 from aud_dnn.store.comparisons import ALL_VOXELS
 from aud_dnn.tables.comparison_models import mean_and_sem
 from aud_dnn.tables.comparisons import regions_in_order
@@ -26,7 +26,7 @@ def layer_curves(
     datasets: Mapping[tuple[str, str], xr.Dataset],
     models: Sequence[str],
     *,
-    conditions: Sequence[str] = CONDITIONS,
+    conditions: Sequence[str] = tuple(Condition),
     palette: str = "paper",
 ) -> Iterator[Drawing]:
     """Similarity of the layers of models, all voxels and every region.
@@ -106,7 +106,7 @@ def _curves(
                 rows["similarity"],
                 yerr=rows["sem"],
                 color=colors[roi],
-                linestyle="-" if condition == CONDITIONS[0] else "--",
+                linestyle="-" if condition == Condition.TRAINED else "--",
                 linewidth=2.2 if roi == ALL_VOXELS else 1.3,
                 label=f"{'all voxels' if roi == ALL_VOXELS else roi}, {condition}",
                 capsize=0,

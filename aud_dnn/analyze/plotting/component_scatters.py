@@ -13,13 +13,13 @@ from aud_dnn.analyze.plotting.print_style import paper_style
 from aud_dnn.analyze.plotting.scatters import OVER_POINTS, marker_style
 from aud_dnn.analyze.plotting.style import (
     component_name,
-    condition_suffix,
     display_name,
     identity_line,
     mark_incomplete,
     model_styles,
     value_label,
 )
+from aud_dnn.conditions import Condition
 from aud_dnn.tables.across_models import ComponentScores
 from aud_dnn.tables.model_files import CV_NAME
 from aud_dnn.targets.facts import COMPONENT_TARGET, COMPONENTS
@@ -88,7 +88,7 @@ def component_seed_scatter(
             notes=data.notes,
         )
     stem = (
-        f"across-models_roi-None_NH2015comp{condition_suffix(data.randnetw)}_{CV_NAME}_{data.value}_sem_over_it_"
+        f"across-models_roi-None_NH2015comp{Condition.of(data.randnetw).suffix}_{CV_NAME}_{data.value}_sem_over_it_"
         f"n-models={len(rows)}{data.value}{suffix}"
     )
     return Drawing(figure, stem, pd.DataFrame(rows).set_index("comp"))
@@ -132,7 +132,7 @@ def component_pair_scatter(
         {component: data.mean.loc[component, models] for component in (x, y)}
     ).rename_axis("source_model")
     stem = (
-        f"Component-{number[x]}-Component-{number[y]}_scatter_NH2015comp{condition_suffix(data.randnetw)}{suffix}"
+        f"Component-{number[x]}-Component-{number[y]}_scatter_NH2015comp{Condition.of(data.randnetw).suffix}{suffix}"
         "_symbols-True_black-True"
     )
     return Drawing(figure, stem, table)

@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 from aud_dnn.analyze.plotting.drawings import Drawing, new_figure
 from aud_dnn.analyze.plotting.print_style import paper_style
 from aud_dnn.analyze.plotting.style import display_name, layer_legend, mark_incomplete, roi_color
+from aud_dnn.conditions import Condition
 from aud_dnn.tables.fit_diagnostics import N_SINGLE_FITS
 from aud_dnn.targets.facts import COMPONENT_TARGET, COMPONENTS
 
@@ -76,7 +77,7 @@ def _compare(
     half: str,
     names: Sequence[str] | None,
 ) -> None:
-    """Standard deviations of all voxels one after the other, and their histograms with common bins."""
+    """Standard deviations of all voxels, one after the other and as histograms with common bins."""
     edges = np.histogram_bin_edges(np.concatenate([values for values, _, _ in pairs]), bins=N_BINS)
     for values, color, label in pairs:
         line.plot(
@@ -319,7 +320,7 @@ def statistic_lines(
                 marker="o",
                 markersize=4,
                 color=roi_color("none", palette),
-                alpha=0.3 if condition == "permuted" else 1,
+                alpha=0.3 if condition == Condition.PERMUTED else 1,
                 label=f"{condition.capitalize()} network",
             )
         first = next(iter(tables.values()))

@@ -20,6 +20,7 @@ from aud_dnn.analyze.plotting.style import (
     roi_color,
     value_label,
 )
+from aud_dnn.conditions import Condition
 from aud_dnn.models.registry import BASELINE_MODEL
 from aud_dnn.tables.across_models import ComponentScores
 from aud_dnn.tables.model_files import CV_NAME
@@ -55,11 +56,7 @@ def across_layers(
         rows = {}
         for name, (table, error) in curves.items():
             color = roi_color(name if by_region else ALL_VOXELS_COLOR_KEY, palette)
-            label = (
-                name
-                if by_region
-                else {"trained": "Trained network", "permuted": "Permuted network"}[name]
-            )
+            label = name if by_region else Condition(name).label
             mean = table.mean(axis=0)
             ax.errorbar(
                 np.arange(table.shape[1]),
@@ -68,7 +65,7 @@ def across_layers(
                 color=color,
                 label=label,
                 capsize=0,
-                alpha=0.3 if name == "permuted" else 1,
+                alpha=0.3 if name == Condition.PERMUTED else 1,
                 marker="o",
                 markersize=3,
             )
@@ -157,7 +154,10 @@ def components_across_models(
             fontsize=10,
         )
         mark_incomplete(figure, data.missing, notes=data.notes)
-    stem = f"across-models_scatter_{CV_NAME}_NH2015comp{'_randnetw' if data.randnetw else ''}{suffix}_{data.value}"
+    stem = (
+        f"across-models_scatter_{CV_NAME}_NH2015comp{Condition.of(data.randnetw).suffix}"
+        f"{suffix}_{data.value}"
+    )
     return Drawing(figure, stem, data.mean.T.rename_axis("source_model"))
 
 
@@ -186,7 +186,7 @@ def dimensionality_across_layers(
                 marker="o",
                 markersize=3,
                 color=roi_color(ALL_VOXELS_COLOR_KEY),
-                alpha=0.3 if condition == "permuted" else 1,
+                alpha=0.3 if condition == Condition.PERMUTED else 1,
                 label=f"{condition.capitalize()} network",
             )
         _layer_ticks(ax, model, list(table.index))

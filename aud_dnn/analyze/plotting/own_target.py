@@ -13,13 +13,13 @@ from aud_dnn.analyze.plotting.bars import BAR_SPACING, BAR_WIDTH, BarLayout, dra
 from aud_dnn.analyze.plotting.drawings import Drawing, new_figure
 from aud_dnn.analyze.plotting.print_style import paper_style
 from aud_dnn.analyze.plotting.style import (
-    condition_suffix,
     display_name,
     layer_legend,
     mark_incomplete,
     model_styles,
     value_label,
 )
+from aud_dnn.conditions import Condition
 from aud_dnn.stats import within_participant_sem
 from aud_dnn.targets.facts import TargetFacts
 
@@ -78,7 +78,7 @@ def target_model_bars(
     written = table.T.add_prefix("participant_")
     written.insert(0, f"{facts.value}_mean", table.mean(axis=0))
     written.insert(1, f"{facts.value}_yerr", np.nan if errors is None else errors)
-    stem = f"across-models_{facts.name}{condition_suffix(randnetw)}_{facts.value}"
+    stem = f"across-models_{facts.name}{Condition.of(randnetw).suffix}_{facts.value}"
     return Drawing(figure, stem, written.rename_axis("source_model"))
 
 
@@ -107,7 +107,7 @@ def target_layer_curves(
         figure = new_figure(7, 5)
         ax = figure.add_subplot()
         for randnetw, table in tables.items():
-            name = "permuted" if randnetw else "trained"
+            name = Condition.of(randnetw).value
             mean, errors = table.mean(axis=0), _errors(table)
             ax.errorbar(
                 np.arange(table.shape[1]),
@@ -181,7 +181,7 @@ def target_region_bars(
     written = table.copy()
     written.loc["mean"] = table.mean(axis=0)
     written.loc["yerr"] = np.nan if errors is None else errors
-    stem = f"best-layer_by-region_{model}{condition_suffix(randnetw)}_{facts.name}"
+    stem = f"best-layer_by-region_{model}{Condition.of(randnetw).suffix}_{facts.name}"
     return Drawing(figure, stem, written.rename_axis("subj_idx"))
 
 
@@ -245,5 +245,5 @@ def latency_curves(
         mark_incomplete(figure, (), notes=notes)
     written = found.scores.copy()
     written.loc["peak"] = found.peak
-    stem = f"latency_{model}{condition_suffix(randnetw)}_{facts.name}_{facts.value}"
+    stem = f"latency_{model}{Condition.of(randnetw).suffix}_{facts.name}_{facts.value}"
     return Drawing(figure, stem, written.rename_axis("time"))

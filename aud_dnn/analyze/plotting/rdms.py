@@ -37,7 +37,10 @@ NEURAL_FOLDER = f"fmri-data-comparison_{_HOW}"
 
 
 def _model_folder(target: str, model: str, condition: str) -> str:
-    return f"{target}/{model}_rand-{condition == 'permuted'}_roi-{ALL_VOXELS}_{_HOW}-noisecorrect-False"
+    return (
+        f"{target}/{model}_rand-{condition == 'permuted'}_roi-{ALL_VOXELS}_{_HOW}-noisecorrect-"
+        "False"
+    )
 
 
 def draw_rdm(

@@ -13,6 +13,7 @@ from aud_dnn import stats
 from aud_dnn.analyze.plotting.drawings import Drawing, new_figure
 from aud_dnn.analyze.plotting.print_style import paper_style
 from aud_dnn.analyze.plotting.style import category_styles, component_name, layer_legend
+from aud_dnn.conditions import Condition
 from aud_dnn.targets.categories import SOUND_CATEGORIES
 from aud_dnn.targets.facts import COMPONENTS
 
@@ -119,7 +120,7 @@ def response_scatter(
         **{value: r2},
     )
     stem = (
-        f"scatter-comp-{component}_resp-vs-pred_{model}{'_randnetw' if randnetw else ''}_{layer}_NH2015comp_"
+        f"scatter-comp-{component}_resp-vs-pred_{model}{Condition.of(randnetw).suffix}_{layer}_NH2015comp_"
         f"{value}{suffix}"
     )
     return Drawing(figure, stem, table, formats=("svg",))

@@ -11,6 +11,7 @@ from aud_dnn.analyze.plotting.drawings import Drawing
 from aud_dnn.analyze.plotting.rdms import best_layer_rdm, model_page, neural_rdms, region_matrix
 from aud_dnn.analyze.plotting.rsa_positions import position_scatter
 from aud_dnn.analyze.plotting.rsa_scores import clean_speech_bars, rsa_bars, seed_scatter
+from aud_dnn.conditions import Condition
 from aud_dnn.io.processes import map_in_processes
 from aud_dnn.methods.rsa import METHOD as RSA
 from aud_dnn.models.figure_sets import (
@@ -22,7 +23,6 @@ from aud_dnn.models.figure_sets import (
 )
 from aud_dnn.models.registry import BASELINE_MODEL
 from aud_dnn.store.compared_by import compared_by
-from aud_dnn.store.comparison_schema import CONDITIONS
 from aud_dnn.store.comparisons import ALL_VOXELS, matching_model_part, read_analysis
 from aud_dnn.tables.comparisons import regions_in_order
 from aud_dnn.targets.facts import ROIS
@@ -36,7 +36,7 @@ def rsa_figures(
     datasets: Datasets,
     *,
     own_models: Sequence[str] = (),
-    conditions: Sequence[str] = CONDITIONS,
+    conditions: Sequence[str] = tuple(Condition),
     statistics: str = "published",
     palette: str = "paper",
     participants: bool = False,

@@ -25,6 +25,7 @@ from aud_dnn.analyze.plotting.style import (
     model_styles,
     note_below,
 )
+from aud_dnn.conditions import Condition
 from aud_dnn.methods.rsa import METHOD as RSA
 from aud_dnn.models.figure_sets import FIGURE_8_MODELS
 from aud_dnn.models.registry import BASELINE_MODEL
@@ -243,7 +244,7 @@ def seed_scatter(
         limits = _square_limits(
             first,
             second,
-            TRAINED_SEED_LIMITS if condition == "trained" and by.name == RSA.name else None,
+            TRAINED_SEED_LIMITS if condition == Condition.TRAINED and by.name == RSA.name else None,
         )
         ax.set(
             xlim=limits,

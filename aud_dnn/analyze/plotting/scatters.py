@@ -22,13 +22,13 @@ from aud_dnn.analyze.plotting.points import (
 from aud_dnn.analyze.plotting.print_style import paper_style
 from aud_dnn.analyze.plotting.style import (
     PointStyle,
-    condition_suffix,
     display_name,
     identity_line,
     mark_incomplete,
     model_styles,
     value_label,
 )
+from aud_dnn.conditions import Condition
 from aud_dnn.models.registry import MODELS
 from aud_dnn.tables.across_models import AcrossModels, RegionPositions
 from aud_dnn.tables.model_files import CV_NAME
@@ -106,7 +106,7 @@ def seed_scatter(
         randnetw=str(data.randnetw),
     )
     stem = (
-        f"across-models_roi-None_{data.target}{condition_suffix(data.randnetw)}_{CV_NAME}_within_subject_sem_"
+        f"across-models_roi-None_{data.target}{Condition.of(data.randnetw).suffix}_{CV_NAME}_within_subject_sem_"
         f"n-models={n}_{data.value}{suffix}"
     )
     return Drawing(figure, stem, table)
@@ -162,8 +162,9 @@ def region_scatter(
             legend_right(ax, names, styles, size=9)
         mark_incomplete(figure, data.missing, notes=data.notes)
     stem = (
-        f"across-models_scatter{'_annotated' if annotate else ''}{suffix}_within_subject_sem_roi_label_general_{x}-{y}_"
-        f"{data.target}{condition_suffix(data.randnetw)}_rel_pos-median_{data.value}"
+        f"across-models_scatter{'_annotated' if annotate else ''}{suffix}_within_subject_sem_"
+        f"roi_label_general_{x}-{y}_"
+        f"{data.target}{Condition.of(data.randnetw).suffix}_rel_pos-median_{data.value}"
     )
     return Drawing(figure, stem, table.assign(target=data.target, randnetw=str(data.randnetw)))
 

@@ -176,11 +176,6 @@ def roi_color(roi: str, palette: str = "paper") -> str:
     return ROI_COLORS[roi]
 
 
-def condition_suffix(randnetw: bool) -> str:
-    """The end of file names of the network with permuted weights."""
-    return "_randnetw" if randnetw else ""
-
-
 def category_styles(palette: str = "paper") -> dict[str, PointStyle]:
     """Colour and marker of the eleven sound categories, in plotting order.
 

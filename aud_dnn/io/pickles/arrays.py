@@ -1,4 +1,4 @@
-"""Make arrays anew from the records of their pickles (see :mod:`aud_dnn.io.pickles.safe_pickle`)."""
+"""Make arrays from the records of their pickles (see :mod:`aud_dnn.io.pickles.safe_pickle`)."""
 
 from __future__ import annotations
 

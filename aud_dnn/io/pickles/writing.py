@@ -292,7 +292,7 @@ def _little_endian(array: np.ndarray) -> np.ndarray:
 
 
 def _plain(column: pd.Series | pd.Index) -> np.ndarray:
-    """The values of a column or of labels as a NumPy array of a dtype that the oldest pandas has."""
+    """The values of a column or of labels as an array of a dtype that the oldest pandas has."""
     missing = column.isna()
     kind = column.dtype.kind
     if kind in "biufc":
