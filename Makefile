@@ -47,12 +47,14 @@ demo: $(VENV)/.installed
 
 REPORTS := .reports
 PYTEST := -m pytest --numprocesses auto --dist loadfile
+# one thread in each worker; compiled modules are kept, whatever the environment says
+QUICKLY := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
 test: $(VENV)/.installed-test lint
-	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) --junit-xml $(REPORTS)/test.xml
+	$(QUICKLY) $(BIN)/python $(PYTEST) --junit-xml $(REPORTS)/test.xml
 
 test-all: $(VENV)/.installed-test lint
-	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) -m "slow or not slow"
+	$(QUICKLY) $(BIN)/python $(PYTEST) -m "slow or not slow"
 
 # one version of PyTorch, so that a new one does not change what the tests say
 TORCH := torch==2.13.0
@@ -68,13 +70,13 @@ $(EXTRACT)/.installed: pyproject.toml Makefile | $(EXTRACT)/bin/python
 
 # after `make test`, a test that neither of the two has run is an error, unless its reason is a known one
 test-extract: $(EXTRACT)/.installed
-	OMP_NUM_THREADS=1 $(EXTRACT)/bin/python $(PYTEST) --junit-xml $(REPORTS)/test-extract.xml $(EXTRACT_TESTS)
+	$(QUICKLY) $(EXTRACT)/bin/python $(PYTEST) --junit-xml $(REPORTS)/test-extract.xml $(EXTRACT_TESTS)
 	@test ! -f $(REPORTS)/test.xml || $(EXTRACT)/bin/python tests/skipped_everywhere.py $(REPORTS)/test.xml \
 		$(REPORTS)/test-extract.xml
 
 coverage: $(VENV)/.installed-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[coverage]'
-	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) --cov --cov-report term:skip-covered
+	$(QUICKLY) $(BIN)/python $(PYTEST) --cov --cov-report term:skip-covered
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

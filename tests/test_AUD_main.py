@@ -953,7 +953,7 @@ sys.addaudithook(count)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
-@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("overwrite", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_kill_at_any_moment_leaves_whole_results_or_none(overwrite: bool, small: Path) -> None:
     """Killed at random file operations, so at moments that matter. ``overwrite``: each earlier
     result is there or can be.

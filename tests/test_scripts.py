@@ -343,7 +343,7 @@ def started(script: str) -> list[str]:
     return [sys.executable, *where, *ARGUMENTS.get(script, ())]
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGINT", pytest.param("SIGTERM", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_stopped_while_the_libraries_are_imported(
     script: str, name: str, small: Path, tmp_path: Path

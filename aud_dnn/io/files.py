@@ -32,7 +32,6 @@ from aud_dnn.io.mat_structure import mat_variable_names
 
 if TYPE_CHECKING:
     import h5py
-    import xarray as xr
 
 __all__ = [
     "h5_array",
@@ -47,7 +46,6 @@ __all__ = [
     "require_file",
     "require_seal",
     "seal",
-    "write_netcdf",
 ]
 
 
@@ -305,20 +303,6 @@ def h5_dataset(
         )
     require_modest(node, most_bytes)
     return node
-
-
-def write_netcdf(path: Path, dataset: xr.Dataset, encoding: dict[str, dict]) -> None:
-    """Write a dataset as netCDF-4.
-
-    It is made in memory first: the HDF5 library crashes when a disk fills under it.
-    """
-    import h5netcdf
-    from xarray.backends import H5NetCDFStore
-
-    memory = io.BytesIO()
-    with h5netcdf.File(memory, "w") as file:
-        dataset.dump_to_store(H5NetCDFStore(file), encoding=encoding)
-    path.write_bytes(memory.getbuffer())
 
 
 _SEAL = b"aud_dnn\n"

@@ -19,7 +19,8 @@ from aud_dnn.conditions import CONDITIONS, Condition
 from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
 from aud_dnn.io.atomic import atomic_file
 from aud_dnn.io.digests import combined_digest
-from aud_dnn.io.files import require_seal, seal, write_netcdf
+from aud_dnn.io.files import require_seal, seal
+from aud_dnn.io.netcdf import write_netcdf
 from aud_dnn.methods.comparing.sides import DIMENSIONALITY_VARIANTS
 from aud_dnn.methods.method import Comparison
 from aud_dnn.methods.rsa import METHOD as RSA

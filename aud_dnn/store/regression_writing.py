@@ -10,7 +10,7 @@ import numpy as np
 
 from aud_dnn.errors import InputError
 from aud_dnn.io.digests import file_digest
-from aud_dnn.io.files import write_netcdf
+from aud_dnn.io.netcdf import write_netcdf
 from aud_dnn.io.pickles.writing import write_pickle
 from aud_dnn.methods.ridge.method import METHOD as RIDGE
 from aud_dnn.methods.ridge.scores import LayerScores, TestPredictions

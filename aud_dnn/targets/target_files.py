@@ -37,8 +37,9 @@ import numpy as np
 from aud_dnn.errors import DamagedFileError, InputError, few
 from aud_dnn.io.atomic import atomic_file
 from aud_dnn.io.digests import combined_digest, file_digest
-from aud_dnn.io.files import h5_dataset, open_h5, read_npy, require_file, write_netcdf
+from aud_dnn.io.files import h5_dataset, open_h5, read_npy, require_file
 from aud_dnn.io.h5_structure import h5_array, require_dimension_lists, require_honest_chunks
+from aud_dnn.io.netcdf import write_netcdf
 from aud_dnn.splits import Splits, given_splits
 from aud_dnn.targets.arrays import ABOUT, NAMES_IN_RESULTS, RESPONSES, target_from_arrays
 from aud_dnn.targets.loading import Target

@@ -242,6 +242,7 @@ def test_seeds_are_those_of_figure_2_by_both_methods(with_rsa):
     assert not without and "no model has results of both seeds" in without.notes[0]
 
 
+@pytest.mark.slow
 def test_methods_on_different_data_are_not_drawn_together(with_rsa, tmp_path):
     shutil.copytree(with_rsa.root, tmp_path / "root")
     paths = ProjectPaths(tmp_path / "root")
@@ -282,6 +283,7 @@ def test_methods_on_different_data_are_not_drawn_together(with_rsa, tmp_path):
     assert consistency_layers.layer_wise(paths, TRAINED, ["RSA"])  # one method alone is what it is
 
 
+@pytest.mark.slow
 def test_published_rsa_files_stand_in_for_our_own(with_rsa, tmp_path):
     shutil.copytree(with_rsa.root, tmp_path / "root")
     paths = ProjectPaths(tmp_path / "root")

@@ -679,6 +679,7 @@ def test_a_mistyped_model_and_a_root_without_results_are_refused_at_once(paths, 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_bad_model_costs_only_the_pictures_it_is_in(broken, tmp_path, capsys):
     expected = _lose_a_layer(broken)
     status = AUD_plot_main.main(

@@ -118,11 +118,27 @@ def test_there_is_a_notebook_for_every_figure():
     }
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs(path, fitted, tmp_path, monkeypatch):
-    nbformat = pytest.importorskip("nbformat")
+@pytest.fixture(scope="module")
+def kernel():
+    """One Python for all notebooks, which takes two seconds to start."""
+    pytest.importorskip("nbformat")
     nbclient = pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")
+    from jupyter_client.manager import KernelManager
+
+    manager = KernelManager(kernel_name="python3")
+    yield lambda notebook, folder: nbclient.NotebookClient(
+        notebook, km=manager, timeout=300, resources={"metadata": {"path": str(folder)}}
+    )
+    if manager.has_kernel:
+        manager.shutdown_kernel(now=True)
+    manager.cleanup_resources()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs(path, fitted, kernel, tmp_path, monkeypatch):
+    import nbformat
+
     monkeypatch.setenv("AUD_DNN_ROOT", str(fitted.root))
     monkeypatch.setenv(
         "PYTHONPATH", os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
@@ -131,12 +147,8 @@ def test_notebook_runs(path, fitted, tmp_path, monkeypatch):
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = []
-    nbclient.NotebookClient(
-        notebook,
-        timeout=300,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(tmp_path)}},
-    ).execute()
+    notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))  # nothing from another one
+    kernel(notebook, tmp_path).execute(cleanup_kc=False)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert any("image/png" in output.get("data", {}) for output in outputs)
     assert not list(tmp_path.iterdir())  # notebooks show, they do not save
@@ -155,6 +167,7 @@ def test_stored_outputs_are_there_and_hold_no_local_paths(path):
     assert "/home/" not in words and "/tmp/" not in words and "Error" not in words
 
 
+@pytest.mark.slow
 def test_the_other_scripts_run(fitted, tmp_path, capsys):
     for script in (CONSISTENCY_plot_main, DIM_plot_main):
         assert (

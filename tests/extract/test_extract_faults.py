@@ -113,6 +113,7 @@ def finished(root):
     return list(root.model_activations("mine").glob(".*.unfinished/stim*.npy"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 def test_kills_at_any_moment_lose_no_finished_sound(root, format):
     alone(kill_again_and_again, root, format)

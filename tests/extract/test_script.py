@@ -42,7 +42,9 @@ def stored(root, model, suffix=""):
 # --- the baseline -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pooling", ["power", "rms", "log"])
+@pytest.mark.parametrize(
+    "pooling", ["power", *(pytest.param(name, marks=pytest.mark.slow) for name in ("rms", "log"))]
+)
 def test_the_baseline_from_wav_files_to_hdf5(root, pooling, capsys):
     assert (
         extract_activations.main(["--model", "spectemp", "--root", str(root), "--pooling", pooling])

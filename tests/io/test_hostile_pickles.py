@@ -374,7 +374,13 @@ BOMBS = {
 }
 
 
-@pytest.mark.parametrize("bomb", BOMBS)
+_LARGE = {"a million sets", "one list, many sets", "one list, many object arrays"}
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [pytest.param(name, marks=pytest.mark.slow) if name in _LARGE else name for name in BOMBS],
+)
 def test_no_file_can_blow_up(bomb):
     data, words = BOMBS[bomb]
     tracemalloc.start()

@@ -174,7 +174,9 @@ def wait_for(condition: Callable[[], bool], seconds: float = 15) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
-@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGINT"])
+@pytest.mark.parametrize(
+    "name", ["SIGKILL", pytest.param("SIGTERM", marks=pytest.mark.slow), "SIGINT"]
+)
 def test_workers_end_with_their_parent_and_leave_nothing(tmp_path, name):
     """A plain script without a main guard; Ctrl-C reaches the whole process group, as from a
     terminal.

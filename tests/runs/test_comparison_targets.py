@@ -160,6 +160,7 @@ def test_a_second_run_keeps_everything_and_a_changed_target_is_computed_again(
     assert "computed: 3 results" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_splits_of_several_sizes_go_through(compared: Path, tmp_path: Path) -> None:
     target = read_target(compared / "voxels90.nc")
     train = np.arange(90) < np.array([[40], [50]])
@@ -192,7 +193,7 @@ METHOD = Comparison(
 '''
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("jobs", [pytest.param("1", marks=pytest.mark.slow), "2"])
 def test_a_method_in_a_file(compared: Path, tmp_path: Path, jobs: str) -> None:
     root, file = tmp_path / "root", tmp_path / "mine.py"
     shutil.copytree(compared, root, ignore=shutil.ignore_patterns("results"))

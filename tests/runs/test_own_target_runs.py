@@ -150,6 +150,7 @@ def test_other_splits_make_a_result_stale(fresh: Path) -> None:
         run(fresh, "voxels90.nc")
 
 
+@pytest.mark.slow
 def test_halves_of_unequal_size_and_sounds_in_neither(fresh: Path) -> None:
     ids = list(load_stimuli(ProjectPaths(fresh)).ids)
     train = np.zeros((3, 90), dtype=bool)

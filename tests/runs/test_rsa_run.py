@@ -487,8 +487,7 @@ def test_a_damaged_result_file_is_named(paths):
 # --- disks, memory, signals ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [errno.EDQUOT, errno.ENOSPC])
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize(("number", "jobs"), [(errno.EDQUOT, 1), (errno.ENOSPC, 2)])
 def test_a_disk_that_fills_is_an_error_that_names_the_file(paths, monkeypatch, number, jobs):
     """Noticed by fsync, which knows no name: of a part in this process, of the dataset after the
     workers.
