@@ -1,4 +1,4 @@
-"""The errors that a user of the scripts can meet and mend."""
+"""The errors that a user of the scripts can meet and fix."""
 
 from __future__ import annotations
 

@@ -275,7 +275,7 @@ def test_registered_h5_model(demo_root: Path, stimuli: Stimuli) -> None:
         ("ResNet50music", "conv1_relu1", "relu1"),
         ("ResNet50music", "relu1", "relu1"),
         ("ResNet50word", "conv1_relu1", "conv1_relu1"),
-        ("ResNet50music", "conv1_relu1", "conv1_relu1"),  # extracted anew, under its own name
+        ("ResNet50music", "conv1_relu1", "conv1_relu1"),  # extracted again, under its own name
     ],
 )
 def test_special_layer_names(

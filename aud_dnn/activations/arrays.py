@@ -81,7 +81,7 @@ class Activations(ABC):
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """What results record, so that figures know it where the activations are gone."""
+        """What results record, so that figures know it without the activations."""
         return {
             "layer_order": list(self.order.names),
             "layer_order_from": self.order.origin,

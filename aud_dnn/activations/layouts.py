@@ -1,4 +1,4 @@
-"""Shapes and types of activations: what is wrong with one, and how to mend it."""
+"""Shapes and types of activations: what is wrong with one, and how to fix it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aud_dnn.remarks import Remark
 
 
 def layer_problem(shape: tuple[int, ...], dtype: np.dtype, n_sounds: int) -> str | None:
-    """What is wrong with a layer that should be numbers of shape (n_sounds, units), and how to mend
+    """What is wrong with a layer that should be numbers of shape (n_sounds, units), and how to fix
     it.
     """
     if len(shape) == 2 and shape[0] == n_sounds and dtype.kind in "fiu":
@@ -44,7 +44,7 @@ def _shape_advice(shape: tuple[int, ...], n_sounds: int) -> str:
 
 
 def vector_problem(vector: np.ndarray) -> str | None:
-    """What is wrong with one sound's units, which should be a 1-D array of numbers, and how to mend
+    """What is wrong with one sound's units, which should be a 1-D array of numbers, and how to fix
     it.
     """
     if vector.ndim == 1 and vector.dtype.kind in "fiu":

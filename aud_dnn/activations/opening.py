@@ -301,7 +301,7 @@ def _choose_layers(
     """Stored key of each layer asked for, checked against what the file holds.
 
     A layer that is not stored under its published key may be stored under its own name (a model
-    that was extracted anew).
+    that was extracted again).
     """
     keys = {}
     for layer in listed if layers is None else layers:

@@ -13,7 +13,7 @@ Pictures (svg, png) and a csv of every plotted number go to results/PLOTS_across
 results/STATS_across-models/, surface maps to results/PLOTS_SURF_across-models/. Models without
 results are left out and named, on the figure, too. Bad results (a layer missing, other data, NaN)
 cost the pictures that need them; all others are drawn, what is wrong comes last with the command
-that mends it, and the exit status is 1; so it is if there is nothing to draw at all.
+that fixes it, and the exit status is 1; so it is if there is nothing to draw at all.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ def _is_there(root: Path, seed: int, sounds: bool) -> bool:
     if record["seed"] != seed:
         raise InputError(
             f"{root} holds the demo of seed {record['seed']}. Choose another folder with --root, "
-            "or add --overwrite to make it anew."
+            "or add --overwrite to make it again."
         )
     with_sounds = any(name.endswith(".wav") for name in record["files"])
     missing = [name for name in record["files"] if not (root / name).is_file()]
@@ -130,7 +130,7 @@ def _is_there(root: Path, seed: int, sounds: bool) -> bool:
     if missing:
         more = f" and {len(missing) - 1} more files" if len(missing) > 1 else ""
         raise InputError(
-            f"{root} holds a demo that lacks {missing[0]}{more}. Add --overwrite to make it anew."
+            f"{root} holds a demo that lacks {missing[0]}{more}. Add --overwrite to make it again."
         )
     return True
 

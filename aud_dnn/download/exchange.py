@@ -1,6 +1,6 @@
 """One question to a web server and its answer, none of it waited for without end.
 
-The transport is ``requests``. Its timeouts begin anew with every byte, so a server that drips, or
+The transport is ``requests``. Its timeouts begin again with every byte, so a server that drips, or
 that says "100 Continue" for ever, would hold a program as long as it likes; and nothing can
 interrupt the look-up of a name. So the exchange runs in a thread of its own, which hands over what
 arrives, and is left behind when the next piece does not come in time.

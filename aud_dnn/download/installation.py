@@ -246,7 +246,7 @@ def _fetch(
     if target.is_file():
         say(
             f"{source.file}: downloaded before ({target}), not fetched again. Remove it to fetch "
-            "it anew."
+            "it again."
         )
     else:
         say(f"{source.file}: fetching {url}")

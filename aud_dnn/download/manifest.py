@@ -45,7 +45,7 @@ class Source:
     sha256 : str, optional
         Published checksum.
     stable : bool
-        Whether the same contents always come in the same bytes. GitHub packs its archives anew, so
+        Whether the same contents always come in the same bytes. GitHub packs its archives again, so
         there the checksums of the files are compared, not that of the archive.
     """
 

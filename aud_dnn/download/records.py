@@ -69,7 +69,7 @@ def read_record(paths: ProjectPaths, name: str) -> Record | None:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{path} is damaged ({printable(error, 200)}). Remove it; the next download writes it "
-            "anew."
+            "again."
         ) from error
 
 

@@ -298,7 +298,7 @@ class _Download:
             meaning = {
                 403: "access is refused",
                 404: "there is no such file",
-                410: "the file is gone",
+                410: "the file no longer exists",
             }.get(status, "")
             raise DownloadError(
                 f"{self.url}: {status_of(answer)}{meaning and f' ({meaning})'}. {_OTHER_WAYS}"

@@ -3,7 +3,7 @@
 A network that skips a layer now and then gives the same values most of the time, so that running a
 sound twice finds it by chance only. The state of a random generator moves with every number that is
 drawn; so the states are compared, of the generators that everybody shares (PyTorch on every device,
-NumPy, ``random``) and of those that the model holds itself. A generator made anew without a seed
+NumPy, ``random``) and of those that the model holds itself. A generator made again without a seed
 asks the operating system for one; so that is watched, too (:func:`watched_entropy`).
 """
 

@@ -191,7 +191,7 @@ class TorchExtractor:
     ) -> Iterator[dict[str, int]]:
         """Hooks on the tapped modules for one forward pass.
 
-        The counters of calls start anew every time.
+        The counters of calls start again every time.
         """
         calls = dict.fromkeys(self._modules, 0)
         handles = []
@@ -370,7 +370,7 @@ class TorchExtractor:
             if differ(first[tap.key], again[tap.key]):
                 raise InputError(
                     f"tap {tap.name}: the same sound gives other values the second time, and no "
-                    "known random generator was used. A generator made anew in every pass, or "
+                    "known random generator was used. A generator made again in every pass, or "
                     "something that the network keeps from sound to sound? Give it a fixed seed, "
                     "or turn it off."
                 )

@@ -137,9 +137,7 @@ class DigestMemo:
         if not self._fresh:
             return
         try:
-            with atomic_file(
-                self._path
-            ) as staging:  # other runs may have learned something meanwhile
+            with atomic_file(self._path) as staging:  # other runs may have learned something since
                 known = {**_read_memo(self._path), **self._fresh}
                 staging.write_text(
                     json.dumps({"sha256": _memo_digest(known), "known": known}), encoding="utf-8"

@@ -113,7 +113,7 @@ def _damaged(path: Path, what: str, error: Exception | None = None) -> InputErro
         return refusal
     detail = f" ({type(error).__name__}: {error})" if error is not None else ""
     return DamagedFileError(
-        f"{path} is damaged, or is not in {what} format{detail}. Get it again, or make it anew."
+        f"{path} is damaged, or is not in {what} format{detail}. Get it again, or make it again."
     )
 
 
@@ -327,5 +327,5 @@ def require_seal(path: Path) -> None:
     length = len(_SEAL) + hashlib.sha256().digest_size
     if data[-length:] != _SEAL + hashlib.sha256(data[:-length]).digest():
         raise DamagedFileError(
-            f"{path} is not as it was written: its checksum does not match. Make it anew."
+            f"{path} is not as it was written: its checksum does not match. Make it again."
         )

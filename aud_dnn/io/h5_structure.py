@@ -66,7 +66,7 @@ def require_modest(dataset: h5py.Dataset, most_bytes: int = LARGEST_UNPACKED) ->
     ):
         raise DamagedFileError(
             f"{where} says it holds {n_bytes} bytes but only {stored} are stored. Make the file "
-            "anew, without compression."
+            "again, without compression."
         )
     if not chunks:
         return
@@ -74,7 +74,7 @@ def require_modest(dataset: h5py.Dataset, most_bytes: int = LARGEST_UNPACKED) ->
     n_chunks = math.prod(-(-side // chunk) for side, chunk in zip(dataset.shape, chunks))
     if chunk_bytes > max(_LARGEST_CHUNK, n_bytes) or n_chunks > _MOST_CHUNKS:
         raise InputError(
-            f"{where} is stored in {n_chunks} chunk(s) of {chunk_bytes} bytes. Make the file anew, "
+            f"{where} is stored in {n_chunks} chunk(s) of {chunk_bytes} bytes. Write it again, "
             "without chunks."
         )
     filters = _filters(dataset)
@@ -86,7 +86,7 @@ def require_modest(dataset: h5py.Dataset, most_bytes: int = LARGEST_UNPACKED) ->
     ):
         raise InputError(
             f"{where} is packed in a way that is not read here (HDF5 filters "
-            f"{', '.join(map(str, filters))}). Make the file anew, without compression or with "
+            f"{', '.join(map(str, filters))}). Make the file again, without compression or with "
             "gzip."
         )
 
@@ -152,7 +152,7 @@ def _read_texts(dataset: h5py.Dataset) -> np.ndarray:
 def _require_short(dataset: h5py.Dataset, length: int) -> None:
     if length > _MOST_TEXT:
         raise DamagedFileError(
-            f"{_where(dataset)} holds more than {_MOST_TEXT} characters. Make the file anew."
+            f"{_where(dataset)} holds more than {_MOST_TEXT} characters. Make the file again."
         )
 
 
@@ -185,7 +185,7 @@ def require_honest_chunks(dataset: h5py.Dataset) -> None:
         if not honest:
             raise DamagedFileError(
                 f"{_where(dataset)} holds a packed chunk that is cut short, or that becomes larger "
-                f"than the {most} bytes of a chunk. Make the file anew."
+                f"than the {most} bytes of a chunk. Make the file again."
             )
 
 

@@ -137,7 +137,7 @@ def _start(share: Sequence[int]) -> subprocess.Popen:
 
 @contextlib.contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """A process that is started meanwhile never gets Ctrl-C, not even while it starts.
+    """A process that is started inside the block never gets Ctrl-C, not even while it starts.
 
     This one gets it afterwards.
     """

@@ -141,7 +141,7 @@ def peak_memory_mb() -> float | None:
 
 @contextmanager
 def log_file(folder: Path) -> Iterator[None]:
-    """What is logged meanwhile also goes into ``out-<date>.log`` there."""
+    """What is logged inside the block also goes into ``out-<date>.log`` there."""
     handler = logging.FileHandler(
         folder / f"out-{datetime.now():%Y%m%d-%H%M%S}.log", encoding="utf-8"
     )

@@ -126,7 +126,7 @@ def read_result(folder: str | Path, *, memo: DigestMemo | None = None) -> Regres
     Raises
     ------
     MissingDataError
-        No whole result lies there.
+        There is no whole result.
     DamagedFileError
         A file is damaged, or not what the file of a result must be.
     InputError

@@ -66,7 +66,7 @@ def parse_folder(folder: Path) -> ResultKey | None:
 
 
 def is_complete(folder: Path) -> bool:
-    """A whole result lies there, ours (folders get their name only when whole) or the authors'."""
+    """A whole result is there, ours (folders get their name only when whole) or the authors'."""
     return all(
         (folder / name).is_file() for name in (SCORES_FILE, TABLE_FILE, PROVENANCE_FILE)
     ) or all((folder / name).is_file() for name in (PUBLISHED_SCORES, PUBLISHED_TABLE))

@@ -108,7 +108,7 @@ def ensure_tables(
         if edited:
             raise InputError(
                 f"Tables were changed after they were made: {few([str(path) for path in edited])}. "
-                f"Remove them; the results that they were made from are gone. {error}"
+                f"Remove them; the results that they were made from are no longer there. {error}"
             ) from error
         return
     every = model_table_paths(paths, model, target, randnetw, len(folders), Labels(True, True))
@@ -190,7 +190,7 @@ def _model_changes(
         folders = layer_folders(paths, model, target, randnetw)
     except MissingDataError:
         ours = _read_record(made_from_path(paths, model, target, randnetw))
-        return ["made from results that are gone"] if ours else []
+        return ["made from results that are no longer there"] if ours else []
     except InputError:  # an incomplete set, which is refused
         return []
     provenances = {

@@ -282,7 +282,7 @@ def test_a_module_that_runs_twice_has_to_be_declared_and_each_run_can_be_taken()
     with torch.no_grad():
         once = network.conv(sound)
         twice = network.conv(once)
-    for _ in range(2):  # counters start anew with every sound
+    for _ in range(2):  # counters start again with every sound
         row = model.run([sound])[0]
         np.testing.assert_allclose(row["conv--0"], once.mean(dim=2)[0], atol=1e-6)
         np.testing.assert_allclose(row["conv--1"], twice.mean(dim=2)[0], atol=1e-6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -178,19 +179,8 @@ def test_splits_of_several_sizes_go_through(compared: Path, tmp_path: Path) -> N
     assert dataset["test_sounds"].sum("sound").values.tolist() == [48, 38]
 
 
-OWN_METHOD = '''"""RSA in Pearson."""
-from functools import partial
-from aud_dnn.methods import rsa
-from aud_dnn.methods.method import Ceiling, Comparison, comparison_fields
-
-pearson = partial(rsa.comparable, measure="pearson")
-METHOD = Comparison(
-    name="PearsonRSA", label="Pearson RSA", limits=(0, 1),
-    fields=comparison_fields("Pearson similarity"), prepare=rsa.prepare,
-    triangle=rsa.rdm_triangle, vector=pearson,
-    ceilings=(Ceiling("pearson", "r", "Pearson", pearson),),
-)
-'''
+_PAGE = Path(__file__).resolve().parents[2] / "docs" / "methods.md"
+[OWN_METHOD] = re.findall(r"```python\n(.*?)```", _PAGE.read_text(encoding="utf-8"), re.DOTALL)
 
 
 @pytest.mark.parametrize("jobs", [pytest.param("1", marks=pytest.mark.slow), "2"])

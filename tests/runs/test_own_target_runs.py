@@ -18,6 +18,7 @@ import pytest
 from made_targets import MODEL, voxels
 
 from aud_dnn.analyze.AUD_plot_main import main as draw
+from aud_dnn.analyze.rsa_matrix_calculation_all_models import main as compare
 from aud_dnn.AUD_main import main as fit
 from aud_dnn.errors import InputError
 from aud_dnn.methods.ridge.leave_one_out import alpha_grid, reduce_features
@@ -431,13 +432,12 @@ def test_the_page_word_for_word(
         "setup_utils/check_data.py": check_data,
         "aud_dnn/AUD_main.py": fit,
         "aud_dnn/analyze/AUD_plot_main.py": draw,
+        "aud_dnn/analyze/rsa_matrix_calculation_all_models.py": compare,
     }
     for block in blocks[""]:
         _, script, *arguments = block.split()
-        assert (
-            scripts[script]([*arguments, *(["--jobs", "1"] if scripts[script] is draw else [])])
-            == 0
-        )
+        one = ["--jobs", "1"] if scripts[script] in (draw, compare) else []
+        assert scripts[script]([*arguments, *one]) == 0
     table = pd.read_csv(
         "demo/results/PLOTS_across-models/latency_mymodel_sensors_median_r2_test_c.csv",
         index_col="time",

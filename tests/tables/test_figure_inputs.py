@@ -618,7 +618,10 @@ def test_tables_whose_results_were_removed_say_so_and_are_refused_once_changed(p
     inputs.ensure_tables(paths, "DCASE2020", "NH2015", False)
     remove_results(paths, "DCASE2020")
     data = inputs.collect_scores(paths, ["DCASE2020"], "NH2015", False)
-    assert data.notes[0] == "Not current (made from results that are gone): DCASE2020. Fit again."
+    assert (
+        data.notes[0]
+        == "Not current (made from results that are no longer there): DCASE2020. Fit again."
+    )
     path = model_files_module.best_layer_path(paths, "DCASE2020", "NH2015", False)
     path.write_text(path.read_text().replace("0.4", "0.9"))
     with pytest.raises(

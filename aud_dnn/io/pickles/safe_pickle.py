@@ -13,7 +13,7 @@ the records mean and makes new arrays, tables and datasets from them:
 * a dtype is read from a small grammar (booleans, integers, floats, complex numbers, text, bytes,
   objects; no fields, no
   subclasses), and its bytes must fit the shape exactly; arrays of objects hold plain scalars only;
-* tables and datasets are taken apart into columns and variables and made anew by the public
+* tables and datasets are taken apart into columns and variables and made again by the public
   constructors, so the file's
   version of pandas or xarray does not matter and its internal state never reaches the installed
   one;

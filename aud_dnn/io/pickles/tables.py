@@ -1,4 +1,4 @@
-"""Make pandas tables and xarray datasets anew from the records of their pickles (see
+"""Make pandas tables and xarray datasets again from the records of their pickles (see
 :mod:`aud_dnn.io.pickles.safe_pickle`).
 
 pandas pickles a table as a block manager: the column labels, the row labels, and blocks of values

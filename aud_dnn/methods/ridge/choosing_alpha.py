@@ -16,9 +16,9 @@ r_end − r₀,
 which mostly shows from the ends alone that no alpha between them can be chosen. So the choice is
 that of float64 throughout.
 
-**Plateaus.** Two alphas cannot be told apart in float64 when the intervals ‖A_α z‖ ± n·u·‖A_α‖_F
-‖z‖ overlap (u: unit roundoff). Of those that cannot be told apart from the best, the largest alpha
-is taken.
+**Plateaus.** Two alphas cannot be distinguished in float64 when the intervals ‖A_α z‖ ± n·u·‖A_α‖_F
+‖z‖ overlap (u: unit roundoff). Of those that cannot be distinguished from the best, the largest is
+taken.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class AlphaChoice:
         Position in ``SplitRidge.alphas``: the smallest mean squared leave-one-out error, the
         largest alpha on a plateau.
     on_plateau : bool array of shape (n_series, n_responses)
-        Another alpha of the grid cannot be told apart from the chosen one in float64.
+        Another alpha of the grid cannot be distinguished from the chosen one in float64.
     """
 
     index: np.ndarray

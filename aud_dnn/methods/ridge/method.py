@@ -54,7 +54,7 @@ FIELDS = (
     _count("warning_constant_mean", "1 where the prediction of the mean response is constant"),
     _count("warning_constant_splits", "how many predictions from single repetitions are constant"),
     _count("warning_alphas", "1 where the largest alpha is chosen, 2 where the smallest, else 0"),
-    _count("alpha_on_plateau", "1 where another alpha cannot be told apart from the chosen one"),
+    _count("alpha_on_plateau", "1 where another alpha cannot be distinguished from the chosen one"),
 )
 
 

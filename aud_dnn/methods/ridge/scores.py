@@ -28,7 +28,7 @@ class LayerScores:
     warning_constant_splits : how many of the predictions from single repetitions are constant.
     warning_alphas : 1 where the chosen alpha is the largest of the grid, 2 where it is the
     smallest, else 0.
-    alpha_on_plateau : 1 where another alpha of the grid cannot be told apart from the chosen one.
+    alpha_on_plateau : 1 where another alpha of the grid is not distinguishable from the chosen.
     """
 
     r_prior_zero: np.ndarray

@@ -236,7 +236,7 @@ def _score_block(
     block -= level
     mean_response = block.mean(axis=1) if block.shape[1] > 1 else block[:, 0]
     for s, (split, train, test) in enumerate(zip(decomposed, splits.train, splits.test)):
-        # take, unlike indexing, lets the other threads run meanwhile
+        # take, unlike indexing, lets the other threads run
         _score_split(
             split,
             block.take(np.flatnonzero(train), axis=0),
