@@ -194,6 +194,18 @@ def add_methods(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def add_statistics(parser: argparse._ActionsContainer) -> None:
+    """Add ``--statistics``, which means the same on every figure (:mod:`aud_dnn.stats`)."""
+    parser.add_argument(
+        "--statistics",
+        default="published",
+        choices=["published", "recommended"],
+        help="error bars, ceilings and p-values of the paper, or 95%% intervals over participants, "
+        "ceilings in the measure of the scores and exact p; tables hold both "
+        "(default: %(default)s)",
+    )
+
+
 def add_layer_order(parser: argparse._ActionsContainer) -> None:
     """Add ``--layer_order``."""
     parser.add_argument(

@@ -124,6 +124,29 @@ def within_participant_sem(values: np.ndarray, *, n_divisor: int | None = None) 
     return spread / np.sqrt(n - 1) if n > 1 else np.full(values.shape[1], np.nan)
 
 
+STATISTICS = ("published", "recommended")
+"""Which error bars and p-values figures show: those of the paper, or the ones to trust.
+
+Recommended means the same on every figure: every mean over participants has its own 95 % interval
+(:func:`participant_interval`), noise ceilings are in the measure of the scores, and p-values are
+exact.
+"""
+
+
+def check_statistics(statistics: str) -> None:
+    """Refuse anything but ``published`` and ``recommended``."""
+    if statistics not in STATISTICS:
+        raise ValueError(f"statistics must be one of {STATISTICS}, got {statistics!r}.")
+
+
+def recommended_errors(n_participants: int) -> str:
+    """The sentence below every picture with recommended error bars."""
+    return (
+        f"Recommended: errors are 95 % intervals of the mean over {n_participants} participants "
+        "(Student's t)."
+    )
+
+
 def participant_interval(values: np.ndarray, *, confidence: float = 0.95) -> np.ndarray:
     """Half width of the confidence interval of the mean over participants (Student's t), for every
     condition by itself.

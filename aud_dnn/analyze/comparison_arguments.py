@@ -9,6 +9,7 @@ from aud_dnn.arguments import (
     add_layer_order,
     add_listing,
     add_root,
+    add_statistics,
     add_stimulus_order,
     parse_bool,
     script_parser,
@@ -63,13 +64,7 @@ def comparison_parser(description: str) -> argparse.ArgumentParser:
         False,
         "only say what would be computed, what is kept, and what time, memory and disk it takes",
     )
-    parser.add_argument(
-        "--statistics",
-        choices=["published", "recommended"],
-        default="published",
-        help="which error bars, ceilings and p-values the figures show; the tables hold both "
-        "(default: %(default)s)",
-    )
+    add_statistics(parser)
     parser.add_argument(
         "--palette",
         choices=["paper", "colorblind"],

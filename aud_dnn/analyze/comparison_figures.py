@@ -78,7 +78,13 @@ def draw_comparison(
         count += 1
     computed = list(dict.fromkeys(unit[:2] for unit in run.report.computed))
     names = list(dict.fromkeys(model for model, _ in computed))
-    curves = layer_curves(run.datasets, names, conditions=look.conditions, palette=look.palette)
+    curves = layer_curves(
+        run.datasets,
+        names,
+        conditions=look.conditions,
+        statistics=look.statistics,
+        palette=look.palette,
+    )
     for drawing in with_progress(curves, "figure", "layers", wanted=progress):
         drawing.save(folder)
         count += 1

@@ -18,8 +18,8 @@ from aud_dnn.models.figure_sets import (
 )
 from aud_dnn.models.registry import BASELINE_MODEL
 from aud_dnn.paths import ProjectPaths
+from aud_dnn.stats import STATISTICS, recommended_errors
 from aud_dnn.tables.across_models import (
-    STATISTICS,
     AcrossModels,
     ComponentScores,
     RegionPositions,
@@ -165,8 +165,7 @@ def say_which(
         f"As published: errors are SD over {n_participants} participants (within, "
         f"{len(drawing.table)} models) / √(participants − 1)."
         if published
-        else f"Recommended: errors are 95 % intervals of the mean over {n_participants} "
-        "participants (Student's t)."
+        else recommended_errors(n_participants)
     )
     note_below(drawing.figure, [errors, *lines])
     stem = (

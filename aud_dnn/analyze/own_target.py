@@ -42,7 +42,7 @@ def own_target_figures(paths: ProjectPaths, target: str, options: FigureOptions)
     target : str
         Name of the target.
     options : FigureOptions
-        ``conditions``, ``palette``, ``participants`` and ``own_models`` count.
+        ``conditions``, ``palette``, ``statistics``, ``participants`` and ``own_models`` count.
 
     Returns
     -------
@@ -80,12 +80,13 @@ def own_target_figures(paths: ProjectPaths, target: str, options: FigureOptions)
                     randnetw,
                     palette=options.palette,
                     participants=options.participants,
+                    statistics=options.statistics,
                     notes=notes,
                 )
             )
         for scores in loaded:
             with drawings.attempt():
-                _one_model(drawings, scores, randnetw, notes)
+                _one_model(drawings, scores, randnetw, options.statistics, notes)
     for model in models:
         with drawings.attempt():
             tables = {
@@ -102,6 +103,7 @@ def own_target_figures(paths: ProjectPaths, target: str, options: FigureOptions)
                         model,
                         facts,
                         palette=options.palette,
+                        statistics=options.statistics,
                         notes=_notes(found[next(iter(tables))]),
                     )
                 )
@@ -158,14 +160,18 @@ def _at_layers(scores: OwnScores) -> pd.DataFrame:
     return table.set_axis(list(scores.layers), axis=1)
 
 
-def _one_model(drawings: Drawings, scores: OwnScores, randnetw: bool, notes: Sequence[str]) -> None:
+def _one_model(
+    drawings: Drawings, scores: OwnScores, randnetw: bool, statistics: str, notes: Sequence[str]
+) -> None:
     regions = scores.labels(REGION)
     if regions is not None and len(scores.layers) > 1:
         table = over_regions(
             scores.best_layer()[1], scores.labels(PARTICIPANT), np.asarray(regions)
         )
         drawings.append(
-            target_region_bars(table, scores.model, scores.facts, randnetw, notes=notes)
+            target_region_bars(
+                table, scores.model, scores.facts, randnetw, statistics=statistics, notes=notes
+            )
         )
     if scores.facts.has_time:
         drawings.append(

@@ -11,6 +11,7 @@ from aud_dnn.arguments import (
     add_layer_order,
     add_listing,
     add_root,
+    add_statistics,
     script_parser,
 )
 from aud_dnn.conditions import CONDITIONS
@@ -24,9 +25,6 @@ PAPER = ("2", "4", "5", "7", "8", "9")
 
 
 EXTRAS = ("supplement", "surface", "diagnostics", "aggregate")
-
-
-STATISTICS = ("published", "recommended")
 
 
 def plot_parser(description: str) -> argparse.ArgumentParser:
@@ -71,13 +69,7 @@ def plot_parser(description: str) -> argparse.ArgumentParser:
         choices=["paper", "colorblind"],
         help="colours of the paper, or colours safe for colour-blind readers (default: paper)",
     )
-    parser.add_argument(
-        "--statistics",
-        default=STATISTICS[0],
-        choices=STATISTICS,
-        help="which error bars and p-values Figures 2, 7 and 8 show; the tables of tests hold both "
-        "(default: %(default)s)",
-    )
+    add_statistics(parser)
     add_bool(parser, "--participants", False, "draw every participant as a point")
     add_bool(parser, "--annotate", False, "write model names beside the points of Figure 7")
     parser.add_argument(

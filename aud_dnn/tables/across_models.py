@@ -19,14 +19,10 @@ from aud_dnn.errors import InputError
 from aud_dnn.models.registry import BASELINE_MODEL
 from aud_dnn.targets.facts import COMPONENT_TARGET, COMPONENTS
 
-STATISTICS = ("published", "recommended")
-"""Which error bars and p-values a figure shows: those of the paper, or the ones to trust."""
-
 
 def _errors(values: pd.DataFrame, statistics: str) -> pd.Series:
     """Error bars of a participants x models table."""
-    if statistics not in STATISTICS:
-        raise ValueError(f"statistics must be one of {STATISTICS}, got {statistics!r}.")
+    stats.check_statistics(statistics)
     function = (
         stats.within_participant_sem if statistics == "published" else stats.participant_interval
     )
@@ -60,7 +56,7 @@ class AcrossModels:
     scores: pd.DataFrame
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    statistics: str = STATISTICS[0]
+    statistics: str = stats.STATISTICS[0]
 
     @property
     def models(self) -> list[str]:
@@ -128,7 +124,7 @@ class RegionPositions:
     positions: dict[str, pd.DataFrame]
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    statistics: str = STATISTICS[0]
+    statistics: str = stats.STATISTICS[0]
 
     @property
     def models(self) -> list[str]:

@@ -14,6 +14,7 @@ from aud_dnn.models.figure_sets import CLEAN_PAIRS
 from aud_dnn.stats import (
     bootstrap_paired,
     bootstrap_published,
+    participant_interval,
     sign_flip_test,
     wilcoxon_signed_rank,
     within_participant_sem,
@@ -27,6 +28,9 @@ from aud_dnn.targets.facts import ROIS
 _EFFECT_COLUMNS = {"Cohen's d": "cohens_d", "rank-biserial": "rank_biserial", "CLES": "cles"}
 _FEWEST_PAIRS = 3  # with fewer models there is nothing to resample
 Datasets = Mapping[tuple[str, str], xr.Dataset]
+
+
+ERROR_BARS = ("sem_published", "sem_participants", "interval_participants")
 
 
 def mean_and_sem(values: np.ndarray) -> tuple[float, float, int]:
@@ -55,10 +59,11 @@ def _complete(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def model_errors(scores: np.ndarray) -> dict[str, np.ndarray]:
-    """Mean over participants and both error bars of every model.
+    """Mean over participants and the error bars of every model.
 
     ``sem_published`` divides the spread over participants (after each one's mean over models is
     taken out) by sqrt(*models* - 1), ``sem_participants`` by sqrt(participants - 1).
+    ``interval_participants`` is the half width of the 95 % interval of each mean by itself.
 
     Parameters
     ----------
@@ -69,18 +74,17 @@ def model_errors(scores: np.ndarray) -> dict[str, np.ndarray]:
     Returns
     -------
     dict of arrays of shape (n_models,)
-        ``mean``, ``sem_published``, ``sem_participants``.
+        ``mean``, ``sem_published``, ``sem_participants``, ``interval_participants``.
     """
     scores = np.asarray(scores, dtype=np.float64)
     models, participants = _complete(scores)
-    found = {
-        name: np.full(len(scores), np.nan) for name in ("mean", "sem_published", "sem_participants")
-    }
+    found = {name: np.full(len(scores), np.nan) for name in ("mean", *ERROR_BARS)}
     kept = scores[np.ix_(models, participants)]
     if kept.size:
         found["mean"][models] = kept.mean(axis=1)
         found["sem_published"][models] = within_participant_sem(kept.T, n_divisor=len(kept))
         found["sem_participants"][models] = within_participant_sem(kept.T)
+        found["interval_participants"][models] = participant_interval(kept.T)
     return found
 
 
@@ -103,8 +107,7 @@ def model_table(datasets: Datasets) -> pd.DataFrame:
                         "condition": condition,
                         "model": scores["model"].values.astype(str),
                         "score": errors["mean"],
-                        "sem_published": errors["sem_published"],
-                        "sem_participants": errors["sem_participants"],
+                        **{name: errors[name] for name in ERROR_BARS},
                         "n_participants": int(_complete(values)[1].sum()),
                         "n_models": len(values),
                     }
@@ -210,8 +213,7 @@ def position_table(datasets: Datasets, models: Sequence[str] | None = None) -> p
                         "roi": roi,
                         "model": keep,
                         "position": errors["mean"],
-                        "sem_published": errors["sem_published"],
-                        "sem_participants": errors["sem_participants"],
+                        **{name: errors[name] for name in ERROR_BARS},
                     }
                 )
             )
@@ -221,8 +223,7 @@ def position_table(datasets: Datasets, models: Sequence[str] | None = None) -> p
         "roi",
         "model",
         "position",
-        "sem_published",
-        "sem_participants",
+        *ERROR_BARS,
     ]
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
 

@@ -8,21 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
 from aud_dnn.conditions import Condition
 from aud_dnn.models.registry import BASELINE_MODEL
+from aud_dnn.stats import check_statistics, participant_interval, recommended_errors
 from aud_dnn.store.compared_by import compared_by
 from aud_dnn.store.comparisons import published_score
 from aud_dnn.tables.comparison_models import mean_and_sem, model_errors
-from aud_dnn.tables.comparisons import STATISTICS
-
-
-def check_statistics(statistics: str) -> None:
-    """Refuse anything but ``published`` and ``recommended``."""
-    if statistics not in STATISTICS:
-        raise ValueError(f"statistics must be one of {STATISTICS}, got {statistics!r}.")
 
 
 @dataclass(frozen=True)
@@ -77,9 +72,9 @@ def summarize_scores(
         All that have results by default.
     statistics : {"published", "recommended"}
         Published: the spread over participants, after each one's mean over *all models of the data
-        set* is taken out, over sqrt(models - 1), and a ceiling in Pearson. Recommended: each one's
-        mean over *the models asked for* is taken out, over sqrt(participants - 1), and a ceiling in
-        Spearman, the measure of the scores.
+        set* is taken out, over sqrt(models - 1), and a ceiling in Pearson. Recommended: the 95 %
+        interval of every mean over participants, and a ceiling in the measure of the scores, with
+        its interval.
 
     Returns
     -------
@@ -95,13 +90,16 @@ def summarize_scores(
     table = pd.DataFrame(
         {
             "score": errors["mean"],
-            "error": errors["sem_published" if published else "sem_participants"],
+            "error": errors["sem_published" if published else "interval_participants"],
         },
         index=pd.Index(among.columns, name="model"),
     ).loc[present]
     by = compared_by(dataset)
     variable, _, measure = by.ceilings[by.published_ceiling if published else by.own_ceiling]
-    mean, sem, n_with_ceiling = mean_and_sem(dataset[variable].median("split", skipna=True).values)
+    ceilings = dataset[variable].median("split", skipna=True).values
+    mean, ceiling_error, n_with_ceiling = mean_and_sem(ceilings)
+    if not published:
+        ceiling_error = float(participant_interval(ceilings[np.isfinite(ceilings)][:, None])[0])
     if published:
         errors_are = (
             f"As published: errors are SD over participants (within, {among.shape[1]} models) / "
@@ -114,10 +112,7 @@ def summarize_scores(
         )
     else:
         n_participants = among.notna().all(axis=1).sum()
-        errors_are = (
-            f"Errors are SD over {n_participants} participants (within, {among.shape[1]} models) / "
-            "√(participants − 1)."
-        )
+        errors_are = recommended_errors(n_participants)
         ceiling_is = (
             f"The ceiling is in {measure}, like the scores."
             if n_with_ceiling
@@ -128,7 +123,7 @@ def summarize_scores(
     return ScoreSummary(
         table,
         scores[present],
-        (mean, sem),
+        (mean, ceiling_error),
         tuple(model for model in wanted if model not in present),
         errors_are,
         ceiling_is,

@@ -8,8 +8,8 @@ Published and recommended quantities stand beside each other (``docs/departures.
 quantity            published                      recommended
 =================== ============================== =====================================
 noise ceiling       Pearson                        Spearman, the measure of the scores
-error bar           ``sem_published``:             ``sem_participants``:
-                    / sqrt(models - 1)             / sqrt(participants - 1)
+error bar           ``sem_published``:             ``interval_participants``: half width of
+                    / sqrt(models - 1)             the 95 % interval of the mean
 model against model ``p_published``: unpaired,     ``p_bootstrap``, ``p_sign_flip``: paired
                     one model fixed
 layer position      ``p_asymptotic``               ``p_exact``
@@ -29,6 +29,7 @@ from aud_dnn.io.atomic import atomic_file
 from aud_dnn.methods.method import Comparison
 from aud_dnn.methods.rsa import METHOD as RSA
 from aud_dnn.models.figure_sets import FIGURE_7_MODELS
+from aud_dnn.stats import STATISTICS
 from aud_dnn.store.compared_by import compared_by
 from aud_dnn.store.comparison_parts import Part
 from aud_dnn.store.comparisons import ALL_VOXELS
@@ -45,8 +46,6 @@ from aud_dnn.tables.comparison_models import (
     position_test_table,
 )
 from aud_dnn.targets.facts import ROIS
-
-STATISTICS = ("published", "recommended")
 
 
 def regions_in_order(datasets: Datasets, target: str) -> list[str]:

@@ -9,6 +9,7 @@ import re
 import fake_results
 import numpy as np
 import pytest
+import scipy.stats
 import xarray as xr
 
 from aud_dnn.analyze.plotting.bars import GROUPED_CENTERS
@@ -154,15 +155,13 @@ def test_recommended_statistics_change_errors_and_ceiling_and_say_so(datasets):
         dataset["model"].values.tolist().index("AST")
     ]
     assert published.table.loc["AST", "error"] == pytest.approx(spread / np.sqrt(len(MODELS) - 1))
-    shown = (
-        dataset["best_layer_rsa_median_across_splits"]
-        .sel(condition="trained", model=list(FIGURE_2_MODELS))
-        .values
-    )
-    own = (shown - shown.mean(axis=0)).std(axis=1)[FIGURE_2_MODELS.index("AST")] / np.sqrt(
-        N_PARTICIPANTS - 1
-    )
-    assert recommended.table.loc["AST", "error"] == pytest.approx(own)
+    values = dataset["best_layer_rsa_median_across_splits"].sel(condition="trained", model="AST")
+    low, high = scipy.stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert recommended.table.loc["AST", "error"] == pytest.approx((high - low) / 2, rel=1e-12)
+    ceilings = dataset["leave_one_out_neural_spearman_cv_test_splits"].median("split")
+    low, high = scipy.stats.ttest_1samp(ceilings, 0).confidence_interval(0.95)
+    assert recommended.ceiling[1] == pytest.approx((high - low) / 2, rel=1e-12)
+    assert "95 % intervals" in recommended.errors_are
     assert published.ceiling[0] - recommended.ceiling[0] == pytest.approx(0.05)
     drawings = [
         rsa_bars(dataset, "trained", FIGURE_2_MODELS, statistics=kind)

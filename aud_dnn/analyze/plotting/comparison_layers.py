@@ -10,8 +10,9 @@ import xarray as xr
 
 from aud_dnn.analyze.plotting.drawings import Drawing, file_stem, new_figure
 from aud_dnn.analyze.plotting.print_style import paper_style
-from aud_dnn.analyze.plotting.style import CEILING_BAND, display_name, note_below, roi_color
+from aud_dnn.analyze.plotting.style import CEILING_BAND, display_name, note_below, roi_color, suffix
 from aud_dnn.conditions import Condition
+from aud_dnn.stats import check_statistics, participant_interval, recommended_errors
 from aud_dnn.store.compared_by import compared_by
 from aud_dnn.store.comparisons import ALL_VOXELS
 from aud_dnn.tables.comparison_models import mean_and_sem
@@ -27,6 +28,7 @@ def layer_curves(
     models: Sequence[str],
     *,
     conditions: Sequence[str] = tuple(Condition),
+    statistics: str = "published",
     palette: str = "paper",
 ) -> Iterator[Drawing]:
     """Similarity of the layers of models, all voxels and every region.
@@ -40,13 +42,24 @@ def layer_curves(
     datasets : mapping from (target, region) to Dataset
     models : sequence of str
     conditions : sequence of str
+    statistics : {"published", "recommended"}
+        Error bars: standard errors, or 95 % intervals, of the mean over participants.
     palette : str
     """
     for target in dict.fromkeys(target for target, _ in datasets):
         for model in models:
-            table = _layer_table(datasets, target, model, conditions)
+            table = _layer_table(datasets, target, model, conditions, statistics)
             if table["layer"].nunique() > 1:
-                yield _curves(datasets, target, model, table, palette)
+                yield _curves(datasets, target, model, table, statistics, palette)
+
+
+def _mean(values: np.ndarray, statistics: str) -> tuple[float, float, int]:
+    """Mean of the known values, its error bar, and their number."""
+    check_statistics(statistics)
+    mean, error, n = mean_and_sem(values)
+    if statistics == "recommended":
+        error = float(participant_interval(values[np.isfinite(values)][:, None])[0])
+    return mean, error, n
 
 
 def _layer_table(
@@ -54,8 +67,9 @@ def _layer_table(
     target: str,
     model: str,
     conditions: Sequence[str],
+    statistics: str,
 ) -> pd.DataFrame:
-    """Mean and standard error over participants of every layer."""
+    """Mean over participants of every layer, with its error."""
     rois = [ALL_VOXELS, *regions_in_order(datasets, target)]
     rows = []
     for roi in [roi for roi in rois if (target, roi) in datasets]:
@@ -69,7 +83,7 @@ def _layer_table(
             values = one["splits_median_distance_all_layers"].transpose("layer", "participant")
             for index, layer in enumerate(one["model_layers"].values.tolist()):
                 if layer:
-                    mean, sem, n = mean_and_sem(values.values[index])
+                    mean, error, n = _mean(values.values[index], statistics)
                     rows.append(
                         {
                             "roi": roi,
@@ -77,11 +91,11 @@ def _layer_table(
                             "layer": layer,
                             "layer_index": index,
                             "similarity": mean,
-                            "sem": sem,
+                            "error": error,
                             "n_participants": n,
                         }
                     )
-    columns = ["roi", "condition", "layer", "layer_index", "similarity", "sem", "n_participants"]
+    columns = ["roi", "condition", "layer", "layer_index", "similarity", "error", "n_participants"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -90,6 +104,7 @@ def _curves(
     target: str,
     model: str,
     table: pd.DataFrame,
+    statistics: str,
     palette: str,
 ) -> Drawing:
     first = datasets[target, table["roi"].iloc[0]]
@@ -104,14 +119,14 @@ def _curves(
             ax.errorbar(
                 rows["layer_index"],
                 rows["similarity"],
-                yerr=rows["sem"],
+                yerr=rows["error"],
                 color=colors[roi],
                 linestyle="-" if condition == Condition.TRAINED else "--",
                 linewidth=2.2 if roi == ALL_VOXELS else 1.3,
                 label=f"{'all voxels' if roi == ALL_VOXELS else roi}, {condition}",
                 capsize=0,
             )
-        ceiling = mean_and_sem(first[by.ceilings[by.own_ceiling][0]].median("split").values)
+        ceiling = _mean(first[by.ceilings[by.own_ceiling][0]].median("split").values, statistics)
         if np.isfinite(ceiling[0]):
             low, high = (
                 ceiling[0] - np.nan_to_num(ceiling[1]),
@@ -133,14 +148,18 @@ def _curves(
         note_below(
             figure,
             [
-                "Median over splits on the test sounds; mean over participants, ± SD / "
-                "√(participants − 1)."
+                "Median over splits on the test sounds; mean over participants.",
+                "Errors are SD over participants / √(participants − 1)."
+                if statistics == "published"
+                else recommended_errors(int(table["n_participants"].max())),
             ],
         )
     return Drawing(
         figure,
-        f"layers/{file_stem(title)}",
-        table.assign(model=model, target=target, method=by.name).set_index("layer"),
+        f"layers/{file_stem(title)}{suffix(statistics)}",
+        table.assign(model=model, target=target, method=by.name, statistics=statistics).set_index(
+            "layer"
+        ),
         FORMATS,
     )
 

@@ -17,20 +17,40 @@ from aud_dnn.analyze.plotting.style import (
     layer_legend,
     mark_incomplete,
     model_styles,
+    suffix,
     value_label,
 )
 from aud_dnn.conditions import Condition
-from aud_dnn.stats import within_participant_sem
+from aud_dnn.stats import (
+    check_statistics,
+    participant_interval,
+    recommended_errors,
+    within_participant_sem,
+)
 from aud_dnn.targets.facts import TargetFacts
 
 _MOST_NAMED = 12  # layers in the legend of a latency figure, evenly chosen among more
 
 
-def _errors(table: pd.DataFrame) -> np.ndarray | None:
-    """Within-participant errors of the columns; None where there are no participants to vary."""
-    if len(table) < 2 or table.shape[1] < 2:
+def _errors(table: pd.DataFrame, statistics: str) -> np.ndarray | None:
+    """Error bars of the columns; None where there are no participants to vary."""
+    check_statistics(statistics)
+    if len(table) < 2 or (statistics == "published" and table.shape[1] < 2):
         return None
-    return within_participant_sem(table.to_numpy())
+    function = within_participant_sem if statistics == "published" else participant_interval
+    return function(table.to_numpy())
+
+
+def _said(errors: np.ndarray | None, n_participants: int, statistics: str) -> list[str]:
+    """What the error bars are."""
+    if errors is None:
+        return []
+    if statistics == "published":
+        return [
+            f"As in the paper: errors are SD over {n_participants} participants (within) / "
+            "√(participants − 1)."
+        ]
+    return [recommended_errors(n_participants)]
 
 
 def target_model_bars(
@@ -40,6 +60,7 @@ def target_model_bars(
     *,
     participants: bool,
     palette: str,
+    statistics: str,
     notes: Sequence[str],
 ) -> Drawing:
     """Score at the best layer of each model, best model first.
@@ -51,11 +72,11 @@ def target_model_bars(
     facts : TargetFacts
     randnetw, participants : bool
         Permuted networks; draw every participant.
-    palette : str
+    palette, statistics : str
     notes : sequence of str
     """
     table = table[table.mean(axis=0).sort_values(ascending=False, kind="stable").index]
-    errors = _errors(table)
+    errors = _errors(table, statistics)
     top = max(1.0, float(table.to_numpy().max()) * 1.05)
     with paper_style():
         figure = new_figure(6, 7.5)
@@ -74,11 +95,14 @@ def target_model_bars(
             f"Best layer of each model{' (permuted)' if randnetw else ''}\n{facts.name}",
             fontsize=12,
         )
-        mark_incomplete(figure, (), notes=notes)
+        mark_incomplete(figure, (), notes=[*_said(errors, len(table), statistics), *notes])
     written = table.T.add_prefix("participant_")
     written.insert(0, f"{facts.value}_mean", table.mean(axis=0))
     written.insert(1, f"{facts.value}_yerr", np.nan if errors is None else errors)
-    stem = f"across-models_{facts.name}{Condition.of(randnetw).suffix}_{facts.value}"
+    stem = (
+        f"across-models_{facts.name}{Condition.of(randnetw).suffix}_{facts.value}"
+        f"{suffix(statistics)}"
+    )
     return Drawing(figure, stem, written.rename_axis("source_model"))
 
 
@@ -88,6 +112,7 @@ def target_layer_curves(
     facts: TargetFacts,
     *,
     palette: str,
+    statistics: str,
     notes: Sequence[str],
 ) -> Drawing:
     """Score at every layer of one model.
@@ -98,7 +123,7 @@ def target_layer_curves(
         Participants (or ``all``) × layers.
     model : str
     facts : TargetFacts
-    palette : str
+    palette, statistics : str
     notes : sequence of str
     """
     color = model_styles([model], palette)[model].color
@@ -108,7 +133,8 @@ def target_layer_curves(
         ax = figure.add_subplot()
         for randnetw, table in tables.items():
             name = Condition.of(randnetw).value
-            mean, errors = table.mean(axis=0), _errors(table)
+            mean, errors = table.mean(axis=0), _errors(table, statistics)
+            said = _said(errors, len(table), statistics)
             ax.errorbar(
                 np.arange(table.shape[1]),
                 mean,
@@ -135,13 +161,19 @@ def target_layer_curves(
         ax.set(ylim=(0, None), ylabel=value_label(facts.value), xlim=(-0.5, len(layers) - 0.5))
         ax.set_title(f"{display_name(model)}, {facts.name}", fontsize=12)
         ax.legend(frameon=False, fontsize=10)
-        mark_incomplete(figure, (), notes=notes)
-    stem = f"across-layers_{model}_{facts.name}_{facts.value}"
+        mark_incomplete(figure, (), notes=[*said, *notes])
+    stem = f"across-layers_{model}_{facts.name}_{facts.value}{suffix(statistics)}"
     return Drawing(figure, stem, pd.DataFrame(rows).rename_axis("source_layer"))
 
 
 def target_region_bars(
-    table: pd.DataFrame, model: str, facts: TargetFacts, randnetw: bool, *, notes: Sequence[str]
+    table: pd.DataFrame,
+    model: str,
+    facts: TargetFacts,
+    randnetw: bool,
+    *,
+    statistics: str,
+    notes: Sequence[str],
 ) -> Drawing:
     """Relative position of the best layer in every region of the target.
 
@@ -152,10 +184,11 @@ def target_region_bars(
     model : str
     facts : TargetFacts
     randnetw : bool
+    statistics : str
     notes : sequence of str
     """
     whole = table.dropna()
-    errors = _errors(whole)
+    errors = _errors(whole, statistics)
     lacking = (
         [
             f"Participants without one of the regions count for the means, not for the errors: "
@@ -177,11 +210,16 @@ def target_region_bars(
         ax.set_title(
             f"{display_name(model)}{' (permuted)' if randnetw else ''}\n{facts.name}", fontsize=12
         )
-        mark_incomplete(figure, (), notes=[*notes, *lacking])
+        mark_incomplete(
+            figure, (), notes=[*_said(errors, len(whole), statistics), *notes, *lacking]
+        )
     written = table.copy()
     written.loc["mean"] = table.mean(axis=0)
     written.loc["yerr"] = np.nan if errors is None else errors
-    stem = f"best-layer_by-region_{model}{Condition.of(randnetw).suffix}_{facts.name}"
+    stem = (
+        f"best-layer_by-region_{model}{Condition.of(randnetw).suffix}_{facts.name}"
+        f"{suffix(statistics)}"
+    )
     return Drawing(figure, stem, written.rename_axis("subj_idx"))
 
 

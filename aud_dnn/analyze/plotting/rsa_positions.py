@@ -11,13 +11,11 @@ from matplotlib.lines import Line2D
 
 from aud_dnn.analyze.plotting.drawings import Drawing, new_figure
 from aud_dnn.analyze.plotting.print_style import paper_style
-from aud_dnn.analyze.plotting.rsa_scores import FORMATS, MOST_BARS, finish, suffix
-from aud_dnn.analyze.plotting.style import display_name, identity_line, model_styles
+from aud_dnn.analyze.plotting.rsa_scores import FORMATS, MOST_BARS, finish
+from aud_dnn.analyze.plotting.style import display_name, identity_line, model_styles, suffix
 from aud_dnn.models.figure_sets import FIGURE_7_MODELS
+from aud_dnn.stats import check_statistics
 from aud_dnn.tables.comparison_models import position_table, position_test_table
-from aud_dnn.tables.comparison_summaries import (
-    check_statistics,
-)
 
 _SMALLEST_IN_FULL = 0.5e-5  # with five decimals, a smaller p would read 0.00000
 
@@ -44,7 +42,7 @@ def position_scatter(
     prefix : str
     statistics : {"published", "recommended"}
         Published: errors over sqrt(models - 1) and the asymptotic Wilcoxon p. Recommended:
-        sqrt(participants - 1) and the exact p. The effect sizes are the same.
+        95 % intervals over participants and the exact p. The effect sizes are the same.
     palette : str
     """
     check_statistics(statistics)
@@ -54,7 +52,7 @@ def position_scatter(
     )
     positions = positions[positions["condition"] == condition]
     tests = position_test_table(positions)
-    error = "sem_published" if published else "sem_participants"
+    error = "sem_published" if published else "interval_participants"
     wide = positions.pivot(index="model", columns="roi", values=["position", error])
     shown = [model for model in models if model in wide.index]
     styles = model_styles(shown, palette)
@@ -121,7 +119,8 @@ def position_scatter(
                 (
                     "As published: errors over √(models − 1); p from the normal approximation."
                     if published
-                    else "Errors over √(participants − 1); exact p."
+                    else "Recommended: errors are 95 % intervals over participants (Student's t); "
+                    "exact p."
                 )
                 + " Effect sizes: region of the y axis above Primary."
             ],

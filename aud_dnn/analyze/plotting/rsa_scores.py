@@ -24,16 +24,16 @@ from aud_dnn.analyze.plotting.style import (
     mark_incomplete,
     model_styles,
     note_below,
+    suffix,
 )
 from aud_dnn.conditions import Condition
 from aud_dnn.methods.rsa import METHOD as RSA
 from aud_dnn.models.figure_sets import FIGURE_8_MODELS
 from aud_dnn.models.registry import BASELINE_MODEL
-from aud_dnn.stats import pearson
+from aud_dnn.stats import check_statistics, pearson
 from aud_dnn.store.compared_by import compared_by
 from aud_dnn.tables.comparison_models import comparison_table
 from aud_dnn.tables.comparison_summaries import (
-    check_statistics,
     performance_order,
     summarize_scores,
 )
@@ -41,11 +41,6 @@ from aud_dnn.tables.comparison_summaries import (
 FORMATS = ("pdf", "svg")
 TRAINED_SEED_LIMITS = (0.35, 0.55)
 MOST_BARS = 20  # more than these and the figure grows wider
-
-
-def suffix(statistics: str) -> str:
-    """Nothing for the published figures, so that the recommended ones never take their place."""
-    return "" if statistics == "published" else f"_{statistics}"
 
 
 def _title(prefix: str, dataset: xr.Dataset, condition: str, what: str) -> str:

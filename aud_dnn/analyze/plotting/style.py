@@ -176,6 +176,11 @@ def roi_color(roi: str, palette: str = "paper") -> str:
     return ROI_COLORS[roi]
 
 
+def suffix(statistics: str) -> str:
+    """Nothing for the published figures, so that the recommended ones never take their place."""
+    return "" if statistics == "published" else f"_{statistics}"
+
+
 def category_styles(palette: str = "paper") -> dict[str, PointStyle]:
     """Colour and marker of the eleven sound categories, in plotting order.
 
