@@ -29,7 +29,7 @@ class Condition(str, Enum):
     PERMUTED = "permuted"
 
     __str__ = str.__str__
-    __format__ = str.__format__
+    __format__ = str.__format__  # type: ignore[assignment]
 
     @classmethod
     def of(cls, randnetw: bool) -> "Condition":

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -242,9 +242,10 @@ def comparison_fields(measure: str) -> tuple[Field, ...]:
 # --- finding methods ----------------------------------------------------------------------------
 
 _FOLDER = Path(__file__).parent
+_Kind = TypeVar("_Kind", bound=Method)
 
 
-def known_methods(kind: type[Method] = Method) -> dict[str, Method]:
+def known_methods(kind: type[_Kind] = Method) -> dict[str, _Kind]:  # type: ignore[assignment]
     """The methods of this folder by name: of one kind, all by default."""
     found = {}
     for path in sorted(_FOLDER.iterdir()):
@@ -260,7 +261,7 @@ def known_methods(kind: type[Method] = Method) -> dict[str, Method]:
     return found
 
 
-def find_method(name: str, kind: type[Method] = Method) -> Method:
+def find_method(name: str, kind: type[_Kind] = Method) -> _Kind:  # type: ignore[assignment]
     """A method by its name, or from a file of one's own.
 
     Parameters
@@ -286,6 +287,7 @@ def find_method(name: str, kind: type[Method] = Method) -> Method:
     if not path.is_file():
         raise InputError(f"{path}, which should hold a method, is not there.")
     spec = importlib.util.spec_from_file_location(f"_method_{path.stem}", path)
+    assert spec is not None and spec.loader is not None  # the name ends in .py
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look themselves up
     try:

@@ -23,7 +23,7 @@ from aud_dnn.store.comparison_parts import Part, read_model_part
 from aud_dnn.store.comparison_schema import SCRIPT
 from aud_dnn.utils import few
 
-_PUBLISHED_CONDITION = {Condition.TRAINED: "trained", Condition.PERMUTED: "random"}
+_PUBLISHED_CONDITION: dict[str, str] = {Condition.TRAINED: "trained", Condition.PERMUTED: "random"}
 _PUBLISHED_VARIANT = {
     "raw": "",
     "centered": "mean_subtract_pca_",
