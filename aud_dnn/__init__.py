@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         read_result,
         results,
     )
+    from aud_dnn.api.score_model import score_model
     from aud_dnn.api.scoring import compare, score
     from aud_dnn.methods.ridge.estimator import VoxelwiseRidgeCV
     from aud_dnn.targets.loading import Target
@@ -40,6 +41,7 @@ __all__ = [
     "read_target",
     "results",
     "score",
+    "score_model",
     "write_target",
 ]
 
@@ -53,6 +55,7 @@ _HOMES = {
     "read_target": "aud_dnn.targets.target_files",
     "results": "aud_dnn.api.reading",
     "score": "aud_dnn.api.scoring",
+    "score_model": "aud_dnn.api.score_model",
     "write_target": "aud_dnn.targets.target_files",
 }
 

@@ -1,0 +1,129 @@
+"""The charts of a report: Vega-Lite, made with Altair.
+
+Altair is the choice because its charts are plain JSON that a reader can take out of the page, and
+because everything that draws them is 0.9 MB in one script that is put into the page once (Bokeh 1.3
+MB, Plotly 4.8 MB).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from aud_dnn.analyze.report.content import TargetPart
+from aud_dnn.conditions import CONDITIONS, Condition
+
+if TYPE_CHECKING:
+    import altair as alt
+
+# Okabe & Ito: safe for colour-blind readers, on light and dark ground
+OURS, TWIN, THEIRS = "#D55E00", "#E69F00", "#0072B2"
+_WIDTH, _HEIGHT = 300, 190
+
+
+def layer_chart(part: TargetPart, value: str) -> dict[str, Any]:
+    """Score at every layer, trained and permuted, a panel for every component or region.
+
+    Parameters
+    ----------
+    part : TargetPart
+    value : str
+        What the scores are, for the axis.
+
+    Returns
+    -------
+    dict
+        A Vega-Lite specification.
+    """
+    import altair as alt
+
+    data = part.curves.assign(
+        low=part.curves["score"] - part.curves["error"],
+        high=part.curves["score"] + part.curves["error"],
+    )
+    colors = alt.Scale(domain=list(CONDITIONS), range=[OURS, TWIN])
+    layers = data.drop_duplicates("position").sort_values("position")["layer"].tolist()
+    base = alt.Chart().encode(
+        x=alt.X("layer:N", sort=layers, title=None, axis=alt.Axis(labelAngle=-45, labelLimit=110)),
+    )
+    line = base.mark_line(point=True).encode(
+        color=alt.Color("condition:N", scale=colors, title=None),
+        y=alt.Y("score:Q", title=value, scale=alt.Scale(zero=True)),
+        tooltip=[
+            alt.Tooltip("layer:N"),
+            alt.Tooltip("condition:N"),
+            alt.Tooltip("score:Q", format=".3f"),
+            alt.Tooltip("error:Q", format=".3f", title="95 % interval ±"),
+        ],
+    )
+    band = base.mark_area(opacity=0.2).encode(
+        y=alt.Y("low:Q", title=value),
+        y2="high:Q",
+        color=alt.Color("condition:N", scale=colors, legend=None),
+    )
+    chart = alt.layer(band, line, data=data).properties(width=_WIDTH, height=_HEIGHT)
+    names = list(dict.fromkeys(data["part"]))
+    return _spec(chart.facet(alt.Facet("part:N", sort=names, title=None), columns=2))
+
+
+def place_chart(part: TargetPart, label: str, value: str) -> dict[str, Any]:
+    """The model among those of the paper, trained and permuted, best first.
+
+    Parameters
+    ----------
+    part : TargetPart
+    label : str
+        Name of the model.
+    value : str
+        What the scores are.
+    """
+    import altair as alt
+
+    ours = part.best.assign(label=label, whose="this model", error=part.best["error"].fillna(0.0))
+    theirs = part.published.assign(whose="paper", score=part.published["value"])
+    theirs = theirs.assign(error=theirs["reading_error"])
+    theirs = theirs[theirs["part"].isin(part.parts)]
+    columns = ["part", "label", "condition", "whose", "score", "error"]
+    data = pd.concat([ours[columns], theirs[columns]], ignore_index=True)
+    data["low"], data["high"] = data["score"] - data["error"], data["score"] + data["error"]
+    charts = []
+    for name in part.parts:
+        rows = data[data["part"] == name]
+        order = (
+            rows[rows["condition"] != Condition.PERMUTED]
+            .sort_values("score", ascending=False)["label"]
+            .tolist()
+        )
+        base = alt.Chart(rows, title=name).encode(y=alt.Y("label:N", sort=order, title=None))
+        points = base.mark_point(filled=True, size=55).encode(
+            x=alt.X("score:Q", title=value, scale=alt.Scale(zero=True)),
+            color=alt.Color(
+                "whose:N",
+                scale=alt.Scale(domain=["this model", "paper"], range=[OURS, THEIRS]),
+                title=None,
+            ),
+            shape=alt.Shape(
+                "condition:N",
+                scale=alt.Scale(
+                    domain=["trained", "permuted", "none"], range=["circle", "cross", "diamond"]
+                ),
+                title=None,
+            ),
+            tooltip=[
+                alt.Tooltip("label:N", title="model"),
+                alt.Tooltip("condition:N"),
+                alt.Tooltip("score:Q", format=".3f"),
+                alt.Tooltip("error:Q", format=".3f", title="±"),
+            ],
+        )
+        bars = base.mark_rule().encode(
+            x="low:Q", x2="high:Q", color=alt.Color("whose:N", legend=None)
+        )
+        charts.append((points + bars).properties(width=_WIDTH, height=16 * len(order) + 20))
+    return _spec(alt.concat(*charts, columns=2))
+
+
+def _spec(chart: alt.TopLevelMixin) -> dict[str, Any]:
+    """As JSON, without a ground of its own, so that it stands on light and dark pages."""
+    return chart.configure(background="transparent").to_dict()

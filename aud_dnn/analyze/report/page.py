@@ -1,0 +1,214 @@
+"""The report as one HTML file that needs no network."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from aud_dnn import NUMERICS_VERSION, __version__
+from aud_dnn.analyze.report.content import (
+    ALL_VOXELS,
+    TargetPart,
+    gather,
+    rank_among_published,
+    verdict,
+)
+from aud_dnn.conditions import Condition
+from aud_dnn.errors import InputError
+from aud_dnn.io.atomic import atomic_file
+from aud_dnn.models.published import SOURCE
+from aud_dnn.paths import ProjectPaths
+from aud_dnn.targets.facts import COMPONENT_TARGET
+
+REPORT_FILE = "report.html"
+_TEMPLATE = Path(__file__).with_name("page.html")
+_READING = "±0.004 to ±0.005 of R²"
+
+
+def write_report(
+    paths: ProjectPaths, model: str, targets: Sequence[str], command: str
+) -> tuple[Path, list[TargetPart], list[str]]:
+    """Write ``results/<model>/report.html``.
+
+    Parameters
+    ----------
+    paths : ProjectPaths
+    model : str
+        Folder of its results.
+    targets : sequence of str
+    command : str
+        What makes the report again.
+
+    Returns
+    -------
+    path : Path
+    parts : list of TargetPart
+    verdict : list of str
+
+    Raises
+    ------
+    InputError
+        Altair, vl-convert or Jinja2 is not installed; results are damaged.
+    """
+    parts, missing = gather(paths, model, targets)
+    html = render(model, parts, missing, command)
+    path = paths.results / model / REPORT_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as staging:
+        staging.write_text(html, encoding="utf-8")
+    return path, parts, verdict(model, parts)
+
+
+def report_table(parts: Sequence[TargetPart]) -> pd.DataFrame:
+    """One row per component or target: what the first table of the report shows."""
+    rows = [row for part in parts for row in _ranks(part)]
+    columns = ["score", "error", "layer", "twin", "baseline", "rank", "range", "read"]
+    return pd.DataFrame(rows, columns=["name", *columns]).set_index("name")
+
+
+def render(model: str, parts: Sequence[TargetPart], missing: Sequence[str], command: str) -> str:
+    """The page as text.
+
+    Parameters
+    ----------
+    model : str
+    parts : sequence of TargetPart
+    missing : sequence of str
+        What the report lacks, in sentences.
+    command : str
+    """
+    try:
+        import altair  # noqa: F401  (the charts need it)
+        import vl_convert
+        from jinja2 import Environment
+        from markupsafe import Markup
+
+        from aud_dnn.analyze.report.charts import layer_chart, place_chart
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"The report needs {error.name}: pip install -e '.[report]'. All results are on disk."
+        ) from error
+    charts: dict[str, Any] = {}
+    shown = []
+    for part in parts:
+        value = _value(part)
+        charts[f"{part.target}-layers"] = layer_chart(part, value)
+        charts[f"{part.target}-place"] = place_chart(part, model, value)
+        shown.append(_section(model, part, value))
+    template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
+        _TEMPLATE.read_text(encoding="utf-8")
+    )
+    return template.render(
+        label=model,
+        missing=missing,
+        verdict=verdict(model, parts),
+        parts=shown,
+        ranks=[row for part in parts for row in _ranks(part)],
+        reading=_READING,
+        source=SOURCE,
+        command=command,
+        method=(
+            "Ridge regression over ten splits of the 165 sounds; the best layer of each voxel or "
+            "component is chosen on five splits and scored on the other five, ten times."
+        ),
+        provenance=[f"auditory_brain_dnn {__version__}, numerics {NUMERICS_VERSION}"],
+        library=Markup(_script(vl_convert.javascript_bundle())),
+        charts=Markup(_data(charts)),
+    )
+
+
+def _script(text: str) -> str:
+    """Code that may stand in a script element: nothing in it ends the element."""
+    return text.replace("</script", "<\\/script")
+
+
+def _data(value: Any) -> str:
+    """JSON that may stand in a script element, whatever names it holds."""
+    return json.dumps(value).replace("<", "\\u003c")
+
+
+def _value(part: TargetPart) -> str:
+    return "R²" if part.target == COMPONENT_TARGET else "noise-corrected R²"
+
+
+def _ranks(part: TargetPart) -> list[dict[str, Any]]:
+    rows = []
+    for name in part.parts:
+        score, error = part.score(name, Condition.TRAINED)
+        twin, _ = part.score(name, Condition.PERMUTED)
+        rank = rank_among_published(part, name)
+        rows.append(
+            {
+                "name": part.target if name == ALL_VOXELS else name,
+                "score": score,
+                "error": error,
+                "layer": part.layers.get((name, Condition.TRAINED.value), ""),
+                "twin": f"{twin:.3f}" if np.isfinite(twin) else "–",
+                "baseline": f"{part.baseline[name]:.3f}" if name in part.baseline else "–",
+                "read": part.baseline_is_read,
+                "rank": f"{rank.place} of {rank.n_models}" if rank else "–",
+                "range": f"{rank.low}–{rank.high}" if rank else "–",
+            }
+        )
+    return rows
+
+
+def _section(model: str, part: TargetPart, value: str) -> dict[str, Any]:
+    components = part.target == COMPONENT_TARGET
+    table = _table(model, part)
+    best = {name: part.score(name, Condition.TRAINED)[0] for name in part.parts}
+    spoken = ", ".join(f"{name} {score:.2f}" for name, score in best.items())
+    return {
+        "id": part.target,
+        "heading": "The six response components (NH2015)"
+        if components
+        else f"Voxels of {part.target}",
+        "notes": part.notes,
+        "layers_alt": f"{value} at every layer of {model}, trained and permuted. At the best "
+        f"layers: {spoken}.",
+        "layers_note": "Median over splits"
+        + (
+            "."
+            if components
+            else " and voxels, mean over participants with its 95 % interval (Student's t)."
+        ),
+        "place_alt": f"{model} among the models of the paper. {spoken}.",
+        "errors_note": "Bars: standard error over ten re-halvings of the splits for this model, "
+        "the reading error for the paper's."
+        if components
+        else "Bars: 95 % interval over participants for this model, the reading error for the "
+        "paper's.",
+        "layers_csv": _csv(part.curves),
+        "place_csv": _csv(table),
+        "columns": list(table.columns),
+        "rows": [
+            {
+                "ours": row[0] == model,
+                "cells": [f"{cell:.3f}" if isinstance(cell, float) else cell for cell in row],
+            }
+            for row in table.itertuples(index=False)
+        ],
+    }
+
+
+def _table(model: str, part: TargetPart) -> pd.DataFrame:
+    """Models x parts, trained and permuted below each other, best mean first."""
+    ours = part.best.assign(label=model, value=part.best["score"])
+    rows = pd.concat([ours, part.published])[["label", "condition", "part", "value"]]
+    rows = rows[rows["part"].isin(part.parts)]
+    wide = rows.pivot_table(index=["label", "condition"], columns="part", values="value")
+    wide = wide[part.parts]
+    if len(part.parts) > 1:
+        wide.insert(0, "mean", wide.mean(axis=1))
+    wide = wide.sort_values(wide.columns[0], ascending=False).reset_index()
+    return wide.rename(columns={"label": "model"}).rename_axis(columns=None)
+
+
+def _csv(table: pd.DataFrame) -> str:
+    return base64.b64encode(table.to_csv(index=False).encode()).decode()

@@ -1,0 +1,87 @@
+"""Score a model against the auditory cortex, and write a report.
+
+::
+
+    python aud_dnn/score_model.py mypackage:build --taps taps.toml
+    python aud_dnn/score_model.py model.py:build --taps taps.toml
+    python aud_dnn/score_model.py activations.h5 --name mymodel
+    python aud_dnn/score_model.py mymodel
+
+Extracts the activations of a network and of its permuted control (or takes those that are there),
+fits every layer to every target whose data are there, compares by RSA where there are voxels, and
+ends with a table and one HTML report that needs no network. A run that was stopped goes on where it
+was.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    if not __package__:  # run as a file: import from the repository, not from this folder
+        sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from aud_dnn.terminal import start_script
+
+    start_script()
+
+from aud_dnn.arguments import add_bool, add_root, script_parser
+from aud_dnn.running import run_script, show_log
+from aud_dnn.targets.facts import TARGETS
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line."""
+    parser = script_parser(__doc__)
+    parser.add_argument(
+        "source",
+        help="a model in model-actv/, a file of activations (.h5), or a function that returns a "
+        "PyTorch network: mypackage:build or model.py:build",
+    )
+    parser.add_argument(
+        "--name", help="name of the model's folders (default: from the module or the file)"
+    )
+    parser.add_argument(
+        "--taps",
+        type=Path,
+        metavar="FILE",
+        help="where features come out of a network, as TOML (docs/own_model.md)",
+    )
+    parser.add_argument(
+        "--target",
+        nargs="+",
+        choices=TARGETS,
+        metavar="TARGET",
+        help=f"{' '.join(TARGETS)} (default: all whose data are there)",
+    )
+    parser.add_argument(
+        "--sounds", type=Path, metavar="DIR", help="folder of the sounds (default: data/stimuli)"
+    )
+    add_bool(parser, "--control", True, "extract and fit the permuted control, too")
+    add_bool(parser, "--overwrite", False, "make activations and results again that are there")
+    parser.add_argument(
+        "--device", default="cpu", help="where the network runs (default: %(default)s)"
+    )
+    add_root(parser)
+    arguments = parser.parse_args(argv)
+    show_log(verbose=False)
+    from aud_dnn.api.score_model import score_model
+
+    print(
+        score_model(
+            arguments.source,
+            name=arguments.name,
+            taps=arguments.taps,
+            targets=arguments.target,
+            sounds=arguments.sounds,
+            control=arguments.control,
+            overwrite=arguments.overwrite,
+            device=arguments.device,
+            root=arguments.root,
+        )
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)
