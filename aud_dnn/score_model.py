@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 if __name__ == "__main__":
     if not __package__:  # run as a file: import from the repository, not from this folder
@@ -82,6 +84,17 @@ def main(argv: list[str] | None = None) -> int:
     )
     return 0
 
+
+class _Script(ModuleType):
+    """``aud_dnn.score_model(…)`` is the function, also once this script has been imported."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        from aud_dnn.api.score_model import score_model
+
+        return score_model(*arguments, **options)
+
+
+sys.modules[__name__].__class__ = _Script
 
 if __name__ == "__main__":
     run_script(main)
