@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -115,7 +116,10 @@ def _conditions(model: str) -> list[Condition]:
 
 
 def _components(paths: ProjectPaths, model: str, target: str) -> TargetPart:
-    curves, best, layers, notes = [], [], {}, []
+    curves: list[dict[str, Any]] = []
+    best: list[dict[str, Any]] = []
+    layers: dict[tuple[str, str], str] = {}
+    notes: list[str] = []
     for condition in _conditions(model):
         try:
             results = load_model_results(paths, model, target, condition.randnetw)
@@ -126,6 +130,8 @@ def _components(paths: ProjectPaths, model: str, target: str) -> TargetPart:
         for component, medians in zip(COMPONENTS, results.medians):
             curves += _curve(component, condition, results.layers, medians, None)
         scores = collect_components(paths, [model], condition.randnetw)
+        if scores is None:  # not with the results that were just read
+            continue
         notes += scores.notes
         for component in COMPONENTS:
             best.append(
@@ -153,7 +159,10 @@ def _components(paths: ProjectPaths, model: str, target: str) -> TargetPart:
 
 
 def _voxels(paths: ProjectPaths, model: str, target: str) -> TargetPart:
-    curves, best, layers, notes = [], [], {}, []
+    curves: list[dict[str, Any]] = []
+    best: list[dict[str, Any]] = []
+    layers: dict[tuple[str, str], str] = {}
+    notes: list[str] = []
     for condition in _conditions(model):
         scores = collect_scores(paths, [model], target, condition.randnetw)
         if scores is None:
@@ -284,7 +293,7 @@ def verdict(model: str, parts: Iterable[TargetPart]) -> list[str]:
         has_twin = np.isfinite(list(permuted.values())).any()
         above_baseline = sum(scores[name] > part.baseline.get(name, np.inf) for name in scores)
         if part.target == COMPONENT_TARGET:
-            low, high = min(scores, key=scores.get), max(scores, key=scores.get)
+            low, high = min(scores, key=scores.__getitem__), max(scores, key=scores.__getitem__)
             text = (
                 f"On the six response components {model} explains from {scores[low]:.2f} ({low}) "
                 f"to {scores[high]:.2f} ({high}) of the variance at its best layers; "

@@ -84,7 +84,7 @@ def render(model: str, parts: Sequence[TargetPart], missing: Sequence[str], comm
     command : str
     """
     try:
-        import altair  # noqa: F401  (the charts need it)
+        import altair
         import vl_convert
         from jinja2 import Environment
         from markupsafe import Markup
@@ -94,6 +94,8 @@ def render(model: str, parts: Sequence[TargetPart], missing: Sequence[str], comm
         raise InputError(
             f"The report needs {error.name}: pip install -e '.[report]'. All results are on disk."
         ) from error
+    # The page draws with the Vega-Lite for which Altair writes ("v5.20.1": 5.20).
+    vega_lite = ".".join(altair.SCHEMA_VERSION.lstrip("v").split(".")[:2])
     charts: dict[str, Any] = {}
     shown = []
     for part in parts:
@@ -118,7 +120,7 @@ def render(model: str, parts: Sequence[TargetPart], missing: Sequence[str], comm
             "component is chosen on five splits and scored on the other five, ten times."
         ),
         provenance=[f"auditory_brain_dnn {__version__}, numerics {NUMERICS_VERSION}"],
-        library=Markup(_script(vl_convert.javascript_bundle())),
+        library=Markup(_script(vl_convert.javascript_bundle(vl_version=vega_lite))),
         charts=Markup(_data(charts)),
     )
 
