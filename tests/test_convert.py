@@ -21,6 +21,7 @@ from aud_dnn.download.archives import unpack
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.io.pickles.safe_pickle import load_pickle
 from aud_dnn.splits import published_splits
+from aud_dnn.store import converting
 from aud_dnn.store.comparisons import read_analysis
 from aud_dnn.store.published_rsa import read_published_rsa, write_published_rsa
 from aud_dnn.store.regression import read_result
@@ -135,7 +136,7 @@ def test_every_number_is_kept(tmp_path, capsys):
 def test_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
     for layer in ("relu0", "relu1", "relu2"):
         published_result(tmp_path / "results", layer)
-    original, calls = convert.write_converted, []
+    original, calls = converting.write_converted, []
 
     def stops(*arguments):
         calls.append(arguments)
@@ -143,7 +144,7 @@ def test_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
             raise KeyboardInterrupt
         original(*arguments)
 
-    monkeypatch.setattr(convert, "write_converted", stops)
+    monkeypatch.setattr(converting, "write_converted", stops)
     with pytest.raises(KeyboardInterrupt):
         convert_all(tmp_path / "results", tmp_path / "open")
     assert len(list((tmp_path / "open" / "Kell2018word").iterdir())) == 1
@@ -178,12 +179,12 @@ def test_what_was_converted_and_then_changed_is_not_there(tmp_path, capsys, name
 
 def test_what_would_not_be_kept_is_refused(tmp_path, monkeypatch, capsys):
     published_result(tmp_path / "results")
-    original = convert.write_converted
+    original = converting.write_converted
 
     def rounds(folder, published, predictions, rescaled):
         original(folder, published, predictions.astype(np.float32).astype(np.float64), rescaled)
 
-    monkeypatch.setattr(convert, "write_converted", rounds)
+    monkeypatch.setattr(converting, "write_converted", rounds)
     assert convert_all(tmp_path / "results", tmp_path / "open") == 1
     assert "y_preds_test would not be kept exactly" in capsys.readouterr().out
     assert not list((tmp_path / "open" / "Kell2018word").iterdir())

@@ -10,9 +10,6 @@ if __name__ == "__main__":
     start_script()
 
 from aud_dnn.arguments import add_bool, script_parser
-from aud_dnn.demo.making import make_demo
-from aud_dnn.demo.targets import OWN_MODEL
-from aud_dnn.demo.truth import NETWORK, TRUTH_FILE
 from aud_dnn.running import run_script
 
 
@@ -32,6 +29,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
     add_bool(parser, "--overwrite", False, "replace an earlier demo in the same folder")
     arguments = parser.parse_args(argv)
+    from aud_dnn.demo.making import make_demo
+    from aud_dnn.demo.targets import OWN_MODEL
+    from aud_dnn.demo.truth import NETWORK, TRUTH_FILE
+
     was_there = not arguments.overwrite and (arguments.root / TRUTH_FILE).is_file()
     truth = make_demo(arguments.root, arguments.seed, overwrite=arguments.overwrite)
     done = "The demo was already there, in" if was_there else "Made the demo in"

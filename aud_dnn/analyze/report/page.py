@@ -120,7 +120,9 @@ def render(model: str, parts: Sequence[TargetPart], missing: Sequence[str], comm
             "component is chosen on five splits and scored on the other five, ten times."
         ),
         provenance=[f"auditory_brain_dnn {__version__}, numerics {NUMERICS_VERSION}"],
-        library=Markup(_script(vl_convert.javascript_bundle(vl_version=vega_lite))),
+        library=Markup(
+            _script(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vega_lite))
+        ),
         charts=Markup(_data(charts)),
     )
 
