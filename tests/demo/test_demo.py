@@ -22,7 +22,7 @@ from scipy.stats import rankdata
 from sklearn.linear_model import RidgeCV
 
 from aud_dnn.demo import __main__ as command
-from aud_dnn.demo import make_demo, making, read_truth, report
+from aud_dnn.demo import make_demo, making, read_truth, summaries
 from aud_dnn.demo.model import (
     NOVELTY,
     copy_state,
@@ -661,7 +661,7 @@ def test_the_demo_that_is_there_already_is_left_alone_with_what_was_made_from_it
     (root / "results").mkdir()
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
     monkeypatch.setattr(
-        command, "make_demo", lambda root, seed, overwrite: make_demo(root, seed, sounds=False)
+        making, "make_demo", lambda root, seed, overwrite: make_demo(root, seed, sounds=False)
     )
     assert command.main(["--root", str(root)]) == 0
     assert (
@@ -733,7 +733,7 @@ def test_a_negative_seed_is_refused(tmp_path):
 def test_command_line(tmp_path, monkeypatch, capsys):
     real = make_demo
     monkeypatch.setattr(
-        command,
+        making,
         "make_demo",
         lambda root, seed, overwrite: real(root, seed, overwrite=overwrite, sounds=False),
     )
@@ -759,7 +759,7 @@ def test_command_line_reports_a_refusal_without_a_traceback(tmp_path):
 def test_the_report_takes_rsa_scores_from_the_sealed_file(tmp_path: Path) -> None:
     paths = ProjectPaths(tmp_path)
     fake_results.write_fake_rsa(paths, {NETWORK: LAYERS, "spectemp": ("avgpool",)}, ("NH2015",))
-    summary = report.rsa_summary(paths)
+    summary = summaries.rsa_summary(paths)
     stored = read_analysis(paths.rsa_results, "NH2015").sel(condition="trained", model=NETWORK)
     assert (
         summary.index.tolist() == [NETWORK, "spectemp", "(noise ceiling)"]
@@ -771,4 +771,4 @@ def test_the_report_takes_rsa_scores_from_the_sealed_file(tmp_path: Path) -> Non
     path = paths.rsa_results / "rsa_NH2015_All.nc"
     path.write_bytes(path.read_bytes()[:-100] + bytes(100))
     with pytest.raises(InputError, match=r"rsa_NH2015_All\.nc"):
-        report.rsa_summary(paths)
+        summaries.rsa_summary(paths)
