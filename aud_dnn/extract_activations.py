@@ -22,8 +22,9 @@ from aud_dnn.extract.registry import (
     default_format,
     default_name,
     list_modules,
+    proposed_taps_file,
 )
-from aud_dnn.extract.run import check_request, extract
+from aud_dnn.extract.run import check_name, check_request, extract
 from aud_dnn.paths import find_root
 from aud_dnn.running import run_script, show_log
 
@@ -40,6 +41,15 @@ def main(arguments: list[str] | None = None) -> int:
             "--model is needed: a name of --list_models, or mypackage:build for a model of your own"
         )
     paths = find_root(options.root)
+    name = options.name or default_name(options.model, options.pooling)
+    check_name(name)
+    if ":" in options.model and options.taps is None:
+        options.taps = proposed_taps_file(
+            options.model,
+            paths.model_activations(name) / "taps.toml",
+            sample_rate=options.sample_rate,
+            all_modules=options.all_modules,
+        )
     extractor = build_extractor(
         options.model,
         randnetw=options.randnetw,
@@ -54,7 +64,6 @@ def main(arguments: list[str] | None = None) -> int:
         floor=options.envelope_floor,
         entry=options.checkpoint_entry,
     )
-    name = options.name or default_name(options.model, options.pooling)
     format = options.format or default_format(options.model)
     if options.dry_run:
         check_request(extractor, name, format, options.batch)

@@ -2,7 +2,7 @@
 
 ::
 
-    python aud_dnn/score_model.py mypackage:build --taps taps.toml
+    python aud_dnn/score_model.py mypackage:build
     python aud_dnn/score_model.py model.py:build --taps taps.toml
     python aud_dnn/score_model.py activations.h5 --name mymodel
     python aud_dnn/score_model.py mymodel
@@ -47,7 +47,15 @@ def main(argv: list[str] | None = None) -> int:
         "--taps",
         type=Path,
         metavar="FILE",
-        help="where features come out of a network, as TOML (docs/own_model.md)",
+        help="where features come out of a network, as TOML (docs/own_model.md); without it, taps "
+        "are proposed and written to model-actv/<name>/taps.toml, where you can edit them",
+    )
+    add_bool(parser, "--all_modules", False, "propose every module, not 25 stages at most")
+    parser.add_argument(
+        "--sample_rate",
+        type=int,
+        metavar="HZ",
+        help="of the input of a network whose taps are proposed (default: what the network says)",
     )
     parser.add_argument(
         "--target",
@@ -74,6 +82,8 @@ def main(argv: list[str] | None = None) -> int:
             arguments.source,
             name=arguments.name,
             taps=arguments.taps,
+            all_modules=arguments.all_modules,
+            sample_rate=arguments.sample_rate,
             targets=arguments.target,
             sounds=arguments.sounds,
             control=arguments.control,

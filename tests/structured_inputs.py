@@ -1002,7 +1002,7 @@ def _torch_readers(scratch: Path) -> list[StructuredReader]:
     except ImportError:
         return []
     from aud_dnn.extract.checkpoints import load_weights, read_tensors
-    from aud_dnn.extract.own_model import read_description
+    from aud_dnn.extract.description import read_description
 
     def spoil_taps(folder: Path, rng: random.Random) -> None:
         changed = spoilt(copy.deepcopy(_TAPS), rng)

@@ -57,6 +57,8 @@ def score_model(
     *,
     name: str | None = None,
     taps: str | Path | None = None,
+    all_modules: bool = False,
+    sample_rate: int | None = None,
     targets: Sequence[str] | None = None,
     sounds: str | Path | None = None,
     control: bool = True,
@@ -79,7 +81,12 @@ def score_model(
         Under which it is kept; by default that of the module, of the file, or of the folder of a
         file ``natsound_activations.h5``.
     taps : path, optional
-        Where features come out of a network (``docs/own_model.md``).
+        Where features come out of a network (``docs/own_model.md``); without it, taps are
+        proposed, told, and written to ``model-actv/<name>/taps.toml`` for editing.
+    all_modules : bool
+        Propose every module instead of at most 25 stages.
+    sample_rate : int, optional
+        Of the input of a network whose taps are proposed, in Hz.
     targets : sequence of str, optional
         Among ``NH2015 B2021 NH2015comp``; by default all whose data are there.
     sounds : path, optional
@@ -114,9 +121,32 @@ def score_model(
 
     paths = find_root(root)
     chosen = _targets(paths, targets)
-    model = _activations(
-        paths, source, name, taps, sounds, control=control, overwrite=overwrite, device=device
-    )
+    if ":" in source and not Path(source).exists():
+        model = _extract(
+            paths,
+            source,
+            name,
+            None if taps is None else Path(taps),
+            None if sounds is None else Path(sounds),
+            all_modules=all_modules,
+            sample_rate=sample_rate,
+            control=control,
+            overwrite=overwrite,
+            device=device,
+        )
+    else:
+        of_networks = {
+            "taps": taps,
+            "sounds": sounds,
+            "all_modules": all_modules or None,
+            "sample_rate": sample_rate,
+        }
+        if useless := [option for option, value in of_networks.items() if value is not None]:
+            raise InputError(
+                f"{source} holds activations already; {' and '.join(useless)} belong to a network "
+                "(mypackage:build)."
+            )
+        model = _activations(paths, source, name, overwrite=overwrite)
     _fit(paths, model, chosen, control=control, overwrite=overwrite, progress=progress)
     path, parts, sentences = write_report(paths, model, chosen, _command(source, name, taps, root))
     return ModelReport(model, path, report_table(parts), tuple(sentences))
@@ -142,28 +172,8 @@ def _targets(paths: ProjectPaths, asked: Sequence[str] | None) -> tuple[str, ...
 # --- activations --------------------------------------------------------------------------------
 
 
-def _activations(
-    paths: ProjectPaths,
-    source: str,
-    name: str | None,
-    taps: str | Path | None,
-    sounds: str | Path | None,
-    *,
-    control: bool,
-    overwrite: bool,
-    device: str,
-) -> str:
-    """Have the activations in ``model-actv/``; the name of the folder."""
-    if ":" in source and not Path(source).exists():
-        return _extract(
-            paths, source, name, taps, sounds, control=control, overwrite=overwrite, device=device
-        )
-    given = {"taps": taps, "sounds": sounds}
-    if useless := [option for option, value in given.items() if value is not None]:
-        raise InputError(
-            f"{source} holds activations already; {' and '.join(useless)} belong to a network "
-            "(mypackage:build)."
-        )
+def _activations(paths: ProjectPaths, source: str, name: str | None, *, overwrite: bool) -> str:
+    """Activations that somebody else made, in ``model-actv/``; the name of the folder."""
     if source.endswith((".h5", ".hdf5")):
         return _take_file(paths, Path(source), name, overwrite=overwrite)
     if name is not None and name != source:
@@ -218,31 +228,38 @@ def _extract(
     paths: ProjectPaths,
     source: str,
     name: str | None,
-    taps: str | Path | None,
-    sounds: str | Path | None,
+    taps: Path | None,
+    sounds: Path | None,
     *,
+    all_modules: bool,
+    sample_rate: int | None,
     control: bool,
     overwrite: bool,
     device: str,
 ) -> str:
-    """Run a network on the sounds, as it is and permuted."""
-    from aud_dnn.extract.registry import build_extractor, default_name
-    from aud_dnn.extract.run import extract
+    """Run a network on the sounds, as it is and permuted; the name of the folder."""
+    from aud_dnn.extract.registry import build_extractor, default_name, proposed_taps_file
+    from aud_dnn.extract.run import check_name, extract
 
     reference = _importable(source)
     model = name or default_name(reference)
+    check_name(model)
+    if taps is None:
+        taps = proposed_taps_file(
+            reference,
+            paths.model_activations(model) / "taps.toml",
+            sample_rate=sample_rate,
+            all_modules=all_modules,
+        )
     for condition in Condition if control else [Condition.TRAINED]:
         extractor = build_extractor(
-            reference,
-            randnetw=condition.randnetw,
-            taps=None if taps is None else Path(taps),
-            device=device,
+            reference, randnetw=condition.randnetw, taps=taps, device=device
         )
         extract(
             extractor,
             model,
             paths,
-            sounds=None if sounds is None else Path(sounds),
+            sounds=sounds,
             randnetw=condition.randnetw,
             overwrite=overwrite,
             tell=lambda remark: log.warning("%s", remark),

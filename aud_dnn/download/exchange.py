@@ -40,6 +40,10 @@ _ADDRESS_ERRORS = (
     requests.exceptions.MissingSchema,
     urllib3.exceptions.LocationValueError,
 )
+_NO_NAME = (
+    socket.gaierror,
+    getattr(urllib3.exceptions, "NameResolutionError", socket.gaierror),  # since urllib3 2.0
+)
 
 
 class ExchangeError(Exception):
@@ -159,10 +163,7 @@ def _explained(error: BaseException) -> BaseException:
         return ExchangeError(
             f"no encrypted connection can be made ({printable(causes[-1], 120)})", final=True
         )
-    if any(
-        isinstance(cause, socket.gaierror | urllib3.exceptions.NameResolutionError)
-        for cause in causes
-    ):
+    if any(isinstance(cause, _NO_NAME) for cause in causes):
         return UnreachableError("its name cannot be looked up (is there a network here?)")
     if isinstance(error, requests.exceptions.ProxyError):
         return UnreachableError(f"the proxy does not help ({printable(causes[-1], 120)})")

@@ -152,7 +152,15 @@ def extraction_parser() -> argparse.ArgumentParser:
         "--taps",
         type=Path,
         metavar="TOML",
-        help="where to read a model of your own (docs/own_model.md)",
+        help="where to read a model of your own (docs/own_model.md); without it, taps are proposed "
+        "and written to model-actv/<name>/taps.toml, where you can edit them",
+    )
+    add_bool(running, "--all_modules", False, "propose every module, not 25 stages at most")
+    running.add_argument(
+        "--sample_rate",
+        type=int,
+        metavar="HZ",
+        help="of the input of a network whose taps are proposed (default: what the network says)",
     )
     add_bool(running, "--dry_run", False, "print the table of taps, shapes and lengths, and stop")
     running.add_argument(

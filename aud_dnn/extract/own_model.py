@@ -9,148 +9,26 @@ import contextlib
 import hashlib
 import importlib
 import inspect
-import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from aud_dnn.errors import InputError, MissingDataError, unknown_name
+from aud_dnn.errors import InputError, unknown_name
 from aud_dnn.extract.checkpoints import load_weights, read_checkpoint
+from aud_dnn.extract.description import expand_patterns, read_description
+from aud_dnn.extract.fixed_parts import fixed_parts
+from aud_dnn.extract.proposing import propose
 from aud_dnn.extract.resampling import RESAMPLERS, resample
-from aud_dnn.extract.taps import Tap
 from aud_dnn.extract.torch_network import TorchModel
 from aud_dnn.extract.user_code import user_code
 from aud_dnn.io.sounds import DURATION_POLICIES
 
-_LARGEST_DESCRIPTION = 1 << 18  # bytes; some thousand taps
-_MOST_DOTS, _LONGEST_TEXT, _LARGEST_NUMBER = 16, 1000, 1e12
-_QUOTED = re.compile(r"""\"(?:\\.|[^\"\\])*\"|'[^']*'""")
 _INPUT_SHAPES = {"batch time": (1, -1), "batch channel time": (1, 1, -1)}
-_OPTIONS = {
-    "sample_rate": (int, float),
-    "duration": (int, float),
-    "policy": str,
-    "resampler": str,
-    "input": str,
-    "max_batch": int,
-    "fixed_entries": list,
-    "stochastic": bool,
-    "half_precision": bool,
-    "tap": list,
-}
-_TAP_OPTIONS = {
-    "name": str,
-    "key": str,
-    "module": str,
-    "returned": str,
-    "element": str,
-    "axes": list,
-    "collapse": str,
-    "pooling": str,
-    "layer": int,
-    "calls": int,
-    "call": int,
-    "post": str,
-}
-
-
-def read_description(path: Path) -> tuple[list[Tap], dict[str, Any]]:
-    """Taps and options of a TOML file; see ``docs/own_model.md`` for what it can say.
-
-    Raises
-    ------
-    InputError
-        No such file, no TOML, an unknown or missing option, or one of the wrong type.
-    """
-    try:
-        import tomllib
-    except ImportError:  # Python 3.10
-        import tomli as tomllib
-
-    path = Path(path)
-    try:
-        content = tomllib.loads(_description_text(path))
-    except FileNotFoundError as error:
-        raise MissingDataError(f"The description of the taps {path} does not exist.") from error
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be read: {error.strerror}. Name a TOML file with --taps."
-        ) from error
-    except InputError:
-        raise
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # also texts that are not UTF-8, numbers of thousands of digits
-        raise InputError(f"{path} is not valid TOML: {str(error)[:200]}.") from error
-    _check_options(content, _OPTIONS, str(path), required=("sample_rate", "tap"))
-    taps = []
-    for number, entry in enumerate(content.pop("tap"), 1):
-        where = f"{path}, tap {number}"
-        if not isinstance(entry, dict):
-            raise InputError(f"{where}: begin every tap with a line [[tap]].")
-        _check_options(entry, _TAP_OPTIONS, where, required=("name",))
-        entry = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in entry.items()
-        }
-        taps.append(Tap(**{"key": entry["name"], **entry}))
-    return taps, content
-
-
-def _description_text(path: Path) -> str:
-    with path.open("rb") as file:
-        content = file.read(_LARGEST_DESCRIPTION + 1)
-    if len(content) > _LARGEST_DESCRIPTION:
-        raise InputError(
-            f"{path} has more than {_LARGEST_DESCRIPTION >> 10} kB. Name a TOML file that "
-            "describes taps."
-        )
-    text = content.decode("utf-8")
-    for number, line in enumerate(text.splitlines(), 1):
-        if (
-            _QUOTED.sub("", line).partition("#")[0].count(".") > _MOST_DOTS
-        ):  # time grows with the square of dotted keys
-            raise InputError(
-                f"{path}, line {number}: more than {_MOST_DOTS} dots outside of quotes. Taps need "
-                "none."
-            )
-    return text
-
-
-def _check_size(value: Any, where: str) -> None:
-    """Refuse what no option can mean, before it is printed.
-
-    NaN, infinity, numbers and texts of any length.
-    """
-    for one in value if isinstance(value, list) else [value]:
-        if isinstance(one, (int, float)) and not abs(one) < _LARGEST_NUMBER:
-            raise InputError(f"{where} must be a finite number below {_LARGEST_NUMBER:g}.")
-        if isinstance(one, str) and len(one) > _LONGEST_TEXT:
-            raise InputError(
-                f"{where} is a text of {len(one)} letters; at most {_LONGEST_TEXT} are read."
-            )
-
-
-def _check_options(
-    found: dict[str, Any], known: dict[str, Any], where: str, required: tuple[str, ...]
-) -> None:
-    for name, value in found.items():
-        if name not in known:
-            raise unknown_name(f"option in {where}", name, known)
-        _check_size(value, f"{where}: {name}")
-        if not isinstance(value, known[name]) or (
-            isinstance(value, bool) and known[name] is not bool
-        ):
-            raise InputError(f"{where}: {name} is of the wrong type ({type(value).__name__}).")
-        if name in ("axes", "fixed_entries") and not all(isinstance(one, str) for one in value):
-            raise InputError(f"{where}: {name} must be a list of strings.")
-    if missing := [name for name in required if name not in found]:
-        raise InputError(f"{where}: {' and '.join(missing)} missing.")
 
 
 def _import_builder(reference: str) -> Any:
@@ -222,7 +100,7 @@ def build_own_model(
         See :func:`aud_dnn.extract.checkpoints.read_tensors`.
     """
     made = _made(reference)
-    if isinstance(made, TorchModel):
+    if isinstance(made, TorchModel) and made.taps:
         if taps is not None:
             raise InputError(f"{reference} describes its taps itself; leave --taps out.")
         model = made
@@ -257,25 +135,73 @@ def own_model_to_list(reference: str, taps: Path | None = None) -> TorchModel:
     As it describes itself or in ``taps``, else with the first usual input that it takes.
     """
     made = _made(reference)
-    if isinstance(made, TorchModel):
+    if isinstance(made, TorchModel) and (made.taps or taps is None):
         return made
     if taps is not None:
         return _described(made, taps)
-    for shape in reversed(
-        _INPUT_SHAPES.values()
-    ):  # with a channel first: convolutions take sounds without a batch, too
-        model = TorchModel(
-            made.eval(),
-            (),
-            16_000,
-            lambda samples, _, shape=shape: torch.tensor(samples, dtype=_float_type(made)).reshape(
-                shape
-            ),
-        )
+    return _undescribed(made, 16_000)[0]
+
+
+def _undescribed(network: torch.nn.Module, rate: int) -> tuple[TorchModel, str]:
+    """A bare network with the first usual input that it takes, and the name of that."""
+    for name in ("batch channel time", "batch time"):
+        # with a channel first: convolutions take sounds without a batch, too
+        shape = _INPUT_SHAPES[name]
+
+        def prepare(samples: np.ndarray, _: int, shape: tuple[int, ...] = shape) -> torch.Tensor:
+            return torch.tensor(samples, dtype=_float_type(network)).reshape(shape)
+
+        model = TorchModel(network.eval(), (), rate, prepare)
         with contextlib.suppress(Exception), torch.inference_mode():
-            made(model.prepare(np.zeros(32_000), 16_000))
-            return model
-    return model
+            network(prepare(np.zeros(2 * rate), rate))
+            break
+    return model, name
+
+
+def proposed_taps(
+    reference: str, *, sample_rate: int | None = None, all_modules: bool = False
+) -> tuple[str, str, str] | None:
+    """A taps file for a user's network.
+
+    Parameters
+    ----------
+    reference : str
+        See :func:`build_own_model`.
+    sample_rate : int, optional
+        Of the network's input, in Hz; by default what the network or its configuration says, else
+        16000.
+    all_modules : bool
+        See :func:`aud_dnn.extract.proposing.propose`.
+
+    Returns
+    -------
+    tuple of str or None
+        The file, the table for people, and what was assumed (empty if nothing). None where the
+        model describes its taps itself.
+    """
+    made = _made(reference)
+    if isinstance(made, TorchModel):
+        if made.taps:
+            return None
+        proposal = propose(made, all_modules=all_modules)
+        return proposal.toml({}), proposal.table(), ""
+    rate = sample_rate or _stated_rate(made)
+    model, shape = _undescribed(made, rate or 16_000)
+    proposal = propose(model, all_modules=all_modules)
+    options = {"sample_rate": rate or 16_000, "input": shape}
+    options |= {"fixed_entries": list(fixed)} if (fixed := fixed_parts(made)) else {}
+    assumed = "" if rate else "the network does not say its sampling rate; 16000 Hz was assumed"
+    return proposal.toml(options), proposal.table(), assumed
+
+
+def _stated_rate(network: torch.nn.Module) -> int | None:
+    """The sampling rate that a network, or its configuration, names."""
+    for holder in (network, getattr(network, "config", None)):
+        for name in ("sample_rate", "sampling_rate", "samplerate", "sr", "fs"):
+            value = getattr(holder, name, None)
+            if isinstance(value, (int, float)) and 1_000 <= value <= 768_000:
+                return int(value)
+    return None
 
 
 def _made(reference: str) -> torch.nn.Module | TorchModel:
@@ -297,8 +223,13 @@ def _float_type(network: torch.nn.Module) -> torch.dtype:
     return next(floats, torch.float32)
 
 
-def _described(network: torch.nn.Module, path: Path) -> TorchModel:
-    taps, options = read_description(path)
+def _described(made: torch.nn.Module | TorchModel, path: Path) -> TorchModel:
+    """A network, or a model without taps, as a file describes it."""
+    network = made.network if isinstance(made, TorchModel) else made
+    taps, options = read_description(path, taps_only=isinstance(made, TorchModel))
+    taps = expand_patterns(taps, [name for name, _ in network.named_modules() if name])
+    if isinstance(made, TorchModel):
+        return replace(made, taps=taps)
     rate = options["sample_rate"]
     if not (1_000 <= rate <= 768_000 and rate == int(rate)):
         raise InputError(
@@ -319,10 +250,21 @@ def _described(network: torch.nn.Module, path: Path) -> TorchModel:
         raise InputError(f"{path}: max_batch must be at least 1; got {max_batch}.")
 
     dtype = _float_type(network)
+    normalize, cut = options.get("normalize", False), _cut(options, int(rate))
 
     def prepare(samples: np.ndarray, sound_rate: int) -> torch.Tensor:
         waveform = resample(samples, sound_rate, int(rate), method)
-        return torch.tensor(waveform, dtype=dtype).reshape(_INPUT_SHAPES[shape])
+        if normalize:  # as the feature extractor of wav2vec 2.0 does
+            waveform = (waveform - waveform.mean()) / np.sqrt(waveform.var() + 1e-7)
+        pieces = waveform[None] if cut is None else pieces_of(waveform, *cut)
+        inputs = torch.tensor(pieces, dtype=dtype)
+        return inputs if shape == "batch time" else inputs[:, None]
+
+    preprocessing = f"{method} to {int(rate)} Hz, duration {policy}"
+    if normalize:
+        preprocessing += ", zero mean and unit variance"
+    if cut is not None:
+        preprocessing += f", pieces of {cut[0]} samples every {cut[1]}"
 
     return TorchModel(
         network,
@@ -332,11 +274,41 @@ def _described(network: torch.nn.Module, path: Path) -> TorchModel:
         duration=None if policy == "any" else duration,
         policy=policy,
         max_batch=max_batch,
-        fixed_entries=tuple(options.get("fixed_entries", ())),
+        fixed_entries=tuple(options["fixed_entries"]) if "fixed_entries" in options else None,
         stochastic=options.get("stochastic", False),
         half_precision=options.get("half_precision", False),
-        details={"preprocessing": f"{method} to {int(rate)} Hz, duration {policy}"},
+        frames=cut is not None,
+        details={"preprocessing": preprocessing},
     )
+
+
+def _cut(options: dict[str, Any], rate: int) -> tuple[int, int] | None:
+    """Length and step, in samples, of the pieces that the network sees."""
+    if frame := options.get("frame"):
+        return int(frame["length"]), int(frame["hop"])
+    if window := options.get("window"):
+        return max(1, round(window["seconds"] * rate)), max(1, round(window["hop"] * rate))
+    return None
+
+
+def pieces_of(waveform: np.ndarray, length: int, hop: int) -> np.ndarray:
+    """The pieces of ``length`` samples that begin every ``hop`` samples and fit into the sound.
+
+    Returns
+    -------
+    array of shape (n_pieces, length)
+
+    Raises
+    ------
+    InputError
+        The sound is shorter than one piece.
+    """
+    if len(waveform) < length:
+        raise InputError(
+            f"The sound has {len(waveform)} samples, but the network sees {length} at a time. "
+            'Lengthen short sounds: duration and policy = "pad".'
+        )
+    return np.lib.stride_tricks.sliding_window_view(waveform, length)[::hop]
 
 
 def state_digest(network: torch.nn.Module) -> str:

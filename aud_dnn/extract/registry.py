@@ -5,6 +5,7 @@ PyTorch is imported only for a model that needs it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ from aud_dnn.models.registry import BASELINE_MODEL, MODELS
 
 if TYPE_CHECKING:
     from aud_dnn.extract.torch_network import TorchModel
+
+log = logging.getLogger("aud_dnn")
 
 WRITTEN_HERE = ("DS2", "VGGish", "DCASE2020", "ZeroSpeech2020")
 FROM_LIBRARIES = ("AST", "wav2vec", "S2T", "sepformer", "metricGAN")
@@ -165,6 +168,50 @@ def build_extractor(
     return TorchExtractor(built, device)
 
 
+def proposed_taps_file(
+    model: str, path: Path, *, sample_rate: int | None = None, all_modules: bool = False
+) -> Path | None:
+    """A taps file for a network of your own that nobody has described: the one that is there, else
+    one that is proposed, told in a table, and written for editing.
+
+    Parameters
+    ----------
+    model : str
+        ``module:function``.
+    path : Path
+        Where it is, or goes.
+    sample_rate, all_modules
+        See :func:`aud_dnn.extract.own_model.proposed_taps`.
+
+    Returns
+    -------
+    Path or None
+        None where the model describes its taps itself.
+    """
+    if path.is_file():
+        if all_modules or sample_rate:
+            raise InputError(
+                f"The taps are described in {path} already. Edit it, or delete it to have them "
+                "proposed again."
+            )
+        log.info("taps as in %s", path)
+        return path
+    _require_torch(model)
+    from aud_dnn.extract.own_model import proposed_taps
+    from aud_dnn.io.atomic import atomic_file
+
+    if (proposal := proposed_taps(model, sample_rate=sample_rate, all_modules=all_modules)) is None:
+        return None
+    text, table, assumed = proposal
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as staging:
+        staging.write_text(text, encoding="utf-8")
+    if assumed:
+        log.warning("%s: %s; say it otherwise with --sample_rate", model, assumed)
+    log.info("taps proposed for %s, written to %s for editing:\n%s", model, path, table)
+    return path
+
+
 def list_modules(model: str, taps: Path | None = None) -> str:
     """The modules of a model that can be tapped, with their classes and the shapes that they return
     for one sound.
@@ -246,6 +293,7 @@ def _permute(
     model: str, built: TorchModel, seed: int | None, index_files: Sequence[Path]
 ) -> dict[str, Any]:
     """Permute the network in place; what the provenance says about it."""
+    from aud_dnn.extract.fixed_parts import described_parts, fixed_parts
     from aud_dnn.extract.permute import in_house_seed, permute_network, read_index_file
     from aud_dnn.io.digests import file_digest
 
@@ -253,11 +301,21 @@ def _permute(
     network = (
         built.network.network if in_house else built.network
     )  # the cochleagram has nothing to permute
-    for beginning in built.fixed_entries:
+    fixed, recognised = built.fixed_entries or (), {}
+    for beginning in fixed:
         if not any(name.startswith(beginning) for name in network.state_dict()):
             raise InputError(
                 f"fixed_entries: no entry of the state dict begins with {beginning!r}. Its names "
                 "are those of network.state_dict()."
+            )
+    if built.fixed_entries is None and ":" in model:
+        recognised = fixed_parts(network)
+        if recognised:
+            log.info(
+                "left alone in the permuted control of %s: %s (fixed_entries = […] in the taps "
+                "file says it otherwise)",
+                model,
+                described_parts(recognised),
             )
     indices = None
     if index_files:
@@ -280,8 +338,10 @@ def _permute(
         seed=seed or 0,
         scheme=description.get("scheme", "named"),
         indices=indices,
-        keep=lambda name: name.startswith(built.fixed_entries) if built.fixed_entries else False,
+        keep=lambda name: name in recognised or any(map(name.startswith, fixed)),
     )
+    if recognised:
+        description["left_alone"] = recognised
     return {
         **description,
         "entries_changed": len(report.changed),

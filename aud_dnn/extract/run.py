@@ -94,6 +94,14 @@ def stimulus_files(paths: ProjectPaths, sounds: Path | None = None) -> dict[str,
     return find_sounds(paths.stimuli if sounds is None else sounds, wanted)
 
 
+def check_name(name: str) -> None:
+    """Refuse what cannot be a folder below ``model-actv/``."""
+    if not name or name != Path(name).name or name.startswith("."):
+        raise InputError(
+            f"{name!r} cannot be the name of a model: it becomes a folder below model-actv/."
+        )
+
+
 def check_request(extractor: Extractor, name: str, format: str = "h5", batch: int = 1) -> None:
     """What can be said before anything runs; see :func:`extract` for the parameters.
 
@@ -103,10 +111,7 @@ def check_request(extractor: Extractor, name: str, format: str = "h5", batch: in
         A name that cannot be a folder, layers that the format cannot hold, a batch that is too
         large or too small.
     """
-    if not name or name != Path(name).name or name.startswith("."):
-        raise InputError(
-            f"{name!r} cannot be the name of a model: it becomes a folder below model-actv/."
-        )
+    check_name(name)
     check_layer_names(extractor.layers, format)
     if batch < 1:
         raise InputError(f"--batch {batch} is not possible: at least 1.")

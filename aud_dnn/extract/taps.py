@@ -34,6 +34,7 @@ The ``final`` rules take a recurrent layer's last state.
 
 FINAL_RULES = ("final_hidden", "final_cell")
 POOLINGS = ("mean", "rms")
+EVERY_CALL = "mean"
 POST_FUNCTIONS = ("relu", "leaky_relu")
 AXIS_NAMES = (
     "batch",
@@ -62,8 +63,8 @@ class Tap:
         Path of a module (``features.0``); the tap sees what its forward pass returns. Empty for
         ``returned``.
     returned : str
-        Path in what the model itself returns (``hidden_states.3``, ``logits``), instead of a
-        module.
+        Path in what the model itself returns (``hidden_states.3``, ``logits``; ``.`` for all of
+        it), instead of a module.
     element : str
         Path in what the module returns, where that is no single tensor (``0`` for the first of a
         tuple).
@@ -79,7 +80,7 @@ class Tap:
         needs a single layer.
     calls, call : int
         How often the module runs in one forward pass, and which of these runs is taken (0 is the
-        first).
+        first). ``call = "mean"`` averages the features of all runs, however many there are.
     post : str
         Function applied before averaging: ``relu``, or ``leaky_relu:0.3`` with its slope.
     """
@@ -94,25 +95,28 @@ class Tap:
     pooling: str = "mean"
     layer: int | None = None
     calls: int = 1
-    call: int = 0
+    call: int | str = 0
     post: str = ""
 
     def __post_init__(self) -> None:
         where = f"tap {self.name}"
         if bool(self.module) == bool(self.returned):
-            raise InputError(f"{where}: give either module or returned.")
+            raise InputError(
+                f'{where}: give either module or returned (returned = "." is all that the '
+                "network returns)."
+            )
         if self.collapse not in COLLAPSE_RULES:
             raise unknown_name(f"collapse rule of {where}", self.collapse, COLLAPSE_RULES)
         if self.pooling not in POOLINGS:
             raise unknown_name(f"pooling of {where}", self.pooling, POOLINGS)
-        if not (
+        if self.call != EVERY_CALL and not (
             isinstance(self.calls, int)
             and isinstance(self.call, int)
             and 0 <= self.call < self.calls
         ):
             raise InputError(
-                f"{where}: call must lie between 0 and calls - 1; got call {self.call} of "
-                f"{self.calls}."
+                f"{where}: call must lie between 0 and calls - 1, or be {EVERY_CALL!r}; got call "
+                f"{self.call!r} of {self.calls}."
             )
         function, _, slope = self.post.partition(":")
         if self.post and function not in POST_FUNCTIONS:
@@ -262,9 +266,9 @@ _ONLY_IF_ASKED = {"hidden_states": "output_hidden_states", "attentions": "output
 def follow_path(value: Any, path: str, where: str) -> Any:
     """``hidden_states.3``: attributes, keys and positions, one after the other.
 
-    An empty path is the value itself.
+    An empty path, or a single dot, is the value itself.
     """
-    for step in path.split(".") if path else ():
+    for step in path.split(".") if path not in ("", ".") else ():
         whole = value
         try:
             if isinstance(value, (tuple, list)) and not hasattr(value, step):

@@ -25,7 +25,7 @@ from aud_dnn.extract.tap_reports import (
     shape_of,
     wrong_number_of_calls,
 )
-from aud_dnn.extract.taps import Tap
+from aud_dnn.extract.taps import EVERY_CALL, Tap
 from aud_dnn.extract.torch_network import TorchModel
 from aud_dnn.extract.user_code import describe_error, user_code
 
@@ -70,7 +70,12 @@ class TorchExtractor:
             model.policy,
         )
         batchable = all(tap.has_batch for tap in model.taps)
-        self.max_batch = model.max_batch if batchable else 1
+        if model.frames and not batchable:
+            raise InputError(
+                "A network that sees frames takes them as its batch: every tap must name its batch "
+                "axis."
+            )
+        self.max_batch = model.max_batch if batchable and not model.frames else 1
         self.details = {**model.details, "taps": [describe(tap) for tap in model.taps]}
         if self._device.type != "cpu":
             self.details["device"] = self._device.type
@@ -160,10 +165,24 @@ class TorchExtractor:
                 ) from error
         for tap in self._model.taps:
             if tap.returned:
-                shapes[tap.key], found[tap.key] = shape_of(returned, tap), tap.collapsed(returned)
+                shapes[tap.key] = shape_of(returned, tap)
+                found[tap.key] = self._features(tap, returned)
+            elif tap.call == EVERY_CALL and calls[tap.module]:
+                found[tap.key] = found[tap.key] / calls[tap.module]
             elif calls[tap.module] != tap.calls:
                 raise InputError(wrong_number_of_calls(tap, calls[tap.module]))
         return {tap.key: found[tap.key] for tap in self._model.taps}, shapes
+
+    def _features(
+        self, tap: Tap, output: Any, module: torch.nn.Module | None = None
+    ) -> torch.Tensor:
+        """What a tap makes of an output; of frames of one sound, their average."""
+        features = tap.collapsed(output, module)
+        if not self._model.frames:
+            return features
+        if tap.pooling == "rms":
+            return features.square().mean(dim=0, keepdim=True).sqrt()
+        return features.mean(dim=0, keepdim=True)
 
     def _pass(self, inputs: torch.Tensor) -> Any:
         with torch.inference_mode(), self._full_precision():
@@ -199,11 +218,13 @@ class TorchExtractor:
         def hook_for(path: str, taps: list[Tap]) -> Callable:
             def hook(module: torch.nn.Module, _: Any, output: Any) -> None:
                 for tap in taps:
-                    if tap.call == calls[path]:
-                        shapes[tap.key], found[tap.key] = (
-                            shape_of(output, tap),
-                            tap.collapsed(output, module),
-                        )
+                    if tap.call not in (calls[path], EVERY_CALL):
+                        continue
+                    shapes[tap.key] = shape_of(output, tap)
+                    features = self._features(tap, output, module)
+                    if tap.call == EVERY_CALL and calls[path]:
+                        features = features + found[tap.key]
+                    found[tap.key] = features
                 calls[path] += 1
 
             return hook

@@ -36,12 +36,15 @@ class TorchModel:
         1 for networks whose padding or statistics depend on the batch; None for any number.
     details : dict
         For the provenance: preprocessing, weights.
-    fixed_entries : tuple of str
+    fixed_entries : tuple of str or None
         Beginnings of the names of state-dict entries that a permuted control leaves alone (feature
-        extraction that is part of the network).
+        extraction that is part of the network). None: what
+        :func:`aud_dnn.extract.fixed_parts.fixed_parts` recognises.
     stochastic : bool
         The network, or its front end, draws random numbers in evaluation mode, and that is wanted;
         every sound gets the same seed.
+    frames : bool
+        The batch axis of the input holds the frames of one sound; features are averaged over them.
     half_precision : bool
         Parts of the network compute in 16 bits (half-precision weights, autocast), and that is
         wanted.
@@ -56,6 +59,7 @@ class TorchModel:
     policy: str = "exact"
     max_batch: int | None = 1
     details: dict[str, Any] = field(default_factory=dict)
-    fixed_entries: tuple[str, ...] = ()
+    fixed_entries: tuple[str, ...] | None = None
     stochastic: bool = False
     half_precision: bool = False
+    frames: bool = False

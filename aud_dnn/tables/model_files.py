@@ -151,8 +151,12 @@ def read_table(path: Path, index: str | int, needed: tuple[str, ...] = ()) -> pd
         It cannot be read, lacks a column, or holds NaN in a needed one.
     """
     try:
-        # a digest may look like a number
-        table = pd.read_csv(path, dtype=dict.fromkeys(("randnetw", *VERSION_COLUMNS), str))
+        # a digest may look like a number; old versions of pandas lose the last bits by default
+        table = pd.read_csv(
+            path,
+            dtype=dict.fromkeys(("randnetw", *VERSION_COLUMNS), str),
+            float_precision="round_trip",
+        )
     except (ValueError, UnicodeDecodeError, OSError) as error:
         raise InputError(f"{path} cannot be read as a table ({error}). {_MAKE_AGAIN}") from error
     if isinstance(index, int) and table.shape[1] > index:

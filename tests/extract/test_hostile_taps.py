@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch")
 
 from aud_dnn.errors import InputError
-from aud_dnn.extract.own_model import read_description
+from aud_dnn.extract.description import read_description
 
 GOOD = """sample_rate = 16000
 [[tap]]

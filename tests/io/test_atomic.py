@@ -47,7 +47,7 @@ def another_run(program: str, *arguments: object) -> Iterator[subprocess.Popen]:
         [sys.executable, "-c", program, *map(str, arguments)],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(atomic.__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(atomic.__file__).parents[2])},
     )
     try:
         assert process.stdout.readline() == "ready\n"

@@ -6,6 +6,7 @@ import doctest
 
 import numpy as np
 import pytest
+import sklearn
 from sklearn.base import clone
 from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.model_selection import GridSearchCV, LeaveOneOut, cross_val_predict
@@ -21,6 +22,8 @@ ALPHAS = np.logspace(-2, 4, 13)
 
 @parametrize_with_checks([VoxelwiseRidgeCV(), VoxelwiseRidgeCV(alpha_per_target=False)])
 def test_scikit_learn_accepts_it(estimator, check):
+    if "readonly_memmap" in str(check) and sklearn.__version__.startswith("1.3."):
+        pytest.skip("this check of scikit-learn 1.3 fails with any newer joblib")
     check(estimator)
 
 
