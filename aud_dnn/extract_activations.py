@@ -42,8 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
         )
     paths = find_root(options.root)
     name = options.name or default_name(options.model, options.pooling)
-    check_name(name)
     if ":" in options.model and options.taps is None:
+        check_name(name)
         options.taps = proposed_taps_file(
             options.model,
             paths.model_activations(name) / "taps.toml",

@@ -100,7 +100,8 @@ def read_description(path: Path, *, taps_only: bool = False) -> tuple[list[Tap],
             name: tuple(value) if isinstance(value, list) else value
             for name, value in entry.items()
         }
-        name = entry.setdefault("name", entry.get("module") or entry.get("returned") or where)
+        named = entry.get("module") or entry.get("returned", "").strip(".") or "output"
+        name = entry.setdefault("name", named)
         taps.append(Tap(**{"key": name, **entry}))
     for kind, (length, unit) in _CUTS.items():
         if kind in content:

@@ -175,8 +175,8 @@ def _tap(
             problem = problem or (_question(run, element, shape, two) if said else "")
             continue
         tap = Tap(
-            run.module or "output",
-            run.module or "output",
+            run.module or element or "output",
+            run.module or element or "output",
             module=run.module,
             returned="" if run.module else (element or "."),
             element=element if run.module else "",

@@ -97,7 +97,6 @@ def look(tmp_path, monkeypatch):
             r"Importing own_code_here failed \(SyntaxError: .*own_code_here\.py, line 18",
         ),
         ("def build(): return 3", "must return a torch.nn.Module or a TorchModel; it returned int"),
-        ("def build(): return Net()", "--list_layers own_code_here:build shows its modules"),
         (
             "def build(): return TorchModel(Net(), [TAP], 8000, lambda samples, rate: samples / "
             "missing)",

@@ -118,8 +118,8 @@ def test_an_editable_install_is_never_replaced_by_another():
 
 def test_every_option_of_a_description_is_on_the_page():
     pytest.importorskip("torch")
-    from aud_dnn.extract import own_model
+    from aud_dnn.extract import description
     from aud_dnn.extract.taps import COLLAPSE_RULES
 
-    for name in (*own_model._OPTIONS, *own_model._TAP_OPTIONS, *COLLAPSE_RULES):
+    for name in (*description._OPTIONS, *description._TAP_OPTIONS, *COLLAPSE_RULES):
         assert re.search(rf"\b{name}\b", PAGE), name

@@ -243,7 +243,7 @@ def test_features_of_frames_are_their_average(tmp_path, cut):
     frames = np.stack([sound[i : i + 1600] for i in range(0, 6401, 800)])
     with torch.inference_mode():
         expected = network(torch.tensor(frames, dtype=torch.float32)).mean(dim=0).numpy()
-    found = extractor.run([extractor.prepare(sound, 16_000)])[0]["."]
+    found = extractor.run([extractor.prepare(sound, 16_000)])[0]["output"]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
     assert extractor.max_batch == 1
 
@@ -289,7 +289,7 @@ def test_a_model_with_its_own_front_end_takes_taps_from_a_file(tmp_path):
     model = TorchModel(
         nn.Linear(4, 3), (), 16_000, lambda samples, _: torch.tensor(samples[:4])[None].float()
     )
-    assert TorchExtractor(_described(model, path)).layers == (".",)
+    assert TorchExtractor(_described(model, path)).layers == ("output",)
     path.write_text("sample_rate = 16000\n" + OUTPUT, encoding="utf-8")
     with pytest.raises(InputError, match="sample_rate"):
         _described(model, path)

@@ -388,7 +388,6 @@ def test_the_dry_run_prints_a_table_and_writes_nothing(root, described, capsys):
         ('module = "filters"', 'modul = "filters"', "Did you mean module"),
         ('module = "filters"', 'module = "filter"', "Did you mean filters"),
         ('pooling = "rms"', 'pooling = "median"', "Unknown pooling"),
-        ('name = "early"\n', "", "name missing"),
         ('name = "early"', 'name = "stored/late"', "unique"),
         ("[[tap]]", "[tap", "not valid TOML"),
     ],
@@ -443,7 +442,6 @@ def test_a_network_without_values_is_refused(root, described, layer, tmp_path, m
         ("nowhere:build", True, "no Python module 'nowhere'"),
         (":build", True, "names no Python module"),
         ("aud_dnn.extract.example:bild", True, "Did you mean build"),
-        ("aud_dnn.extract.example:build_network", False, "say with --taps"),
         ("aud_dnn.extract.example:build", True, "leave --taps out"),
         ("builtins:dict", True, "must return"),
     ],
@@ -538,3 +536,20 @@ def test_memory_does_not_grow_with_the_number_of_sounds(root, described):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] + 1e6  # one sound more is 0.7 MB as a waveform
+
+
+def test_taps_are_proposed_written_and_taken_from_there(root, caplog):
+    arguments = ["--root", str(root), "--model", "aud_dnn.extract.example:build_network"]
+    arguments += ["--name", "proposed", "--dry_run", "True"]
+    path = root / "model-actv" / "proposed" / "taps.toml"
+    assert extract_activations.main(arguments) == 0
+    text = path.read_text(encoding="utf-8")
+    assert text.count("[[tap]]") == 3 and 'module = "combinations.2"' in text
+    path.write_text(text.replace("combinations.2", "combinations.0"), encoding="utf-8")
+    assert extract_activations.main(arguments) == 0  # what was edited stays
+    assert "combinations.0" in path.read_text(encoding="utf-8")
+    with pytest.raises(InputError, match="delete it to have them proposed again"):
+        extract_activations.main([*arguments, "--all_modules", "True"])
+    path.unlink()
+    assert extract_activations.main([*arguments, "--all_modules", "True"]) == 0
+    assert path.read_text(encoding="utf-8").count("[[tap]]") == 13
