@@ -4,6 +4,7 @@
 
     python aud_dnn/score_model.py mypackage:build
     python aud_dnn/score_model.py model.py:build --taps taps.toml
+    python aud_dnn/score_model.py hf:facebook/wav2vec2-base
     python aud_dnn/score_model.py activations.h5 --name mymodel
     python aud_dnn/score_model.py mymodel
 
@@ -38,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "source",
         help="a model in model-actv/, a file of activations (.h5), or a function that returns a "
-        "PyTorch network: mypackage:build or model.py:build",
+        "PyTorch network: mypackage:build or model.py:build; or hf:FOLDER-OR-NAME (transformers)",
     )
     parser.add_argument(
         "--name", help="name of the model's folders (default: from the module or the file)"
@@ -73,25 +74,11 @@ def main(argv: list[str] | None = None) -> int:
         "--device", default="cpu", help="where the network runs (default: %(default)s)"
     )
     add_root(parser)
-    arguments = parser.parse_args(argv)
+    options = vars(parser.parse_args(argv))
     show_log(verbose=False)
     from aud_dnn.api.score_model import score_model
 
-    print(
-        score_model(
-            arguments.source,
-            name=arguments.name,
-            taps=arguments.taps,
-            all_modules=arguments.all_modules,
-            sample_rate=arguments.sample_rate,
-            targets=arguments.target,
-            sounds=arguments.sounds,
-            control=arguments.control,
-            overwrite=arguments.overwrite,
-            device=arguments.device,
-            root=arguments.root,
-        )
-    )
+    print(score_model(options.pop("source"), targets=options.pop("target"), **options))
     return 0
 
 

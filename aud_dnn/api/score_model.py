@@ -75,8 +75,8 @@ def score_model(
     ----------
     source : str
         A model with activations in ``model-actv/``; a file ``….h5`` with activations
-        (:doc:`docs/data.md`); or ``mypackage:build`` or ``model.py:build``, a function that returns
-        a PyTorch network.
+        (:doc:`docs/data.md`); ``mypackage:build`` or ``model.py:build``, a function that returns a
+        PyTorch network; or ``hf:FOLDER-OR-NAME``, an encoder of transformers.
     name : str, optional
         Under which it is kept; by default that of the module, of the file, or of the folder of a
         file ``natsound_activations.h5``.

@@ -25,6 +25,7 @@ from aud_dnn.extract.fixed_parts import fixed_parts
 from aud_dnn.extract.proposing import propose
 from aud_dnn.extract.resampling import RESAMPLERS, resample
 from aud_dnn.extract.torch_network import TorchModel
+from aud_dnn.extract.transformers_models import PREFIX, build_transformers
 from aud_dnn.extract.user_code import user_code
 from aud_dnn.io.sounds import DURATION_POLICIES
 
@@ -90,7 +91,8 @@ def build_own_model(
     Parameters
     ----------
     reference : str
-        ``module:function``. The function takes no arguments and returns a ``torch.nn.Module`` (then
+        ``hf:FOLDER-OR-NAME`` (:mod:`aud_dnn.extract.transformers_models`) or ``module:function``.
+        The function takes no arguments and returns a ``torch.nn.Module`` (then
         ``taps`` is needed) or a :class:`aud_dnn.extract.torch_model.TorchModel`.
     taps : Path, optional
         TOML file.
@@ -101,7 +103,9 @@ def build_own_model(
     """
     made = _made(reference)
     if isinstance(made, TorchModel) and made.taps:
-        if taps is not None:
+        if taps is not None and reference.startswith(PREFIX):  # modules instead of hidden states
+            made = _described(made, taps)
+        elif taps is not None:
             raise InputError(f"{reference} describes its taps itself; leave --taps out.")
         model = made
     elif taps is None:
@@ -205,7 +209,9 @@ def _stated_rate(network: torch.nn.Module) -> int | None:
 
 
 def _made(reference: str) -> torch.nn.Module | TorchModel:
-    """What a user's function returns."""
+    """What a user's function returns, or a model of the transformers library."""
+    if reference.startswith(PREFIX):
+        return build_transformers(reference.removeprefix(PREFIX))
     builder = _import_builder(reference)
     with user_code(reference):
         made = builder()

@@ -40,10 +40,12 @@ AVAILABLE_MODELS = (BASELINE_MODEL, *IN_HOUSE, *WRITTEN_HERE, *FROM_LIBRARIES)
 def default_name(model: str, pooling: str = "power") -> str:
     """Folder below ``model-actv/`` for a model: its name.
 
-    For one's own the module; for the baseline with its pooling.
+    For one's own the module, of ``hf:`` the last part; for the baseline with its pooling.
     """
     if model == BASELINE_MODEL and pooling != "power":
         return f"{model}_{pooling}"
+    if model.startswith("hf:"):
+        return Path(model[3:]).name
     return model.split(":")[0].split(".")[-1]
 
 

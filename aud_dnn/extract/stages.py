@@ -187,17 +187,22 @@ def _parts(network: nn.Module, ran: set[str]) -> tuple[set[str], set[str]]:
 
 
 def _holds_blocks(module: nn.Module) -> bool:
-    """Whether a list inside of it repeats one class of blocks."""
+    """Whether a list inside of it repeats one class of blocks (of more than one layer each)."""
     for inner in module.modules():
         if isinstance(inner, _CONTAINERS):
             kinds = Counter(
                 type(child)
                 for child in inner.children()
-                if not _is_leaf(child) and not isinstance(child, _CONTAINERS)
+                if not isinstance(child, _CONTAINERS) and _n_learned(child) > 1
             )
             if any(count > 1 for count in kinds.values()):
                 return True
     return False
+
+
+def _n_learned(module: nn.Module) -> int:
+    """Layers with weights inside of a module."""
+    return sum(_is_leaf(inner) and _leaf_kind(inner) == "learned" for inner in module.modules())
 
 
 def _is_leaf(module: nn.Module) -> bool:
