@@ -217,7 +217,8 @@ def _patch_grid(config: Any) -> tuple[int, int] | None:
 
 def _tap(i: int, state: torch.Tensor, norm: str) -> Tap:
     name = "embedding" if i == 0 else f"block_{i}" + ("_normed" if norm else "")
-    axes, rule = SEQUENCE, "time_mean"
+    axes: tuple[str, ...] = SEQUENCE
+    rule = "time_mean"
     if state.ndim == 4:
         axes, rule = ("batch", "channel", "frequency", "time"), "frequency_time_mean"
     return Tap(name, name, returned=f"hidden_states.{i}", axes=axes, collapse=rule)
