@@ -92,8 +92,11 @@ def _are_sinusoids(rows: np.ndarray) -> bool:
     power = np.abs(np.fft.rfft(rows, axis=1)) ** 2
     total = power.sum(axis=1)
     peaks = power.argmax(axis=1)
-    # A Hann window spreads a sinusoid over five bins; constants and empty rows say nothing.
-    around = np.abs(np.arange(power.shape[1]) - peaks[:, None]) <= 3
+    # A Hann window spreads a sinusoid over five bins; a shorter one (constant Q) over more.
+    fourth = (rows**4).sum(axis=1)
+    length = np.divide((rows**2).sum(axis=1) ** 2, fourth, where=fourth > 0, out=np.ones(n_rows))
+    spread = 1 + n_samples / np.maximum(length, 1)
+    around = np.abs(np.arange(power.shape[1]) - peaks[:, None]) <= spread[:, None]
     narrow = (power * around).sum(axis=1) >= 0.95 * total
     if narrow.mean() < 0.95:
         return False

@@ -68,7 +68,8 @@ class Proposal:
         lines += [f"{name} = {_toml(value)}" for name, value in options.items()]
         for tap in self.taps:
             lines += ["", "[[tap]]"]
-            default = Tap(tap.name, tap.name, module="x", axes=("time",))
+            named = tap.module or tap.returned.strip(".") or "output"  # as where it is read
+            default = Tap(named, named, module="x", axes=("time",))
             lines += [
                 f"{name} = {_toml(value)}"
                 for name, value in vars(tap).items()
@@ -123,7 +124,12 @@ def propose(model: TorchModel, *, all_modules: bool = False) -> Proposal:
             tap = replace(tap, name=name, key=name, calls=counts[run.module], call=run.call)
         over = " and ".join(axis for axis in tap.axes if axis == "time") or "nothing"
         over += " and all runs" if tap.call == EVERY_CALL else ""
-        found.append((tap, (run.kind, " x ".join(map(str, shape)), over)))
+        row = (run.kind, " x ".join(map(str, shape)), over)
+        if run.n_layers > 1 and "time" in tap.axes:
+            for layer in range(run.n_layers - 1):
+                name = f"{tap.name}.layer{layer}"
+                found.append((replace(tap, name=name, key=name, layer=layer), row))
+        found.append((tap, row))
     if not found:
         raise InputError(
             "No taps can be proposed: "

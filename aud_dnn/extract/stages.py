@@ -28,12 +28,16 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a module: which, its class, and the shapes of the tensors that it returned."""
+    """One run of a module: which, its class, and the shapes of the tensors that it returned.
+
+    ``n_layers`` is above 1 for stacked recurrent modules.
+    """
 
     module: str
     call: int
     kind: str
     shapes: Mapping[str, Shape]
+    n_layers: int = 1
 
 
 # --- what runs ----------------------------------------------------------------------------------
@@ -52,7 +56,9 @@ def runs_of(
 
     def note(module: nn.Module, _: Any, output: Any) -> None:
         name = names[module]
-        found.append(Run(name, calls[name], type(module).__name__, dict(_tensors(output))))
+        layers = module.num_layers if isinstance(module, nn.RNNBase) else 1
+        shapes = dict(_tensors(output))
+        found.append(Run(name, calls[name], type(module).__name__, shapes, layers))
         calls[name] += 1
 
     rng = np.random.default_rng(0)

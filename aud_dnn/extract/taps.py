@@ -76,8 +76,9 @@ class Tap:
     pooling : {"mean", "rms"}
         Average the values, or take the root of the average of their squares.
     layer : int or None
-        For the ``final`` rules: which layer of a stacked recurrent module (0 is the first); None
-        needs a single layer.
+        Which layer of a stacked recurrent module (0 is the first). The ``final`` rules need it
+        where there are several; for the others None is the last one, whose sequence the module
+        returns.
     calls, call : int
         How often the module runs in one forward pass, and which of these runs is taken (0 is the
         first). ``call = "mean"`` averages the features of all runs, however many there are.
@@ -155,7 +156,9 @@ class Tap:
         """Whether several sounds can share a forward pass."""
         return self.collapse in FINAL_RULES or "batch" in self.axes
 
-    def collapsed(self, output: Any, module: torch.nn.Module | None = None) -> torch.Tensor:
+    def collapsed(
+        self, output: Any, module: torch.nn.Module | None = None, inputs: tuple[Any, ...] = ()
+    ) -> torch.Tensor:
         """Features of shape (n_sounds, n_features), float32, on the CPU, sharing no memory with
         ``output``.
 
@@ -165,6 +168,9 @@ class Tap:
             What the module or the model returned.
         module : torch.nn.Module, optional
             The module itself; the ``final`` rules ask it for its layers and directions.
+        inputs : tuple, optional
+            What the module was called with; for ``layer`` without a ``final`` rule, which runs the
+            module's lower layers again.
 
         Raises
         ------
@@ -174,6 +180,8 @@ class Tap:
         if self.collapse in FINAL_RULES:
             features = self._final_state(output, module)
         else:
+            if self.layer is not None:
+                output = self._sequence(module, inputs)
             features = self._averaged(self._tensor(output, module))
         return features.detach().to(device="cpu", dtype=_float32(), copy=True)
 
@@ -222,6 +230,50 @@ class Tap:
             )
         return tensor.reshape(1, -1)
 
+    def _sequence(self, module: torch.nn.Module | None, inputs: tuple[Any, ...]) -> Any:
+        """What the first layers of a stacked recurrent module return."""
+        import torch
+
+        if not isinstance(module, torch.nn.RNNBase):
+            raise InputError(
+                f"tap {self.name}: layer belongs to a recurrent module (RNN, GRU, LSTM); "
+                f"{self.module or 'what the network returns'} is none."
+            )
+        n_layers = (self.layer or 0) + 1
+        if not 0 < n_layers <= module.num_layers:
+            raise self._no_such_layer(module.num_layers)
+        options = {"proj_size": module.proj_size} if module.proj_size else {}
+        if isinstance(module, torch.nn.RNN):
+            options["nonlinearity"] = module.nonlinearity
+        lower = torch.nn.utils.skip_init(  # draws no random numbers
+            type(module),
+            module.input_size,
+            module.hidden_size,
+            n_layers,
+            bias=module.bias,
+            batch_first=module.batch_first,
+            bidirectional=module.bidirectional,
+            device=next(module.parameters()).device,
+            dtype=next(module.parameters()).dtype,
+            **options,
+        ).eval()
+        state = module.state_dict()
+        lower.load_state_dict({name: state[name] for name in lower.state_dict()})
+        states = inputs[1] if len(inputs) > 1 else None
+        if states is not None:
+            first = lower.num_layers * (2 if module.bidirectional else 1)
+            states = (
+                tuple(one[:first] for one in states)
+                if isinstance(states, tuple)
+                else states[:first]
+            )
+        return lower(inputs[0], states)
+
+    def _no_such_layer(self, layers: int) -> InputError:
+        return InputError(
+            f"tap {self.name}: layer {self.layer} of {layers} does not exist (0 is the first)."
+        )
+
     def _final_state(self, output: Any, module: torch.nn.Module | None) -> torch.Tensor:
         """The last state of one layer, directions side by side.
 
@@ -248,9 +300,7 @@ class Tap:
             )
         layer = self.layer or 0
         if not 0 <= layer < layers:
-            raise InputError(
-                f"tap {self.name}: layer {layer} of {layers} does not exist (0 is the first)."
-            )
+            raise self._no_such_layer(layers)
         if states.ndim == 2:  # a sequence without a batch axis
             states = states[:, None]
         directions = states.shape[0] // layers

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from aud_dnn.errors import InputError, is_memory_error, unknown_name
+from aud_dnn.extract.precision import full_precision, half_precision
 from aud_dnn.extract.randomness import RandomGenerators, watched_entropy
 from aud_dnn.extract.tap_reports import (
     TapRow,
@@ -28,8 +29,6 @@ from aud_dnn.extract.tap_reports import (
 from aud_dnn.extract.taps import EVERY_CALL, Tap
 from aud_dnn.extract.torch_network import TorchModel
 from aud_dnn.extract.user_code import describe_error, user_code
-
-_HALF = (torch.float16, torch.bfloat16)
 
 
 class TorchExtractor:
@@ -174,10 +173,14 @@ class TorchExtractor:
         return {tap.key: found[tap.key] for tap in self._model.taps}, shapes
 
     def _features(
-        self, tap: Tap, output: Any, module: torch.nn.Module | None = None
+        self,
+        tap: Tap,
+        output: Any,
+        module: torch.nn.Module | None = None,
+        inputs: tuple[Any, ...] = (),
     ) -> torch.Tensor:
         """What a tap makes of an output; of frames of one sound, their average."""
-        features = tap.collapsed(output, module)
+        features = tap.collapsed(output, module, inputs)
         if not self._model.frames:
             return features
         if tap.pooling == "rms":
@@ -185,7 +188,7 @@ class TorchExtractor:
         return features.mean(dim=0, keepdim=True)
 
     def _pass(self, inputs: torch.Tensor) -> Any:
-        with torch.inference_mode(), self._full_precision():
+        with torch.inference_mode(), full_precision(self._device):
             forward = self._model.forward
             return self._network(inputs) if forward is None else forward(self._network, inputs)
 
@@ -216,12 +219,12 @@ class TorchExtractor:
         handles = []
 
         def hook_for(path: str, taps: list[Tap]) -> Callable:
-            def hook(module: torch.nn.Module, _: Any, output: Any) -> None:
+            def hook(module: torch.nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
                 for tap in taps:
                     if tap.call not in (calls[path], EVERY_CALL):
                         continue
                     shapes[tap.key] = shape_of(output, tap)
-                    features = self._features(tap, output, module)
+                    features = self._features(tap, output, module, inputs)
                     if tap.call == EVERY_CALL and calls[path]:
                         features = features + found[tap.key]
                     found[tap.key] = features
@@ -300,51 +303,6 @@ class TorchExtractor:
                 handle.remove()
         return f", in the module {drawing[0]}" if drawing and drawing[0] else ""
 
-    @contextlib.contextmanager
-    def _full_precision(self) -> Iterator[None]:
-        """float32 as on the CPU.
-
-        No autocast from outside, no TensorFloat-32 (19 bits) in convolutions on a GPU.
-        """
-        cudnn = torch.backends.cudnn
-        with (
-            torch.autocast(self._device.type, enabled=False),
-            cudnn.flags(
-                enabled=cudnn.enabled,
-                benchmark=cudnn.benchmark,
-                deterministic=cudnn.deterministic,
-                allow_tf32=False,
-            ),
-        ):
-            yield
-
-    @contextlib.contextmanager
-    def _half_precision(self) -> Iterator[list[str]]:
-        """Fills a list with the modules that compute in 16 bits, while the network runs."""
-        names = {
-            module: name or "the network itself"
-            for name, module in modules_with_hooks(self._network)
-        }
-        half: list[str] = []
-        probe = torch.ones(1, 1, device=self._device)
-
-        def look(module: torch.nn.Module, _: Any, output: Any) -> None:
-            tensors = [
-                *(output if isinstance(output, (tuple, list)) else [output]),
-                probe @ probe,
-            ]  # in autocast: 16 bits
-            if any(
-                isinstance(tensor, torch.Tensor) and tensor.dtype in _HALF for tensor in tensors
-            ):
-                half.append(names[module])
-
-        handles = [module.register_forward_hook(look) for module in names]
-        try:
-            yield half
-        finally:
-            for handle in handles:
-                handle.remove()
-
     def dry_run(self, batch: int = 1) -> list[TapRow]:
         """Try noise of the length that the model takes (else 2 s), and look for what would spoil
         the activations.
@@ -372,7 +330,7 @@ class TorchExtractor:
         inputs = [
             self.prepare(0.1 * rng.standard_normal(length), self.sample_rate) for _ in range(2)
         ]
-        with self._half_precision() as half:
+        with half_precision(self._network, self._device) as half:
             found, shapes = self._forward(inputs[:1])
         if half and not self._model.half_precision:
             raise InputError(

@@ -21,6 +21,18 @@ def fourier(n_samples: int = 128, window: bool = True) -> torch.Tensor:
     return torch.tensor(basis[:, None], dtype=torch.float32)
 
 
+def constant_q(n_samples: int = 2048, n_bins: int = 40) -> torch.Tensor:
+    """Windows of 17 periods, in the middle of zeros."""
+    basis = np.zeros((2, n_bins, n_samples))
+    for i, period in enumerate(np.geomspace(100, 6, n_bins)):
+        length = int(17 * period)
+        start = (n_samples - length) // 2
+        times = np.arange(length) / period
+        for part, wave in enumerate((np.cos, np.sin)):
+            basis[part, i, start : start + length] = np.hanning(length) * wave(2 * np.pi * times)
+    return torch.tensor(basis.reshape(-1, 1, n_samples), dtype=torch.float32)
+
+
 def triangles(n_bands: int = 40, n_bins: int = 257) -> torch.Tensor:
     edges = np.geomspace(4, n_bins - 1, n_bands + 2)
     bins = np.arange(n_bins)
@@ -61,6 +73,7 @@ class Codebook(nn.Module):
         (lambda: conv(fourier()), "weight", "Fourier basis"),
         (lambda: conv(fourier(window=False)), "weight", "Fourier basis"),
         (lambda: conv(fourier()[:65]), "weight", "Fourier basis"),
+        (lambda: conv(constant_q()), "weight", "Fourier basis"),
         (lambda: linear(triangles()), "weight", "filter bank"),
         (lambda: linear(triangles().T.contiguous()), "weight", "filter bank"),
         (Constants, "mean", "buffer"),

@@ -121,6 +121,7 @@ CASES = {
         [
             ("act", ("batch", "channel", "time"), "time_mean"),
             ("gru", ("batch", "time", "feature"), "time_mean"),
+            ("gru", ("batch", "time", "feature"), "time_mean"),
             ("out", ("batch", "feature"), "identity"),
         ],
     ),
@@ -128,6 +129,7 @@ CASES = {
         lambda: Recurrent(batch_first=False),
         [
             ("act", ("batch", "channel", "time"), "time_mean"),
+            ("gru", ("time", "batch", "feature"), "time_mean"),
             ("gru", ("time", "batch", "feature"), "time_mean"),
             ("out", ("batch", "feature"), "identity"),
         ],
@@ -168,6 +170,32 @@ def test_stages_and_axes_are_those_that_a_reader_would_name(case, tmp_path):
     assert tuple(read_description(path)[0]) == proposal.taps
     rows = TorchExtractor(_described(network, path)).dry_run()
     assert len(rows) == len(expected) and "averaged over" in proposal.table()
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_lower_layers_of_a_stack_are_those_of_single_layers(kind, bidirectional):
+    """Against one module per layer, with its weights, one behind the other."""
+    torch.manual_seed(0)
+    options = {"batch_first": True, "bidirectional": bidirectional}
+    stack = kind(5, 4, 3, **options).eval()
+    sound = torch.randn(2, 9, 5)
+    states, last = sound, stack(sound)
+    for layer in range(3):
+        single = kind(states.shape[2], 4, **options)
+        single.load_state_dict(
+            {
+                name: stack.state_dict()[name.replace("l0", f"l{layer}")]
+                for name in single.state_dict()
+            }
+        )
+        states, _ = single(states)
+        tap = Tap("x", "x", module="x", element="0", axes=("batch", "time", "feature"), layer=layer)
+        torch.testing.assert_close(tap.collapsed(last, stack, (sound,)), states.mean(dim=1))
+    with pytest.raises(InputError, match="layer 3 of 3 does not exist"):
+        Tap(
+            "x", "x", module="x", element="0", axes=("batch", "time", "feature"), layer=3
+        ).collapsed(last, stack, (sound,))
 
 
 def test_loops_over_time_are_averaged_over_their_runs():
