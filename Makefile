@@ -1,6 +1,7 @@
 # make demo          makes the environment and the demo data, turns its sounds into activations, scores the models, prints a table
 # make test          makes the environment and runs the linters and the tests (make test-all: the slow tests, too)
 # make test-extract  the tests that need PyTorch, in an environment of their own
+# make test-models   trained networks of the package index on the real sounds, in an environment of their own
 # make coverage      the tests once more, with the share of lines that they run
 # make test-matrix   the tests on every promised Python and on the oldest promised dependencies; legacy pickles
 # All need Python 3.10 to 3.13 and make, nothing else.
@@ -11,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test test-all test-extract test-matrix coverage lint types figures benchmark clean
+.PHONY: demo test test-all test-extract test-models test-matrix coverage lint types figures benchmark clean
 
 
 $(BIN)/python:
@@ -73,6 +74,19 @@ test-extract: $(EXTRACT)/.installed
 	$(QUICKLY) $(EXTRACT)/bin/python $(PYTEST) --junit-xml $(REPORTS)/test-extract.xml $(EXTRACT_TESTS)
 	@test ! -f $(REPORTS)/test.xml || $(EXTRACT)/bin/python tests/skipped_everywhere.py $(REPORTS)/test.xml \
 		$(REPORTS)/test-extract.xml
+
+# trained networks whose packages carry their weights; their own requirements name far more than they use
+MODELS := .venv-models
+$(MODELS)/.installed: pyproject.toml Makefile
+	$(PYTHON) -m venv $(MODELS)
+	$(MODELS)/bin/python -m pip install --quiet --disable-pip-version-check '$(TORCH)' --editable '.[extract,test]'
+	$(MODELS)/bin/python -m pip install --quiet --disable-pip-version-check librosa resampy webrtcvad-wheels omegaconf \
+		einops local-attention
+	$(MODELS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps torchcrepe resemblyzer pesto-pitch torchfcpe
+	@touch $@
+
+test-models: $(MODELS)/.installed
+	$(QUICKLY) $(MODELS)/bin/python -m pytest -m slow tests/trained
 
 coverage: $(VENV)/.installed-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[coverage]'

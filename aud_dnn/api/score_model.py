@@ -48,7 +48,8 @@ class ModelReport:
         return f'<iframe srcdoc="{page}" width="100%" height="900" frameborder="0"></iframe>'
 
     def __str__(self) -> str:
-        lines = [*self.verdict, "", self.table.to_string(float_format="{:.3f}".format, na_rep="–")]
+        shown = self.table.drop(columns=["n_models", "baseline_is_read"])
+        lines = [*self.verdict, "", shown.to_string(float_format="{:.3f}".format, na_rep="–")]
         return "\n".join([*lines, "", f"Report: {self.path}"])
 
 
@@ -115,7 +116,7 @@ def score_model(
     >>> import aud_dnn
     >>> report = aud_dnn.score_model("mymodel", targets=["NH2015comp"])
     >>> report.path.name, report.table.shape
-    ('report.html', (6, 8))
+    ('report.html', (6, 10))
     """
     from aud_dnn.analyze.report.page import report_table, write_report
 

@@ -245,18 +245,19 @@ class Tap:
         options = {"proj_size": module.proj_size} if module.proj_size else {}
         if isinstance(module, torch.nn.RNN):
             options["nonlinearity"] = module.nonlinearity
-        lower = torch.nn.utils.skip_init(  # draws no random numbers
-            type(module),
+        weight = next(module.parameters())
+        lower = type(module)(  # on "meta" no random numbers are drawn
             module.input_size,
             module.hidden_size,
             n_layers,
             bias=module.bias,
             batch_first=module.batch_first,
             bidirectional=module.bidirectional,
-            device=next(module.parameters()).device,
-            dtype=next(module.parameters()).dtype,
+            device="meta",
+            dtype=weight.dtype,
             **options,
-        ).eval()
+        )
+        lower = lower.to_empty(device=weight.device).eval()
         state = module.state_dict()
         lower.load_state_dict({name: state[name] for name in lower.state_dict()})
         states = inputs[1] if len(inputs) > 1 else None

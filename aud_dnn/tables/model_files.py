@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -142,6 +143,10 @@ def model_table_paths(
     return found
 
 
+# By default pandas 1 and 2 lose the last bits of a number.
+_EXACT: Any = {} if int(pd.__version__.split(".")[0]) > 2 else {"float_precision": "round_trip"}
+
+
 def read_table(path: Path, index: str | int, needed: tuple[str, ...] = ()) -> pd.DataFrame:
     """Read one of the tables, ours or a published one.
 
@@ -151,11 +156,9 @@ def read_table(path: Path, index: str | int, needed: tuple[str, ...] = ()) -> pd
         It cannot be read, lacks a column, or holds NaN in a needed one.
     """
     try:
-        # a digest may look like a number; old versions of pandas lose the last bits by default
+        # a digest may look like a number
         table = pd.read_csv(
-            path,
-            dtype=dict.fromkeys(("randnetw", *VERSION_COLUMNS), str),
-            float_precision="round_trip",
+            path, dtype=dict.fromkeys(("randnetw", *VERSION_COLUMNS), str), **_EXACT
         )
     except (ValueError, UnicodeDecodeError, OSError) as error:
         raise InputError(f"{path} cannot be read as a table ({error}). {_MAKE_AGAIN}") from error

@@ -66,10 +66,18 @@ def write_report(
 
 
 def report_table(parts: Sequence[TargetPart]) -> pd.DataFrame:
-    """One row per component or target: what the first table of the report shows."""
-    rows = [row for part in parts for row in _ranks(part)]
-    columns = ["score", "error", "layer", "twin", "baseline", "rank", "range", "read"]
-    return pd.DataFrame(rows, columns=["name", *columns]).set_index("name")
+    """One row per component or target: what the first table of the report shows.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``score`` at the best layer, ``error`` (components: standard error over re-halvings
+        of the splits; voxels: half a 95 % interval over participants), ``layer``, ``twin`` (the
+        permuted control), ``baseline``, ``baseline_is_read`` (from the paper's figure), ``rank``
+        among the paper's models, ``rank_low`` and ``rank_high`` (if every value is off by its
+        error), ``n_models``.
+    """
+    return pd.DataFrame([row for part in parts for row in _ranks(part)]).set_index("name")
 
 
 def render(model: str, parts: Sequence[TargetPart], missing: Sequence[str], command: str) -> str:
@@ -107,6 +115,7 @@ def render(model: str, parts: Sequence[TargetPart], missing: Sequence[str], comm
         _TEMPLATE.read_text(encoding="utf-8")
     )
     return template.render(
+        number=_number,
         label=model,
         missing=missing,
         verdict=verdict(model, parts),
@@ -137,6 +146,11 @@ def _data(value: Any) -> str:
     return json.dumps(value).replace("<", "\\u003c")
 
 
+def _number(value: float, digits: int = 3) -> str:
+    """As text; a dash where there is none."""
+    return f"{value:.{digits}f}" if np.isfinite(value) else "–"
+
+
 def _value(part: TargetPart) -> str:
     return "R²" if part.target == COMPONENT_TARGET else "noise-corrected R²"
 
@@ -153,11 +167,13 @@ def _ranks(part: TargetPart) -> list[dict[str, Any]]:
                 "score": score,
                 "error": error,
                 "layer": part.layers.get((name, Condition.TRAINED.value), ""),
-                "twin": f"{twin:.3f}" if np.isfinite(twin) else "–",
-                "baseline": f"{part.baseline[name]:.3f}" if name in part.baseline else "–",
-                "read": part.baseline_is_read,
-                "rank": f"{rank.place} of {rank.n_models}" if rank else "–",
-                "range": f"{rank.low}–{rank.high}" if rank else "–",
+                "twin": twin,
+                "baseline": part.baseline.get(name, np.nan),
+                "baseline_is_read": part.baseline_is_read,
+                "rank": rank.place if rank else np.nan,
+                "rank_low": rank.low if rank else np.nan,
+                "rank_high": rank.high if rank else np.nan,
+                "n_models": rank.n_models if rank else np.nan,
             }
         )
     return rows
