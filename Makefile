@@ -1,6 +1,7 @@
 # make demo          makes the environment and the demo data, turns its sounds into activations, scores the models, prints a table
 # make test          makes the environment and runs the linters and the tests (make test-all: the slow tests, too)
 # make test-extract  the tests that need PyTorch, in an environment of their own
+# make test-report   the report and the leaderboard in a real browser (Debian: chromium, chromium-driver)
 # make test-models   trained networks of the package index on the real sounds, in an environment of their own
 # make coverage      the tests once more, with the share of lines that they run
 # make test-matrix   the tests on every promised Python and on the oldest promised dependencies; legacy pickles
@@ -12,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test test-all test-extract test-models test-matrix coverage lint types figures benchmark clean
+.PHONY: demo test test-all test-extract test-report test-models test-matrix coverage lint types figures benchmark clean
 
 
 $(BIN)/python:
@@ -74,6 +75,11 @@ test-extract: $(EXTRACT)/.installed
 	$(QUICKLY) $(EXTRACT)/bin/python $(PYTEST) --junit-xml $(REPORTS)/test-extract.xml $(EXTRACT_TESTS)
 	@test ! -f $(REPORTS)/test.xml || $(EXTRACT)/bin/python tests/skipped_everywhere.py $(REPORTS)/test.xml \
 		$(REPORTS)/test-extract.xml
+
+test-report: $(VENV)/.installed-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'selenium>=4.10'
+	@command -v chromedriver >/dev/null || { echo "make: install Chromium and its driver (apt-get install chromium chromium-driver)"; exit 1; }
+	$(BIN)/python -m pytest -m slow tests/browser
 
 # trained networks whose packages carry their weights; their own requirements name far more than they use
 MODELS := .venv-models

@@ -538,7 +538,8 @@ def test_memory_does_not_grow_with_the_number_of_sounds(root, described):
     assert peaks[1] < peaks[0] + 1e6  # one sound more is 0.7 MB as a waveform
 
 
-def test_taps_are_proposed_written_and_taken_from_there(root, caplog):
+def test_taps_are_proposed_written_and_taken_from_there(root):
+    pytest.importorskip("torch")
     arguments = ["--root", str(root), "--model", "aud_dnn.extract.example:build_network"]
     arguments += ["--name", "proposed", "--dry_run", "True"]
     path = root / "model-actv" / "proposed" / "taps.toml"

@@ -27,7 +27,7 @@ from aud_dnn.paths import ProjectPaths
 from aud_dnn.targets.facts import COMPONENT_TARGET
 
 REPORT_FILE = "report.html"
-_TEMPLATE = Path(__file__).with_name("page.html")
+_TEMPLATES = Path(__file__).with_name("templates")
 _READING = "±0.004 to ±0.005 of R²"
 
 
@@ -94,14 +94,11 @@ def render(model: str, parts: Sequence[TargetPart], missing: Sequence[str], comm
     try:
         import altair
         import vl_convert
-        from jinja2 import Environment
         from markupsafe import Markup
 
         from aud_dnn.analyze.report.charts import layer_chart, place_chart
     except ModuleNotFoundError as error:
-        raise InputError(
-            f"The report needs {error.name}: pip install -e '.[report]'. All results are on disk."
-        ) from error
+        raise _not_installed(error) from error
     # The page draws with the Vega-Lite for which Altair writes ("v5.20.1": 5.20).
     vega_lite = ".".join(altair.SCHEMA_VERSION.lstrip("v").split(".")[:2])
     charts: dict[str, Any] = {}
@@ -111,10 +108,7 @@ def render(model: str, parts: Sequence[TargetPart], missing: Sequence[str], comm
         charts[f"{part.target}-layers"] = layer_chart(part, value)
         charts[f"{part.target}-place"] = place_chart(part, model, value)
         shown.append(_section(model, part, value))
-    template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
-        _TEMPLATE.read_text(encoding="utf-8")
-    )
-    return template.render(
+    return template("page.html").render(
         number=_number,
         label=model,
         missing=missing,
@@ -133,6 +127,29 @@ def render(model: str, parts: Sequence[TargetPart], missing: Sequence[str], comm
             _script(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vega_lite))
         ),
         charts=Markup(_data(charts)),
+    )
+
+
+def template(name: str) -> Any:
+    """A page to fill in; every value is escaped.
+
+    Raises
+    ------
+    InputError
+        Jinja2 is not installed.
+    """
+    try:
+        from jinja2 import Environment, FileSystemLoader
+    except ModuleNotFoundError as error:
+        raise _not_installed(error) from error
+    loader = FileSystemLoader(_TEMPLATES, encoding="utf-8")
+    pages = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return pages.get_template(name)
+
+
+def _not_installed(error: ModuleNotFoundError) -> InputError:
+    return InputError(
+        f"The report needs {error.name}: pip install -e '.[report]'. All results are on disk."
     )
 
 
