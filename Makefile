@@ -46,6 +46,8 @@ demo: $(VENV)/.installed
 	$(BIN)/python aud_dnn/analyze/rsa_matrix_calculation_all_models.py --root $(DEMO) --models Kell2018word spectemp \
 		--target NH2015 --roi All --model_pages False
 	$(BIN)/python -m aud_dnn.demo.report --root $(DEMO)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[report]'
+	$(BIN)/python aud_dnn/score_model.py mymodel --root $(DEMO)
 
 REPORTS := .reports
 PYTEST := -m pytest --numprocesses auto --dist loadfile
