@@ -17,7 +17,9 @@ import pytest
 
 import aud_dnn
 from aud_dnn.analyze.report.content import gather, rank_among_published
+from aud_dnn.analyze.report.oddities import oddities, origins, results_of
 from aud_dnn.analyze.report.page import render
+from aud_dnn.analyze.report.responses import component_responses
 from aud_dnn.conditions import Condition
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.models.published import published_scores
@@ -163,3 +165,35 @@ def test_other_activations_under_the_same_name_are_refused(scored, tmp_path):
     shutil.copyfile(scored / "net_randnetw.h5", tmp_path / "net.h5")
     with pytest.raises(InputError, match="holds other activations"):
         aud_dnn.score_model(str(tmp_path / "net.h5"), root=scored)
+
+
+def test_predictions_are_means_over_the_splits_that_tested_a_sound(scored):
+    paths = ProjectPaths(scored)
+    [part], _ = gather(paths, "net", ["NH2015comp"])
+    table = component_responses(paths, "net", part)
+    assert len(table) == 6 * 165 and table["category"].nunique() == 11
+    layer = part.layers["speech", "trained"]
+    result = aud_dnn.read_result("net", layer, "NH2015comp", root=scored)
+    speech = table[table["part"] == "speech"]
+    index = result.table["comp"].tolist().index("speech")
+    expected = np.nanmean(result.predictions(rescaled=True)[:, :, index], axis=1)
+    np.testing.assert_allclose(speech["predicted"], expected, rtol=1e-12)
+    measured = aud_dnn.load_target("NH2015comp", root=scored).responses[:, index].reshape(165, -1)
+    np.testing.assert_allclose(speech["measured"], measured.mean(axis=1), rtol=1e-12)
+
+
+def test_what_is_odd_is_said_with_what_it_means(scored):
+    results = results_of(ProjectPaths(scored), "net", ["NH2015comp"])
+    assert len(results) == 6
+    found = oddities(results)
+    said = {
+        str(remark).split(": ")[0]
+        for _, result in results
+        for remark in result.provenance["remarks"]
+    }
+    assert said and all(any(line.startswith(start) for line in found) for start in said)
+    [weak] = [line for line in found if "the largest alpha" in line]
+    assert "say next to nothing" in weak and "permuted, NH2015comp: 6 of 6" in weak
+    key, result = results[0]
+    assert any(f"Activations of {key.layer}" in line for line in origins(results))
+    assert any(result.provenance["packages"]["numpy"] in line for line in origins(results))

@@ -85,6 +85,7 @@ def test_tables_of_the_report_sort_and_filter(scored, browser):
     from selenium.webdriver.common.by import By
 
     opened(browser, scored / "results" / "mymodel" / "report.html")
+    browser.execute_script("document.querySelectorAll('details').forEach(one => one.open = true)")
     table = browser.find_element(By.ID, "NH2015comp-table")
     heading = table.find_elements(By.CSS_SELECTOR, "th button")[3]
     for down in (True, False):

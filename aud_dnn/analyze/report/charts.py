@@ -13,6 +13,7 @@ import pandas as pd
 
 from aud_dnn.analyze.report.content import TargetPart
 from aud_dnn.conditions import CONDITIONS, Condition
+from aud_dnn.targets.categories import SOUND_CATEGORIES
 
 if TYPE_CHECKING:
     import altair as alt
@@ -60,7 +61,7 @@ def layer_chart(part: TargetPart, value: str) -> dict[str, Any]:
     band = base.mark_area(opacity=0.2).encode(
         y=alt.Y("low:Q", title=value),
         y2="high:Q",
-        color=alt.Color("condition:N", scale=colors, legend=None),
+        color=alt.Color("condition:N", scale=colors, title=None),
     )
     chart = alt.layer(band, line, data=data).properties(width=_WIDTH, height=_HEIGHT)
     names = list(dict.fromkeys(data["part"]))
@@ -86,6 +87,7 @@ def place_chart(part: TargetPart, label: str, value: str) -> dict[str, Any]:
     theirs = theirs[theirs["part"].isin(part.parts)]
     columns = ["part", "label", "condition", "whose", "score", "error"]
     data = pd.concat([ours[columns], theirs[columns]], ignore_index=True)
+    data["condition"] = data["condition"].replace({"none": "acoustic"})
     data["low"], data["high"] = data["score"] - data["error"], data["score"] + data["error"]
     charts = []
     for name in part.parts:
@@ -95,18 +97,20 @@ def place_chart(part: TargetPart, label: str, value: str) -> dict[str, Any]:
             .sort_values("score", ascending=False)["label"]
             .tolist()
         )
-        base = alt.Chart(rows, title=name).encode(y=alt.Y("label:N", sort=order, title=None))
-        points = base.mark_point(filled=True, size=55).encode(
-            x=alt.X("score:Q", title=value, scale=alt.Scale(zero=True)),
+        base = alt.Chart(rows, title=name).encode(
+            y=alt.Y("label:N", sort=order, title=None),
             color=alt.Color(
                 "whose:N",
                 scale=alt.Scale(domain=["this model", "paper"], range=[OURS, THEIRS]),
                 title=None,
             ),
+        )
+        points = base.mark_point(filled=True, size=55).encode(
+            x=alt.X("score:Q", title=value, scale=alt.Scale(zero=True)),
             shape=alt.Shape(
                 "condition:N",
                 scale=alt.Scale(
-                    domain=["trained", "permuted", "none"], range=["circle", "cross", "diamond"]
+                    domain=["trained", "permuted", "acoustic"], range=["circle", "cross", "diamond"]
                 ),
                 title=None,
             ),
@@ -117,11 +121,93 @@ def place_chart(part: TargetPart, label: str, value: str) -> dict[str, Any]:
                 alt.Tooltip("error:Q", format=".3f", title="±"),
             ],
         )
-        bars = base.mark_rule().encode(
-            x="low:Q", x2="high:Q", color=alt.Color("whose:N", legend=None)
-        )
+        bars = base.mark_rule().encode(x="low:Q", x2="high:Q")
         charts.append((points + bars).properties(width=_WIDTH, height=16 * len(order) + 20))
     return _spec(alt.concat(*charts, columns=2))
+
+
+def _category_scale() -> alt.Scale:
+    import altair as alt
+
+    categories = SOUND_CATEGORIES.values()
+    return alt.Scale(
+        domain=[one.display_name for one in categories], range=[one.color for one in categories]
+    )
+
+
+def response_chart(responses: pd.DataFrame) -> dict[str, Any]:
+    """Predicted against measured responses, a point for every sound.
+
+    Parameters
+    ----------
+    responses : DataFrame
+        See :func:`aud_dnn.analyze.report.responses.component_responses`.
+    """
+    import altair as alt
+
+    chart = (
+        alt.Chart(responses)
+        .mark_point(filled=True, size=30, opacity=0.8)
+        .encode(
+            x=alt.X("measured:Q", title="measured", scale=alt.Scale(zero=False)),
+            y=alt.Y("predicted:Q", title="predicted", scale=alt.Scale(zero=False)),
+            color=alt.Color("category:N", scale=_category_scale(), title=None),
+            tooltip=["sound:N", "category:N"]
+            + [alt.Tooltip(f"{name}:Q", format=".2f") for name in ("measured", "predicted")],
+        )
+        .properties(width=220, height=220)
+    )
+    names = list(dict.fromkeys(responses["part"]))
+    return _spec(
+        chart.facet(alt.Facet("part:N", sort=names, title=None), columns=3).resolve_scale(
+            x="independent", y="independent"
+        )
+    )
+
+
+def category_chart(responses: pd.DataFrame) -> dict[str, Any]:
+    """Mean response to every category of sounds, measured and predicted.
+
+    Parameters
+    ----------
+    responses : DataFrame
+        See :func:`response_chart`.
+    """
+    import altair as alt
+
+    means = (
+        responses.groupby(["part", "category"], sort=False)[["measured", "predicted"]]
+        .mean()
+        .reset_index()
+        .melt(["part", "category"], var_name="response", value_name="mean")
+    )
+    order = [one.display_name for one in SOUND_CATEGORIES.values()]
+    chart = (
+        alt.Chart(means)
+        .mark_point(filled=True, size=60)
+        .encode(
+            x=alt.X("mean:Q", title="mean response"),
+            y=alt.Y("category:N", sort=order, title=None),
+            color=alt.Color(
+                "response:N",
+                scale=alt.Scale(domain=["measured", "predicted"], range=[THEIRS, OURS]),
+                title=None,
+            ),
+            shape=alt.Shape(
+                "response:N",
+                scale=alt.Scale(domain=["measured", "predicted"], range=["circle", "diamond"]),
+                title=None,
+            ),
+            tooltip=["category:N", "response:N", alt.Tooltip("mean:Q", format=".2f")],
+        )
+        .properties(width=180, height=190)
+    )
+    names = list(dict.fromkeys(means["part"]))
+    return _spec(
+        chart.facet(alt.Facet("part:N", sort=names, title=None), columns=3).resolve_scale(
+            x="independent"
+        )
+    )
 
 
 def _spec(chart: alt.TopLevelMixin) -> dict[str, Any]:

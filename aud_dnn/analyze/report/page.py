@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from aud_dnn.analyze.report.content import (
     rank_among_published,
     verdict,
 )
+from aud_dnn.analyze.report.oddities import oddities, origins, results_of
+from aud_dnn.analyze.report.responses import component_responses
 from aud_dnn.conditions import Condition
 from aud_dnn.errors import InputError
 from aud_dnn.io.atomic import atomic_file
@@ -57,7 +59,16 @@ def write_report(
         Altair, vl-convert or Jinja2 is not installed; results are damaged.
     """
     parts, missing = gather(paths, model, targets)
-    html = render(model, parts, missing, command)
+    results = results_of(paths, model, [part.target for part in parts])
+    html = render(
+        model,
+        parts,
+        missing,
+        command,
+        odd=oddities(results),
+        made=origins(results),
+        responses={part.target: component_responses(paths, model, part) for part in parts},
+    )
     path = paths.results / model / REPORT_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as staging:
@@ -80,7 +91,16 @@ def report_table(parts: Sequence[TargetPart]) -> pd.DataFrame:
     return pd.DataFrame([row for part in parts for row in _ranks(part)]).set_index("name")
 
 
-def render(model: str, parts: Sequence[TargetPart], missing: Sequence[str], command: str) -> str:
+def render(
+    model: str,
+    parts: Sequence[TargetPart],
+    missing: Sequence[str],
+    command: str,
+    *,
+    odd: Sequence[str] = (),
+    made: Sequence[str] = (),
+    responses: Mapping[str, pd.DataFrame] | None = None,
+) -> str:
     """The page as text.
 
     Parameters
@@ -90,13 +110,18 @@ def render(model: str, parts: Sequence[TargetPart], missing: Sequence[str], comm
     missing : sequence of str
         What the report lacks, in sentences.
     command : str
+    odd, made : sequence of str
+        What is odd about the results, and how they were made.
+    responses : mapping, optional
+        Target -> measured and predicted responses
+        (:func:`aud_dnn.analyze.report.responses.component_responses`).
     """
     try:
         import altair
         import vl_convert
         from markupsafe import Markup
 
-        from aud_dnn.analyze.report.charts import layer_chart, place_chart
+        from aud_dnn.analyze.report import charts as drawn
     except ModuleNotFoundError as error:
         raise _not_installed(error) from error
     # The page draws with the Vega-Lite for which Altair writes ("v5.20.1": 5.20).
@@ -105,9 +130,15 @@ def render(model: str, parts: Sequence[TargetPart], missing: Sequence[str], comm
     shown = []
     for part in parts:
         value = _value(part)
-        charts[f"{part.target}-layers"] = layer_chart(part, value)
-        charts[f"{part.target}-place"] = place_chart(part, model, value)
-        shown.append(_section(model, part, value))
+        charts[f"{part.target}-layers"] = drawn.layer_chart(part, value)
+        charts[f"{part.target}-place"] = drawn.place_chart(part, model, value)
+        section = _section(model, part, value)
+        answers = (responses or {}).get(part.target)
+        if answers is not None and len(answers):
+            charts[f"{part.target}-responses"] = drawn.response_chart(answers)
+            charts[f"{part.target}-categories"] = drawn.category_chart(answers)
+            section["responses_csv"] = _csv(answers)
+        shown.append(section)
     return template("page.html").render(
         number=_number,
         label=model,
@@ -122,7 +153,11 @@ def render(model: str, parts: Sequence[TargetPart], missing: Sequence[str], comm
             "Ridge regression over ten splits of the 165 sounds; the best layer of each voxel or "
             "component is chosen on five splits and scored on the other five, ten times."
         ),
-        provenance=[f"auditory_brain_dnn {__version__}, numerics {NUMERICS_VERSION}"],
+        odd=odd,
+        provenance=[
+            f"Page made with auditory_brain_dnn {__version__}, numerics {NUMERICS_VERSION}.",
+            *made,
+        ],
         library=Markup(
             _script(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vega_lite))
         ),
