@@ -70,6 +70,10 @@ class InputError(ValueError):
         super().__init__(printable(message))
 
 
+class NoControlError(InputError):
+    """A network without anything to permute: it has no control."""
+
+
 class MissingDataError(InputError, FileNotFoundError):
     """A file that the analysis needs is missing; the message names the download that brings it."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aud_dnn.conditions import Condition
-from aud_dnn.errors import InputError, MissingDataError
+from aud_dnn.errors import InputError, MissingDataError, NoControlError
 from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.targets.facts import TARGETS, VOXEL_TARGETS
 
@@ -253,9 +253,13 @@ def _extract(
             all_modules=all_modules,
         )
     for condition in Condition if control else [Condition.TRAINED]:
-        extractor = build_extractor(
-            reference, randnetw=condition.randnetw, taps=taps, device=device
-        )
+        try:
+            extractor = build_extractor(
+                reference, randnetw=condition.randnetw, taps=taps, device=device
+            )
+        except NoControlError as error:
+            log.warning("%s: %s It is scored without a control.", source, error)
+            continue
         extract(
             extractor,
             model,

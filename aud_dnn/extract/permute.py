@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from aud_dnn.errors import InputError
+from aud_dnn.errors import InputError, NoControlError
 from aud_dnn.io.files import read_npz
 
 
@@ -107,13 +107,15 @@ def permute_network(
 
     Raises
     ------
+    NoControlError
+        Nothing is left to permute.
     InputError
         Index files that do not fit, or an entry that should have changed and did not.
     """
     before = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
     chosen = {name: tensor for name, tensor in before.items() if not keep(name)}
     if not chosen:
-        raise InputError("The network has no weights to permute; it has no permuted version.")
+        raise NoControlError("The network has no weights to permute; it has no permuted version.")
     if indices is None:
         indices = (published_indices if scheme == "published" else named_indices)(chosen, seed)
     else:

@@ -74,9 +74,9 @@ def runs_of(
             )
             run: Callable = model.forward or (lambda network, x: network(x))
             returned = run(model.network, inputs)
-        if model.forward is not None:  # what that returns is what `returned` sees
-            found = [one for one in found if one.module]
-            found.append(Run("", 0, type(model.network).__name__, dict(_tensors(returned))))
+        # what `returned` sees: what `forward` makes of it, and of programs that take no hooks, too
+        found = [one for one in found if one.module]
+        found.append(Run("", 0, type(model.network).__name__, dict(_tensors(returned))))
     except InputError:
         if required:
             raise

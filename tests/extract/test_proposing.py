@@ -220,6 +220,15 @@ def test_deep_networks_get_stages_spread_over_their_depth():
     assert len(every.taps) > 42 and len({tap.key for tap in every.taps}) == len(every.taps)
 
 
+def test_of_a_torchscript_program_what_it_returns_is_taken():
+    program = torch.jit.script(nn.Sequential(nn.Conv1d(1, 8, 400, 160), nn.ReLU()))
+    [tap] = proposed(program).taps
+    assert (tap.returned, tap.axes) == (".", ("batch", "channel", "time"))
+    model, _ = _undescribed(program, 16_000)
+    model.taps = [tap]
+    assert TorchExtractor(model).dry_run()[0].length == 8
+
+
 def test_an_axis_that_cannot_be_told_is_asked_for():
     with pytest.raises(InputError, match=r'module = "conv"; axes = \["batch", "\?", "\?"\]'):
         proposed(Fixed())
