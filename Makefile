@@ -16,16 +16,17 @@ DEMO := demo
 .PHONY: demo test test-all test-extract test-report test-models test-matrix coverage lint types figures benchmark clean
 
 
+# what is imported is compiled then: compiling all that is installed would take a minute
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.10 to 3.13 found; name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --editable '.'
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml | $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --editable '.[test,lint]'
 	@touch $@
 
 demo: $(VENV)/.installed
@@ -46,7 +47,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python aud_dnn/analyze/rsa_matrix_calculation_all_models.py --root $(DEMO) --models Kell2018word spectemp \
 		--target NH2015 --roi All --model_pages False
 	$(BIN)/python -m aud_dnn.demo.report --root $(DEMO)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[report]'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --editable '.[report]'
 	$(BIN)/python aud_dnn/score_model.py mymodel --root $(DEMO)
 
 REPORTS := .reports
@@ -69,7 +70,7 @@ $(EXTRACT)/bin/python:
 	$(PYTHON) -m venv $(EXTRACT)
 
 $(EXTRACT)/.installed: pyproject.toml Makefile | $(EXTRACT)/bin/python
-	$(EXTRACT)/bin/python -m pip install --quiet --disable-pip-version-check '$(TORCH)' --editable '.[extract,test]'
+	$(EXTRACT)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check '$(TORCH)' --editable '.[extract,test]'
 	@touch $@
 
 # after `make test`, a test that neither of the two has run is an error, unless its reason is a known one
@@ -87,7 +88,7 @@ test-report: $(VENV)/.installed-test
 MODELS := .venv-models
 $(MODELS)/.installed: pyproject.toml Makefile
 	$(PYTHON) -m venv $(MODELS)
-	$(MODELS)/bin/python -m pip install --quiet --disable-pip-version-check '$(TORCH)' --editable '.[extract,test]'
+	$(MODELS)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check '$(TORCH)' --editable '.[extract,test]'
 	$(MODELS)/bin/python -m pip install --quiet --disable-pip-version-check librosa resampy webrtcvad-wheels omegaconf \
 		einops local-attention
 	$(MODELS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps torchcrepe resemblyzer pesto-pitch torchfcpe
@@ -97,7 +98,7 @@ test-models: $(MODELS)/.installed
 	$(QUICKLY) $(MODELS)/bin/python -m pytest -m slow tests/trained
 
 coverage: $(VENV)/.installed-test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[coverage]'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --editable '.[coverage]'
 	$(QUICKLY) $(BIN)/python $(PYTEST) --cov --cov-report term:skip-covered
 
 lint: $(VENV)/.installed-test
@@ -110,12 +111,12 @@ types: $(VENV)/.installed-test
 # the notebooks, run on ROOT (default: the demo), as web pages below results/
 ROOT ?= $(DEMO)
 figures: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[notebooks]'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --editable '.[notebooks]'
 	AUD_DNN_ROOT=$(abspath $(ROOT)) $(BIN)/python -m jupyter nbconvert --to html --execute --output-dir $(ROOT)/results/notebooks \
 		notebooks/generate_Figure*.ipynb
 
 benchmark: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[benchmark]'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --editable '.[benchmark]'
 	$(BIN)/python benchmarks/benchmark_ridge.py
 	$(BIN)/python benchmarks/benchmark_rsa.py
 

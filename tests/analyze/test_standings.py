@@ -24,8 +24,10 @@ def scored(demo_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("altair")
     root = tmp_path_factory.mktemp("standings") / "demo"
     shutil.copytree(demo_root, root)
-    for model in ("mymodel", "DCASE2020"):
-        aud_dnn.score_model(model, root=root, targets=["NH2015comp"], progress=False)
+    for model, control in (("mymodel", True), ("DCASE2020", False)):
+        aud_dnn.score_model(
+            model, root=root, targets=["NH2015comp"], control=control, progress=False
+        )
     return root
 
 
