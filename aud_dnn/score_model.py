@@ -69,6 +69,9 @@ def main(argv: list[str] | None = None) -> int:
         "--sounds", type=Path, metavar="DIR", help="folder of the sounds (default: data/stimuli)"
     )
     add_bool(parser, "--control", True, "extract and fit the permuted control, too")
+    parser.add_argument(
+        "--compare", metavar="MODEL", help="another model with results, to put beside this one"
+    )
     add_bool(parser, "--overwrite", False, "make activations and results again that are there")
     parser.add_argument(
         "--device", default="cpu", help="where the network runs (default: %(default)s)"

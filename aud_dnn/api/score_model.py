@@ -63,6 +63,7 @@ def score_model(
     targets: Sequence[str] | None = None,
     sounds: str | Path | None = None,
     control: bool = True,
+    compare: str | None = None,
     overwrite: bool = False,
     device: str = "cpu",
     root: str | Path | None = None,
@@ -94,6 +95,9 @@ def score_model(
         Folder of the sounds; ``data/stimuli`` by default.
     control : bool
         Extract and fit the permuted control, too.
+    compare : str, optional
+        Another model with results: the report puts it beside this one, with intervals of the
+        paired differences (:func:`aud_dnn.analyze.report.paired.paired_table`).
     overwrite : bool
         Make activations and results again that are there.
     device : str
@@ -149,7 +153,9 @@ def score_model(
             )
         model = _activations(paths, source, name, overwrite=overwrite)
     _fit(paths, model, chosen, control=control, overwrite=overwrite, progress=progress)
-    path, parts, sentences = write_report(paths, model, chosen, _command(source, name, taps, root))
+    path, parts, sentences = write_report(
+        paths, model, chosen, _command(source, name, taps, root, compare), compare
+    )
     return ModelReport(model, path, report_table(parts), tuple(sentences))
 
 
@@ -344,11 +350,11 @@ def _fit(
         )
 
 
-def _command(source: str, name: str | None, taps: Any, root: Any) -> str:
+def _command(source: str, name: str | None, taps: Any, root: Any, compare: str | None) -> str:
     """What makes the report again."""
     import shlex
 
-    options = {"name": name, "taps": taps, "root": root}
+    options = {"name": name, "taps": taps, "root": root, "compare": compare}
     given = [
         part
         for option, value in options.items()

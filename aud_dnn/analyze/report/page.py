@@ -20,9 +20,10 @@ from aud_dnn.analyze.report.content import (
     verdict,
 )
 from aud_dnn.analyze.report.oddities import oddities, origins, results_of
+from aud_dnn.analyze.report.paired import paired_table, paired_verdict
 from aud_dnn.analyze.report.responses import component_responses
 from aud_dnn.conditions import Condition
-from aud_dnn.errors import InputError
+from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.io.atomic import atomic_file
 from aud_dnn.models.published import SOURCE
 from aud_dnn.paths import ProjectPaths
@@ -34,7 +35,11 @@ _READING = "±0.004 to ±0.005 of R²"
 
 
 def write_report(
-    paths: ProjectPaths, model: str, targets: Sequence[str], command: str
+    paths: ProjectPaths,
+    model: str,
+    targets: Sequence[str],
+    command: str,
+    other: str | None = None,
 ) -> tuple[Path, list[TargetPart], list[str]]:
     """Write ``results/<model>/report.html``.
 
@@ -46,6 +51,8 @@ def write_report(
     targets : sequence of str
     command : str
         What makes the report again.
+    other : str, optional
+        Another model with results, to stand beside this one.
 
     Returns
     -------
@@ -59,6 +66,7 @@ def write_report(
         Altair, vl-convert or Jinja2 is not installed; results are damaged.
     """
     parts, missing = gather(paths, model, targets)
+    beside = {} if other is None else _beside(paths, parts, model, other)
     results = results_of(paths, model, [part.target for part in parts])
     html = render(
         model,
@@ -68,12 +76,32 @@ def write_report(
         odd=oddities(results),
         made=origins(results),
         responses={part.target: component_responses(paths, model, part) for part in parts},
+        beside=beside,
+        other=other or "",
     )
     path = paths.results / model / REPORT_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as staging:
         staging.write_text(html, encoding="utf-8")
-    return path, parts, verdict(model, parts)
+    said = [paired_verdict(model, other or "", target, table) for target, table in beside.items()]
+    return path, parts, verdict(model, parts) + said
+
+
+def _beside(
+    paths: ProjectPaths, parts: Sequence[TargetPart], model: str, other: str
+) -> dict[str, pd.DataFrame]:
+    """Paired differences, by target."""
+    others = {part.target: part for part in gather(paths, other, [p.target for p in parts])[0]}
+    if not others:
+        raise MissingDataError(
+            f"There are no results of {other} on the targets of {model}. Score it first: python "
+            f"aud_dnn/score_model.py {other}"
+        )
+    return {
+        part.target: paired_table(paths, part, others[part.target], model, other)
+        for part in parts
+        if part.target in others
+    }
 
 
 def report_table(parts: Sequence[TargetPart]) -> pd.DataFrame:
@@ -100,6 +128,8 @@ def render(
     odd: Sequence[str] = (),
     made: Sequence[str] = (),
     responses: Mapping[str, pd.DataFrame] | None = None,
+    beside: Mapping[str, pd.DataFrame] | None = None,
+    other: str = "",
 ) -> str:
     """The page as text.
 
@@ -115,6 +145,10 @@ def render(
     responses : mapping, optional
         Target -> measured and predicted responses
         (:func:`aud_dnn.analyze.report.responses.component_responses`).
+    beside : mapping, optional
+        Target -> differences from the model ``other``
+        (:func:`aud_dnn.analyze.report.paired.paired_table`).
+    other : str
     """
     try:
         import altair
@@ -154,6 +188,18 @@ def render(
             "component is chosen on five splits and scored on the other five, ten times."
         ),
         odd=odd,
+        other=other,
+        beside=[
+            {"target": target, **row}
+            for target, table in (beside or {}).items()
+            for row in table.to_dict("records")
+        ],
+        beside_said=[
+            paired_verdict(model, other, target, table) for target, table in (beside or {}).items()
+        ],
+        beside_csv=_csv(pd.concat(beside, names=["target"]).reset_index("target"))
+        if beside
+        else "",
         provenance=[
             f"Page made with auditory_brain_dnn {__version__}, numerics {NUMERICS_VERSION}.",
             *made,
