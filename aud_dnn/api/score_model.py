@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("aud_dnn")
 
+_OTHER_FRAMEWORKS = (".onnx", ".tflite", ".pb", ".keras")
+
 
 @dataclass(frozen=True)
 class ModelReport:
@@ -183,6 +185,12 @@ def _activations(paths: ProjectPaths, source: str, name: str | None, *, overwrit
     """Activations that somebody else made, in ``model-actv/``; the name of the folder."""
     if source.endswith((".h5", ".hdf5")):
         return _take_file(paths, Path(source), name, overwrite=overwrite)
+    if source.endswith(_OTHER_FRAMEWORKS):
+        raise InputError(
+            f"{source}: only networks of PyTorch are run here. Run this one yourself "
+            "on the sounds, write one array of sounds x features per layer to an HDF5 file "
+            "(docs/data.md), and score that file."
+        )
     if name is not None and name != source:
         raise InputError(f"{source} is in model-actv/ under its own name; leave out the name.")
     from aud_dnn.utils import activation_files, models_on_disk
