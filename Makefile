@@ -64,7 +64,8 @@ test-all: $(VENV)/.installed-test lint
 # one version of PyTorch, so that a new one does not change what the tests say
 TORCH := torch==2.13.0
 EXTRACT := .venv-extract
-EXTRACT_TESTS := tests/extract
+# those that `make test` runs in full are not run again
+EXTRACT_TESTS := tests/extract $(foreach file,cochleagram extract_faults spectemp store,--ignore tests/extract/test_$(file).py)
 
 $(EXTRACT)/bin/python:
 	$(PYTHON) -m venv $(EXTRACT)
