@@ -124,8 +124,9 @@ def score_model(
     >>> report.path.name, report.table.shape
     ('report.html', (6, 10))
     """
-    from aud_dnn.analyze.report.page import report_table, write_report
+    from aud_dnn.analyze.report.page import check_installed, report_table, write_report
 
+    check_installed()
     paths = find_root(root)
     chosen = _targets(paths, targets)
     if ":" in source and not Path(source).exists():

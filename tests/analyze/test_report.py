@@ -198,3 +198,15 @@ def test_what_is_odd_is_said_with_what_it_means(scored):
     key, result = results[0]
     assert any(f"Activations of {key.layer}" in line for line in origins(results))
     assert any(result.provenance["packages"]["numpy"] in line for line in origins(results))
+
+
+def test_a_missing_package_is_named_before_anything_is_fitted(demo_root, monkeypatch):
+    from aud_dnn.analyze.report import page
+
+    before = sorted(demo_root.rglob("*"))
+    monkeypatch.setattr(
+        page.importlib.util, "find_spec", lambda name: None if name == "vl_convert" else name
+    )
+    with pytest.raises(InputError, match=r"needs vl_convert: pip install -e '\.\[report\]'"):
+        aud_dnn.score_model("mymodel", root=demo_root)
+    assert sorted(demo_root.rglob("*")) == before

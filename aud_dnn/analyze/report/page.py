@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib.util
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -157,7 +158,7 @@ def render(
 
         from aud_dnn.analyze.report import charts as drawn
     except ModuleNotFoundError as error:
-        raise _not_installed(error) from error
+        raise _not_installed(error.name) from error
     # The page draws with the Vega-Lite for which Altair writes ("v5.20.1": 5.20).
     vega_lite = ".".join(altair.SCHEMA_VERSION.lstrip("v").split(".")[:2])
     charts: dict[str, Any] = {}
@@ -222,15 +223,22 @@ def template(name: str) -> Any:
     try:
         from jinja2 import Environment, FileSystemLoader
     except ModuleNotFoundError as error:
-        raise _not_installed(error) from error
+        raise _not_installed(error.name) from error
     loader = FileSystemLoader(_TEMPLATES, encoding="utf-8")
     pages = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return pages.get_template(name)
 
 
-def _not_installed(error: ModuleNotFoundError) -> InputError:
+def check_installed() -> None:
+    """Refuse, before any long work, where a package that the report needs is not installed."""
+    for name in ("altair", "vl_convert", "jinja2"):
+        if importlib.util.find_spec(name) is None:
+            raise _not_installed(name)
+
+
+def _not_installed(name: str | None) -> InputError:
     return InputError(
-        f"The report needs {error.name}: pip install -e '.[report]'. All results are on disk."
+        f"The report needs {name}: pip install -e '.[report]'. (AUD_main.py fits without a report.)"
     )
 
 
