@@ -48,8 +48,8 @@ class _TerminalHandler(logging.StreamHandler):
         return sys.stderr
 
     def format(self, record: logging.LogRecord) -> str:
-        progress = getattr(record, "progress", False)
-        return record.getMessage() if progress else f"{record.levelname}: {super().format(record)}"
+        plain = getattr(record, "progress", False) or getattr(record, "told", False)
+        return record.getMessage() if plain else f"{record.levelname}: {super().format(record)}"
 
     def emit(self, record: logging.LogRecord) -> None:
         tqdm = sys.modules.get("tqdm")  # not imported for its own sake: --help must answer at once
@@ -67,7 +67,8 @@ def show_log(*, verbose: bool) -> None:
 
     Remarks on single results (``extra={"remark": True}``) are for the log files; scripts sum them
     up at the end. What is finished (``extra={"progress": True}``) is a line where stderr is a file
-    or a pipe; on a terminal the bar says it.
+    or a pipe; on a terminal the bar says it. What is told in any case (``extra={"told": True}``:
+    :func:`aud_dnn.io.progress.tell`) is no warning.
     """
     handler = _TerminalHandler()
     in_a_file = not sys.stderr.isatty()
@@ -75,7 +76,8 @@ def show_log(*, verbose: bool) -> None:
     def is_for_the_terminal(record: logging.LogRecord) -> bool:
         if getattr(record, "progress", False):
             return in_a_file
-        return record.levelno >= logging.WARNING and not getattr(record, "remark", False)
+        told = getattr(record, "told", False) or record.levelno >= logging.WARNING
+        return told and not getattr(record, "remark", False)
 
     if not verbose:
         handler.addFilter(is_for_the_terminal)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aud_dnn.errors import InputError, unknown_name
 from aud_dnn.extract.baseline import SpectroTemporalExtractor
 from aud_dnn.extract.run import Extractor
+from aud_dnn.io.progress import tell
 from aud_dnn.models.registry import BASELINE_MODEL, MODELS
 
 if TYPE_CHECKING:
@@ -196,8 +197,10 @@ def proposed_taps_file(
                 f"The taps are described in {path} already. Edit it, or delete it to have them "
                 "proposed again."
             )
-        log.info("taps as in %s", path)
+        tell("taps as in %s", path)
         return path
+    if model.startswith("hf:"):
+        return None
     _require_torch(model)
     from aud_dnn.extract.own_model import proposed_taps
     from aud_dnn.io.atomic import atomic_file
@@ -210,7 +213,7 @@ def proposed_taps_file(
         staging.write_text(text, encoding="utf-8")
     if assumed:
         log.warning("%s: %s; say it otherwise with --sample_rate", model, assumed)
-    log.info("taps proposed for %s, written to %s for editing:\n%s", model, path, table)
+    tell("taps proposed for %s, written to %s for editing:\n%s", model, path, table)
     return path
 
 
@@ -313,7 +316,7 @@ def _permute(
     if built.fixed_entries is None and ":" in model:
         recognised = fixed_parts(network)
         if recognised:
-            log.info(
+            tell(
                 "left alone in the permuted control of %s: %s (fixed_entries = […] in the taps "
                 "file says it otherwise)",
                 model,

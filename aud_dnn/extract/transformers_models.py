@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 import math
 from typing import Any
 
@@ -22,8 +21,7 @@ from aud_dnn.extract.proposing import propose
 from aud_dnn.extract.resampling import resample
 from aud_dnn.extract.taps import Tap
 from aud_dnn.extract.torch_network import TorchModel
-
-log = logging.getLogger("aud_dnn")
+from aud_dnn.io.progress import tell
 
 PREFIX = "hf:"
 _AUDIO_PARTS = ("audio_model", "audio_tower")
@@ -115,10 +113,10 @@ def build_transformers(source: str) -> TorchModel:
     ]
     own, all_steps = own_share(2 * rate)
     details["last_state"] = f"after {norm}" if norm else "as the last block returns it"
-    log.info("%s: the last hidden state is taken %s", source, details["last_state"])
+    tell("%s: the last hidden state is taken %s", source, details["last_state"])
     if own < all_steps:
         details["padding"] = f"{all_steps} steps, of which {own} are of a sound of 2 s"
-        log.info("%s pads its input: %s; only those are averaged", source, details["padding"])
+        tell("%s pads its input: %s; only those are averaged", source, details["padding"])
     return model
 
 

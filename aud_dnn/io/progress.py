@@ -29,6 +29,11 @@ def progress_bar(
         yield bar
 
 
+def tell(message: str, *values: object) -> None:
+    """Log something that is no warning but that everybody should read."""
+    log.info(message, *values, extra={"told": True})
+
+
 def tell_finished(line: str, *values: object) -> None:
     """A line about a piece of work that is finished, for log files
     (:func:`aud_dnn.arguments.show_log`).

@@ -538,12 +538,14 @@ def test_memory_does_not_grow_with_the_number_of_sounds(root, described):
     assert peaks[1] < peaks[0] + 1e6  # one sound more is 0.7 MB as a waveform
 
 
-def test_taps_are_proposed_written_and_taken_from_there(root):
+def test_taps_are_proposed_written_and_taken_from_there(root, capsys):
     pytest.importorskip("torch")
     arguments = ["--root", str(root), "--model", "aud_dnn.extract.example:build_network"]
     arguments += ["--name", "proposed", "--dry_run", "True"]
     path = root / "model-actv" / "proposed" / "taps.toml"
     assert extract_activations.main(arguments) == 0
+    said = capsys.readouterr().err
+    assert "averaged over" in said and "combinations.2  ReLU" in said and str(path) in said
     text = path.read_text(encoding="utf-8")
     assert text.count("[[tap]]") == 3 and 'module = "combinations.2"' in text
     path.write_text(text.replace("combinations.2", "combinations.0"), encoding="utf-8")
