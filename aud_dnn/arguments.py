@@ -89,6 +89,24 @@ def add_root(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def add_taps(parser: argparse._ActionsContainer) -> None:
+    """Add ``--taps``, ``--all_modules`` and ``--sample_rate``: where a network is read."""
+    parser.add_argument(
+        "--taps",
+        type=Path,
+        metavar="TOML",
+        help="where to read a model of your own (docs/own_model.md); without it, taps are proposed "
+        "and written to model-actv/<name>/taps.toml, where you can edit them",
+    )
+    add_bool(parser, "--all_modules", False, "propose every module, not 25 stages at most")
+    parser.add_argument(
+        "--sample_rate",
+        type=int,
+        metavar="HZ",
+        help="of the input of a network whose taps are proposed (default: what the network says)",
+    )
+
+
 def add_listing(parser: argparse._ActionsContainer) -> None:
     """Add ``--list_models`` and ``--list_layers``, which :func:`show_listing` answers."""
     parser.add_argument("--list_models", action="store_true", help="print the models, and stop")

@@ -28,7 +28,7 @@ if __name__ == "__main__":
 
     start_script()
 
-from aud_dnn.arguments import add_bool, add_root, script_parser
+from aud_dnn.arguments import add_bool, add_root, add_taps, script_parser
 from aud_dnn.running import run_script, show_log
 from aud_dnn.targets.facts import TARGETS
 
@@ -44,20 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--name", help="name of the model's folders (default: from the module or the file)"
     )
-    parser.add_argument(
-        "--taps",
-        type=Path,
-        metavar="FILE",
-        help="where features come out of a network, as TOML (docs/own_model.md); without it, taps "
-        "are proposed and written to model-actv/<name>/taps.toml, where you can edit them",
-    )
-    add_bool(parser, "--all_modules", False, "propose every module, not 25 stages at most")
-    parser.add_argument(
-        "--sample_rate",
-        type=int,
-        metavar="HZ",
-        help="of the input of a network whose taps are proposed (default: what the network says)",
-    )
+    add_taps(parser)
     parser.add_argument(
         "--target",
         nargs="+",

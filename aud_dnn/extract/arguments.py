@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from aud_dnn.arguments import STATUSES, add_bool, add_root
+from aud_dnn.arguments import STATUSES, add_bool, add_root, add_taps
 from aud_dnn.extract.cochleagram import ENVELOPE_FLOORS
 from aud_dnn.extract.registry import (
     AVAILABLE_MODELS,
@@ -148,20 +148,7 @@ def extraction_parser() -> argparse.ArgumentParser:
     running.add_argument(
         "--batch", type=int, default=1, metavar="N", help="sounds per forward pass (default: 1)"
     )
-    running.add_argument(
-        "--taps",
-        type=Path,
-        metavar="TOML",
-        help="where to read a model of your own (docs/own_model.md); without it, taps are proposed "
-        "and written to model-actv/<name>/taps.toml, where you can edit them",
-    )
-    add_bool(running, "--all_modules", False, "propose every module, not 25 stages at most")
-    running.add_argument(
-        "--sample_rate",
-        type=int,
-        metavar="HZ",
-        help="of the input of a network whose taps are proposed (default: what the network says)",
-    )
+    add_taps(running)
     add_bool(running, "--dry_run", False, "print the table of taps, shapes and lengths, and stop")
     running.add_argument(
         "--pooling",

@@ -21,7 +21,6 @@ import torch
 from aud_dnn.errors import InputError, unknown_name
 from aud_dnn.extract.checkpoints import load_weights, read_checkpoint
 from aud_dnn.extract.description import expand_patterns, read_description
-from aud_dnn.extract.fixed_parts import fixed_parts
 from aud_dnn.extract.proposing import propose
 from aud_dnn.extract.resampling import RESAMPLERS, resample
 from aud_dnn.extract.torch_network import TorchModel
@@ -193,7 +192,6 @@ def proposed_taps(
     model, shape = _undescribed(made, rate or 16_000)
     proposal = propose(model, all_modules=all_modules)
     options = {"sample_rate": rate or 16_000, "input": shape}
-    options |= {"fixed_entries": list(fixed)} if (fixed := fixed_parts(made)) else {}
     assumed = "" if rate else "the network does not say its sampling rate; 16000 Hz was assumed"
     return proposal.toml(options), proposal.table(), assumed
 

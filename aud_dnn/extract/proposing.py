@@ -99,10 +99,8 @@ def propose(model: TorchModel, *, all_modules: bool = False) -> Proposal:
     double = by_run(runs_of(model, 2, 1.0))
     others = [by_run(runs_of(model, 1, length)) for length in _LENGTHS]
     stages = usual if all_modules else stages_of(network, usual)
-    if not any(run.module for run in stages):
+    if not stages:  # what the network returns is all that can be seen
         stages = [run for run in usual if not run.module]
-    elif not all_modules:
-        stages = [run for run in stages if run.module]
     counts = Counter(run.module for run in usual)
     varying = _varying(usual, others)
     found: list[tuple[Tap, tuple[str, str, str]]] = []

@@ -159,14 +159,7 @@ def stages_of(network: nn.Module, runs: Sequence[Run]) -> list[Run]:
             if kind != "other":
                 group.append(run)
     close()
-    last = [run for run in runs if not run.module][-1:]
-    if last and (not stages or _largest(last[0]) != _largest(stages[-1])):
-        stages += last
     return stages
-
-
-def _largest(run: Run) -> Shape:
-    return max(run.shapes.values(), key=lambda shape: int(np.prod(shape)), default=())
 
 
 def _parts(network: nn.Module, ran: set[str]) -> tuple[set[str], set[str]]:

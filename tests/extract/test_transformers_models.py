@@ -194,16 +194,23 @@ def stored(folder: Path, make):
     return network.eval(), extractor
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_features_are_those_of_a_plain_computation(family, tmp_path):
-    make, plain = FAMILIES[family]
-    network, feature_extractor = stored(tmp_path, make)
-    extractor = TorchExtractor(build_own_model(f"hf:{tmp_path}"))
+def features(folder: Path, feature_extractor):
+    """What is extracted from noise, and what the model's own extractor makes of it."""
+    extractor = TorchExtractor(build_own_model(f"hf:{folder}"))
     extractor.dry_run()
     rate = feature_extractor.sampling_rate
     sound = 0.1 * np.random.default_rng(1).standard_normal(2 * rate)
     found = extractor.run([extractor.prepare(sound, rate)])[0]
-    made = feature_extractor(sound.astype(np.float32), sampling_rate=rate, return_tensors="pt")
+    return found, feature_extractor(
+        sound.astype(np.float32), sampling_rate=rate, return_tensors="pt"
+    )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_features_are_those_of_a_plain_computation(family, tmp_path):
+    make, plain = FAMILIES[family]
+    network, feature_extractor = stored(tmp_path, make)
+    found, made = features(tmp_path, feature_extractor)
     with torch.inference_mode():
         expected = plain(network, dict(made))
     assert len(found) == len(expected) >= 3
@@ -258,12 +265,7 @@ CODECS = {
 @pytest.mark.parametrize("family", CODECS)
 def test_codecs_are_tapped_in_their_encoder(family, tmp_path):
     network, feature_extractor = stored(tmp_path, CODECS[family])
-    extractor = TorchExtractor(build_own_model(f"hf:{tmp_path}"))
-    extractor.dry_run()
-    rate = feature_extractor.sampling_rate
-    sound = 0.1 * np.random.default_rng(1).standard_normal(2 * rate)
-    found = extractor.run([extractor.prepare(sound, rate)])[0]
-    made = feature_extractor(sound.astype(np.float32), sampling_rate=rate, return_tensors="pt")
+    found, made = features(tmp_path, feature_extractor)
     outputs = {}
     for name, module in network.named_modules():
         module.register_forward_hook(

@@ -100,8 +100,7 @@ def gather(
     parts, missing = [], []
     for target in targets:
         try:
-            read = _components if target == COMPONENT_TARGET else _voxels
-            part = read(paths, model, target)
+            part = _part(paths, model, target)
         except MissingDataError as error:
             missing.append(str(error))
             continue
@@ -115,7 +114,33 @@ def _conditions(model: str) -> list[Condition]:
     return [condition for condition in Condition if condition.exists_for(model)]
 
 
-def _components(paths: ProjectPaths, model: str, target: str) -> TargetPart:
+_Collected = tuple[
+    list[dict[str, Any]], list[dict[str, Any]], dict[tuple[str, str], str], list[str]
+]
+"""Rows of the curves, rows at best layers, layers, notes: see :class:`TargetPart`."""
+
+
+def _part(paths: ProjectPaths, model: str, target: str) -> TargetPart:
+    published = published_scores(target)
+    if target == COMPONENT_TARGET:
+        curves, best, layers, notes = _components(paths, model, target)
+    else:
+        curves, best, layers, notes = _voxels(paths, model, target)
+        published = published.assign(part=ALL_VOXELS)
+    baseline, is_read = _baseline(paths, target, published)
+    return TargetPart(
+        target,
+        pd.DataFrame(curves),
+        pd.DataFrame(best),
+        layers,
+        baseline,
+        is_read,
+        published,
+        tuple(dict.fromkeys(notes)),
+    )
+
+
+def _components(paths: ProjectPaths, model: str, target: str) -> _Collected:
     curves: list[dict[str, Any]] = []
     best: list[dict[str, Any]] = []
     layers: dict[tuple[str, str], str] = {}
@@ -144,21 +169,10 @@ def _components(paths: ProjectPaths, model: str, target: str) -> TargetPart:
             )
             medians = dict(zip(COMPONENTS, results.medians))[component]
             layers[component, condition.value] = results.layers[int(np.argmax(medians))]
-    published = published_scores(target)
-    baseline, is_read = _baseline(paths, target, published)
-    return TargetPart(
-        target,
-        pd.DataFrame(curves),
-        pd.DataFrame(best),
-        layers,
-        baseline,
-        is_read,
-        published,
-        tuple(dict.fromkeys(notes)),
-    )
+    return curves, best, layers, notes
 
 
-def _voxels(paths: ProjectPaths, model: str, target: str) -> TargetPart:
+def _voxels(paths: ProjectPaths, model: str, target: str) -> _Collected:
     curves: list[dict[str, Any]] = []
     best: list[dict[str, Any]] = []
     layers: dict[tuple[str, str], str] = {}
@@ -188,18 +202,7 @@ def _voxels(paths: ProjectPaths, model: str, target: str) -> TargetPart:
             errors = participant_interval(table.to_numpy())
             curves += _curve(name, condition, table.columns, table.mean(axis=0), errors)
             layers[name, condition.value] = str(table.mean(axis=0).idxmax())
-    published = published_scores(target).assign(part=ALL_VOXELS)
-    baseline, is_read = _baseline(paths, target, published)
-    return TargetPart(
-        target,
-        pd.DataFrame(curves),
-        pd.DataFrame(best),
-        layers,
-        baseline,
-        is_read,
-        published,
-        tuple(dict.fromkeys(notes)),
-    )
+    return curves, best, layers, notes
 
 
 def _curve(
