@@ -54,7 +54,7 @@ def test_the_bootstrap_is_scipys():
     ours, theirs, low, high = bootstrap_difference(measured, good, weak)
     assert ours == pytest.approx(stats.pearsonr(measured, good)[0] ** 2, rel=1e-12)
     assert theirs == pytest.approx(stats.pearsonr(measured, weak)[0] ** 2, rel=1e-12)
-    # a 2.5 % quantile of 2,000 draws has a standard error of 0.0034 here, a difference of two 0.0048
+    # a 2.5 % quantile of 2,000 draws has a standard error of 0.0034 here, two of them 0.0048
     assert (low, high) == pytest.approx((expected.low, expected.high), abs=3 * 0.0048)
 
 
