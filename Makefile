@@ -71,7 +71,7 @@ $(EXTRACT)/bin/python:
 	$(PYTHON) -m venv $(EXTRACT)
 
 $(EXTRACT)/.installed: pyproject.toml Makefile | $(EXTRACT)/bin/python
-	$(EXTRACT)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check '$(TORCH)' --editable '.[extract,test]'
+	$(EXTRACT)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check '$(TORCH)' --editable '.[extract,test,onnx]'
 	@touch $@
 
 # after `make test`, a test that neither of the two has run is an error, unless its reason is a known one
@@ -89,10 +89,11 @@ test-report: $(VENV)/.installed-test
 MODELS := .venv-models
 $(MODELS)/.installed: pyproject.toml Makefile
 	$(PYTHON) -m venv $(MODELS)
-	$(MODELS)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check '$(TORCH)' --editable '.[extract,test]'
+	$(MODELS)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check '$(TORCH)' --editable '.[extract,test,onnx]'
 	$(MODELS)/bin/python -m pip install --quiet --disable-pip-version-check librosa resampy webrtcvad-wheels omegaconf \
 		einops local-attention
-	$(MODELS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps torchcrepe resemblyzer pesto-pitch torchfcpe
+	$(MODELS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps torchcrepe resemblyzer pesto-pitch torchfcpe \
+		silero-vad speechmos openwakeword==0.4.0 basic-pitch
 	@touch $@
 
 test-models: $(MODELS)/.installed

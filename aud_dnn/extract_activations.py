@@ -21,6 +21,7 @@ from aud_dnn.extract.registry import (
     build_extractor,
     default_format,
     default_name,
+    is_own_model,
     list_modules,
     proposed_taps_file,
 )
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
     paths = find_root(options.root)
     name = options.name or default_name(options.model, options.pooling)
-    if ":" in options.model and options.taps is None:
+    if is_own_model(options.model) and options.taps is None:
         check_name(name)
         options.taps = proposed_taps_file(
             options.model,

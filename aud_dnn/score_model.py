@@ -5,6 +5,7 @@
     python aud_dnn/score_model.py mypackage:build
     python aud_dnn/score_model.py model.py:build --taps taps.toml
     python aud_dnn/score_model.py hf:facebook/wav2vec2-base
+    python aud_dnn/score_model.py model.onnx
     python aud_dnn/score_model.py activations.h5 --name mymodel
     python aud_dnn/score_model.py mymodel
 
@@ -39,7 +40,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "source",
         help="a model in model-actv/, a file of activations (.h5), or a function that returns a "
-        "PyTorch network: mypackage:build or model.py:build; or hf:FOLDER-OR-NAME (transformers)",
+        "PyTorch network: mypackage:build or model.py:build; or a file that holds a network "
+        "(.onnx, or .pt of TorchScript); or hf:FOLDER-OR-NAME (transformers)",
     )
     parser.add_argument(
         "--name", help="name of the model's folders (default: from the module or the file)"

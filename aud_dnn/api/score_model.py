@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("aud_dnn")
 
-_OTHER_FRAMEWORKS = (".onnx", ".tflite", ".pb", ".keras")
+_OTHER_FRAMEWORKS = (".tflite", ".pb", ".keras")
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,8 @@ def score_model(
     source : str
         A model with activations in ``model-actv/``; a file ``….h5`` with activations
         (:doc:`docs/data.md`); ``mypackage:build`` or ``model.py:build``, a function that returns a
-        PyTorch network; or ``hf:FOLDER-OR-NAME``, an encoder of transformers.
+        PyTorch network; ``model.onnx`` or ``model.pt``, a file of ONNX or TorchScript; or
+        ``hf:FOLDER-OR-NAME``, an encoder of transformers.
     name : str, optional
         Under which it is kept; by default that of the module, of the file, or of the folder of a
         file ``natsound_activations.h5``.
@@ -125,11 +126,13 @@ def score_model(
     ('report.html', (6, 10))
     """
     from aud_dnn.analyze.report.page import check_installed, report_table, write_report
+    from aud_dnn.extract.network_files import is_network_file
+    from aud_dnn.extract.registry import is_own_model
 
     check_installed()
     paths = find_root(root)
     chosen = _targets(paths, targets)
-    if ":" in source and not Path(source).exists():
+    if is_own_model(source) and (is_network_file(source) or not Path(source).exists()):
         model = _extract(
             paths,
             source,
@@ -188,9 +191,9 @@ def _activations(paths: ProjectPaths, source: str, name: str | None, *, overwrit
         return _take_file(paths, Path(source), name, overwrite=overwrite)
     if source.endswith(_OTHER_FRAMEWORKS):
         raise InputError(
-            f"{source}: only networks of PyTorch are run here. Run this one yourself "
-            "on the sounds, write one array of sounds x features per layer to an HDF5 file "
-            "(docs/data.md), and score that file."
+            f"{source}: networks of PyTorch and ONNX files are run here (tf2onnx converts those of "
+            "TensorFlow). Or run this one yourself on the sounds, write one array of sounds x "
+            "features per layer to an HDF5 file (docs/data.md), and score that file."
         )
     if name is not None and name != source:
         raise InputError(f"{source} is in model-actv/ under its own name; leave out the name.")

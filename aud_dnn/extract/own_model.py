@@ -21,14 +21,14 @@ import torch
 from aud_dnn.errors import InputError, unknown_name
 from aud_dnn.extract.checkpoints import load_weights, read_checkpoint
 from aud_dnn.extract.description import expand_patterns, read_description
+from aud_dnn.extract.network_files import is_network_file, read_network
+from aud_dnn.extract.network_input import described_network, waveform_options
+from aud_dnn.extract.onnx_network import OnnxNetwork
 from aud_dnn.extract.proposing import propose
-from aud_dnn.extract.resampling import RESAMPLERS, resample
 from aud_dnn.extract.torch_network import TorchModel
 from aud_dnn.extract.transformers_models import PREFIX, build_transformers
 from aud_dnn.extract.user_code import user_code
-from aud_dnn.io.sounds import DURATION_POLICIES
-
-_INPUT_SHAPES = {"batch time": (1, -1), "batch channel time": (1, 1, -1)}
+from aud_dnn.io.digests import file_digest
 
 
 def _import_builder(reference: str) -> Any:
@@ -90,7 +90,8 @@ def build_own_model(
     Parameters
     ----------
     reference : str
-        ``hf:FOLDER-OR-NAME`` (:mod:`aud_dnn.extract.transformers_models`) or ``module:function``.
+        ``hf:FOLDER-OR-NAME`` (:mod:`aud_dnn.extract.transformers_models`), a file that holds a
+        network (:mod:`aud_dnn.extract.network_files`), or ``module:function``.
         The function takes no arguments and returns a ``torch.nn.Module`` (then
         ``taps`` is needed) or a :class:`aud_dnn.extract.torch_model.TorchModel`.
     taps : Path, optional
@@ -100,6 +101,8 @@ def build_own_model(
     trust, entry : bool, str
         See :func:`aud_dnn.extract.checkpoints.read_tensors`.
     """
+    if checkpoint is not None and is_network_file(reference):
+        raise InputError(f"{reference} holds its weights itself; leave --checkpoint out.")
     made = _made(reference)
     if isinstance(made, TorchModel) and made.taps:
         if taps is not None and reference.startswith(PREFIX):  # modules instead of hidden states
@@ -121,6 +124,9 @@ def build_own_model(
                 "run the network once, or build it on the CPU."
             )
     weights: dict[str, str] = {}
+    if is_network_file(reference):
+        weights["file_sha256"] = file_digest(Path(reference))
+        reference = Path(reference).name  # wherever it lies, it is the same network
     if checkpoint is not None:
         tensors, weights = read_checkpoint(checkpoint, trust=trust, entry=entry)
         weights |= load_weights(model.network, tensors, str(checkpoint))
@@ -145,20 +151,20 @@ def own_model_to_list(reference: str, taps: Path | None = None) -> TorchModel:
     return _undescribed(made, 16_000)[0]
 
 
-def _undescribed(network: torch.nn.Module, rate: int) -> tuple[TorchModel, str]:
-    """A bare network with the first usual input that it takes, and the name of that."""
-    for name in ("batch channel time", "batch time"):
+def _undescribed(network: torch.nn.Module, rate: int) -> tuple[TorchModel, dict[str, Any]]:
+    """A bare network with an input that it takes, and the options of a taps file that say so."""
+    options: dict[str, Any] = {"sample_rate": rate}
+    if isinstance(network, OnnxNetwork):
+        options |= waveform_options(network.sound_shape, rate, str(network.file))
+        return described_network(network.eval(), (), options, str(network.file)), options
+    for layout in ("batch channel time", "batch time"):
         # with a channel first: convolutions take sounds without a batch, too
-        shape = _INPUT_SHAPES[name]
-
-        def prepare(samples: np.ndarray, _: int, shape: tuple[int, ...] = shape) -> torch.Tensor:
-            return torch.tensor(samples, dtype=_float_type(network)).reshape(shape)
-
-        model = TorchModel(network.eval(), (), rate, prepare)
+        options["input"] = layout
+        model = described_network(network.eval(), (), options, "")
         with contextlib.suppress(Exception), torch.inference_mode():
-            network(prepare(np.zeros(2 * rate), rate))
+            network(model.prepare(np.zeros(2 * rate), rate))
             break
-    return model, name
+    return model, options
 
 
 def proposed_taps(
@@ -189,9 +195,8 @@ def proposed_taps(
         proposal = propose(made, all_modules=all_modules)
         return proposal.toml({}), proposal.table(), ""
     rate = sample_rate or _stated_rate(made)
-    model, shape = _undescribed(made, rate or 16_000)
+    model, options = _undescribed(made, rate or 16_000)
     proposal = propose(model, all_modules=all_modules)
-    options = {"sample_rate": rate or 16_000, "input": shape}
     assumed = "" if rate else "the network does not say its sampling rate; 16000 Hz was assumed"
     return proposal.toml(options), proposal.table(), assumed
 
@@ -207,9 +212,11 @@ def _stated_rate(network: torch.nn.Module) -> int | None:
 
 
 def _made(reference: str) -> torch.nn.Module | TorchModel:
-    """What a user's function returns, or a model of the transformers library."""
+    """What a user's function returns, a file holds, or the transformers library builds."""
     if reference.startswith(PREFIX):
         return build_transformers(reference.removeprefix(PREFIX))
+    if is_network_file(reference):
+        return read_network(Path(reference))
     builder = _import_builder(reference)
     with user_code(reference):
         made = builder()
@@ -221,12 +228,6 @@ def _made(reference: str) -> torch.nn.Module | TorchModel:
     return made
 
 
-def _float_type(network: torch.nn.Module) -> torch.dtype:
-    """What a network computes in; in double or half precision it takes nothing else."""
-    floats = (tensor.dtype for tensor in network.parameters() if tensor.is_floating_point())
-    return next(floats, torch.float32)
-
-
 def _described(made: torch.nn.Module | TorchModel, path: Path) -> TorchModel:
     """A network, or a model without taps, as a file describes it."""
     network = made.network if isinstance(made, TorchModel) else made
@@ -234,85 +235,7 @@ def _described(made: torch.nn.Module | TorchModel, path: Path) -> TorchModel:
     taps = expand_patterns(taps, [name for name, _ in network.named_modules() if name])
     if isinstance(made, TorchModel):
         return replace(made, taps=taps)
-    rate = options["sample_rate"]
-    if not (1_000 <= rate <= 768_000 and rate == int(rate)):
-        raise InputError(
-            f"{path}: sample_rate must be a whole number of Hz from 1000 to 768000; got {rate}."
-        )
-    if not 0 < (duration := options.get("duration", 2.0)) < float("inf"):
-        raise InputError(f"{path}: duration must be a positive number of seconds; got {duration}.")
-    policy, method = options.get("policy", "exact"), options.get("resampler", "soxr")
-    shape = options.get("input", "batch time")
-    for kind, value, known in (
-        ("policy", policy, DURATION_POLICIES),
-        ("resampler", method, RESAMPLERS),
-        ("input", shape, _INPUT_SHAPES),
-    ):
-        if value not in known:
-            raise unknown_name(f"{kind} in {path}", value, known)
-    if (max_batch := options.get("max_batch", 1)) < 1:
-        raise InputError(f"{path}: max_batch must be at least 1; got {max_batch}.")
-
-    dtype = _float_type(network)
-    normalize, cut = options.get("normalize", False), _cut(options, int(rate))
-
-    def prepare(samples: np.ndarray, sound_rate: int) -> torch.Tensor:
-        waveform = resample(samples, sound_rate, int(rate), method)
-        if normalize:  # as the feature extractor of wav2vec 2.0 does
-            waveform = (waveform - waveform.mean()) / np.sqrt(waveform.var() + 1e-7)
-        pieces = waveform[None] if cut is None else pieces_of(waveform, *cut)
-        inputs = torch.tensor(pieces, dtype=dtype)
-        return inputs if shape == "batch time" else inputs[:, None]
-
-    preprocessing = f"{method} to {int(rate)} Hz, duration {policy}"
-    if normalize:
-        preprocessing += ", zero mean and unit variance"
-    if cut is not None:
-        preprocessing += f", pieces of {cut[0]} samples every {cut[1]}"
-
-    return TorchModel(
-        network,
-        taps,
-        int(rate),
-        prepare,
-        duration=None if policy == "any" else duration,
-        policy=policy,
-        max_batch=max_batch,
-        fixed_entries=tuple(options["fixed_entries"]) if "fixed_entries" in options else None,
-        stochastic=options.get("stochastic", False),
-        half_precision=options.get("half_precision", False),
-        frames=cut is not None,
-        details={"preprocessing": preprocessing},
-    )
-
-
-def _cut(options: dict[str, Any], rate: int) -> tuple[int, int] | None:
-    """Length and step, in samples, of the pieces that the network sees."""
-    if frame := options.get("frame"):
-        return int(frame["length"]), int(frame["hop"])
-    if window := options.get("window"):
-        return max(1, round(window["seconds"] * rate)), max(1, round(window["hop"] * rate))
-    return None
-
-
-def pieces_of(waveform: np.ndarray, length: int, hop: int) -> np.ndarray:
-    """The pieces of ``length`` samples that begin every ``hop`` samples and fit into the sound.
-
-    Returns
-    -------
-    array of shape (n_pieces, length)
-
-    Raises
-    ------
-    InputError
-        The sound is shorter than one piece.
-    """
-    if len(waveform) < length:
-        raise InputError(
-            f"The sound has {len(waveform)} samples, but the network sees {length} at a time. "
-            'Lengthen short sounds: duration and policy = "pad".'
-        )
-    return np.lib.stride_tricks.sliding_window_view(waveform, length)[::hop]
+    return described_network(network, taps, options, str(path))
 
 
 def state_digest(network: torch.nn.Module) -> str:

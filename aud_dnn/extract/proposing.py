@@ -1,7 +1,8 @@
 """Taps for a network that nobody has described yet.
 
 The network runs on one sound, on two, and on a longer or shorter one. What doubles with the number
-of sounds is the batch axis, what changes with their length is time; nothing is guessed. Of all
+of sounds is the batch axis, what changes with their length is time; where a network takes one
+length only, the axis is time whose two ends follow those of the sound. Nothing is guessed. Of all
 modules those are proposed that a reader of the architecture would name: repeated blocks, recurrent
 layers, activations behind convolutions and linear layers.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from aud_dnn.errors import InputError
-from aud_dnn.extract.stages import Run, Shape, by_run, runs_of, stages_of
+from aud_dnn.extract.stages import Run, Shape, by_run, runs_of, stages_of, time_axes
 from aud_dnn.extract.taps import EVERY_CALL, Tap
 from aud_dnn.extract.torch_network import TorchModel
 
@@ -103,14 +105,18 @@ def propose(model: TorchModel, *, all_modules: bool = False) -> Proposal:
         stages = [run for run in usual if not run.module]
     counts = Counter(run.module for run in usual)
     varying = _varying(usual, others)
+    ends: dict[tuple[str, int], dict[str, int]] = {}
+    if any(_tap(run, double, others, {})[2] for run in stages):  # length alone does not tell
+        ends = time_axes(model, {run.module for run in stages})
     found: list[tuple[Tap, tuple[str, str, str]]] = []
+    single: list[tuple[Tap, tuple[str, str, str]]] = []  # of one number, such as a probability
     unclear: list[str] = []
     done = set()
     for run in stages:
         if run.module in varying and run.module in done:
             continue
         done.add(run.module)
-        tap, shape, problem = _tap(run, double, others)
+        tap, shape, problem = _tap(run, double, others, ends.get((run.module, run.call), {}))
         if tap is None:
             if problem:
                 unclear.append(problem)
@@ -127,7 +133,11 @@ def propose(model: TorchModel, *, all_modules: bool = False) -> Proposal:
             for layer in range(run.n_layers - 1):
                 name = f"{tap.name}.layer{layer}"
                 found.append((replace(tap, name=name, key=name, layer=layer), row))
-        found.append((tap, row))
+        n_features = math.prod(
+            side for side, axis in zip(shape, tap.axes) if axis not in ("batch", "time")
+        )
+        (found if n_features > 1 or all_modules else single).append((tap, row))
+    found = found or single
     if not found:
         raise InputError(
             "No taps can be proposed: "
@@ -165,7 +175,10 @@ def _varying(usual: Sequence[Run], others: Sequence[Mapping[tuple[str, int], Run
 
 
 def _tap(
-    run: Run, double: Mapping[tuple[str, int], Run], others: Sequence[Mapping[tuple[str, int], Run]]
+    run: Run,
+    double: Mapping[tuple[str, int], Run],
+    others: Sequence[Mapping[tuple[str, int], Run]],
+    ends: Mapping[str, int],
 ) -> tuple[Tap | None, Shape, str]:
     """A tap, the shape that it sees, and why there is none."""
     key = run.module, run.call
@@ -174,13 +187,14 @@ def _tap(
     for element, shape in run.shapes.items():
         two = _shape(double.get(key), element, shape)
         lengths = [_shape(other.get(key), element, shape) for other in others]
-        axes, said = _axes(shape, two, [one for one in lengths if one])
+        axes, said = _axes(shape, two, [one for one in lengths if one], ends.get(element))
         if axes is None:
             problem = problem or (_question(run, element, shape, two) if said else "")
             continue
+        name = run.label or run.module or element or "output"
         tap = Tap(
-            run.module or element or "output",
-            run.module or element or "output",
+            name,
+            name,
             module=run.module,
             returned="" if run.module else (element or "."),
             element=element if run.module else "",
@@ -199,17 +213,19 @@ def _shape(run: Run | None, element: str, like: Shape) -> Shape | None:
 
 
 def _axes(
-    shape: Shape, two: Shape | None, lengths: Sequence[Shape]
+    shape: Shape, two: Shape | None, lengths: Sequence[Shape], ends: int | None
 ) -> tuple[tuple[str, ...] | None, bool]:
     """Names of the axes; None if they cannot be told, and whether a person could."""
     positions = range(len(shape))
     grows = {i for other in lengths for i in positions if other[i] != shape[i]}
+    if not grows and ends is not None:
+        grows = {ends}
     doubles = {i for i in positions if two and two[i] != shape[i]} - grows
     batch = next(iter(doubles), 0 if shape[0] == 1 and 0 not in grows else None)
     if len(grows) > 1 or len(doubles) > 1:
         return None, False  # attention between steps, for example
     kept = [i for i in positions if i != batch and i not in grows]
-    if not grows and len(kept) > 1:
+    if not grows and sum(shape[i] > 1 for i in kept) > 1:
         return None, True
     if len(kept) > 3:
         return None, False
@@ -238,6 +254,8 @@ def _question(run: Run, element: str, shape: Shape, two: Shape | None) -> str:
 def _toml(value: Any) -> str:
     if isinstance(value, (tuple, list)):
         return "[" + ", ".join(map(_toml, value)) + "]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name} = {_toml(one)}" for name, one in value.items()) + "}"
     with contextlib.suppress(AttributeError):
         value = value.item()
     return json.dumps(value, ensure_ascii=False)

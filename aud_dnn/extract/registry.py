@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from aud_dnn.errors import InputError, unknown_name
 from aud_dnn.extract.baseline import SpectroTemporalExtractor
+from aud_dnn.extract.network_files import is_network_file
 from aud_dnn.extract.run import Extractor
 from aud_dnn.io.progress import tell
 from aud_dnn.models.registry import BASELINE_MODEL, MODELS
@@ -38,15 +39,23 @@ AVAILABLE_MODELS = (BASELINE_MODEL, *IN_HOUSE, *WRITTEN_HERE, *FROM_LIBRARIES)
 """Models that can be extracted by name; any other is named as ``module:function``."""
 
 
+def is_own_model(model: str) -> bool:
+    """Whether a model is a user's own: ``module:function``, ``hf:NAME``, a file with a network."""
+    return ":" in model or is_network_file(model)
+
+
 def default_name(model: str, pooling: str = "power") -> str:
     """Folder below ``model-actv/`` for a model: its name.
 
-    For one's own the module, of ``hf:`` the last part; for the baseline with its pooling.
+    For one's own the module, of ``hf:`` the last part, of a file its name; for the baseline with
+    its pooling.
     """
     if model == BASELINE_MODEL and pooling != "power":
         return f"{model}_{pooling}"
     if model.startswith("hf:"):
         return Path(model[3:]).name
+    if is_network_file(model):
+        return Path(model).stem
     return model.split(":")[0].split(".")[-1]
 
 
@@ -75,7 +84,8 @@ def build_extractor(
     Parameters
     ----------
     model : str
-        A name of :data:`AVAILABLE_MODELS`, or ``module:function`` for a model of your own.
+        A name of :data:`AVAILABLE_MODELS`; for a model of your own ``module:function`` or a file
+        that holds it (``….onnx``, TorchScript).
     randnetw : bool
         Permute the weights.
     checkpoint : Path, optional
@@ -143,16 +153,16 @@ def build_extractor(
             f"--envelope_floor belongs to the cochleagram of {BASELINE_MODEL} and the in-house "
             f"networks; {model} has none. Leave it out."
         )
-    if ":" not in model and model not in AVAILABLE_MODELS:
+    if not is_own_model(model) and model not in AVAILABLE_MODELS:
         raise unknown_name(
             "model",
             model,
             AVAILABLE_MODELS,
             "A model of your own is named as --model mypackage:build.",
         )
-    if taps is not None and ":" not in model:
+    if taps is not None and not is_own_model(model):
         raise InputError(f"{model} has its own taps; --taps is for a model of your own.")
-    if random_weights and (":" in model or checkpoint is not None):
+    if random_weights and (is_own_model(model) or checkpoint is not None):
         raise InputError(
             "--random_weights is for the models that are known by name, instead of --checkpoint."
         )
@@ -180,7 +190,7 @@ def proposed_taps_file(
     Parameters
     ----------
     model : str
-        ``module:function``.
+        ``module:function``, or a file that holds the network.
     path : Path
         Where it is, or goes.
     sample_rate, all_modules
@@ -230,7 +240,7 @@ def list_modules(model: str, taps: Path | None = None) -> str:
     """
     if model == BASELINE_MODEL:
         return SpectroTemporalExtractor().check()
-    if ":" not in model and model not in AVAILABLE_MODELS:
+    if not is_own_model(model) and model not in AVAILABLE_MODELS:
         raise unknown_name(
             "model", model, AVAILABLE_MODELS, "A model of your own is named as mypackage:build."
         )
@@ -238,7 +248,7 @@ def list_modules(model: str, taps: Path | None = None) -> str:
     from aud_dnn.extract.listing import module_table
     from aud_dnn.extract.own_model import own_model_to_list
 
-    if ":" in model:
+    if is_own_model(model):
         return module_table(own_model_to_list(model, taps))
     return module_table(_build(model, None, None, False, model not in UNTRAINED, "none", None))
 
@@ -273,7 +283,7 @@ def _build(
             "--checkpoint_entry says what to take from the file that is named with --checkpoint. "
             + ("Leave it out." if model in FROM_LIBRARIES else "Name that, too.")
         )
-    if ":" in model:
+    if is_own_model(model):
         from aud_dnn.extract.own_model import build_own_model
 
         return build_own_model(model, taps=taps, checkpoint=checkpoint, trust=trust, entry=entry)
@@ -313,7 +323,7 @@ def _permute(
                 f"fixed_entries: no entry of the state dict begins with {beginning!r}. Its names "
                 "are those of network.state_dict()."
             )
-    if built.fixed_entries is None and ":" in model:
+    if built.fixed_entries is None and is_own_model(model):
         recognised = fixed_parts(network)
         if recognised:
             tell(

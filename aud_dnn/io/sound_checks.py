@@ -14,6 +14,7 @@ from aud_dnn.io.sounds import Sound, check_length, read_raw, to_mono
 _CLIPPED_RUN = 3
 
 
+_MUCH_PADDING = 0.05
 _QUIET = 1 / 256  # of full scale: what is left of 24 bits in 32, or of 8 bits in 16
 
 
@@ -156,4 +157,10 @@ def _remarks(sounds: Sequence[Sound], sample_rate: int | None, duration: float |
         changed = [sound for sound in sounds if sound.n_samples != round(sound.rate * duration)]
         if changed:
             remarks.append(f"Not {duration:g} s long, cut or padded as declared: {named(changed)}.")
+        filled = [max(0.0, 1 - sound.n_samples / sound.rate / duration) for sound in sounds]
+        if (share := float(np.mean(filled))) > _MUCH_PADDING:
+            remarks.append(
+                f"{share:.0%} of what the model hears is silence behind the sounds (padded to "
+                f"{duration:g} s), and its features are averages over that, too."
+            )
     return remarks

@@ -149,7 +149,7 @@ def test_what_is_missing_is_said(scored):
         ("nosuch", {}, MissingDataError, "no model with activations"),
         ("nosuch.h5", {}, MissingDataError, "is not there"),
         ("nosuch.py:build", {}, MissingDataError, "is not there"),
-        ("net.onnx", {}, InputError, "write one array of sounds x features per layer"),
+        ("net.tflite", {}, InputError, "write one array of sounds x features per layer"),
         ("net", {"taps": "taps.toml"}, InputError, "taps belong to a network"),
         ("net", {"name": "other"}, InputError, "leave out the name"),
         ("net.h5", {"name": "Kell2018word"}, InputError, "model of the paper"),

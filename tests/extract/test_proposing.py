@@ -13,7 +13,8 @@ from torch import nn  # noqa: E402
 from aud_dnn.errors import InputError  # noqa: E402
 from aud_dnn.extract.description import expand_patterns, read_description  # noqa: E402
 from aud_dnn.extract.example import build_network  # noqa: E402
-from aud_dnn.extract.own_model import _described, _undescribed, pieces_of  # noqa: E402
+from aud_dnn.extract.network_input import pieces_of  # noqa: E402
+from aud_dnn.extract.own_model import _described, _undescribed  # noqa: E402
 from aud_dnn.extract.proposing import MOST_TAPS, propose  # noqa: E402
 from aud_dnn.extract.taps import Tap  # noqa: E402
 from aud_dnn.extract.torch_model import TorchExtractor  # noqa: E402
@@ -165,8 +166,8 @@ def test_stages_and_axes_are_those_that_a_reader_would_name(case, tmp_path):
     assert [(tap.module, tap.axes, tap.collapse) for tap in proposal.taps] == expected
     # what is written is what is read, and can be run
     path = tmp_path / "taps.toml"
-    shape = _undescribed(network, 16_000)[1]
-    path.write_text(proposal.toml({"sample_rate": 16_000, "input": shape}), encoding="utf-8")
+    options = _undescribed(network, 16_000)[1]
+    path.write_text(proposal.toml(options), encoding="utf-8")
     assert tuple(read_description(path)[0]) == proposal.taps
     rows = TorchExtractor(_described(network, path)).dry_run()
     assert len(rows) == len(expected) and "averaged over" in proposal.table()
