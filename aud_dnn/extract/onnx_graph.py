@@ -122,6 +122,8 @@ def parts_of_graph(
                 kind = "activation" if closing[i] else "other"
             closes = inside and place is not None and last[place] == i and position == 0
             label = _label(name, node.op_type)
+            if closes and place is not None:
+                label = f"{place[0].replace('/', '.')}.{place[1]}"
             parts.append(GraphPart(name, node.op_type, kind, label, inside, closes))
     return _with_unique_labels(parts)
 

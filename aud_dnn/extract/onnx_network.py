@@ -147,7 +147,7 @@ class OnnxNetwork(torch.nn.Module):
                 for name, kept in _with_declared(wanted, self._model.graph.output)
             )
             options = self._runtime.SessionOptions()
-            options.log_severity_level = 3
+            options.log_severity_level = 4  # errors are told, or expected
             options.intra_op_num_threads = torch.get_num_threads()
             try:
                 self._sessions = {

@@ -16,6 +16,7 @@ pytest.importorskip("onnxruntime")
 from aud_dnn.errors import InputError  # noqa: E402
 from aud_dnn.extract.fixed_parts import fixed_parts  # noqa: E402
 from aud_dnn.extract.network_input import waveform_options  # noqa: E402
+from aud_dnn.extract.onnx_graph import parts_of_graph  # noqa: E402
 from aud_dnn.extract.onnx_network import OnnxNetwork  # noqa: E402
 from aud_dnn.extract.own_model import build_own_model, proposed_taps  # noqa: E402
 from aud_dnn.extract.registry import build_extractor  # noqa: E402
@@ -209,3 +210,33 @@ def test_from_the_file_to_activations(tmp_path: Path):
     moved = file.rename(tmp_path / "elsewhere" / "net.onnx")
     again = extract(build_extractor(str(moved), taps=taps), "net", paths, progress=False)
     assert (first.n_done, again.n_done) == (3, 0)
+
+
+@pytest.mark.parametrize("style", ["names", "metadata"])
+def test_blocks_are_told_from_the_names_of_modules(style: str):
+    """As the two exporters of PyTorch write them: four layers in two blocks, one behind them."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    matrix = numpy_helper.from_array(np.eye(4, dtype=np.float32), "w")
+    nodes, value = [], "sound"
+    for scope in ("blocks.0/fc1", "blocks.0/fc2", "blocks.1/fc1", "blocks.1/fc2", "head"):
+        for operator in ("MatMul", "Relu"):
+            output = f"{scope}_{operator}"
+            inputs = [value, "w"] if operator == "MatMul" else [value]
+            node = helper.make_node(operator, inputs, [output], name=f"node_{len(nodes)}")
+            if style == "names":
+                node.name = f"/{scope}/{operator}"
+            else:
+                path = scope.split("/")
+                scopes = ["", *(".".join(path[: i + 1]) for i in range(len(path))), "op"]
+                helper.set_metadata_props(node, {"pkg.torch.onnx.name_scopes": repr(scopes)})
+            nodes.append(node)
+            value = output
+    io = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in ("sound", value)
+    ]
+    graph = helper.make_graph(nodes, "net", io[:1], io[1:], [matrix])
+    parts = parts_of_graph(graph, ["w"])
+    assert {part.label for part in parts if part.closes_block} == {"blocks.0", "blocks.1"}
+    outside = [part for part in parts if not part.in_block]
+    assert [part.kind for part in outside] == ["learned", "activation"]
