@@ -7,6 +7,7 @@
     python aud_dnn/score_model.py hf:facebook/wav2vec2-base
     python aud_dnn/score_model.py model.onnx
     python aud_dnn/score_model.py activations.h5 --name mymodel
+    python aud_dnn/score_model.py mypackage:build --checkpoints 'run/step_*.pt'
     python aud_dnn/score_model.py mymodel
 
 Extracts the activations of a network and of its permuted control (or takes those that are there),
@@ -47,6 +48,19 @@ def main(argv: list[str] | None = None) -> int:
         "--name", help="name of the model's folders (default: from the module or the file)"
     )
     add_taps(parser)
+    weights = parser.add_mutually_exclusive_group()
+    weights.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights to load into it")
+    weights.add_argument(
+        "--checkpoints",
+        nargs="+",
+        metavar="FILE",
+        help="a series of checkpoints of one network (or a pattern in quotes: 'run/*.pt'): scores "
+        "against the training step, which is read from the names",
+    )
+    parser.add_argument(
+        "--checkpoint_entry", metavar="NAME", help="entry of the files that holds the weights"
+    )
+    add_bool(parser, "--trust_checkpoint", False, "let a checkpoint run code while it is read")
     parser.add_argument(
         "--target",
         nargs="+",
@@ -68,9 +82,17 @@ def main(argv: list[str] | None = None) -> int:
     add_root(parser)
     options = vars(parser.parse_args(argv))
     show_log(verbose=False)
+    options["targets"] = options.pop("target")
+    source, checkpoints = options.pop("source"), options.pop("checkpoints")
+    if checkpoints is not None:
+        from aud_dnn.api.score_checkpoints import score_checkpoints
+
+        del options["checkpoint"]
+        print(score_checkpoints(source, checkpoints, **options))
+        return 0
     from aud_dnn.api.score_model import score_model
 
-    print(score_model(options.pop("source"), targets=options.pop("target"), **options))
+    print(score_model(source, **options))
     return 0
 
 

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import html
-import logging
-import shutil
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aud_dnn.api.model_sources import extracted, given_activations
 from aud_dnn.conditions import Condition
-from aud_dnn.errors import InputError, MissingDataError, NoControlError
+from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.targets.facts import TARGETS, VOXEL_TARGETS
 
 if TYPE_CHECKING:
     import pandas as pd
-
-log = logging.getLogger("aud_dnn")
-
-_OTHER_FRAMEWORKS = (".tflite", ".pb", ".keras")
 
 
 @dataclass(frozen=True)
@@ -62,6 +56,9 @@ def score_model(
     taps: str | Path | None = None,
     all_modules: bool = False,
     sample_rate: int | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_entry: str | None = None,
+    trust_checkpoint: bool = False,
     targets: Sequence[str] | None = None,
     sounds: str | Path | None = None,
     control: bool = True,
@@ -92,6 +89,11 @@ def score_model(
         Propose every module instead of at most 25 stages.
     sample_rate : int, optional
         Of the input of a network whose taps are proposed, in Hz.
+    checkpoint : path, optional
+        Weights that are loaded into the network, complete.
+    checkpoint_entry, trust_checkpoint : str, bool
+        Which entry of the checkpoint holds them, where there are several, and whether it may run
+        code while it is read (:func:`aud_dnn.extract.checkpoints.read_tensors`).
     targets : sequence of str, optional
         Among ``NH2015 B2021 NH2015comp``; by default all whose data are there.
     sounds : path, optional
@@ -133,7 +135,7 @@ def score_model(
     paths = find_root(root)
     chosen = _targets(paths, targets)
     if is_own_model(source) and (is_network_file(source) or not Path(source).exists()):
-        model = _extract(
+        model = extracted(
             paths,
             source,
             name,
@@ -141,6 +143,9 @@ def score_model(
             None if sounds is None else Path(sounds),
             all_modules=all_modules,
             sample_rate=sample_rate,
+            checkpoint=None if checkpoint is None else Path(checkpoint),
+            entry=checkpoint_entry,
+            trust=trust_checkpoint,
             control=control,
             overwrite=overwrite,
             device=device,
@@ -151,17 +156,27 @@ def score_model(
             "sounds": sounds,
             "all_modules": all_modules or None,
             "sample_rate": sample_rate,
+            "checkpoint": checkpoint,
+            "checkpoint_entry": checkpoint_entry,
         }
         if useless := [option for option, value in of_networks.items() if value is not None]:
             raise InputError(
                 f"{source} holds activations already; {' and '.join(useless)} belong to a network "
                 "(mypackage:build)."
             )
-        model = _activations(paths, source, name, overwrite=overwrite)
+        model = given_activations(paths, source, name, overwrite=overwrite)
     _fit(paths, model, chosen, control=control, overwrite=overwrite, progress=progress)
-    path, parts, sentences = write_report(
-        paths, model, chosen, _command(source, name, taps, root, compare), compare
-    )
+    options = {
+        "name": name,
+        "taps": taps,
+        "checkpoint": checkpoint,
+        "checkpoint_entry": checkpoint_entry,
+        "root": root,
+        "compare": compare,
+        "control": None if control else False,
+    }
+    command = repeating_command(source, options)
+    path, parts, sentences = write_report(paths, model, chosen, command, compare)
     return ModelReport(model, path, report_table(parts), tuple(sentences))
 
 
@@ -180,146 +195,6 @@ def _targets(paths: ProjectPaths, asked: Sequence[str] | None) -> tuple[str, ...
             "setup_utils/download_files.py --get_data True"
         )
     return wanted
-
-
-# --- activations --------------------------------------------------------------------------------
-
-
-def _activations(paths: ProjectPaths, source: str, name: str | None, *, overwrite: bool) -> str:
-    """Activations that somebody else made, in ``model-actv/``; the name of the folder."""
-    if source.endswith((".h5", ".hdf5")):
-        return _take_file(paths, Path(source), name, overwrite=overwrite)
-    if source.endswith(_OTHER_FRAMEWORKS):
-        raise InputError(
-            f"{source}: networks of PyTorch and ONNX files are run here (tf2onnx converts those of "
-            "TensorFlow). Or run this one yourself on the sounds, write one array of sounds x "
-            "features per layer to an HDF5 file (docs/data.md), and score that file."
-        )
-    if name is not None and name != source:
-        raise InputError(f"{source} is in model-actv/ under its own name; leave out the name.")
-    from aud_dnn.utils import activation_files, models_on_disk
-
-    if not activation_files(paths, source, randnetw=False):
-        here = ", ".join(models_on_disk(paths)) or "none"
-        raise MissingDataError(
-            f"{source!r} is no model with activations in {paths.activations} (there: {here}), no "
-            "file that ends in .h5, and no network (mypackage:build or model.py:build)."
-        )
-    return source
-
-
-def _take_file(paths: ProjectPaths, file: Path, name: str | None, *, overwrite: bool) -> str:
-    """Copy a file of activations to where the analyses read it."""
-    from aud_dnn.activations.names import h5_name
-    from aud_dnn.io.atomic import atomic_file
-    from aud_dnn.io.digests import file_digest
-    from aud_dnn.models.registry import MODELS
-
-    if not file.is_file():
-        raise MissingDataError(f"{file} is not there.")
-    model = name or (file.parent.resolve().name if file.name == h5_name(False) else file.stem)
-    if model in MODELS:
-        raise InputError(
-            f"{model} is the name of a model of the paper. Name yours otherwise (--name)."
-        )
-    if model != Path(model).name or model.startswith("."):
-        raise InputError(f"{model!r} cannot be the name of a folder. Give another one (--name).")
-    goal = paths.model_activations(model) / h5_name(False)
-    for source, target in (
-        (file, goal),
-        (file.with_name(f"{file.stem}_randnetw{file.suffix}"), goal.with_name(h5_name(True))),
-    ):
-        if not source.is_file() or (target.exists() and source.samefile(target)):
-            continue
-        if target.exists() and file_digest(source) != file_digest(target) and not overwrite:
-            raise InputError(
-                f"{target} holds other activations than {source}. Give another name (--name), or "
-                "add --overwrite to replace them."
-            )
-        if not target.exists() or overwrite:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_file(target) as staging:
-                shutil.copyfile(source, staging)
-    return model
-
-
-def _extract(
-    paths: ProjectPaths,
-    source: str,
-    name: str | None,
-    taps: Path | None,
-    sounds: Path | None,
-    *,
-    all_modules: bool,
-    sample_rate: int | None,
-    control: bool,
-    overwrite: bool,
-    device: str,
-) -> str:
-    """Run a network on the sounds, as it is and permuted; the name of the folder."""
-    from aud_dnn.extract.registry import build_extractor, default_name, proposed_taps_file
-    from aud_dnn.extract.run import check_name, extract
-
-    reference = _importable(source)
-    model = name or default_name(reference)
-    check_name(model)
-    if taps is None:
-        taps = proposed_taps_file(
-            reference,
-            paths.model_activations(model) / "taps.toml",
-            sample_rate=sample_rate,
-            all_modules=all_modules,
-        )
-    for condition in Condition if control else [Condition.TRAINED]:
-        try:
-            extractor = build_extractor(
-                reference, randnetw=condition.randnetw, taps=taps, device=device
-            )
-        except NoControlError as error:
-            log.warning("%s: %s It is scored without a control.", source, error)
-            continue
-        extract(
-            extractor,
-            model,
-            paths,
-            sounds=sounds,
-            randnetw=condition.randnetw,
-            overwrite=overwrite,
-            tell=lambda remark: log.warning("%s", remark),
-        )
-    return model
-
-
-def _importable(source: str) -> str:
-    """``model.py:build`` as ``model:build``, with the file loaded under that name."""
-    file, _, function = source.rpartition(":")
-    if not file.endswith(".py"):
-        return source
-    import importlib.util
-
-    from aud_dnn.extract.user_code import user_code
-
-    path = Path(file).resolve()
-    if not path.is_file():
-        raise MissingDataError(f"{path} is not there.")
-    loaded = sys.modules.get(path.stem)
-    if loaded is not None and getattr(loaded, "__file__", None) != str(path):
-        raise InputError(f"There is another Python module called {path.stem}. Rename {path.name}.")
-    if loaded is None:
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        assert spec is not None and spec.loader is not None  # the name ends in .py
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[path.stem] = module
-        sys.path.insert(0, str(path.parent))  # what stands beside it can be imported
-        try:
-            with user_code(f"Running {path.name}"):
-                spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[path.stem]
-            raise
-        finally:
-            sys.path.remove(str(path.parent))
-    return f"{path.stem}:{function}"
 
 
 # --- scores -------------------------------------------------------------------------------------
@@ -362,11 +237,10 @@ def _fit(
         )
 
 
-def _command(source: str, name: str | None, taps: Any, root: Any, compare: str | None) -> str:
-    """What makes the report again."""
+def repeating_command(source: str, options: Mapping[str, Any]) -> str:
+    """What makes a report again."""
     import shlex
 
-    options = {"name": name, "taps": taps, "root": root, "compare": compare}
     given = [
         part
         for option, value in options.items()

@@ -65,7 +65,7 @@ def layer_chart(part: TargetPart, value: str) -> dict[str, Any]:
     )
     chart = alt.layer(band, line, data=data).properties(width=_WIDTH, height=_HEIGHT)
     names = list(dict.fromkeys(data["part"]))
-    return _spec(chart.facet(alt.Facet("part:N", sort=names, title=None), columns=2))
+    return specification(chart.facet(alt.Facet("part:N", sort=names, title=None), columns=2))
 
 
 def place_chart(part: TargetPart, label: str, value: str) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def place_chart(part: TargetPart, label: str, value: str) -> dict[str, Any]:
         )
         bars = base.mark_rule().encode(x="low:Q", x2="high:Q")
         charts.append((points + bars).properties(width=_WIDTH, height=16 * len(order) + 20))
-    return _spec(alt.concat(*charts, columns=2))
+    return specification(alt.concat(*charts, columns=2))
 
 
 def _category_scale() -> alt.Scale:
@@ -158,7 +158,7 @@ def response_chart(responses: pd.DataFrame) -> dict[str, Any]:
         .properties(width=220, height=220)
     )
     names = list(dict.fromkeys(responses["part"]))
-    return _spec(
+    return specification(
         chart.facet(alt.Facet("part:N", sort=names, title=None), columns=3).resolve_scale(
             x="independent", y="independent"
         )
@@ -203,13 +203,13 @@ def category_chart(responses: pd.DataFrame) -> dict[str, Any]:
         .properties(width=180, height=190)
     )
     names = list(dict.fromkeys(means["part"]))
-    return _spec(
+    return specification(
         chart.facet(alt.Facet("part:N", sort=names, title=None), columns=3).resolve_scale(
             x="independent"
         )
     )
 
 
-def _spec(chart: alt.TopLevelMixin) -> dict[str, Any]:
+def specification(chart: alt.TopLevelMixin) -> dict[str, Any]:
     """As JSON, without a ground of its own, so that it stands on light and dark pages."""
     return chart.configure(background="transparent").to_dict()

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from aud_dnn import NUMERICS_VERSION, __version__
+from aud_dnn.analyze.report import charts as drawn
 from aud_dnn.analyze.report.content import (
     ALL_VOXELS,
     TargetPart,
@@ -151,16 +152,6 @@ def render(
         (:func:`aud_dnn.analyze.report.paired.paired_table`).
     other : str
     """
-    try:
-        import altair
-        import vl_convert
-        from markupsafe import Markup
-
-        from aud_dnn.analyze.report import charts as drawn
-    except ModuleNotFoundError as error:
-        raise _not_installed(error.name) from error
-    # The page draws with the Vega-Lite for which Altair writes ("v5.20.1": 5.20).
-    vega_lite = ".".join(altair.SCHEMA_VERSION.lstrip("v").split(".")[:2])
     charts: dict[str, Any] = {}
     shown = []
     for part in parts:
@@ -172,8 +163,9 @@ def render(
         if answers is not None and len(answers):
             charts[f"{part.target}-responses"] = drawn.response_chart(answers)
             charts[f"{part.target}-categories"] = drawn.category_chart(answers)
-            section["responses_csv"] = _csv(answers)
+            section["responses_csv"] = encoded_csv(answers)
         shown.append(section)
+    library, data = scripts(charts)
     return template("page.html").render(
         number=_number,
         label=model,
@@ -198,18 +190,36 @@ def render(
         beside_said=[
             paired_verdict(model, other, target, table) for target, table in (beside or {}).items()
         ],
-        beside_csv=_csv(pd.concat(beside, names=["target"]).reset_index("target"))
+        beside_csv=encoded_csv(pd.concat(beside, names=["target"]).reset_index("target"))
         if beside
         else "",
         provenance=[
             f"Page made with auditory_brain_dnn {__version__}, numerics {NUMERICS_VERSION}.",
             *made,
         ],
-        library=Markup(
-            _script(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vega_lite))
-        ),
-        charts=Markup(_data(charts)),
+        library=library,
+        charts=data,
     )
+
+
+def scripts(charts: Mapping[str, Any]) -> tuple[Any, Any]:
+    """What draws the charts of a page, and the charts, ready to stand in script elements.
+
+    Raises
+    ------
+    InputError
+        Altair, vl-convert or Jinja2 is not installed.
+    """
+    try:
+        import altair
+        import vl_convert
+        from markupsafe import Markup
+    except ModuleNotFoundError as error:
+        raise _not_installed(error.name) from error
+    # The page draws with the Vega-Lite for which Altair writes ("v5.20.1": 5.20).
+    vega_lite = ".".join(altair.SCHEMA_VERSION.lstrip("v").split(".")[:2])
+    library = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vega_lite)
+    return Markup(_script(library)), Markup(_data(charts))
 
 
 def template(name: str) -> Any:
@@ -310,8 +320,8 @@ def _section(model: str, part: TargetPart, value: str) -> dict[str, Any]:
         if components
         else "Bars: 95 % interval over participants for this model, the reading error for the "
         "paper's.",
-        "layers_csv": _csv(part.curves),
-        "place_csv": _csv(table),
+        "layers_csv": encoded_csv(part.curves),
+        "place_csv": encoded_csv(table),
         "columns": list(table.columns),
         "rows": [
             {
@@ -336,5 +346,6 @@ def _table(model: str, part: TargetPart) -> pd.DataFrame:
     return wide.rename(columns={"label": "model"}).rename_axis(columns=None)
 
 
-def _csv(table: pd.DataFrame) -> str:
+def encoded_csv(table: pd.DataFrame) -> str:
+    """A table for a link that needs no file (base64)."""
     return base64.b64encode(table.to_csv(index=False).encode()).decode()
