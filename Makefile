@@ -65,7 +65,7 @@ test-all: $(VENV)/.installed-test lint
 TORCH := torch==2.13.0
 EXTRACT := .venv-extract
 # those that `make test` runs in full are not run again
-EXTRACT_TESTS := tests/extract $(foreach file,cochleagram extract_faults spectemp store,--ignore tests/extract/test_$(file).py)
+EXTRACT_TESTS := tests/extract $(foreach file,cochleagram extract_faults model_descriptions sensitivity spectemp store,--ignore tests/extract/test_$(file).py)
 
 $(EXTRACT)/bin/python:
 	$(PYTHON) -m venv $(EXTRACT)

@@ -94,7 +94,8 @@ def extracted(
 ) -> str:
     """Run a network on the sounds, as it is and permuted; the name of the folder."""
     from aud_dnn.extract.registry import build_extractor, default_name, proposed_taps_file
-    from aud_dnn.extract.run import check_name, extract
+    from aud_dnn.extract.run import check_name, extract, stimulus_files
+    from aud_dnn.extract.sensitivity import note_sensitivity
 
     reference = importable(source)
     model = name or default_name(reference)
@@ -129,6 +130,8 @@ def extracted(
             overwrite=overwrite,
             tell=lambda remark: log.warning("%s", remark),
         )
+        files = list(stimulus_files(paths, sounds).values())
+        note_sensitivity(extractor, files, paths.model_activations(model), condition)
     return model
 
 

@@ -44,6 +44,7 @@ _TAP_OPTIONS = {
     "layer": int,
     "calls": int,
     "call": (int, str),
+    "seconds": list,
     "post": str,
 }
 
@@ -197,5 +198,7 @@ def _check_options(
             raise InputError(f"{where}: {name} is of the wrong type ({type(value).__name__}).")
         if name in ("axes", "fixed_entries") and not all(isinstance(one, str) for one in value):
             raise InputError(f"{where}: {name} must be a list of strings.")
+        if name == "seconds" and not all(type(one) in (int, float) for one in value):
+            raise InputError(f"{where}: {name} must be a list of two numbers.")
     if missing := [name for name in required if name not in found]:
         raise InputError(f"{where}: {' and '.join(missing)} missing.")

@@ -194,7 +194,7 @@ def extract(
             extractor.check(batch)
         if done := [sound for sound in files if sound not in missing]:
             store.compare(
-                done[0], extractor.run([_prepare(extractor, files[done[0]])])[0], overwrite
+                done[0], extractor.run([prepared_sound(extractor, files[done[0]])])[0], overwrite
             )
             missing = store.missing()
         with progress_bar(
@@ -202,7 +202,7 @@ def extract(
         ) as bar:
             for start in range(0, len(missing), batch):
                 ids = missing[start : start + batch]
-                prepared = [_prepare(extractor, files[sound]) for sound in ids]
+                prepared = [prepared_sound(extractor, files[sound]) for sound in ids]
                 try:
                     rows = extractor.run(prepared)
                 except InputError as error:
@@ -221,11 +221,20 @@ def extract(
         return Extraction(store.path, len(missing), (*remarks, *later))
 
 
-def _prepare(extractor: Extractor, path: Path) -> Any:
+def prepared_sound(extractor: Extractor, path: Path, gain: float = 1.0) -> Any:
+    """What a model takes, of a sound file.
+
+    Parameters
+    ----------
+    extractor : Extractor
+    path : Path
+    gain : float
+        By which its samples are multiplied.
+    """
     samples, rate = read_sound(path)
     try:
         return extractor.prepare(
-            fit_duration(samples, rate, extractor.duration, extractor.policy), rate
+            gain * fit_duration(samples, rate, extractor.duration, extractor.policy), rate
         )
     except InputError as error:
         raise InputError(f"{path}: {error}") from error

@@ -82,6 +82,9 @@ class Tap:
     calls, call : int
         How often the module runs in one forward pass, and which of these runs is taken (0 is the
         first). ``call = "mean"`` averages the features of all runs, however many there are.
+    seconds : tuple of float or None
+        Beginning and end of the steps that are averaged, for networks that pad: ``(0, 2)``. Time
+        spans the model's ``duration``.
     post : str
         Function applied before averaging: ``relu``, or ``leaky_relu:0.3`` with its slope.
     """
@@ -97,6 +100,7 @@ class Tap:
     layer: int | None = None
     calls: int = 1
     call: int | str = 0
+    seconds: tuple[float, float] | None = None
     post: str = ""
 
     def __post_init__(self) -> None:
@@ -143,6 +147,15 @@ class Tap:
                 raise unknown_name(f"axis of {where}", axis, AXIS_NAMES)
         if len(set(self.axes)) != len(self.axes):
             raise InputError(f"{where}: axes must be different; got {', '.join(self.axes)}.")
+        if self.seconds is not None and (
+            "time" not in self.axes
+            or len(self.seconds) != 2
+            or not 0 <= self.seconds[0] < self.seconds[1]
+        ):
+            raise InputError(
+                f"{where}: seconds = [0, 2] names the beginning and the end of steps of an axis of "
+                f"time; got {list(self.seconds)} for {', '.join(self.axes)}."
+            )
         if absent := [axis for axis in COLLAPSE_RULES[self.collapse] if axis not in self.axes]:
             raise InputError(
                 f"{where}: {self.collapse} averages over {' and '.join(absent)}, which its axes "
@@ -157,7 +170,11 @@ class Tap:
         return self.collapse in FINAL_RULES or "batch" in self.axes
 
     def collapsed(
-        self, output: Any, module: torch.nn.Module | None = None, inputs: tuple[Any, ...] = ()
+        self,
+        output: Any,
+        module: torch.nn.Module | None = None,
+        inputs: tuple[Any, ...] = (),
+        duration: float | None = None,
     ) -> torch.Tensor:
         """Features of shape (n_sounds, n_features), float32, on the CPU, sharing no memory with
         ``output``.
@@ -171,19 +188,23 @@ class Tap:
         inputs : tuple, optional
             What the module was called with; for ``layer`` without a ``final`` rule, which runs the
             module's lower layers again.
+        duration : float, optional
+            What the axis of time spans, in seconds; ``seconds`` needs it.
 
         Raises
         ------
         InputError
             No tensor where the tap looks for one, or one with another number of axes than named.
         """
+        import torch
+
         if self.collapse in FINAL_RULES:
             features = self._final_state(output, module)
         else:
             if self.layer is not None:
                 output = self._sequence(module, inputs)
-            features = self._averaged(self._tensor(output, module))
-        return features.detach().to(device="cpu", dtype=_float32(), copy=True)
+            features = self._averaged(self._steps(self._tensor(output, module), duration))
+        return features.detach().to(device="cpu", dtype=torch.float32, copy=True)
 
     def _tensor(self, output: Any, module: torch.nn.Module | None) -> torch.Tensor:
         import torch
@@ -210,6 +231,16 @@ class Tap:
                 "magnitude, or give the real and imaginary parts an axis of their own."
             )
         return _post_function(self.post)(tensor) if self.post else tensor
+
+    def _steps(self, tensor: torch.Tensor, duration: float | None) -> torch.Tensor:
+        """The steps between ``seconds``, those that they touch included."""
+        if self.seconds is None or duration is None:
+            return tensor
+        axis = self.axes.index("time")
+        n_steps = tensor.shape[axis]
+        first, last = (share * n_steps / duration for share in self.seconds)
+        first = min(math.floor(first), n_steps - 1)
+        return tensor.narrow(axis, first, max(1, min(math.ceil(last), n_steps) - first))
 
     def _averaged(self, tensor: torch.Tensor) -> torch.Tensor:
         axes = list(self.axes)
@@ -356,12 +387,6 @@ def _is_number(text: str) -> bool:
         return math.isfinite(float(text))
     except ValueError:
         return False
-
-
-def _float32() -> torch.dtype:
-    import torch
-
-    return torch.float32
 
 
 def _post_function(text: str) -> Any:

@@ -74,6 +74,11 @@ class TorchExtractor:
                 "A network that sees frames takes them as its batch: every tap must name its batch "
                 "axis."
             )
+        if self.duration is None and any(tap.seconds for tap in model.taps):
+            raise InputError(
+                "A tap with seconds belongs to a network whose sounds are brought to one length: "
+                'say its duration, and policy = "pad".'
+            )
         self.max_batch = model.max_batch if batchable and not model.frames else 1
         self.details = {**model.details, "taps": [describe(tap) for tap in model.taps]}
         if self._device.type != "cpu":
@@ -180,7 +185,7 @@ class TorchExtractor:
         inputs: tuple[Any, ...] = (),
     ) -> torch.Tensor:
         """What a tap makes of an output; of frames of one sound, their average."""
-        features = tap.collapsed(output, module, inputs)
+        features = tap.collapsed(output, module, inputs, self.duration)
         if not self._model.frames:
             return features
         if tap.pooling == "rms":

@@ -757,3 +757,34 @@ def test_an_input_of_the_wrong_shape_is_named_before_the_first_sound():
     network = nn.Sequential(nn.Conv1d(3, 2, 3))
     with pytest.raises(InputError, match=r"cannot take its input of shape \(1, 1, 100\)"):
         extractor(network, Tap("a", "a", module="0", **CONV_AXES)).dry_run()
+
+
+@pytest.mark.parametrize(
+    "seconds, first, last",
+    [
+        ((0, 2), 0, 4),
+        ((0.5, 1.0), 1, 2),
+        ((0.4, 1.1), 0, 3),
+        ((9.9, 10), 19, 20),
+        ((8, 30), 16, 20),
+    ],
+)
+def test_the_steps_of_some_seconds_only(seconds, first, last):
+    """Twenty steps of half a second; steps that are touched count."""
+    array = values(2, 3, 20)
+    one = tap(axes=("batch", "channel", "time"), seconds=seconds)
+    expected = array[:, :, first:last].mean(dim=2)
+    np.testing.assert_allclose(one.collapsed(array, duration=10.0), expected, rtol=1e-6)
+
+
+def test_seconds_need_time_and_an_order():
+    for options in (
+        {"axes": ("batch", "token", "feature")},
+        {"seconds": (2, 1)},
+        {"seconds": (1,)},
+    ):
+        with pytest.raises(InputError, match="names the beginning and the end"):
+            tap(
+                **{"collapse": "token_mean"} if "axes" in options else {},
+                **{"seconds": (0, 1), **options},
+            )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from aud_dnn.conditions import Condition
+from aud_dnn.extract.sensitivity import CHAOTIC, chaotic_layers
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.store.regression import RegressionResult, read_result
 from aud_dnn.store.regression_names import find_results
@@ -57,6 +58,28 @@ def oddities(results: Iterable[tuple[ResultKey, RegressionResult]]) -> list[str]
                 count = detail.split(",")[0]
                 remarks.setdefault(what, []).append(f"{place}: {count}" if count else place)
     return [f"{what}. {_meaning(what)}({_few(places)})" for what, places in remarks.items()]
+
+
+def chaos(paths: ProjectPaths, model: str) -> list[str]:
+    """A sentence for each condition in which a hundredth of a decibel moves features far.
+
+    Parameters
+    ----------
+    paths : ProjectPaths
+    model : str
+    """
+    sentences = []
+    for condition, layers in chaotic_layers(paths.model_activations(model)).items():
+        worst = max(layers, key=layers.__getitem__)
+        sentence = (
+            f"A sound that is 0.01 dB louder moves features of {len(layers)} layer(s) of the "
+            f"{condition} network by more than {CHAOTIC:.0%} of the distance between two sounds "
+            f"({worst}: {layers[worst]:.0%}): it is chaotic there"
+        )
+        if condition == Condition.PERMUTED:
+            sentence += ", and a weak control, because it would fail with any weights"
+        sentences.append(f"{sentence}.")
+    return sentences
 
 
 def _meaning(text: str) -> str:

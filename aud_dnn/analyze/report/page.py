@@ -21,7 +21,7 @@ from aud_dnn.analyze.report.content import (
     rank_among_published,
     verdict,
 )
-from aud_dnn.analyze.report.oddities import oddities, origins, results_of
+from aud_dnn.analyze.report.oddities import chaos, oddities, origins, results_of
 from aud_dnn.analyze.report.paired import paired_table, paired_verdict
 from aud_dnn.analyze.report.responses import component_responses
 from aud_dnn.conditions import Condition
@@ -75,7 +75,7 @@ def write_report(
         parts,
         missing,
         command,
-        odd=oddities(results),
+        odd=chaos(paths, model) + oddities(results),
         made=origins(results),
         responses={part.target: component_responses(paths, model, part) for part in parts},
         beside=beside,
