@@ -7,7 +7,7 @@ A folder holds
 * ``ds.nc`` (netCDF-4): scores per voxel and split, the split masks;
 * ``df_output.parquet``: one row per voxel or component, summaries over splits and the voxel's
   metadata;
-* ``y_preds.nc`` (netCDF-4, compressed): predictions for the test sounds and training means;
+* ``y_preds.nc`` (netCDF-4): predictions for the test sounds and training means;
 * ``provenance.json``: versions, arguments, digests of what went in, checksums of these files, seed,
   time, memory;
 * ``out-<date>.log``, and pictures if asked for.
