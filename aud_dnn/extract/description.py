@@ -185,6 +185,10 @@ def _check_size(value: Any, where: str) -> None:
             )
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def _check_options(
     found: dict[str, Any], known: dict[str, Any], where: str, required: tuple[str, ...]
 ) -> None:
@@ -198,7 +202,7 @@ def _check_options(
             raise InputError(f"{where}: {name} is of the wrong type ({type(value).__name__}).")
         if name in ("axes", "fixed_entries") and not all(isinstance(one, str) for one in value):
             raise InputError(f"{where}: {name} must be a list of strings.")
-        if name == "seconds" and not all(type(one) in (int, float) for one in value):
+        if known[name] is list and name == "seconds" and not all(map(_is_number, value)):
             raise InputError(f"{where}: {name} must be a list of two numbers.")
     if missing := [name for name in required if name not in found]:
         raise InputError(f"{where}: {' and '.join(missing)} missing.")
