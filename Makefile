@@ -2,6 +2,7 @@
 # make test          makes the environment and runs the linters and the tests (make test-all: the slow tests, too)
 # make test-extract  the tests that need PyTorch, in an environment of their own
 # make test-report   the report and the leaderboard in a real browser (Debian: chromium, chromium-driver)
+# make test-cluster  sweeps with Dask and on a real SLURM of one node (root; Debian: slurm-wlm, munge)
 # make test-models   trained networks of the package index on the real sounds, in an environment of their own
 # make coverage      the tests once more, with the share of lines that they run
 # make test-matrix   the tests on every promised Python and on the oldest promised dependencies; legacy pickles
@@ -13,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test test-all test-extract test-report test-models test-matrix coverage lint types figures benchmark clean
+.PHONY: demo test test-all test-extract test-report test-cluster test-models test-matrix coverage lint types figures benchmark clean
 
 
 # what is imported is compiled then: compiling all that is installed would take a minute
@@ -84,6 +85,10 @@ test-report: $(VENV)/.installed-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'selenium>=4.10'
 	@command -v chromedriver >/dev/null || { echo "make: install Chromium and its driver (apt-get install chromium chromium-driver)"; exit 1; }
 	$(BIN)/python -m pytest -m slow tests/browser
+
+test-cluster: $(VENV)/.installed-test
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --editable '.[cluster]'
+	$(BIN)/python -m pytest -m slow tests/cluster
 
 # trained networks whose packages carry their weights; their own requirements name far more than they use
 MODELS := .venv-models

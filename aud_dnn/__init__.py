@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from aud_dnn.api.score_model import score_model
     from aud_dnn.api.scoring import compare, score
+    from aud_dnn.api.sweep import sweep
     from aud_dnn.methods.ridge.estimator import VoxelwiseRidgeCV
     from aud_dnn.targets.loading import Target
     from aud_dnn.targets.target_files import read_target, write_target
@@ -42,6 +43,7 @@ __all__ = [
     "results",
     "score",
     "score_model",
+    "sweep",
     "write_target",
 ]
 
@@ -56,6 +58,7 @@ _HOMES = {
     "results": "aud_dnn.api.reading",
     "score": "aud_dnn.api.scoring",
     "score_model": "aud_dnn.api.score_model",
+    "sweep": "aud_dnn.api.sweep",
     "write_target": "aud_dnn.targets.target_files",
 }
 

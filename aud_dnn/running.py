@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import logging
 import re
@@ -10,7 +11,8 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TextIO
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TextIO
 
 from aud_dnn.errors import (
     FAULT,
@@ -158,3 +160,23 @@ def run_script(main: Callable[[list[str] | None], int]) -> None:
     if lost := lost_output():
         print(f"warning: {lost}", file=sys.stderr)
     sys.exit(status)
+
+
+def make_callable(name: str, home: str) -> None:
+    """Let a script stand for the function of its name: ``aud_dnn.sweep(…)``, imported or not.
+
+    Parameters
+    ----------
+    name : str
+        ``__name__`` of the script; nothing happens where it is run.
+    home : str
+        The module with the function, which is imported when it is called.
+    """
+
+    class Script(ModuleType):
+        def __call__(self, *arguments: Any, **options: Any) -> Any:
+            function = getattr(importlib.import_module(home), name.rpartition(".")[2])
+            return function(*arguments, **options)
+
+    if name != "__main__":
+        sys.modules[name].__class__ = Script

@@ -20,8 +20,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 if __name__ == "__main__":
     if not __package__:  # run as a file: import from the repository, not from this folder
@@ -31,7 +29,7 @@ if __name__ == "__main__":
     start_script()
 
 from aud_dnn.arguments import add_bool, add_root, add_taps, script_parser
-from aud_dnn.running import run_script, show_log
+from aud_dnn.running import make_callable, run_script, show_log
 from aud_dnn.targets.facts import TARGETS
 
 
@@ -96,16 +94,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-class _Script(ModuleType):
-    """``aud_dnn.score_model(…)`` is the function, also once this script has been imported."""
-
-    def __call__(self, *arguments: Any, **options: Any) -> Any:
-        from aud_dnn.api.score_model import score_model
-
-        return score_model(*arguments, **options)
-
-
-sys.modules[__name__].__class__ = _Script
+make_callable(__name__, "aud_dnn.api.score_model")
 
 if __name__ == "__main__":
     run_script(main)

@@ -17,21 +17,18 @@ import signal
 import struct
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, BinaryIO
-
-import numpy as np
 
 from aud_dnn.errors import InputError, plain_warnings
 
 _LENGTH = struct.Struct("<Q")
 _GRACE_S = 2.0  # what a worker may take to leave what it is writing
-_ALIGNMENT = 64
+_SECOND_TRIES = 1  # of an item whose worker was killed
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
@@ -117,6 +114,57 @@ def run_in_processes(
                     raise _out_of_memory("There is not enough memory", jobs, needs) from outcome
                 raise outcome
             yield index, outcome
+    finally:
+        _end(workers)
+
+
+def outcomes_in_processes(
+    work: Callable[[Any], Any], items: Sequence[Any], jobs: int
+) -> Generator[tuple[int, Any], None, None]:
+    """Work on every item whatever happens to some; (index, outcome or exception) as they finish.
+
+    An exception of ``work`` is the outcome of its item. A worker that is killed is replaced, and
+    its item given to another one, once; then a :class:`WorkerEndedError` is its outcome.
+
+    Parameters
+    ----------
+    work, items, jobs
+        As for :func:`run_in_processes`; but nothing is done in this process, which so survives.
+    """
+    parcels = [bytes(ForkingPickler.dumps(content)) for content in (work, *items)]
+    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for index in range(len(items)):
+        waiting.put(index)
+    outcomes: queue.SimpleQueue[tuple[int, bytes | int]] = queue.SimpleQueue()
+    workers: list[subprocess.Popen] = []
+
+    def start() -> None:
+        workers.append(_start(()))
+        threading.Thread(
+            target=_hand_out, args=(workers[-1], parcels, waiting, outcomes), daemon=True
+        ).start()
+
+    ended: dict[int, int] = {}
+    try:
+        for _ in range(min(jobs, len(items))):
+            start()
+        left = len(items)
+        while left:
+            index, answer = _next(outcomes)
+            if isinstance(answer, int):
+                ended[index] = ended.get(index, 0) + 1
+                if index >= 0 and ended[index] <= _SECOND_TRIES:
+                    waiting.put(index)
+                elif index >= 0:
+                    yield index, _out_of_memory(f"A worker process {_how(answer)}", jobs, "")
+                    left -= 1
+                elif ended[index] > jobs + _SECOND_TRIES:  # they end before they get anything
+                    raise _out_of_memory(f"Worker processes {_how(answer)} at once", jobs, "")
+                start()
+                continue
+            _, outcome = ForkingPickler.loads(answer)
+            yield index, outcome
+            left -= 1
     finally:
         _end(workers)
 
@@ -313,75 +361,3 @@ def _receive(stream: BinaryIO) -> bytes:
     if len(parcel) < _LENGTH.unpack(length)[0]:
         raise EOFError
     return parcel
-
-
-class SharedArrays(Sequence):
-    """Arrays for all workers, in memory once.
-
-    They lie in a temporary file without a name, so that nothing stays behind whatever happens. Hand
-    :attr:`descriptors` to :func:`run_in_processes` as ``share``. Where descriptors cannot be
-    inherited (Windows) every worker gets a copy.
-
-    Raises
-    ------
-    InputError
-        The temporary folder cannot hold them.
-    """
-
-    def __init__(self, arrays: Sequence[np.ndarray]) -> None:
-        self._arrays: list[np.ndarray] = [np.ascontiguousarray(array) for array in arrays]
-        self._file: BinaryIO | None = None
-        if os.name != "posix":
-            return
-        self._shapes = [(array.dtype.str, array.shape) for array in self._arrays]
-        size = sum(array.nbytes for array in self._arrays)
-        try:
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115
-            for array, start in zip(self._arrays, self._starts()):
-                self._file.seek(start)
-                self._file.write(memoryview(array).cast("B"))
-            self._file.flush()
-        except OSError as error:
-            folder = os.environ.get("TMPDIR", "/tmp")
-            raise InputError(
-                f"The temporary folder ({folder}) cannot hold {size / 1e6:.0f} MB that the "
-                f"processes share ({error.strerror or error}). Free some space, point TMPDIR to a "
-                "larger disk, or use --jobs 1, which needs none."
-            ) from error
-        self._arrays = self._mapped(self._file)
-
-    @property
-    def descriptors(self) -> tuple[int, ...]:
-        """What the workers must inherit."""
-        return () if self._file is None else (self._file.fileno(),)
-
-    def __len__(self) -> int:
-        return len(self._arrays)
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        return self._arrays[index]
-
-    def _starts(self) -> Iterator[int]:
-        start = 0
-        for dtype, shape in self._shapes:
-            yield start
-            size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-            start += -(-size // _ALIGNMENT) * _ALIGNMENT
-
-    def _mapped(self, file: BinaryIO) -> list[np.ndarray]:
-        return [
-            np.memmap(file, np.dtype(dtype), "r", start, shape)
-            for (dtype, shape), start in zip(self._shapes, self._starts())
-        ]
-
-    def __getstate__(self) -> dict[str, Any]:
-        if self._file is None:
-            return {"_arrays": self._arrays, "_file": None}
-        return {"_shapes": self._shapes, "_file": self._file.fileno()}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        if "_shapes" in state:
-            with os.fdopen(os.dup(state["_file"]), "rb") as file:
-                self._arrays = self._mapped(file)
-            self._file = None

@@ -3,8 +3,8 @@
 In this process or in several.
 
 The neural side is in memory once, however many processes there are
-(:class:`aud_dnn.io.processes.SharedArrays`). Every number is computed in one way, whatever else is
-asked for and however many processes share the work: each target and region by itself, with one
+(:class:`aud_dnn.io.shared_arrays.SharedArrays`). Every number is computed in one way, whatever else
+is asked for and however many processes share the work: each target and region by itself, with one
 thread of the linear-algebra library. Equal input gives equal files, bit by bit.
 """
 
@@ -23,7 +23,8 @@ from aud_dnn.io.digests import array_digest, combined_digest
 from aud_dnn.io.files import open_h5
 from aud_dnn.io.h5_structure import h5_dataset_names
 from aud_dnn.io.memory import available_memory
-from aud_dnn.io.processes import SharedArrays, run_in_processes
+from aud_dnn.io.processes import run_in_processes
+from aud_dnn.io.shared_arrays import SharedArrays
 from aud_dnn.methods.comparing.sides import Vectors, model_side, score_model
 from aud_dnn.methods.method import Comparison, find_method
 from aud_dnn.methods.threads import one_blas_thread

@@ -19,8 +19,8 @@ import xarray as xr
 from aud_dnn.conditions import CONDITIONS, Condition
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.io.atomic import remove_abandoned_below
-from aud_dnn.io.processes import SharedArrays
 from aud_dnn.io.progress import progress_bar, tell_finished
+from aud_dnn.io.shared_arrays import SharedArrays
 from aud_dnn.methods.comparing.sides import Vectors, neural_side
 from aud_dnn.methods.method import Comparison, find_method
 from aud_dnn.methods.threads import available_cores, one_blas_thread

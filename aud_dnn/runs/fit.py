@@ -65,11 +65,17 @@ def dry_run(paths: ProjectPaths, options: FitOptions) -> str:
     Nothing is written.
     """
     plan = plan_fit(paths, options, tidy=False)
-    targets, _ = _read_targets(plan)
+    targets, _ = _read_targets(plan, {})
     return plan.summary(targets, estimate_fit(paths, plan, targets))
 
 
-def fit_model(paths: ProjectPaths, options: FitOptions, *, progress: bool = True) -> list[Outcome]:
+Read = dict[str, tuple[Target, dict[str, str]]]
+"""Published targets that were read, and the digests of what they were made from."""
+
+
+def fit_model(
+    paths: ProjectPaths, options: FitOptions, *, progress: bool = True, read: Read | None = None
+) -> list[Outcome]:
     """Fit every layer to every target and write the results.
 
     All input is read and checked before the first fit. A result that is already whole is kept
@@ -81,6 +87,8 @@ def fit_model(paths: ProjectPaths, options: FitOptions, *, progress: bool = True
     options : FitOptions
     progress : bool
         Show a progress bar (only where stderr is a terminal).
+    read : dict, optional
+        Targets of earlier calls are taken from here, those of this call added.
 
     Returns
     -------
@@ -96,7 +104,7 @@ def fit_model(paths: ProjectPaths, options: FitOptions, *, progress: bool = True
     plan = plan_fit(paths, options)
     _report_lacking(list(plan.kept.values()), options)
     plan.require_current()
-    targets, made_from = _read_targets(plan)
+    targets, made_from = _read_targets(plan, {} if read is None else read)
     layers = _read_layers(plan, targets)
     require_disk_space(paths, bytes_needed(plan, targets))
 
@@ -165,18 +173,17 @@ def _report_lacking(kept: Sequence[RegressionResult], options: FitOptions) -> No
 # --- reading ------------------------------------------------------------------------------------
 
 
-def _read_targets(plan: FitPlan) -> tuple[dict[str, Target], dict[str, dict[str, str]]]:
+def _read_targets(plan: FitPlan, read: Read) -> tuple[dict[str, Target], dict[str, dict[str, str]]]:
     """The targets that something is fitted to, and the digests of what they were made from."""
     targets, made_from = {}, {}
     needed = {target for target, _ in plan.to_fit}
     for name in plan.options.targets:
+        if name in needed and name not in read:
+            target, responses, metadata = plan.sources.target(name, values=True)
+            digests = {"responses": responses, "metadata": metadata}
+            read[name] = target, {**digests, "stimuli": plan.sources.stimuli}
         if name in needed:
-            targets[name], *digests = plan.sources.target(name, values=True)
-            made_from[name] = {
-                "responses": digests[0],
-                "metadata": digests[1],
-                "stimuli": plan.sources.stimuli,
-            }
+            targets[name], made_from[name] = read[name]
     for name, item in plan.own.items():
         if name in needed:
             targets[name], made_from[name] = item.target, item.digests

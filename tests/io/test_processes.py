@@ -17,7 +17,8 @@ import pytest
 
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.io.memory import available_memory
-from aud_dnn.io.processes import SharedArrays, WorkerEndedError, map_in_processes, run_in_processes
+from aud_dnn.io.processes import WorkerEndedError, map_in_processes, run_in_processes
+from aud_dnn.io.shared_arrays import SharedArrays
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 posix = pytest.mark.skipif(os.name != "posix", reason="signals")
@@ -144,7 +145,8 @@ from functools import partial
 import numpy as np
 sys.path.insert(0, {tests!r})
 import test_processes
-from aud_dnn.io.processes import SharedArrays, run_in_processes
+from aud_dnn.io.processes import run_in_processes
+from aud_dnn.io.shared_arrays import SharedArrays
 
 arrays = SharedArrays([np.arange(4.0)])
 announce = partial(test_processes.announce, arrays)

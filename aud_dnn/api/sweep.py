@@ -1,0 +1,253 @@
+"""All layers of many models on all targets: plan, fit, one table."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aud_dnn.conditions import Condition
+from aud_dnn.errors import InputError
+from aud_dnn.paths import ProjectPaths, find_root
+from aud_dnn.runs.sweep import BACKENDS, Backend, Failure, job_script, run_sweep
+from aud_dnn.runs.sweep_plan import SweepOptions, SweepPlan, SweepUnit, models_of, plan_sweep
+from aud_dnn.targets.choosing import chosen_targets
+from aud_dnn.targets.facts import TARGETS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from aud_dnn.runs.cluster import SlurmOptions
+    from aud_dnn.runs.own_targets import OwnTarget
+    from aud_dnn.utils import Target
+
+_LAYERS_PER_JOB = 20  # of an array job
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What :func:`sweep` did.
+
+    Attributes
+    ----------
+    plan : str
+        What was asked, there and missing.
+    table : DataFrame or None
+        One row per layer, target and part (:func:`aud_dnn.tables.sweep.sweep_table`); None of a dry
+        run.
+    files : tuple of Path
+        The table as Parquet and CSV.
+    failures : tuple of (str, str)
+        Why a layer was not fitted, and the command that fits it by itself.
+    text : str
+        What the script prints.
+    """
+
+    plan: str
+    table: pd.DataFrame | None
+    files: tuple[Path, ...]
+    failures: tuple[tuple[str, str], ...]
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def sweep(
+    models: Sequence[str] | str = "all",
+    targets: Sequence[str] | str = "all",
+    *,
+    layers: Sequence[str] | None = None,
+    randnetw: str = "both",
+    name: str = "all",
+    backend: str = "local",
+    jobs: int | None = None,
+    address: str | None = None,
+    slurm: SlurmOptions | None = None,
+    shard: tuple[int, int] | None = None,
+    save_preds: bool = False,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    root: str | Path | None = None,
+    progress: bool = True,
+) -> Sweep:
+    """Fit every layer of many models to every target.
+
+    Results are those of ``AUD_main.py``, and are kept as it keeps them: what is there is not fitted
+    again, and a sweep that was stopped goes on where it was.
+
+    Parameters
+    ----------
+    models : sequence of str
+        ``"all"``: all that have activations.
+    targets : sequence of str
+        Published ones, ``"all"`` of them, or files with targets of one's own.
+    layers : sequence of str, optional
+        Only layers of these names.
+    randnetw : {"both", "False", "True"}
+        Trained networks, permuted controls, or both.
+    name : str
+        Of the table: ``results/sweep-<name>.parquet`` and ``.csv``.
+    backend : {"local", "dask", "slurm"}
+        Processes of this machine, workers of Dask, or jobs of SLURM.
+    jobs : int, optional
+        Processes; as many as there are cores by default.
+    address : str, optional
+        Of a Dask scheduler; without it, workers are started here.
+    slurm : SlurmOptions, optional
+    shard : (int, int), optional
+        Part i of n: the same layers on every machine.
+    save_preds : bool
+        Keep predictions, too; they take four times the room of everything else.
+    overwrite : bool
+        Fit again what is there.
+    dry_run : bool
+        Only say what would be done.
+    root : path, optional
+        See :func:`aud_dnn.paths.find_root`.
+    progress : bool
+
+    Returns
+    -------
+    Sweep
+
+    Raises
+    ------
+    InputError
+        Anything wrong with the models, the targets or results that are there; no room.
+
+    Examples
+    --------
+    >>> import aud_dnn
+    >>> done = aud_dnn.sweep(["spectemp"], ["NH2015comp"], jobs=1, name="baseline")
+    >>> done.table.shape, done.failures
+    ((6, 12), ())
+    """
+    from aud_dnn.methods.threads import available_cores
+
+    if backend not in BACKENDS:
+        raise InputError(f"backend must be one of {', '.join(BACKENDS)}; got {backend!r}.")
+    if (jobs is not None and jobs < 1) or (shard and not 1 <= shard[0] <= shard[1]):
+        raise InputError("jobs must be at least 1, and a shard i/n from 1/n to n/n.")
+    if name != Path(name).name or not name:
+        raise InputError(f"{name!r} cannot be a part of a file name.")
+    paths = find_root(root)
+    options, loaded = _options(
+        paths, models, targets, layers, randnetw, save_preds=save_preds, overwrite=overwrite
+    )
+    plan = plan_sweep(paths, options, loaded)
+    units = plan.units if shard is None else plan.shard(*shard)
+    settings = {} if slurm is None else {"slurm": slurm}
+    where = Backend(backend, jobs or available_cores(), address, **settings)
+    said = plan.summary(units, where.n_workers)
+    if dry_run:
+        n_parts = max(1, round(len(plan.units) / _LAYERS_PER_JOB))
+        asked = [models] if isinstance(models, str) else list(models)
+        script = job_script(plan, _command(paths, options, asked, name), n_parts)
+        return Sweep(
+            said, None, (), (), f"{said}\n\nThe same as an array job of SLURM:\n\n{script}"
+        )
+    failures = run_sweep(paths, plan, units, where, progress=progress)
+    return _closing(paths, plan, units, failures, name, said)
+
+
+def _options(
+    paths: ProjectPaths,
+    models: Sequence[str] | str,
+    targets: Sequence[str] | str,
+    layers: Sequence[str] | None,
+    randnetw: str,
+    *,
+    save_preds: bool,
+    overwrite: bool,
+) -> tuple[SweepOptions, dict[str, Target]]:
+    """What is asked for, and all targets."""
+    from aud_dnn.io.digests import DigestMemo
+    from aud_dnn.runs.own_targets import known_stimuli, read_own_targets
+    from aud_dnn.store.sources import Sources
+
+    conditions = {
+        "both": tuple(Condition),
+        "True": (Condition.PERMUTED,),
+        "False": (Condition.TRAINED,),
+    }
+    if str(randnetw) not in conditions:
+        raise InputError(f"randnetw must be both, True or False; got {randnetw!r}.")
+    published, files = chosen_targets([targets] if isinstance(targets, str) else list(targets))
+    if targets in ("all", ["all"]):
+        published = tuple(one for one in TARGETS if _is_there(paths, one))
+        if not published:
+            raise InputError(
+                f"There are no neural data below {paths.data / 'neural'}. Get them: python "
+                "setup_utils/download_files.py --get_data True"
+            )
+    stimuli = known_stimuli(paths, needed=bool(published))
+    own: tuple[OwnTarget, ...] = ()
+    if files:
+        own = read_own_targets(files, () if stimuli is None else stimuli.ids)
+    sources = Sources(paths, stimuli, DigestMemo(paths.results))
+    loaded = {one: sources.target(one, values=True)[0] for one in published}
+    loaded |= {one.target.name: one.target for one in own}
+    options = SweepOptions(
+        models_of(paths, [models] if isinstance(models, str) else models),
+        published,
+        conditions[str(randnetw)],
+        None if layers is None else tuple(dict.fromkeys(layers)),
+        own,
+        save_preds=save_preds,
+        overwrite=overwrite,
+    )
+    return options, {name: target for name, target in loaded.items() if target is not None}
+
+
+def _is_there(paths: ProjectPaths, target: str) -> bool:
+    from aud_dnn.targets.published_files import FILES
+
+    return all((paths.neural(target) / file).is_file() for file in FILES[target])
+
+
+def _command(paths: ProjectPaths, options: SweepOptions, models: Sequence[str], name: str) -> str:
+    """What makes this sweep, for a job script."""
+    words = ["python", "aud_dnn/sweep.py", "--models", *models]
+    words += ["--target", *options.targets, *(str(own.path) for own in options.own_targets)]
+    if options.layers is not None:
+        words += ["--layers", *options.layers]
+    if len(options.conditions) == 1:
+        words += ["--randnetw", str(options.conditions[0].randnetw)]
+    words += ["--save_preds", "True"] if options.save_preds else []
+    return shlex.join([*words, "--jobs", "1", "--name", name, "--root", str(paths.root.resolve())])
+
+
+def _closing(
+    paths: ProjectPaths,
+    plan: SweepPlan,
+    units: Sequence[SweepUnit],
+    failures: Sequence[Failure],
+    name: str,
+    said: str,
+) -> Sweep:
+    """Write the table, and say what was done."""
+    from aud_dnn.io.atomic import atomic_file
+    from aud_dnn.tables.sweep import closing_table, sweep_table
+
+    table, lacking = sweep_table(paths, plan)
+    files = tuple(paths.results / f"sweep-{name}{ending}" for ending in (".parquet", ".csv"))
+    for file, write in zip(files, (table.to_parquet, table.to_csv)):
+        with atomic_file(file) as staging:
+            write(staging, index=False)
+    targets = plan.options.target_names
+    named = [*targets, *(str(own.path) for own in plan.options.own_targets)]
+    given = [one for one in named if one in plan.options.targets or Path(one).exists()]
+    told = tuple(
+        (f"{one.unit.model} {one.unit.layer}: {one.why}", one.unit.command(given, paths.root))
+        for one in failures
+    )
+    elsewhere = set(lacking) - set(units)
+    lines = [said, "", closing_table(table, targets)]
+    if elsewhere:
+        lines.append(f"{len(elsewhere)} layers of other parts have no results yet.")
+    lines += [f"failed: {why}\n    {command}" for why, command in told]
+    lines += ["", f"Best layers above; everything in {files[0]} (and .csv)"]
+    return Sweep(said, table, files, told, "\n".join(lines))
