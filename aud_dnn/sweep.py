@@ -49,6 +49,13 @@ def main(argv: list[str] | None = None) -> int:
     ):
         add(flag, nargs="+", metavar="NAME", default=default, help=meaning)
     add("--randnetw", choices=("both", "True", "False"), default="both", help="default: both")
+    add(
+        "--methods",
+        nargs="+",
+        default=["regression"],
+        metavar="METHOD",
+        help="regression (default), RSA, CKA, or a file with a comparison of your own",
+    )
     add("--name", default="all", help="of the table: results/sweep-NAME.csv (default: all)")
     add("--shard", metavar="I/N", help="only part I of N, the same on every machine")
     add_bool(parser, "--save_preds", False, "keep predictions, too (about 115 MB for a layer)")

@@ -14,7 +14,7 @@ from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.runs.sweep import BACKENDS, Backend, Failure, job_script, run_sweep
 from aud_dnn.runs.sweep_plan import SweepOptions, SweepPlan, SweepUnit, models_of, plan_sweep
 from aud_dnn.targets.choosing import chosen_targets
-from aud_dnn.targets.facts import TARGETS
+from aud_dnn.targets.facts import TARGETS, VOXEL_TARGETS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from aud_dnn.runs.own_targets import OwnTarget
     from aud_dnn.utils import Target
 
+REGRESSION = "regression"
 _LAYERS_PER_JOB = 20  # of an array job
 
 
@@ -61,6 +62,7 @@ def sweep(
     *,
     layers: Sequence[str] | None = None,
     randnetw: str = "both",
+    methods: Sequence[str] = (REGRESSION,),
     name: str = "all",
     backend: str = "local",
     jobs: int | None = None,
@@ -88,6 +90,9 @@ def sweep(
         Only layers of these names.
     randnetw : {"both", "False", "True"}
         Trained networks, permuted controls, or both.
+    methods : sequence of str
+        ``regression``, and comparisons of representations (``RSA``, ``CKA``, or a file with one's
+        own), which are made here, after it, on targets with voxels.
     name : str
         Of the table: ``results/sweep-<name>.parquet`` and ``.csv``.
     backend : {"local", "dask", "slurm"}
@@ -131,6 +136,12 @@ def sweep(
         raise InputError(f"backend must be one of {', '.join(BACKENDS)}; got {backend!r}.")
     if (jobs is not None and jobs < 1) or (shard and not 1 <= shard[0] <= shard[1]):
         raise InputError("jobs must be at least 1, and a shard i/n from 1/n to n/n.")
+    comparisons = [one for one in methods if one != REGRESSION]
+    if comparisons and backend != "local":
+        raise InputError(
+            f"{comparisons[0]} takes seconds for a model and is made on this machine: use the "
+            "backend local for it."
+        )
     if name != Path(name).name or not name:
         raise InputError(f"{name!r} cannot be a part of a file name.")
     paths = find_root(root)
@@ -149,8 +160,35 @@ def sweep(
         return Sweep(
             said, None, (), (), f"{said}\n\nThe same as an array job of SLURM:\n\n{script}"
         )
-    failures = run_sweep(paths, plan, units, where, progress=progress)
-    return _closing(paths, plan, units, failures, name, said)
+    failures: list[Failure] = []
+    if REGRESSION in methods:
+        failures = run_sweep(paths, plan, units, where, progress=progress)
+    reports = []
+    if shard is None or shard[0] == 1:  # for all layers at once, not a part of them
+        reports = [_compare(paths, plan, one, where.jobs, progress) for one in comparisons]
+    return _closing(paths, plan, units, failures, name, said, reports)
+
+
+def _compare(paths: ProjectPaths, plan: SweepPlan, method: str, jobs: int, progress: bool) -> str:
+    """Compare the representations of all models of a sweep with its voxels; what was done."""
+    from aud_dnn.runs.comparisons import run_comparison
+
+    options = plan.options
+    voxels = [target for target in options.targets if target in VOXEL_TARGETS]
+    if not voxels and not options.own_targets:
+        raise InputError(f"{method} needs voxels; name NH2015, B2021 or a target of your own.")
+    run = run_comparison(
+        paths,
+        method,
+        targets=voxels,
+        own_targets=options.own_targets,
+        conditions=options.conditions,
+        models=list(dict.fromkeys(unit.model for unit in plan.units)),
+        overwrite=options.overwrite,
+        jobs=jobs,
+        progress=progress,
+    )
+    return f"{method}: {run.report.summary()}"
 
 
 def _options(
@@ -227,6 +265,7 @@ def _closing(
     failures: Sequence[Failure],
     name: str,
     said: str,
+    reports: Sequence[str],
 ) -> Sweep:
     """Write the table, and say what was done."""
     from aud_dnn.io.atomic import atomic_file
@@ -245,7 +284,7 @@ def _closing(
         for one in failures
     )
     elsewhere = set(lacking) - set(units)
-    lines = [said, "", closing_table(table, targets)]
+    lines = [said, "", closing_table(table, targets), *reports]
     if elsewhere:
         lines.append(f"{len(elsewhere)} layers of other parts have no results yet.")
     lines += [f"failed: {why}\n    {command}" for why, command in told]

@@ -98,6 +98,18 @@ def test_workers_give_the_numbers_of_single_calls_and_a_table_of_them(root: Path
     assert roots.snapshot(root / "results") == before
 
 
+def test_rsa_comes_with_it_if_asked_for(root: Path, capsys):
+    words = ["--models", "mymodel", "--target", "NH2015", "--root", str(root), "--jobs", "1"]
+    assert main([*words, "--methods", "RSA"]) == 0
+    assert "RSA: computed: " in capsys.readouterr().out
+    assert not list(find_results(ProjectPaths(root), "mymodel"))  # no regression
+    assert list(ProjectPaths(root).comparison_results("RSA").rglob("*.nc"))
+    with pytest.raises(InputError, match="needs voxels"):
+        main([*words[:2], "--target", "NH2015comp", *words[4:], "--methods", "RSA"])
+    with pytest.raises(InputError, match="backend local"):
+        main([*words, "--methods", "RSA", "--backend", "dask"])
+
+
 def test_parts_on_several_machines_make_the_whole(root: Path, serial):
     for part in (2, 3, 1, 2):
         sweep(MODELS, TARGETS, jobs=1, shard=(part, 3), root=root, progress=False)
