@@ -677,59 +677,33 @@ def cluster_job(tmp_path: Path) -> Path:
     return tmp_path / "job"
 
 
-@pytest.mark.parametrize(
-    ("task", "failing", "status", "calls"),
-    [
-        ("0", "nothing", 0, 2),
-        ("0", "--randnetw False", 2, 2),
-        ("0", "--randnetw True", 2, 2),
-        (str(len(MODELS) - 1), "nothing", 0, 1),
-        (str(len(MODELS)), "nothing", 127, 0),
-    ],
-    ids=["both", "trained fails", "permuted fails", "baseline", "no such model"],
-)
-def test_the_cluster_job_tells_failures(
-    task: str, failing: str, status: int, calls: int, cluster_job: Path
+@pytest.mark.parametrize(("failing", "status"), [("nothing", 0), ("--shard 3/32", 2)])
+def test_the_array_job_of_the_page_does_its_part_and_tells_failures(
+    failing: str, status: int, cluster_job: Path
 ) -> None:
     run = subprocess.run(
         ["bash", str(cluster_job)],
-        capture_output=True,
-        text=True,
         check=False,
         timeout=60,
         env=environment(
             PATH=f"{cluster_job.parent}:{os.environ['PATH']}",
-            SLURM_ARRAY_TASK_ID=task,
+            SLURM_ARRAY_TASK_ID="3",
             SLURM_CPUS_PER_TASK="1",
             FAILING=failing,
         ),
     )
-    made = (cluster_job.parent / "calls").read_text().splitlines() if calls else []
-    assert (bool(run.returncode), len(made)) == (bool(status), calls), run.stderr
-    if status == 2:
-        assert run.returncode == 2
+    assert run.returncode == status
+    [call] = (cluster_job.parent / "calls").read_text().splitlines()
+    assert call.startswith("aud_dnn/sweep.py --models all") and call.endswith("--shard 3/32")
 
 
-def test_the_cluster_job_takes_own_models_and_all_of_the_paper(cluster_job: Path) -> None:
-    text = cluster_job.read_text()
-    assert f"--array=0-{len(MODELS) - 1}" in text
-    listed = re.search(r"^MODELS=.*$", text, re.MULTILINE)[0]
-    cluster_job.write_text(text.replace(listed, re.search(r"(MODELS=\(my_model .*?\))", text)[1]))
-    assert (
-        subprocess.run(
-            ["bash", str(cluster_job)],
-            check=False,
-            timeout=60,
-            env=environment(
-                PATH=f"{cluster_job.parent}:{os.environ['PATH']}",
-                SLURM_ARRAY_TASK_ID="1",
-                SLURM_CPUS_PER_TASK="1",
-                FAILING="nothing",
-            ),
-        ).returncode
-        == 0
-    )
-    assert "--source_model my_other_model" in (cluster_job.parent / "calls").read_text()
+def test_the_options_of_the_page_can_be_read(tmp_path: Path) -> None:
+    from aud_dnn.runs.cluster import read_slurm_options
+
+    page = (REPOSITORY / "docs" / "cluster.md").read_text(encoding="utf-8")
+    (tmp_path / "cluster.toml").write_text(page.split("```toml\n")[1].split("```")[0])
+    options = read_slurm_options(tmp_path / "cluster.toml")
+    assert options.workers == 32 and options.setup == ("module load python",)
 
 
 def test_the_own_model_of_the_readme_twice(small: Path, monkeypatch) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     pass
 
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -302,8 +302,8 @@ class OwnFiles:
             attrs=masks,
         )
 
-    def predictions(self, rescaled: bool) -> np.ndarray | None:
-        """(n_sounds, n_splits, n_rows); None if there are none."""
+    def predictions(self, rescaled: bool, rows: Sequence[int] | None = None) -> np.ndarray | None:
+        """(n_sounds, n_splits, n_rows), or of some rows; None if there are none."""
         check = self._check(PREDICTIONS_FILE)
         if not check.path.is_file():
             return None
@@ -318,12 +318,16 @@ class OwnFiles:
             )
             if name not in inside:
                 raise MissingDataError(f"{check.path} holds no {name}.")
-            values = text_values(file, name).astype(np.float64)
+            stored = h5_dataset(file, name)
+            chosen = slice(None) if rows is None else np.unique(rows)
+            values = np.asarray(stored[:, :, chosen], dtype=np.float64)
             if rescaled and name == "y_pred_test":
                 means = result_variable(
                     file, "y_train_mean", check, (self.n_splits, len(self.ids)), "f"
                 )
-                values = rescale(values, values_of(means))
+                values = rescale(values, np.asarray(means[:, chosen]))
+            if rows is not None:
+                values = values[:, :, np.searchsorted(chosen, rows)]
             return full_predictions(values, text_values(file, "test_mask").astype(bool))
 
     def _check_predictions(self, file: h5py.File) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,7 +92,7 @@ class PublishedFiles:
     def require_predictions_unchanged(self) -> None:
         """Nothing to compare: no checksums were published."""
 
-    def predictions(self, rescaled: bool) -> np.ndarray | None:
+    def predictions(self, rescaled: bool, rows: Sequence[int] | None = None) -> np.ndarray | None:
         check = Check(
             self.folder / (PUBLISHED_RESCALED if rescaled else PUBLISHED_PREDICTIONS), self._remedy
         )
@@ -103,7 +104,7 @@ class PublishedFiles:
             isinstance(values, np.ndarray) and values.shape == shape and values.dtype.kind == "f",
             f"it must hold numbers of shape {shape}",
         )
-        return values
+        return values if rows is None else values[:, :, rows]
 
 
 def _published_dataset(published: xr.Dataset, check: Check) -> xr.Dataset:

@@ -7,6 +7,7 @@ MB, Plotly 4.8 MB).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -56,6 +57,7 @@ def layer_chart(part: TargetPart, value: str) -> dict[str, Any]:
             alt.Tooltip("condition:N"),
             alt.Tooltip("score:Q", format=".3f"),
             alt.Tooltip("error:Q", format=".3f", title="95 % interval ±"),
+            alt.Tooltip("published_error:Q", format=".3f", title="within-participant s.e.m."),
         ],
     )
     band = base.mark_area(opacity=0.2).encode(
@@ -66,6 +68,80 @@ def layer_chart(part: TargetPart, value: str) -> dict[str, Any]:
     chart = alt.layer(band, line, data=data).properties(width=_WIDTH, height=_HEIGHT)
     names = list(dict.fromkeys(data["part"]))
     return specification(chart.facet(alt.Facet("part:N", sort=names, title=None), columns=2))
+
+
+def bar_chart(parts: Sequence[TargetPart]) -> dict[str, Any]:
+    """Scores at best layers: the network, its permuted twin, the acoustic baseline, a group of bars
+    for every component and for the voxels of every target.
+
+    Parameters
+    ----------
+    parts : sequence of TargetPart
+    """
+    import altair as alt
+
+    baseline = "acoustic baseline"
+    rows = []
+    for part in parts:
+        for name in part.parts:
+            title = part.target if len(part.parts) == 1 else name
+            for condition in Condition:
+                score, error = part.score(name, condition)
+                rows.append((title, condition.value, score, error))
+            rows.append((title, baseline, part.baseline.get(name, float("nan")), float("nan")))
+    data = pd.DataFrame(rows, columns=["part", "which", "score", "error"]).dropna(subset=["score"])
+    error = data["error"].fillna(0.0)
+    data = data.assign(low=data["score"] - error, high=data["score"] + error)
+    looks = {**dict(zip(CONDITIONS, (OURS, TWIN))), baseline: THEIRS}
+    shown = [name for name in looks if name in set(data["which"])]
+    base = alt.Chart(data).encode(
+        x=alt.X("part:N", sort=list(dict.fromkeys(data["part"])), title=None),
+        xOffset=alt.XOffset("which:N", sort=shown),
+    )
+    scale = alt.Scale(domain=shown, range=[looks[name] for name in shown])
+    bars = base.mark_bar().encode(
+        y=alt.Y("score:Q", title="score at the best layer"),
+        color=alt.Color("which:N", scale=scale, title=None, legend=alt.Legend(orient="top")),
+        tooltip=["part:N", "which:N", alt.Tooltip("score:Q", format=".3f")]
+        + [alt.Tooltip("error:Q", format=".3f", title="±")],
+    )
+    rules = base.mark_rule(color="gray").encode(y="low:Q", y2="high:Q")
+    return specification((bars + rules).properties(width=alt.Step(18), height=220))
+
+
+def map_chart(places: pd.DataFrame) -> dict[str, Any]:
+    """Scores on the flattened cortex, a square for every place that has voxels.
+
+    Parameters
+    ----------
+    places : DataFrame
+        See :func:`aud_dnn.analyze.report.responses.score_map`.
+    """
+    import altair as alt
+
+    limits = [0.0, float(places["score"].quantile(0.99))]
+    chart = (
+        alt.Chart(places)
+        .mark_square(size=26, opacity=1)
+        .encode(
+            x=alt.X("x:Q", title="x (mm)", scale=alt.Scale(zero=False)),
+            y=alt.Y("y:Q", title="y (mm)", scale=alt.Scale(zero=False)),
+            color=alt.Color(
+                "score:Q",
+                title="score",
+                scale=alt.Scale(scheme="viridis", domain=limits, clamp=True),
+            ),
+            tooltip=[
+                alt.Tooltip("score:Q", format=".3f"),
+                alt.Tooltip("participants:Q"),
+                alt.Tooltip("region:N"),
+            ],
+        )
+        .properties(width=_WIDTH, height=_WIDTH)
+    )
+    names = sorted(set(places["hemisphere"]))
+    facet = alt.Facet("hemisphere:N", sort=names, title=None)
+    return specification(chart.facet(facet, columns=2).resolve_scale(x="independent"))
 
 
 def place_chart(part: TargetPart, label: str, value: str) -> dict[str, Any]:

@@ -35,8 +35,9 @@ class TargetPart:
     target : str
     curves : DataFrame
         Columns ``part`` (component, region or all voxels), ``condition``, ``layer``, ``position``
-        (from 0), ``score``, ``error`` (half a 95 % interval over participants; NaN for components,
-        which have none).
+        (from 0), ``score``, ``error`` (half a 95 % interval over participants) and
+        ``published_error`` (the paper's within-participant standard error); both NaN for
+        components, which have neither.
     best : DataFrame
         Columns ``part``, ``condition``, ``score``, ``error``: at the best layer. For components the
         error is the standard error over re-halvings of the splits.
@@ -153,7 +154,7 @@ def _components(paths: ProjectPaths, model: str, target: str) -> _Collected:
                 raise
             continue
         for component, medians in zip(COMPONENTS, results.medians):
-            curves += _curve(component, condition, results.layers, medians, None)
+            curves += _curve(component, condition, results.layers, medians)
         scores = collect_components(paths, [model], condition.randnetw)
         if scores is None:  # not with the results that were just read
             continue
@@ -195,12 +196,13 @@ def _voxels(paths: ProjectPaths, model: str, target: str) -> _Collected:
         )
         for roi in (None, *ROIS):
             try:
-                table, _ = collect_layers(paths, model, target, condition.randnetw, roi)
+                table, sem = collect_layers(paths, model, target, condition.randnetw, roi)
             except MissingDataError:
                 continue  # no participant has voxels labelled like this
             name = ALL_VOXELS if roi is None else roi
             errors = participant_interval(table.to_numpy())
-            curves += _curve(name, condition, table.columns, table.mean(axis=0), errors)
+            means = table.mean(axis=0)
+            curves += _curve(name, condition, table.columns, means, errors, sem)
             layers[name, condition.value] = str(table.mean(axis=0).idxmax())
     return curves, best, layers, notes
 
@@ -210,10 +212,11 @@ def _curve(
     condition: Condition,
     layers: Iterable[str],
     scores: Iterable[float],
-    errors: Iterable[float] | None,
+    errors: Iterable[float] | None = None,
+    published: Iterable[float] | None = None,
 ) -> list[dict[str, object]]:
     layers = list(layers)
-    errors = [float("nan")] * len(layers) if errors is None else list(errors)
+    none = [float("nan")] * len(layers)
     return [
         {
             "part": part,
@@ -222,8 +225,16 @@ def _curve(
             "position": position,
             "score": float(score),
             "error": float(error),
+            "published_error": float(sem),
         }
-        for position, (layer, score, error) in enumerate(zip(layers, scores, errors))
+        for position, (layer, score, error, sem) in enumerate(
+            zip(
+                layers,
+                scores,
+                none if errors is None else errors,
+                none if published is None else published,
+            )
+        )
     ]
 
 

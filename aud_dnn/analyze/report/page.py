@@ -23,7 +23,7 @@ from aud_dnn.analyze.report.content import (
 )
 from aud_dnn.analyze.report.oddities import chaos, oddities, origins, results_of
 from aud_dnn.analyze.report.paired import paired_table, paired_verdict
-from aud_dnn.analyze.report.responses import component_responses
+from aud_dnn.analyze.report.responses import responses_of, score_map
 from aud_dnn.conditions import Condition
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.io.atomic import atomic_file
@@ -70,6 +70,13 @@ def write_report(
     parts, missing = gather(paths, model, targets)
     beside = {} if other is None else _beside(paths, parts, model, other)
     results = results_of(paths, model, [part.target for part in parts])
+    responses = {part.target: responses_of(paths, model, part) for part in parts}
+    missing += [
+        f"The results of {model} on {target} hold no predictions to show beside the measured "
+        "responses (--save_preds True --overwrite True of AUD_main.py makes them)."
+        for target, table in responses.items()
+        if table.empty
+    ]
     html = render(
         model,
         parts,
@@ -77,7 +84,8 @@ def write_report(
         command,
         odd=chaos(paths, model) + oddities(results),
         made=origins(results),
-        responses={part.target: component_responses(paths, model, part) for part in parts},
+        responses=responses,
+        maps={part.target: score_map(paths, model, part) for part in parts},
         beside=beside,
         other=other or "",
     )
@@ -130,6 +138,7 @@ def render(
     odd: Sequence[str] = (),
     made: Sequence[str] = (),
     responses: Mapping[str, pd.DataFrame] | None = None,
+    maps: Mapping[str, pd.DataFrame] | None = None,
     beside: Mapping[str, pd.DataFrame] | None = None,
     other: str = "",
 ) -> str:
@@ -146,7 +155,9 @@ def render(
         What is odd about the results, and how they were made.
     responses : mapping, optional
         Target -> measured and predicted responses
-        (:func:`aud_dnn.analyze.report.responses.component_responses`).
+        (:func:`aud_dnn.analyze.report.responses.responses_of`).
+    maps : mapping, optional
+        Target -> scores by place (:func:`aud_dnn.analyze.report.responses.score_map`).
     beside : mapping, optional
         Target -> differences from the model ``other``
         (:func:`aud_dnn.analyze.report.paired.paired_table`).
@@ -164,7 +175,13 @@ def render(
             charts[f"{part.target}-responses"] = drawn.response_chart(answers)
             charts[f"{part.target}-categories"] = drawn.category_chart(answers)
             section["responses_csv"] = encoded_csv(answers)
+        places = (maps or {}).get(part.target)
+        if places is not None and len(places):
+            charts[f"{part.target}-map"] = drawn.map_chart(places)
+            section["map_csv"] = encoded_csv(places)
         shown.append(section)
+    if parts:
+        charts["bars"] = drawn.bar_chart(parts)
     library, data = scripts(charts)
     return template("page.html").render(
         number=_number,
@@ -312,8 +329,15 @@ def _section(model: str, part: TargetPart, value: str) -> dict[str, Any]:
         + (
             "."
             if components
-            else " and voxels, mean over participants with its 95 % interval (Student's t)."
+            else " and voxels, mean over participants with its 95 % interval (Student's t). Scores "
+            "are corrected for noise: 1 is all that could be explained. The paper's statistic, the "
+            "within-participant standard error, stands in the CSV (published_error)."
         ),
+        "responses_note": "at the component's best layer. The components have no repetitions, and "
+        "so no ceiling."
+        if components
+        else "at the layer that is best for all voxels. The voxel of a region is the one with the "
+        "median score there.",
         "place_alt": f"{model} among the models of the paper. {spoken}.",
         "errors_note": "Bars: standard error over ten re-halvings of the splits for this model, "
         "the reading error for the paper's."
