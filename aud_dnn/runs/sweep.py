@@ -7,11 +7,12 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from aud_dnn.errors import InputError, few
+from aud_dnn.io.memory import available_memory
 from aud_dnn.io.processes import outcomes_in_processes
 from aud_dnn.io.progress import progress_bar, tell_finished
 from aud_dnn.paths import ProjectPaths
@@ -118,6 +119,8 @@ def run_sweep(
     failures: list[Failure] = []
     if not todo:
         return failures
+    if backend.name == "local":
+        backend = replace(backend, jobs=_jobs_that_fit(backend.jobs, plan.memory))
     started = time.monotonic()
     work = functools.partial(fit_unit, paths.root.resolve(), plan.options)
     with (
@@ -137,6 +140,22 @@ def run_sweep(
                     "%d of %d layers fitted; about %s left", number, len(todo), duration(left)
                 )
     return sorted(failures, key=lambda failure: failure.unit)
+
+
+def _jobs_that_fit(jobs: int, memory: int) -> int:
+    """No more processes than there is memory for; they would be killed, and cost their layers."""
+    free = available_memory()
+    if free is None or jobs * memory <= free:
+        return jobs
+    fitting = max(1, free // memory)
+    log.warning(
+        "%d processes may need %.1f GB, and %.1f GB are free: %d are used",
+        jobs,
+        jobs * memory / 1e9,
+        free / 1e9,
+        fitting,
+    )
+    return fitting
 
 
 @contextlib.contextmanager

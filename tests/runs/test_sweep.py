@@ -22,6 +22,7 @@ from aud_dnn.AUD_main import main as fit_by_itself
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.io.processes import WorkerEndedError, outcomes_in_processes
 from aud_dnn.paths import ProjectPaths
+from aud_dnn.runs import sweep as runs
 from aud_dnn.runs.cluster import SlurmOptions, read_slurm_options
 from aud_dnn.runs.sweep_plan import SweepUnit, cut
 from aud_dnn.store.regression import read_result
@@ -245,3 +246,10 @@ def test_options_of_slurm_come_from_a_file_and_from_flags(tmp_path: Path):
         file.write_text(text)
         with pytest.raises(InputError, match=words):
             read_slurm_options(file)
+
+
+def test_no_more_processes_than_memory_has_room_for(monkeypatch, caplog):
+    monkeypatch.setattr(runs, "available_memory", lambda: 2_500_000_000)
+    assert runs._jobs_that_fit(2, 10**9) == 2 and not caplog.records
+    assert runs._jobs_that_fit(8, 10**9) == 2 and "2 are used" in caplog.text
+    assert runs._jobs_that_fit(8, 10**10) == 1

@@ -44,13 +44,16 @@ def layer_chart(part: TargetPart, value: str) -> dict[str, Any]:
         low=part.curves["score"] - part.curves["error"],
         high=part.curves["score"] + part.curves["error"],
     )
-    colors = alt.Scale(domain=list(CONDITIONS), range=[OURS, TWIN])
+    looks = dict(zip(CONDITIONS, (OURS, TWIN)))
+    shown = [name for name in looks if name in set(data["condition"])]
+    colors = alt.Scale(domain=shown, range=[looks[name] for name in shown])
+    legend = alt.Legend(symbolOpacity=1)
     layers = data.drop_duplicates("position").sort_values("position")["layer"].tolist()
     base = alt.Chart().encode(
         x=alt.X("layer:N", sort=layers, title=None, axis=alt.Axis(labelAngle=-45, labelLimit=110)),
     )
     line = base.mark_line(point=True).encode(
-        color=alt.Color("condition:N", scale=colors, title=None),
+        color=alt.Color("condition:N", scale=colors, title=None, legend=legend),
         y=alt.Y("score:Q", title=value, scale=alt.Scale(zero=True)),
         tooltip=[
             alt.Tooltip("layer:N"),
@@ -63,7 +66,7 @@ def layer_chart(part: TargetPart, value: str) -> dict[str, Any]:
     band = base.mark_area(opacity=0.2).encode(
         y=alt.Y("low:Q", title=value),
         y2="high:Q",
-        color=alt.Color("condition:N", scale=colors, title=None),
+        color=alt.Color("condition:N", scale=colors, title=None, legend=legend),
     )
     chart = alt.layer(band, line, data=data).properties(width=_WIDTH, height=_HEIGHT)
     names = list(dict.fromkeys(data["part"]))
