@@ -24,12 +24,15 @@ from aud_dnn.store.regression import read_result
 from aud_dnn.store.regression_names import find_results
 
 pytestmark = pytest.mark.slow
-pytest.importorskip("dask_jobqueue")
-
 REPOSITORY = Path(aud_dnn.__file__).parents[1]
 MODELS = ["DCASE2020", "Kell2018word"]
 TARGETS = ["NH2015", "NH2015comp"]
 N_LAYERS = 2 * (5 + 9)
+
+
+@pytest.fixture(autouse=True)
+def _installed() -> None:
+    pytest.importorskip("dask_jobqueue")
 
 
 @pytest.fixture(scope="module")
