@@ -68,6 +68,26 @@ class TargetPart:
             return float("nan"), float("nan")
         return float(rows["score"].iloc[0]), float(rows["error"].iloc[0])
 
+    def region_score(self, part: str, condition: Condition) -> tuple[float, float]:
+        """Score and error of a region (``part``) at the layer that is best for all voxels; NaN where there is
+        none.
+        """
+        layer = self.layers.get((ALL_VOXELS, condition.value))
+        rows = self.curves[
+            (self.curves["part"] == part)
+            & (self.curves["condition"] == condition)
+            & (self.curves["layer"] == layer)
+        ]
+        if rows.empty:
+            return float("nan"), float("nan")
+        return float(rows["score"].iloc[0]), float(rows["error"].iloc[0])
+
+    @property
+    def regions(self) -> list[str]:
+        """Regions that every participant has voxels of."""
+        found = set(self.curves["part"])
+        return [roi for roi in ROIS if roi in found]
+
     @property
     def parts(self) -> list[str]:
         """Components, or all voxels: what has a score at the best layer."""

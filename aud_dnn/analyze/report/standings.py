@@ -49,11 +49,12 @@ def standings(paths: ProjectPaths) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per model and component or target, best first: ``target``, ``part``, ``model``,
-        ``label``, ``architecture``, ``task``, ``score`` at the best layer, ``error`` (voxels: half
-        a 95 % interval over participants; components: standard error over re-halvings of the
-        splits; read values: the reading error), ``twin`` (the permuted control), ``rank`` with
-        ``rank_low`` and ``rank_high`` (the places that are possible if every value is off by its
+        One row per model and component, target or region, best first: ``target``, ``part``,
+        ``model``, ``label``, ``architecture``, ``task``, ``score`` at the best layer (regions, of
+        networks that were measured here only: at the layer that is best for all voxels), ``error``
+        (voxels: half a 95 % interval over participants; components: standard error over re-halvings
+        of the splits; read values: the reading error), ``twin`` (the permuted control), ``rank``
+        with ``rank_low`` and ``rank_high`` (the places that are possible if every value is off by its
         error), ``n_models``, ``source``.
 
     Raises
@@ -85,8 +86,10 @@ def _measured(paths: ProjectPaths, model: str) -> list[dict[str, object]]:
     architecture, task = architecture_and_task(model)
     found: list[dict[str, object]] = []
     for part in gather(paths, model)[0]:
-        for name in part.parts:
-            score, error = part.score(name, Condition.TRAINED)
+        asked = [(name, part.score) for name in part.parts]
+        asked += [(region, part.region_score) for region in part.regions]
+        for name, score_of in asked:
+            score, error = score_of(name, Condition.TRAINED)
             found.append(
                 {
                     "target": part.target,
@@ -97,7 +100,7 @@ def _measured(paths: ProjectPaths, model: str) -> list[dict[str, object]]:
                     "task": task,
                     "score": score,
                     "error": error,
-                    "twin": part.score(name, Condition.PERMUTED)[0],
+                    "twin": score_of(name, Condition.PERMUTED)[0],
                     "source": MEASURED,
                 }
             )
