@@ -69,7 +69,7 @@ class TargetPart:
         return float(rows["score"].iloc[0]), float(rows["error"].iloc[0])
 
     def region_score(self, part: str, condition: Condition) -> tuple[float, float]:
-        """Score and error of a region (``part``) at the layer that is best for all voxels; NaN where there is
+        """Score and error of a region at the layer that is best for all voxels; NaN where there is
         none.
         """
         layer = self.layers.get((ALL_VOXELS, condition.value))

@@ -54,8 +54,8 @@ def standings(paths: ProjectPaths) -> pd.DataFrame:
         networks that were measured here only: at the layer that is best for all voxels), ``error``
         (voxels: half a 95 % interval over participants; components: standard error over re-halvings
         of the splits; read values: the reading error), ``twin`` (the permuted control), ``rank``
-        with ``rank_low`` and ``rank_high`` (the places that are possible if every value is off by its
-        error), ``n_models``, ``source``.
+        with ``rank_low`` and ``rank_high`` (the places that are possible if every value is off by
+        its error), ``n_models``, ``source``.
 
     Raises
     ------
