@@ -79,7 +79,7 @@ def test_a_control_is_permuted(tmp_path: Path):
     assert not np.allclose(one["3"], other["3"])
 
 
-def test_elsewhere_only_what_it_returns(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_elsewhere_only_what_it_returns(tmp_path: Path):
     file = saved(Backwards(), tmp_path / "net.pt")
     extractor = TorchExtractor(build_own_model(str(file), taps=described(file, tmp_path)))
     assert extractor.layers == ("output",)

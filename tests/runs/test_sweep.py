@@ -248,8 +248,10 @@ def test_options_of_slurm_come_from_a_file_and_from_flags(tmp_path: Path):
             read_slurm_options(file)
 
 
-def test_no_more_processes_than_memory_has_room_for(monkeypatch, caplog):
+def test_no_more_processes_than_memory_has_room_for(monkeypatch):
+    said: list[str] = []
+    monkeypatch.setattr(runs.log, "warning", lambda text, *values: said.append(text % values))
     monkeypatch.setattr(runs, "available_memory", lambda: 2_500_000_000)
-    assert runs._jobs_that_fit(2, 10**9) == 2 and not caplog.records
-    assert runs._jobs_that_fit(8, 10**9) == 2 and "2 are used" in caplog.text
+    assert runs._jobs_that_fit(2, 10**9) == 2 and not said
+    assert runs._jobs_that_fit(8, 10**9) == 2 and "2 are used" in said[0]
     assert runs._jobs_that_fit(8, 10**10) == 1
