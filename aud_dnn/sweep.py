@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
         metavar="METHOD",
         help="regression (default), RSA, CKA, or a file with a comparison of your own",
     )
-    add("--name", default="all", help="of the table: results/sweep-NAME.csv (default: all)")
+    add("--name", help="of the table: results/sweep-NAME.csv (default: all, or the models)")
     add("--shard", metavar="I/N", help="only part I of N, the same on every machine")
     add_bool(parser, "--save_preds", False, "keep predictions, too (about 115 MB for a layer)")
     add_bool(parser, "--overwrite", False, "fit again what is there")

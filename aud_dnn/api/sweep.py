@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from aud_dnn.utils import Target
 
 REGRESSION = "regression"
+_LONGEST_NAME = 80
 _LAYERS_PER_JOB = 20  # of an array job
 
 
@@ -63,7 +64,7 @@ def sweep(
     layers: Sequence[str] | None = None,
     randnetw: str = "both",
     methods: Sequence[str] = (REGRESSION,),
-    name: str = "all",
+    name: str | None = None,
     backend: str = "local",
     jobs: int | None = None,
     address: str | None = None,
@@ -93,8 +94,9 @@ def sweep(
     methods : sequence of str
         ``regression``, and comparisons of representations (``RSA``, ``CKA``, or a file with one's
         own), which are made here, after it, on targets with voxels.
-    name : str
-        Of the table: ``results/sweep-<name>.parquet`` and ``.csv``.
+    name : str, optional
+        Of the table: ``results/sweep-<name>.parquet`` and ``.csv``; by default ``all``, or the
+        names of the models.
     backend : {"local", "dask", "slurm"}
         Processes of this machine, workers of Dask, or jobs of SLURM.
     jobs : int, optional
@@ -142,6 +144,8 @@ def sweep(
             f"{comparisons[0]} takes seconds for a model and is made on this machine: use the "
             "backend local for it."
         )
+    if name is None:
+        name = "all" if models in ("all", ["all"]) else "-".join(_listed(models))[:_LONGEST_NAME]
     if name != Path(name).name or not name:
         raise InputError(f"{name!r} cannot be a part of a file name.")
     paths = find_root(root)
@@ -155,8 +159,8 @@ def sweep(
     said = plan.summary(units, where.n_workers)
     if dry_run:
         n_parts = max(1, round(len(plan.units) / _LAYERS_PER_JOB))
-        asked = [models] if isinstance(models, str) else list(models)
-        script = job_script(plan, _command(paths, options, asked, name), n_parts)
+        asked = _listed(models)
+        script = job_script(plan, _command(paths, options, asked, methods, name), n_parts)
         return Sweep(
             said, None, (), (), f"{said}\n\nThe same as an array job of SLURM:\n\n{script}"
         )
@@ -167,6 +171,11 @@ def sweep(
     if shard is None or shard[0] == 1:  # for all layers at once, not a part of them
         reports = [_compare(paths, plan, one, where.jobs, progress) for one in comparisons]
     return _closing(paths, plan, units, failures, name, said, reports)
+
+
+def _listed(models: Sequence[str] | str) -> list[str]:
+    """Models as a list, also where there is only one."""
+    return [models] if isinstance(models, str) else list(models)
 
 
 def _compare(paths: ProjectPaths, plan: SweepPlan, method: str, jobs: int, progress: bool) -> str:
@@ -229,7 +238,7 @@ def _options(
     loaded = {one: sources.target(one, values=True)[0] for one in published}
     loaded |= {one.target.name: one.target for one in own}
     options = SweepOptions(
-        models_of(paths, [models] if isinstance(models, str) else models),
+        models_of(paths, _listed(models)),
         published,
         conditions[str(randnetw)],
         None if layers is None else tuple(dict.fromkeys(layers)),
@@ -246,9 +255,16 @@ def _is_there(paths: ProjectPaths, target: str) -> bool:
     return all((paths.neural(target) / file).is_file() for file in FILES[target])
 
 
-def _command(paths: ProjectPaths, options: SweepOptions, models: Sequence[str], name: str) -> str:
+def _command(
+    paths: ProjectPaths,
+    options: SweepOptions,
+    models: Sequence[str],
+    methods: Sequence[str],
+    name: str,
+) -> str:
     """What makes this sweep, for a job script."""
     words = ["python", "aud_dnn/sweep.py", "--models", *models]
+    words += ["--methods", *methods] if tuple(methods) != (REGRESSION,) else []
     words += ["--target", *options.targets, *(str(own.path) for own in options.own_targets)]
     if options.layers is not None:
         words += ["--layers", *options.layers]
