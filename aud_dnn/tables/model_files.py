@@ -52,9 +52,7 @@ def best_layer_path(
     return outputs_folder(paths, model) / f"{start}_{name}"
 
 
-def best_layer_regions_path(
-    paths: ProjectPaths, model: str, target: str, randnetw: bool
-) -> Path:
+def best_layer_regions_path(paths: ProjectPaths, model: str, target: str, randnetw: bool) -> Path:
     """Cross-validated best-layer scores by participant and region; the paper has no such table."""
     name = f"{model}{_suffix(model, randnetw)}_{target}_{VALUE[target]}.csv"
     return outputs_folder(paths, model) / f"best-layer_{CV_NAME}_roi-each_{name}"

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from aud_dnn.analyze.report.content import TargetPart
+from aud_dnn.analyze.report.measured import BASELINE
 from aud_dnn.conditions import CONDITIONS, Condition
 from aud_dnn.targets.categories import SOUND_CATEGORIES
+from aud_dnn.targets.facts import COMPONENT_TARGET
 
 if TYPE_CHECKING:
     import altair as alt
@@ -23,8 +25,23 @@ OURS, TWIN, THEIRS = "#D55E00", "#E69F00", "#0072B2"
 _WIDTH, _HEIGHT = 300, 190
 
 
+_CEILING_FROM = 0.6
+"""Curves that come closer than this to the ceiling keep their shape with a rule at 1."""
+
+
+def shows_ceiling(part: TargetPart) -> bool:
+    """Whether the curves of a target hold the rule at 1.
+
+    Components have none, and a rule far above the curves would flatten them.
+    """
+    highest = (part.curves["score"] + part.curves["error"].fillna(0.0)).max()
+    return part.target != COMPONENT_TARGET and bool(highest >= _CEILING_FROM)
+
+
 def layer_chart(part: TargetPart, value: str) -> dict[str, Any]:
     """Score at every layer, trained and permuted, a panel for every component or region.
+
+    A dashed rule at 1 where :func:`shows_ceiling`.
 
     Parameters
     ----------
@@ -55,7 +72,7 @@ def layer_chart(part: TargetPart, value: str) -> dict[str, Any]:
             alt.Tooltip("layer:N"),
             alt.Tooltip("condition:N"),
             alt.Tooltip("score:Q", format=".3f"),
-            alt.Tooltip("error:Q", format=".3f", title="95 % interval ±"),
+            *_error_tooltips(part),
         ],
     )
     band = base.mark_area(opacity=0.2).encode(
@@ -63,9 +80,64 @@ def layer_chart(part: TargetPart, value: str) -> dict[str, Any]:
         y2="high:Q",
         color=alt.Color("condition:N", scale=colors, title=None),
     )
-    chart = alt.layer(band, line, data=data).properties(width=_WIDTH, height=_HEIGHT)
+    layers_drawn = [band, line]
+    if shows_ceiling(part):
+        once = alt.Chart().transform_aggregate(n="count()")  # not once for every point
+        layers_drawn.append(once.mark_rule(strokeDash=[4, 3], color="gray").encode(y=alt.datum(1)))
+    chart = alt.layer(*layers_drawn, data=data).properties(width=_WIDTH, height=_HEIGHT)
     names = list(dict.fromkeys(data["part"]))
     return specification(chart.facet(alt.Facet("part:N", sort=names, title=None), columns=2))
+
+
+def _error_tooltips(part: TargetPart) -> list[alt.Tooltip]:
+    import altair as alt
+
+    if part.target == COMPONENT_TARGET:
+        return []
+    return [
+        alt.Tooltip("error:Q", format=".3f", title="95 % interval ±"),
+        alt.Tooltip("sem:Q", format=".3f", title="within-participant s.e.m."),
+    ]
+
+
+def bar_chart(part: TargetPart, value: str) -> dict[str, Any]:
+    """Scores at the best layer: trained, permuted, baseline, a group for every component or region.
+
+    Parameters
+    ----------
+    part : TargetPart
+    value : str
+        What the scores are, for the axis.
+    """
+    import altair as alt
+
+    error = part.bars["error"].fillna(0.0)
+    data = part.bars.assign(low=part.bars["score"] - error, high=part.bars["score"] + error)
+    shown = {**dict(zip(CONDITIONS, (OURS, TWIN))), BASELINE: THEIRS}
+    shown = {name: color for name, color in shown.items() if name in set(data["condition"])}
+    parts = list(dict.fromkeys(data["part"]))
+    base = alt.Chart(data).encode(
+        x=alt.X("part:N", sort=parts, title=None, axis=alt.Axis(labelAngle=0)),
+        xOffset=alt.XOffset("condition:N", sort=list(shown)),
+    )
+    bars = base.mark_bar().encode(
+        y=alt.Y("score:Q", title=value, scale=alt.Scale(zero=True)),
+        color=alt.Color(
+            "condition:N",
+            scale=alt.Scale(domain=list(shown), range=list(shown.values())),
+            title=None,
+            legend=alt.Legend(orient="top"),
+        ),
+        tooltip=[
+            "part:N",
+            "condition:N",
+            alt.Tooltip("score:Q", format=".3f"),
+            *(_error_tooltips(part) or [alt.Tooltip("error:Q", format=".3f", title="±")]),
+        ],
+    )
+    whiskers = base.mark_rule(color="gray", strokeWidth=2).encode(y="low:Q", y2="high:Q")
+    width = 90 * len(parts)
+    return specification((bars + whiskers).properties(width=width, height=_HEIGHT + 40))
 
 
 def place_chart(part: TargetPart, label: str, value: str) -> dict[str, Any]:
@@ -211,5 +283,29 @@ def category_chart(responses: pd.DataFrame) -> dict[str, Any]:
 
 
 def specification(chart: alt.TopLevelMixin) -> dict[str, Any]:
-    """As JSON, without a ground of its own, so that it stands on light and dark pages."""
-    return chart.configure(background="transparent").to_dict()
+    """As JSON, without a ground of its own, so that it stands on light and dark pages.
+
+    The data are written as CSV, a third of the size: names of columns stand once, and numbers have
+    six digits.
+    """
+    found = chart.configure(background="transparent").to_dict()
+    found["datasets"] = {
+        name: pd.DataFrame(rows).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        for name, rows in found["datasets"].items()
+    }
+    _declare_csv(found)
+    return found
+
+
+def _declare_csv(part: Any) -> None:
+    """Say of every data set that is named in a specification that it is CSV."""
+    if isinstance(part, list):
+        for one in part:
+            _declare_csv(one)
+    elif isinstance(part, dict):
+        data = part.get("data")
+        if isinstance(data, dict) and "name" in data:
+            data["format"] = {"type": "csv"}
+        for name, one in part.items():
+            if name != "datasets":
+                _declare_csv(one)

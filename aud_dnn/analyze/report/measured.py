@@ -6,6 +6,7 @@ others, ten re-halvings); curves are medians over splits, as in the figures of l
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -121,10 +122,8 @@ def measured_components(paths: ProjectPaths, model: str) -> Measured:
         for component, medians in zip(COMPONENTS, results.medians):
             found.add_curve(component, condition, pd.Series(medians, list(results.layers)))
         _add_components(paths, found, model, condition.value, condition.randnetw)
-    try:
+    with contextlib.suppress(InputError):  # damaged or of other data: not worth the report
         _add_components(paths, found, BASELINE_MODEL, BASELINE, False)
-    except InputError:  # damaged or of other data: not worth the report
-        pass
     return found
 
 
@@ -180,13 +179,11 @@ def measured_voxels(paths: ProjectPaths, model: str, target: str) -> Measured:
                 participant_interval(table.to_numpy()),
                 sem.tolist(),
             )
-    try:
+    with contextlib.suppress(InputError):  # damaged or of other data: not worth the report
         scores = collect_scores(paths, [BASELINE_MODEL], target, False)
         if scores is not None:
             everywhere[BASELINE] = scores.scores[BASELINE_MODEL]
             by_region[BASELINE] = _regions(paths, BASELINE_MODEL, target, False)
-    except InputError:  # damaged or of other data: not worth the report
-        pass
     found.add_participants(ALL_VOXELS, everywhere)
     for roi in ROIS:
         values = {name: table[roi] for name, table in by_region.items() if roi in table}

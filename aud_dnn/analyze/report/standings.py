@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from aud_dnn import __version__
-from aud_dnn.analyze.report.content import ALL_VOXELS, gather
+from aud_dnn.analyze.report.content import gather
+from aud_dnn.analyze.report.measured import ALL_VOXELS
 from aud_dnn.analyze.report.page import REPORT_FILE, template
 from aud_dnn.conditions import Condition
 from aud_dnn.errors import MissingDataError
