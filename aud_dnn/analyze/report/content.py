@@ -91,7 +91,7 @@ class TargetPart:
 
 
 def gather(
-    paths: ProjectPaths, model: str, targets: Iterable[str] = TARGETS
+    paths: ProjectPaths, model: str, targets: Iterable[str] = TARGETS, *, brief: bool = False
 ) -> tuple[list[TargetPart], list[str]]:
     """What there is about a model, target by target, and what is missing.
 
@@ -101,6 +101,9 @@ def gather(
     model : str
     targets : iterable of str
         Published targets.
+    brief : bool
+        Scores at best layers alone, as a table over many models needs them: without curves, and
+        with the baseline as read from the paper's figures.
 
     Returns
     -------
@@ -117,7 +120,7 @@ def gather(
     parts, missing = [], []
     for target in targets:
         try:
-            part = _part(paths, model, target)
+            part = _part(paths, model, target, brief)
         except MissingDataError as error:
             missing.append(str(error))
             continue
@@ -127,12 +130,12 @@ def gather(
     return parts, missing
 
 
-def _part(paths: ProjectPaths, model: str, target: str) -> TargetPart:
+def _part(paths: ProjectPaths, model: str, target: str, brief: bool) -> TargetPart:
     published = published_scores(target)
     if target == COMPONENT_TARGET:
-        found = measured_components(paths, model)
+        found = measured_components(paths, model, brief=brief)
     else:
-        found = measured_voxels(paths, model, target)
+        found = measured_voxels(paths, model, target, brief=brief)
         published = published.assign(part=ALL_VOXELS)
     scores = pd.DataFrame(found.best)
     of_model, in_regions = scores["condition"] != BASELINE, scores["part"].isin(ROIS)

@@ -46,7 +46,7 @@ _MESH = "fsaverage5"  # comes with nilearn
 _GAP = 6.0  # mm between the inflated hemispheres, which overlap as they come
 _SIDES = {"lh": "left", "rh": "right"}
 _WIDTH, _LARGEST = 280, 14  # pixels: of a hemisphere at most, of a grid point at most
-_LINKS = re.compile(r"<link\b[^>]*>")
+_LINKS = re.compile(r"<link\b[^<>]*\bhref=[^<>]*>")
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ def cortex_viewer(paths: ProjectPaths, found: CortexMap) -> tuple[str, str]:
     except ImportError:  # newer versions want Plotly's package beside its script
         return "", INSTALL
     # Its icon would be asked for from the network.
-    return _LINKS.sub("", view.html, count=1), ""
+    return _LINKS.sub("", view.html), ""
 
 
 def _at_vertices(table: pd.DataFrame, hemi: str, vertices: Any, n_vertices: int) -> np.ndarray:

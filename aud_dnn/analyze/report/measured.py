@@ -103,8 +103,15 @@ def _conditions(model: str) -> list[Condition]:
     return [condition for condition in Condition if condition.exists_for(model)]
 
 
-def measured_components(paths: ProjectPaths, model: str) -> Measured:
+def measured_components(paths: ProjectPaths, model: str, *, brief: bool = False) -> Measured:
     """The six components.
+
+    Parameters
+    ----------
+    paths : ProjectPaths
+    model : str
+    brief : bool
+        Without curves and the baseline.
 
     Raises
     ------
@@ -113,26 +120,28 @@ def measured_components(paths: ProjectPaths, model: str) -> Measured:
     """
     found = Measured()
     for condition in _conditions(model):
-        try:
-            results = load_model_results(paths, model, COMPONENT_TARGET, condition.randnetw)
-        except MissingDataError:
+        if not _add_components(paths, found, model, condition.value, condition.randnetw):
             if condition is Condition.TRAINED:
-                raise
+                raise MissingDataError(f"There are no results of {model} on {COMPONENT_TARGET}.")
             continue
+        if brief:
+            continue
+        results = load_model_results(paths, model, COMPONENT_TARGET, condition.randnetw)
         for component, medians in zip(COMPONENTS, results.medians):
             found.add_curve(component, condition, pd.Series(medians, list(results.layers)))
-        _add_components(paths, found, model, condition.value, condition.randnetw)
-    with contextlib.suppress(InputError):  # damaged or of other data: not worth the report
-        _add_components(paths, found, BASELINE_MODEL, BASELINE, False)
+    if not brief:
+        with contextlib.suppress(InputError):  # damaged or of other data: not worth the report
+            _add_components(paths, found, BASELINE_MODEL, BASELINE, False)
     return found
 
 
 def _add_components(
     paths: ProjectPaths, found: Measured, model: str, condition: str, randnetw: bool
-) -> None:
+) -> bool:
+    """Add the scores at best layers; whether there are any."""
     scores = collect_components(paths, [model], randnetw)
     if scores is None:
-        return
+        return False
     if condition != BASELINE:
         found.notes.extend(scores.notes)
     for component in COMPONENTS:
@@ -145,10 +154,20 @@ def _add_components(
                 "sem": float("nan"),
             }
         )
+    return True
 
 
-def measured_voxels(paths: ProjectPaths, model: str, target: str) -> Measured:
+def measured_voxels(
+    paths: ProjectPaths, model: str, target: str, *, brief: bool = False
+) -> Measured:
     """All voxels of a target, and those of every region where the voxels have labels.
+
+    Parameters
+    ----------
+    paths : ProjectPaths
+    model, target : str
+    brief : bool
+        Without curves and the baseline.
 
     Raises
     ------
@@ -167,7 +186,7 @@ def measured_voxels(paths: ProjectPaths, model: str, target: str) -> Measured:
         found.notes.extend(scores.notes)
         everywhere[condition.value] = scores.scores[model]
         by_region[condition.value] = _regions(paths, model, target, condition.randnetw)
-        for roi in (None, *ROIS):
+        for roi in () if brief else (None, *ROIS):
             try:
                 table, sem = collect_layers(paths, model, target, condition.randnetw, roi)
             except MissingDataError:
@@ -180,7 +199,7 @@ def measured_voxels(paths: ProjectPaths, model: str, target: str) -> Measured:
                 sem.tolist(),
             )
     with contextlib.suppress(InputError):  # damaged or of other data: not worth the report
-        scores = collect_scores(paths, [BASELINE_MODEL], target, False)
+        scores = None if brief else collect_scores(paths, [BASELINE_MODEL], target, False)
         if scores is not None:
             everywhere[BASELINE] = scores.scores[BASELINE_MODEL]
             by_region[BASELINE] = _regions(paths, BASELINE_MODEL, target, False)
