@@ -160,10 +160,8 @@ def test_the_map_is_the_median_over_participants_at_a_place(paths, found):
     shown = found.table.set_index("coord_id")["score"]
     pd.testing.assert_series_equal(shown.sort_index(), values, check_names=False, rtol=1e-12)
     chart = cortex.cortex_chart(found, "R²")
-    texts = [pd.read_csv(io.StringIO(text)) for text in chart["datasets"].values()]
-    np.testing.assert_allclose(
-        np.sort(pd.concat(texts)["score"]), np.sort(found.table["score"]), rtol=1e-5
-    )
+    np.testing.assert_allclose(drawn(chart)["score"], found.table["score"], rtol=1e-5)
+    assert drawn(chart)["hemi"].tolist() == found.table["hemi"].tolist()
 
 
 def test_vertices_get_the_scores_of_their_places(found):

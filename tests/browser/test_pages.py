@@ -105,6 +105,10 @@ def test_the_report_draws_without_a_request_or_an_error(scored, browser):
     assert len(charts) == 3 * 4 + 3  # bars, layers, place, responses; categories, and two maps
     assert requests_of(browser) == []
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+    link = "return document.querySelector('a[data-chart=NH2015-cortex]').href"
+    assert browser.execute_script(link).startswith(
+        "data:text/csv;charset=utf-8,x%2Cy%2Chemi%2Cscore"
+    )
     marks = "return document.querySelectorAll('.chart svg path').length"
     assert browser.execute_script(marks) > 100
 

@@ -133,6 +133,7 @@ def cortex_chart(found: CortexMap, value: str) -> dict[str, Any]:
     columns = (by_side.max() - by_side.min()).max() / GRID_STEP + 1
     pixels = min(_LARGEST, _WIDTH / columns)  # of a grid point, the same on both sides
     y_scale, height = _axis_of(table["y"], pixels)
+    shown = table[["x", "y", "hemi", "score", "shared_by"]]  # once for both sides, and as the CSV
     panels = []
     for hemi in HEMISPHERES:
         own = table[table["hemi"] == hemi]
@@ -140,7 +141,8 @@ def cortex_chart(found: CortexMap, value: str) -> dict[str, Any]:
             continue
         x_scale, width = _axis_of(own["x"], pixels)
         panels.append(
-            alt.Chart(own[["x", "y", "score", "shared_by"]], title=f"{_SIDES[hemi]} hemisphere")
+            alt.Chart(shown, title=f"{_SIDES[hemi]} hemisphere")
+            .transform_filter(alt.datum.hemi == hemi)
             .mark_square(size=pixels**2, opacity=1)
             .encode(
                 x=alt.X("x:Q", scale=x_scale, axis=axis, title="x on the flat map"),

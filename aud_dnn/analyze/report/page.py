@@ -158,7 +158,7 @@ def render(
         if cortex is not None and part.target in cortex.maps:
             found = cortex.maps[part.target]
             charts[f"{part.target}-cortex"] = cortex_chart(found, value)
-            shown[-1]["cortex_csv"] = encoded_csv(found.table.drop(columns="coord_id"))
+            shown[-1]["cortex"] = True
             shown[-1]["viewer"] = part.target == cortex.viewed
             shown[-1]["cortex_note"] = cortex.note(part.target)
     library, data = scripts(charts)

@@ -95,16 +95,25 @@ def voxel_responses(paths: ProjectPaths, model: str, part: TargetPart) -> pd.Dat
             return pd.DataFrame(columns=COLUMNS)
         row = _median_voxel(result.table, region, VALUE[part.target])
         voxel = result.table.iloc[row]
-        [column] = np.flatnonzero(target.ids == voxel["voxel_id"])
+        column = np.flatnonzero(target.ids == voxel["voxel_id"])
+        if len(column) != 1:  # the results are of other data than those here
+            return pd.DataFrame(columns=COLUMNS)
         tables.append(
             _table(
                 f"{region}: participant {voxel['subj_idx']}, voxel {voxel['voxel_id']}",
                 target,
-                target.responses[:, column].mean(axis=1),
-                np.nanmean(predictions[:, :, row], axis=1),
+                target.responses[:, column[0]].mean(axis=1),
+                _over_splits(predictions[:, :, row]),
             )
         )
     return pd.concat(tables, ignore_index=True)
+
+
+def _over_splits(predictions: np.ndarray) -> np.ndarray:
+    """Mean over the splits that tested a sound; NaN where none did."""
+    tested = np.isfinite(predictions)
+    with np.errstate(invalid="ignore"):
+        return np.where(tested, predictions, 0).sum(axis=1) / tested.sum(axis=1)
 
 
 def wide(table: pd.DataFrame) -> pd.DataFrame:
