@@ -82,7 +82,7 @@ test-extract: $(EXTRACT)/.installed
 		$(REPORTS)/test-extract.xml
 
 test-report: $(VENV)/.installed-test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'selenium>=4.10'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'selenium>=4.10' 'nilearn>=0.10' 'plotly>=6.1.1'
 	@command -v chromedriver >/dev/null || { echo "make: install Chromium and its driver (apt-get install chromium chromium-driver)"; exit 1; }
 	$(BIN)/python -m pytest -m slow tests/browser
 

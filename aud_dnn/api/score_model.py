@@ -127,7 +127,8 @@ def score_model(
     >>> report.path.name, report.table.shape
     ('report.html', (6, 10))
     """
-    from aud_dnn.analyze.report.page import check_installed, report_table, write_report
+    from aud_dnn.analyze.report.page import check_installed, write_report
+    from aud_dnn.analyze.report.sections import report_table
     from aud_dnn.extract.network_files import is_network_file
     from aud_dnn.extract.registry import is_own_model
 

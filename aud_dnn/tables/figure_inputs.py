@@ -29,13 +29,14 @@ from aud_dnn.tables.model_files import (
     VERSION_COLUMNS,
     across_layers_path,
     best_layer_path,
+    best_layer_regions_path,
     read_participant_frame,
     read_table,
     region_path,
 )
 from aud_dnn.tables.model_results import ALPHALIMIT, digest_memo, same_versions
 from aud_dnn.tables.own_models import notes_on_activations
-from aud_dnn.targets.facts import COMPONENT_TARGET, COMPONENTS
+from aud_dnn.targets.facts import COMPONENT_TARGET, COMPONENTS, ROIS
 from aud_dnn.utils import few
 
 
@@ -252,6 +253,29 @@ def collect_layers(
             "Remove it; it is made again from results/."
         )
     return table, error
+
+
+def collect_region_scores(
+    paths: ProjectPaths, model: str, target: str, randnetw: bool
+) -> pd.DataFrame:
+    """Cross-validated best-layer scores by participant and region.
+
+    Raises
+    ------
+    MissingDataError
+        There are no results of the model, or participants without voxels in every region.
+    """
+    ensure_tables(paths, model, target, randnetw)
+    path = best_layer_regions_path(paths, model, target, randnetw)
+    by_layer = across_layers_path(paths, model, target, randnetw, ROIS[0])
+    if not path.is_file() and by_layer.is_file():  # tables of an earlier version
+        ensure_tables(paths, model, target, randnetw, refresh=True)
+    if not path.is_file():
+        raise MissingDataError(
+            f"{model} has no scores by region on {target}: not every participant has labelled "
+            "voxels in every region."
+        )
+    return read_participant_frame(path)[0]
 
 
 def predicted_responses(paths: ProjectPaths, model: str, layer: str, randnetw: bool) -> np.ndarray:

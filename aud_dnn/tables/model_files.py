@@ -52,6 +52,12 @@ def best_layer_path(
     return outputs_folder(paths, model) / f"{start}_{name}"
 
 
+def best_layer_regions_path(paths: ProjectPaths, model: str, target: str, randnetw: bool) -> Path:
+    """Cross-validated best-layer scores by participant and region; the paper has no such table."""
+    name = f"{model}{_suffix(model, randnetw)}_{target}_{VALUE[target]}.csv"
+    return outputs_folder(paths, model) / f"best-layer_{CV_NAME}_roi-each_{name}"
+
+
 def across_layers_path(
     paths: ProjectPaths, model: str, target: str, randnetw: bool, roi: str | None = None
 ) -> Path:
@@ -134,6 +140,8 @@ def model_table_paths(
         *best,
         *(across_layers_path(paths, model, target, randnetw, roi) for roi in (None, *regions)),
     ]
+    if regions:
+        found.append(best_layer_regions_path(paths, model, target, randnetw))
     if regions and n_layers > 1:  # a single layer has no best one
         found += [
             region_path(paths, model, target, randnetw, voxels=voxels) for voxels in (False, True)

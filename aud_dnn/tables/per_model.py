@@ -19,14 +19,15 @@ import pandas as pd
 from aud_dnn.errors import InputError
 from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
+from aud_dnn.stats import within_participant_sem
 from aud_dnn.tables import scores as aggregate
 from aud_dnn.tables.halvings import Halvings
 from aud_dnn.tables.model_files import VALUE, Labels, model_table_paths, write_table
-from aud_dnn.tables.scores import BestLayers, ParticipantTable
+from aud_dnn.tables.scores import BestLayers, CrossValidatedLayers, ParticipantTable
 from aud_dnn.targets.facts import COMPONENT_TARGET, COMPONENTS, ROIS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ModelResults:
     """The scores of one model on one target in one condition, all layers together.
 
@@ -132,11 +133,45 @@ class BestLayerTables:
     iterations: pd.DataFrame
 
 
-def best_layer_tables(results: ModelResults) -> BestLayerTables:
-    """Cross-validated best layers, by participant (voxels) or by component."""
-    found = aggregate.cross_validated_best_layer(
+@lru_cache(maxsize=1)
+def _chosen_layers(results: ModelResults) -> CrossValidatedLayers:
+    return aggregate.cross_validated_best_layer(
         results.scores, _halvings(len(results.scores)), clip=not results.is_components
     )
+
+
+def row_scores(results: ModelResults) -> np.ndarray:
+    """Score of every voxel or component at its best layer, shape (n_rows,).
+
+    The layer is chosen on half of the splits and read out on the other half; mean over the ten
+    re-halvings.
+    """
+    return _chosen_layers(results).score.mean(axis=0)
+
+
+def best_layer_by_region(results: ModelResults) -> pd.DataFrame:
+    """The scores of :func:`best_layer_tables`, of the voxels of every region by itself.
+
+    Participants x regions, with a last row ``yerr`` (the published statistic, over the regions).
+    Mean over re-halvings of the median over voxels, as for all voxels.
+    """
+    score = _chosen_layers(results).score
+    people = results.metadata["subj_idx"].to_numpy()
+    labels = results.metadata["roi_label_general"].to_numpy(dtype=object)
+    by_region = []
+    for roi in ROIS:
+        keep = labels == roi
+        participants, medians = aggregate.participant_medians(score[:, keep], people[keep])
+        by_region.append(medians.mean(axis=0))
+    values = np.stack(by_region, axis=1)
+    return _participant_frame(
+        ParticipantTable(participants, values, within_participant_sem(values)), list(ROIS)
+    )
+
+
+def best_layer_tables(results: ModelResults) -> BestLayerTables:
+    """Cross-validated best layers, by participant (voxels) or by component."""
+    found = _chosen_layers(results)
     quantities = {
         results.value: found.score,
         "pos": found.position,
@@ -294,6 +329,8 @@ def write_model_tables(paths: ProjectPaths, results: ModelResults) -> list[Path]
         content += [
             across_layers_table(results, roi) for roi in (None, *(ROIS if labels.regions else ()))
         ]
+        if labels.regions:
+            content.append(best_layer_by_region(results))
         if labels.regions and len(results.layers) > 1:
             content += [region_table(results, found), argmax_table(results, found)]
             if labels.hemispheres:

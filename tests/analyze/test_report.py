@@ -19,15 +19,14 @@ import aud_dnn
 from aud_dnn.analyze.report.content import gather, rank_among_published
 from aud_dnn.analyze.report.oddities import oddities, origins, results_of
 from aud_dnn.analyze.report.page import render
-from aud_dnn.analyze.report.responses import responses_of, score_map
-from aud_dnn.AUD_main import main as fit_by_itself
+from aud_dnn.analyze.report.responses import component_responses
 from aud_dnn.conditions import Condition
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.models.published import published_scores
 from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.score_model import main
-from aud_dnn.tables.figure_inputs import collect_components, collect_layers
+from aud_dnn.tables.figure_inputs import collect_components
 
 NASTY = "a<b>&'\"</script>é"
 
@@ -172,7 +171,7 @@ def test_other_activations_under_the_same_name_are_refused(scored, tmp_path):
 def test_predictions_are_means_over_the_splits_that_tested_a_sound(scored):
     paths = ProjectPaths(scored)
     [part], _ = gather(paths, "net", ["NH2015comp"])
-    table = responses_of(paths, "net", part)
+    table = component_responses(paths, "net", part)
     assert len(table) == 6 * 165 and table["category"].nunique() == 11
     layer = part.layers["speech", "trained"]
     result = aud_dnn.read_result("net", layer, "NH2015comp", root=scored)
@@ -211,42 +210,6 @@ def test_a_missing_package_is_named_before_anything_is_fitted(demo_root, monkeyp
     with pytest.raises(InputError, match=r"needs vl_convert: pip install -e '\.\[report\]'"):
         aud_dnn.score_model("mymodel", root=demo_root)
     assert sorted(demo_root.rglob("*")) == before
-
-
-def test_voxels_are_shown_by_region_and_by_place(demo_root: Path, tmp_path: Path):
-    """The voxel of a region is the one in the middle; squares are medians over participants."""
-    root = tmp_path / "demo"
-    shutil.copytree(demo_root, root)
-    words = ["--source_model", "mymodel", "--source_layer", "all", "--target", "NH2015"]
-    assert fit_by_itself([*words, "--root", str(root)]) == 0
-    paths = ProjectPaths(root)
-    [part], _ = gather(paths, "mymodel", ["NH2015"])
-    layer = part.layers["all voxels", "trained"]
-    result = aud_dnn.read_result("mymodel", layer, "NH2015", root=root)
-    table, found = result.table, responses_of(paths, "mymodel", part)
-    for name, sounds in found.groupby("part", sort=False):
-        region, voxel = name.split(" ")[0], int(re.search(r"voxel (\d+)", name)[1])
-        there = table[table["roi_label_general"] == region]["median_r2_test_c"]
-        assert (there <= there[voxel]).sum() >= len(there) / 2
-        assert (there >= there[voxel]).sum() >= len(there) / 2
-        row = table.index.get_loc(voxel)
-        whole = result.predictions(rescaled=True)[:, :, row]
-        np.testing.assert_allclose(sounds["predicted"], np.nanmean(whole, axis=1))
-    places = score_map(paths, "mymodel", part)
-    clipped = table["median_r2_test_c"].clip(upper=1)
-    medians = clipped.groupby(table["coord_id"]).median()
-    assert len(places) == len(medians)
-    assert sorted(places["score"]) == pytest.approx(sorted(medians), abs=1e-4)
-    # the paper's statistic stands beside the interval
-    curve = part.curves.query("part == 'all voxels' and condition == 'trained'")
-    _, sem = collect_layers(paths, "mymodel", "NH2015", False)
-    np.testing.assert_allclose(curve["published_error"], sem)
-    assert (curve["error"] > 0).all()
-    report = aud_dnn.score_model("mymodel", targets=["NH2015"], root=root, progress=False)
-    text = report.path.read_text(encoding="utf-8")
-    specs = json.loads(re.search(r"const charts = (\{.*\});", text)[1])
-    assert {"bars", "NH2015-map", "NH2015-responses"} <= set(specs)
-    assert "1 is all that could be explained" in text and report.path.stat().st_size < 1.5e6
 
 
 def test_rows_of_predictions_are_those_of_all_of_them(scored):

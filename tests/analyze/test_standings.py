@@ -12,14 +12,11 @@ import pytest
 import aud_dnn
 from aud_dnn import leaderboard
 from aud_dnn.analyze.report.standings import MEASURED, READ, _ranked, standings
-from aud_dnn.AUD_main import main as fit
 from aud_dnn.errors import MissingDataError
 from aud_dnn.models.kinds import architecture_and_task
 from aud_dnn.models.published import published_scores
 from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.tables.figure_inputs import collect_layers
-from aud_dnn.targets.facts import ROIS
 
 
 @pytest.fixture(scope="module")
@@ -70,21 +67,6 @@ def test_results_here_stand_beside_the_values_of_the_paper(scored):
     assert ours["score"].item() == report.table.loc["pitch", "score"]
     # no results on voxels: the paper's models alone
     assert set(table.loc[table["target"] == "NH2015", "source"]) == {READ}
-
-
-def test_regions_stand_at_the_layer_that_is_best_for_all_voxels(demo_root, tmp_path):
-    root = tmp_path / "demo"
-    shutil.copytree(demo_root, root)
-    words = ["--source_model", "mymodel", "--source_layer", "all", "--target", "NH2015"]
-    assert fit([*words, "--root", str(root)]) == 0
-    table = standings(ProjectPaths(root)).query("source == @MEASURED").set_index("part")
-    layers, _ = collect_layers(ProjectPaths(root), "mymodel", "NH2015", False)
-    best = layers.mean().idxmax()
-    assert set(table.index) == {"all voxels", *ROIS}
-    for region in ROIS:
-        here, _ = collect_layers(ProjectPaths(root), "mymodel", "NH2015", False, region)
-        assert table.loc[region, "score"] == pytest.approx(here[best].mean(), abs=1e-12)
-        assert table.loc[region, "rank"] == 1 and table.loc[region, "error"] > 0
 
 
 def test_the_script_writes_page_and_csv(scored, capsys):

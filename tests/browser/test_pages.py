@@ -6,10 +6,15 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy.io import savemat
 
 import aud_dnn
 from aud_dnn import leaderboard
+from aud_dnn.analyze.report.page import write_report
+from aud_dnn.paths import ProjectPaths
+from aud_dnn.tables.surface import VERTEX_FILE
 
 pytestmark = pytest.mark.slow
 
@@ -25,13 +30,36 @@ def scored(demo_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def with_brain(scored: Path) -> Path:
+    """A report with nilearn's viewer: the vertices of a patch of fsaverage lie on the flat map."""
+    pytest.importorskip("nilearn")
+    pytest.importorskip("plotly", reason="could not import 'nilearn' with Plotly")
+    paths = ProjectPaths(scored)
+    table = aud_dnn.load_target("NH2015", root=scored).metadata
+    content = {}
+    for hemi, own in table.groupby("hemi"):
+        content[f"vras_{hemi}"] = own[["x_ras", "y_ras"]].to_numpy(dtype=float)
+        content[f"vnums_{hemi}"] = np.arange(len(own))
+    paths.surface.mkdir(parents=True, exist_ok=True)
+    savemat(paths.surface / VERTEX_FILE, content)
+    page, _, _ = write_report(paths, "DCASE2020", ["NH2015", "B2021", "NH2015comp"], "again")
+    return page.rename(page.with_name("with_brain.html"))
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator:
     webdriver = pytest.importorskip("selenium.webdriver")
     driver = shutil.which("chromedriver")
     if driver is None:
         pytest.skip("Chromium's driver is not installed (Debian: chromium chromium-driver)")
     options = webdriver.ChromeOptions()
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,2000"):
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--enable-unsafe-swiftshader",  # WebGL without a graphics card, for the brain
+        "--window-size=1200,2000",
+    ):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     chrome = webdriver.Chrome(options, webdriver.ChromeService(driver))
@@ -54,7 +82,7 @@ def requests_of(browser) -> list[str]:
         message = json.loads(entry["message"])["message"]
         if message["method"] == "Network.requestWillBeSent":
             asked.append(message["params"]["request"]["url"])
-    return [url for url in asked if not url.startswith(("data:", "blob:"))][1:]
+    return [url for url in asked if not url.startswith(("data:", "blob:", "about:"))][1:]
 
 
 def rows_of(browser, table: str) -> list[list[str]]:
@@ -74,11 +102,38 @@ def test_the_report_draws_without_a_request_or_an_error(scored, browser):
     WebDriverWait(browser, 20).until(
         lambda _: all(chart.find_elements(By.CSS_SELECTOR, "svg") for chart in charts)
     )
-    assert len(charts) >= 6  # layers and place, of three targets
+    assert len(charts) == 3 * 4 + 3  # bars, layers, place, responses; categories, and two maps
     assert requests_of(browser) == []
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+    link = "return document.querySelector('a[data-chart=NH2015-cortex]').href"
+    assert browser.execute_script(link).startswith(
+        "data:text/csv;charset=utf-8,x%2Cy%2Chemi%2Cscore"
+    )
     marks = "return document.querySelectorAll('.chart svg path').length"
     assert browser.execute_script(marks) > 100
+
+
+def test_the_brain_turns_without_a_request_or_an_error(with_brain, browser):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import Select, WebDriverWait
+
+    assert with_brain.stat().st_size < 5e6
+    opened(browser, with_brain)
+    [frame] = browser.find_elements(By.TAG_NAME, "iframe")
+    browser.execute_script("arguments[0].scrollIntoView()", frame)
+    browser.switch_to.frame(frame)
+    try:
+        WebDriverWait(browser, 20).until(lambda _: browser.find_elements(By.TAG_NAME, "canvas"))
+        eye = "return document.getElementById('surface-plot').layout.scene.camera.eye.x"
+        assert browser.execute_script(eye) < 0
+        Select(browser.find_element(By.ID, "select-view")).select_by_value("right")
+        WebDriverWait(browser, 20).until(lambda _: browser.execute_script(eye) > 0)
+        shown = "return document.getElementById('surface-plot').data[0].vertexcolor.length"
+        assert browser.execute_script(shown) == 2 * 10_242
+    finally:
+        browser.switch_to.default_content()
+    assert requests_of(browser) == []
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
 def test_tables_of_the_report_sort_and_filter(scored, browser):
@@ -119,6 +174,8 @@ def test_the_leaderboard_sorts_filters_and_links_the_reports(scored, browser):
     browser.find_element(By.ID, "name").send_keys("mymo")
     [row] = rows_of(browser, "board")
     assert row[1] == "mymodel" and row[8] == "here"
+    Select(browser.find_element(By.ID, "part")).select_by_value("B2021|Lateral")
+    assert [row[1] for row in rows_of(browser, "board")] == ["mymodel"]
     browser.find_element(By.LINK_TEXT, "mymodel").click()
     WebDriverWait(browser, 10).until(lambda _: browser.title == "mymodel and the auditory cortex")
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []

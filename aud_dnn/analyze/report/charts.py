@@ -7,14 +7,15 @@ MB, Plotly 4.8 MB).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from aud_dnn.analyze.report.content import TargetPart
+from aud_dnn.analyze.report.measured import BASELINE
 from aud_dnn.conditions import CONDITIONS, Condition
 from aud_dnn.targets.categories import SOUND_CATEGORIES
+from aud_dnn.targets.facts import COMPONENT_TARGET
 
 if TYPE_CHECKING:
     import altair as alt
@@ -24,8 +25,23 @@ OURS, TWIN, THEIRS = "#D55E00", "#E69F00", "#0072B2"
 _WIDTH, _HEIGHT = 300, 190
 
 
+_CEILING_FROM = 0.6
+"""Curves that come closer than this to the ceiling keep their shape with a rule at 1."""
+
+
+def shows_ceiling(part: TargetPart) -> bool:
+    """Whether the curves of a target hold the rule at 1.
+
+    Components have none, and a rule far above the curves would flatten them.
+    """
+    highest = (part.curves["score"] + part.curves["error"].fillna(0.0)).max()
+    return part.target != COMPONENT_TARGET and bool(highest >= _CEILING_FROM)
+
+
 def layer_chart(part: TargetPart, value: str) -> dict[str, Any]:
     """Score at every layer, trained and permuted, a panel for every component or region.
+
+    A dashed rule at 1 where :func:`shows_ceiling`.
 
     Parameters
     ----------
@@ -44,107 +60,84 @@ def layer_chart(part: TargetPart, value: str) -> dict[str, Any]:
         low=part.curves["score"] - part.curves["error"],
         high=part.curves["score"] + part.curves["error"],
     )
-    looks = dict(zip(CONDITIONS, (OURS, TWIN)))
-    shown = [name for name in looks if name in set(data["condition"])]
-    colors = alt.Scale(domain=shown, range=[looks[name] for name in shown])
-    legend = alt.Legend(symbolOpacity=1)
+    colors = alt.Scale(domain=list(CONDITIONS), range=[OURS, TWIN])
     layers = data.drop_duplicates("position").sort_values("position")["layer"].tolist()
     base = alt.Chart().encode(
         x=alt.X("layer:N", sort=layers, title=None, axis=alt.Axis(labelAngle=-45, labelLimit=110)),
     )
     line = base.mark_line(point=True).encode(
-        color=alt.Color("condition:N", scale=colors, title=None, legend=legend),
+        color=alt.Color("condition:N", scale=colors, title=None),
         y=alt.Y("score:Q", title=value, scale=alt.Scale(zero=True)),
         tooltip=[
             alt.Tooltip("layer:N"),
             alt.Tooltip("condition:N"),
             alt.Tooltip("score:Q", format=".3f"),
-            alt.Tooltip("error:Q", format=".3f", title="95 % interval ±"),
-            alt.Tooltip("published_error:Q", format=".3f", title="within-participant s.e.m."),
+            *_error_tooltips(part),
         ],
     )
     band = base.mark_area(opacity=0.2).encode(
         y=alt.Y("low:Q", title=value),
         y2="high:Q",
-        color=alt.Color("condition:N", scale=colors, title=None, legend=legend),
+        color=alt.Color("condition:N", scale=colors, title=None),
     )
-    chart = alt.layer(band, line, data=data).properties(width=_WIDTH, height=_HEIGHT)
+    layers_drawn = [band, line]
+    if shows_ceiling(part):
+        once = alt.Chart().transform_aggregate(n="count()")  # not once for every point
+        layers_drawn.append(once.mark_rule(strokeDash=[4, 3], color="gray").encode(y=alt.datum(1)))
+    chart = alt.layer(*layers_drawn, data=data).properties(width=_WIDTH, height=_HEIGHT)
     names = list(dict.fromkeys(data["part"]))
     return specification(chart.facet(alt.Facet("part:N", sort=names, title=None), columns=2))
 
 
-def bar_chart(parts: Sequence[TargetPart]) -> dict[str, Any]:
-    """Scores at best layers: the network, its permuted twin, the acoustic baseline, a group of bars
-    for every component and for the voxels of every target.
+def _error_tooltips(part: TargetPart) -> list[alt.Tooltip]:
+    import altair as alt
+
+    if part.target == COMPONENT_TARGET:
+        return []
+    return [
+        alt.Tooltip("error:Q", format=".3f", title="95 % interval ±"),
+        alt.Tooltip("sem:Q", format=".3f", title="within-participant s.e.m."),
+    ]
+
+
+def bar_chart(part: TargetPart, value: str) -> dict[str, Any]:
+    """Scores at the best layer: trained, permuted, baseline, a group for every component or region.
 
     Parameters
     ----------
-    parts : sequence of TargetPart
+    part : TargetPart
+    value : str
+        What the scores are, for the axis.
     """
     import altair as alt
 
-    baseline = "acoustic baseline"
-    rows = []
-    for part in parts:
-        for name in part.parts:
-            title = part.target if len(part.parts) == 1 else name
-            for condition in Condition:
-                score, error = part.score(name, condition)
-                rows.append((title, condition.value, score, error))
-            rows.append((title, baseline, part.baseline.get(name, float("nan")), float("nan")))
-    data = pd.DataFrame(rows, columns=["part", "which", "score", "error"]).dropna(subset=["score"])
-    error = data["error"].fillna(0.0)
-    data = data.assign(low=data["score"] - error, high=data["score"] + error)
-    looks = {**dict(zip(CONDITIONS, (OURS, TWIN))), baseline: THEIRS}
-    shown = [name for name in looks if name in set(data["which"])]
+    error = part.bars["error"].fillna(0.0)
+    data = part.bars.assign(low=part.bars["score"] - error, high=part.bars["score"] + error)
+    shown = {**dict(zip(CONDITIONS, (OURS, TWIN))), BASELINE: THEIRS}
+    shown = {name: color for name, color in shown.items() if name in set(data["condition"])}
+    parts = list(dict.fromkeys(data["part"]))
     base = alt.Chart(data).encode(
-        x=alt.X("part:N", sort=list(dict.fromkeys(data["part"])), title=None),
-        xOffset=alt.XOffset("which:N", sort=shown),
+        x=alt.X("part:N", sort=parts, title=None, axis=alt.Axis(labelAngle=0)),
+        xOffset=alt.XOffset("condition:N", sort=list(shown)),
     )
-    scale = alt.Scale(domain=shown, range=[looks[name] for name in shown])
     bars = base.mark_bar().encode(
-        y=alt.Y("score:Q", title="score at the best layer"),
-        color=alt.Color("which:N", scale=scale, title=None, legend=alt.Legend(orient="top")),
-        tooltip=["part:N", "which:N", alt.Tooltip("score:Q", format=".3f")]
-        + [alt.Tooltip("error:Q", format=".3f", title="±")],
+        y=alt.Y("score:Q", title=value, scale=alt.Scale(zero=True)),
+        color=alt.Color(
+            "condition:N",
+            scale=alt.Scale(domain=list(shown), range=list(shown.values())),
+            title=None,
+            legend=alt.Legend(orient="top"),
+        ),
+        tooltip=[
+            "part:N",
+            "condition:N",
+            alt.Tooltip("score:Q", format=".3f"),
+            *(_error_tooltips(part) or [alt.Tooltip("error:Q", format=".3f", title="±")]),
+        ],
     )
-    rules = base.mark_rule(color="gray").encode(y="low:Q", y2="high:Q")
-    return specification((bars + rules).properties(width=alt.Step(18), height=220))
-
-
-def map_chart(places: pd.DataFrame) -> dict[str, Any]:
-    """Scores on the flattened cortex, a square for every place that has voxels.
-
-    Parameters
-    ----------
-    places : DataFrame
-        See :func:`aud_dnn.analyze.report.responses.score_map`.
-    """
-    import altair as alt
-
-    limits = [0.0, float(places["score"].quantile(0.99))]
-    chart = (
-        alt.Chart(places)
-        .mark_square(size=26, opacity=1)
-        .encode(
-            x=alt.X("x:Q", title="x (mm)", scale=alt.Scale(zero=False)),
-            y=alt.Y("y:Q", title="y (mm)", scale=alt.Scale(zero=False)),
-            color=alt.Color(
-                "score:Q",
-                title="score",
-                scale=alt.Scale(scheme="viridis", domain=limits, clamp=True),
-            ),
-            tooltip=[
-                alt.Tooltip("score:Q", format=".3f"),
-                alt.Tooltip("participants:Q"),
-                alt.Tooltip("region:N"),
-            ],
-        )
-        .properties(width=_WIDTH, height=_WIDTH)
-    )
-    names = sorted(set(places["hemisphere"]))
-    facet = alt.Facet("hemisphere:N", sort=names, title=None)
-    return specification(chart.facet(facet, columns=2).resolve_scale(x="independent"))
+    whiskers = base.mark_rule(color="gray", strokeWidth=2).encode(y="low:Q", y2="high:Q")
+    width = 90 * len(parts)
+    return specification((bars + whiskers).properties(width=width, height=_HEIGHT + 40))
 
 
 def place_chart(part: TargetPart, label: str, value: str) -> dict[str, Any]:
@@ -290,5 +283,29 @@ def category_chart(responses: pd.DataFrame) -> dict[str, Any]:
 
 
 def specification(chart: alt.TopLevelMixin) -> dict[str, Any]:
-    """As JSON, without a ground of its own, so that it stands on light and dark pages."""
-    return chart.configure(background="transparent").to_dict()
+    """As JSON, without a ground of its own, so that it stands on light and dark pages.
+
+    The data are written as CSV, a third of the size: names of columns stand once, and numbers have
+    six digits.
+    """
+    found = chart.configure(background="transparent").to_dict()
+    found["datasets"] = {
+        name: pd.DataFrame(rows).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        for name, rows in found["datasets"].items()
+    }
+    _declare_csv(found)
+    return found
+
+
+def _declare_csv(part: Any) -> None:
+    """Say of every data set that is named in a specification that it is CSV."""
+    if isinstance(part, list):
+        for one in part:
+            _declare_csv(one)
+    elif isinstance(part, dict):
+        data = part.get("data")
+        if isinstance(data, dict) and "name" in data:
+            data["format"] = {"type": "csv"}
+        for name, one in part.items():
+            if name != "datasets":
+                _declare_csv(one)

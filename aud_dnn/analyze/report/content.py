@@ -1,29 +1,25 @@
-"""The numbers of a report, from results on disk.
-
-Scores at best layers are those of Figures 2 and 5 (chosen on half of the splits, scored on the
-others, ten re-halvings); curves are medians over splits, as in the figures of layers.
-"""
+"""The numbers of a report: one model on its targets, beside the paper's models."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from aud_dnn.analyze.report.measured import (
+    ALL_VOXELS,
+    BASELINE,
+    measured_components,
+    measured_voxels,
+)
 from aud_dnn.conditions import Condition
-from aud_dnn.errors import InputError, MissingDataError
+from aud_dnn.errors import MissingDataError
 from aud_dnn.models.published import published_scores
 from aud_dnn.models.registry import BASELINE_MODEL
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.stats import participant_interval
-from aud_dnn.tables.figure_inputs import collect_components, collect_layers, collect_scores
-from aud_dnn.tables.model_results import load_model_results
-from aud_dnn.targets.facts import COMPONENT_TARGET, COMPONENTS, ROIS, TARGETS
-
-ALL_VOXELS = "all voxels"
+from aud_dnn.targets.facts import COMPONENT_TARGET, ROIS, TARGETS
 
 
 @dataclass(frozen=True)
@@ -35,16 +31,18 @@ class TargetPart:
     target : str
     curves : DataFrame
         Columns ``part`` (component, region or all voxels), ``condition``, ``layer``, ``position``
-        (from 0), ``score``, ``error`` (half a 95 % interval over participants) and
-        ``published_error`` (the paper's within-participant standard error); both NaN for
-        components, which have neither.
+        (from 0), ``score``, ``error`` (half a 95 % interval over participants; NaN for components,
+        which have none), ``sem`` (the paper's standard error within participants, over layers).
     best : DataFrame
-        Columns ``part``, ``condition``, ``score``, ``error``: at the best layer. For components the
-        error is the standard error over re-halvings of the splits.
+        Columns ``part``, ``condition``, ``score``, ``error``, ``sem``: at the best layer. For
+        components the error is the standard error over re-halvings of the splits; ``sem`` is the
+        paper's within participants, over the conditions of a part and the baseline.
+    regions : DataFrame
+        The same for the voxels of every region, where every participant has some; else empty.
     layers : dict
-        (part, condition) -> the layer chosen most often, or the best of the curve.
-    baseline : Series
-        part -> score of the acoustic baseline.
+        (part, condition) -> the best layer of the curve.
+    baselines : DataFrame
+        part -> ``condition``, ``score``, ``error``, ``sem`` of the acoustic baseline.
     baseline_is_read : bool
         From the paper's figure, because there are no results of the baseline here.
     published : DataFrame
@@ -55,8 +53,9 @@ class TargetPart:
     target: str
     curves: pd.DataFrame
     best: pd.DataFrame
+    regions: pd.DataFrame
     layers: dict[tuple[str, str], str]
-    baseline: pd.Series
+    baselines: pd.DataFrame
     baseline_is_read: bool
     published: pd.DataFrame
     notes: tuple[str, ...]
@@ -68,25 +67,22 @@ class TargetPart:
             return float("nan"), float("nan")
         return float(rows["score"].iloc[0]), float(rows["error"].iloc[0])
 
-    def region_score(self, part: str, condition: Condition) -> tuple[float, float]:
-        """Score and error of a region at the layer that is best for all voxels; NaN where there is
-        none.
-        """
-        layer = self.layers.get((ALL_VOXELS, condition.value))
-        rows = self.curves[
-            (self.curves["part"] == part)
-            & (self.curves["condition"] == condition)
-            & (self.curves["layer"] == layer)
-        ]
-        if rows.empty:
-            return float("nan"), float("nan")
-        return float(rows["score"].iloc[0]), float(rows["error"].iloc[0])
+    @property
+    def baseline(self) -> pd.Series:
+        """Part -> score of the acoustic baseline."""
+        return self.baselines["score"].astype(float)
 
     @property
-    def regions(self) -> list[str]:
-        """Regions that every participant has voxels of."""
-        found = set(self.curves["part"])
-        return [roi for roi in ROIS if roi in found]
+    def bars(self) -> pd.DataFrame:
+        """Every score at a best layer: components, or all voxels and regions; with the baseline.
+
+        Columns ``part``, ``condition``, ``score``, ``error``, ``sem``, parts in their order.
+        """
+        table = pd.concat([self.best, self.regions, self.baselines.reset_index()])
+        parts = list(dict.fromkeys([*self.best["part"], *self.regions.get("part", ())]))
+        table = table[table["part"].isin(parts)]
+        order = [parts.index(part) for part in table["part"]]
+        return table.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
 
     @property
     def parts(self) -> list[str]:
@@ -95,7 +91,7 @@ class TargetPart:
 
 
 def gather(
-    paths: ProjectPaths, model: str, targets: Iterable[str] = TARGETS
+    paths: ProjectPaths, model: str, targets: Iterable[str] = TARGETS, *, brief: bool = False
 ) -> tuple[list[TargetPart], list[str]]:
     """What there is about a model, target by target, and what is missing.
 
@@ -105,6 +101,9 @@ def gather(
     model : str
     targets : iterable of str
         Published targets.
+    brief : bool
+        Scores at best layers alone, as a table over many models needs them: without curves, and
+        with the baseline as read from the paper's figures.
 
     Returns
     -------
@@ -121,7 +120,7 @@ def gather(
     parts, missing = [], []
     for target in targets:
         try:
-            part = _part(paths, model, target)
+            part = _part(paths, model, target, brief)
         except MissingDataError as error:
             missing.append(str(error))
             continue
@@ -131,152 +130,32 @@ def gather(
     return parts, missing
 
 
-def _conditions(model: str) -> list[Condition]:
-    return [condition for condition in Condition if condition.exists_for(model)]
-
-
-_Collected = tuple[
-    list[dict[str, Any]], list[dict[str, Any]], dict[tuple[str, str], str], list[str]
-]
-"""Rows of the curves, rows at best layers, layers, notes: see :class:`TargetPart`."""
-
-
-def _part(paths: ProjectPaths, model: str, target: str) -> TargetPart:
+def _part(paths: ProjectPaths, model: str, target: str, brief: bool) -> TargetPart:
     published = published_scores(target)
     if target == COMPONENT_TARGET:
-        curves, best, layers, notes = _components(paths, model, target)
+        found = measured_components(paths, model, brief=brief)
     else:
-        curves, best, layers, notes = _voxels(paths, model, target)
+        found = measured_voxels(paths, model, target, brief=brief)
         published = published.assign(part=ALL_VOXELS)
-    baseline, is_read = _baseline(paths, target, published)
+    scores = pd.DataFrame(found.best)
+    of_model, in_regions = scores["condition"] != BASELINE, scores["part"].isin(ROIS)
+    baseline, is_read = scores[~of_model], False
+    if baseline.empty:  # from the paper's figure
+        baseline, is_read = published[published["model"] == BASELINE_MODEL], True
+        baseline = baseline.assign(score=baseline["value"], error=baseline["reading_error"])
     return TargetPart(
         target,
-        pd.DataFrame(curves),
-        pd.DataFrame(best),
-        layers,
-        baseline,
+        pd.DataFrame(found.curves),
+        scores[of_model & ~in_regions].reset_index(drop=True),
+        scores[of_model & in_regions].reset_index(drop=True),
+        found.layers,
+        baseline.assign(condition=BASELINE)
+        .set_index("part")
+        .reindex(columns=["condition", "score", "error", "sem"]),
         is_read,
         published,
-        tuple(dict.fromkeys(notes)),
+        tuple(dict.fromkeys(found.notes)),
     )
-
-
-def _components(paths: ProjectPaths, model: str, target: str) -> _Collected:
-    curves: list[dict[str, Any]] = []
-    best: list[dict[str, Any]] = []
-    layers: dict[tuple[str, str], str] = {}
-    notes: list[str] = []
-    for condition in _conditions(model):
-        try:
-            results = load_model_results(paths, model, target, condition.randnetw)
-        except MissingDataError:
-            if condition is Condition.TRAINED:
-                raise
-            continue
-        for component, medians in zip(COMPONENTS, results.medians):
-            curves += _curve(component, condition, results.layers, medians)
-        scores = collect_components(paths, [model], condition.randnetw)
-        if scores is None:  # not with the results that were just read
-            continue
-        notes += scores.notes
-        for component in COMPONENTS:
-            best.append(
-                {
-                    "part": component,
-                    "condition": condition.value,
-                    "score": scores.mean.loc[component, model],
-                    "error": scores.sem.loc[component, model],
-                }
-            )
-            medians = dict(zip(COMPONENTS, results.medians))[component]
-            layers[component, condition.value] = results.layers[int(np.argmax(medians))]
-    return curves, best, layers, notes
-
-
-def _voxels(paths: ProjectPaths, model: str, target: str) -> _Collected:
-    curves: list[dict[str, Any]] = []
-    best: list[dict[str, Any]] = []
-    layers: dict[tuple[str, str], str] = {}
-    notes: list[str] = []
-    for condition in _conditions(model):
-        scores = collect_scores(paths, [model], target, condition.randnetw)
-        if scores is None:
-            if condition is Condition.TRAINED:
-                raise MissingDataError(f"There are no results of {model} on {target}.")
-            continue
-        notes += scores.notes
-        values = scores.scores[[model]]
-        best.append(
-            {
-                "part": ALL_VOXELS,
-                "condition": condition.value,
-                "score": float(values.mean().iloc[0]),
-                "error": float(participant_interval(values.to_numpy())[0]),
-            }
-        )
-        for roi in (None, *ROIS):
-            try:
-                table, sem = collect_layers(paths, model, target, condition.randnetw, roi)
-            except MissingDataError:
-                continue  # no participant has voxels labelled like this
-            name = ALL_VOXELS if roi is None else roi
-            errors = participant_interval(table.to_numpy())
-            means = table.mean(axis=0)
-            curves += _curve(name, condition, table.columns, means, errors, sem)
-            layers[name, condition.value] = str(table.mean(axis=0).idxmax())
-    return curves, best, layers, notes
-
-
-def _curve(
-    part: str,
-    condition: Condition,
-    layers: Iterable[str],
-    scores: Iterable[float],
-    errors: Iterable[float] | None = None,
-    published: Iterable[float] | None = None,
-) -> list[dict[str, object]]:
-    layers = list(layers)
-    none = [float("nan")] * len(layers)
-    return [
-        {
-            "part": part,
-            "condition": condition.value,
-            "layer": layer,
-            "position": position,
-            "score": float(score),
-            "error": float(error),
-            "published_error": float(sem),
-        }
-        for position, (layer, score, error, sem) in enumerate(
-            zip(
-                layers,
-                scores,
-                none if errors is None else errors,
-                none if published is None else published,
-            )
-        )
-    ]
-
-
-def _baseline(paths: ProjectPaths, target: str, published: pd.DataFrame) -> tuple[pd.Series, bool]:
-    """Scores of the baseline by part: from results here, else as read from the paper's figure."""
-    try:
-        if target == COMPONENT_TARGET:
-            here = collect_components(paths, [BASELINE_MODEL], False)
-            found = None if here is None else here.mean[BASELINE_MODEL]
-        else:
-            scores = collect_scores(paths, [BASELINE_MODEL], target, False)
-            found = (
-                None
-                if scores is None
-                else pd.Series({ALL_VOXELS: scores.scores[BASELINE_MODEL].mean()})
-            )
-    except InputError:  # damaged or of other data: not worth the report
-        found = None
-    if found is not None:
-        return found.astype(float), False
-    rows = published[published["model"] == BASELINE_MODEL]
-    return rows.set_index("part")["value"].astype(float), True
 
 
 @dataclass(frozen=True)

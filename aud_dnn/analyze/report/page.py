@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import importlib.util
 import json
 from collections.abc import Mapping, Sequence
@@ -14,17 +13,18 @@ import pandas as pd
 
 from aud_dnn import NUMERICS_VERSION, __version__
 from aud_dnn.analyze.report import charts as drawn
-from aud_dnn.analyze.report.content import (
-    ALL_VOXELS,
-    TargetPart,
-    gather,
-    rank_among_published,
-    verdict,
-)
+from aud_dnn.analyze.report.content import TargetPart, gather, verdict
+from aud_dnn.analyze.report.cortex import Cortex, cortex_chart, cortex_of
 from aud_dnn.analyze.report.oddities import chaos, oddities, origins, results_of
 from aud_dnn.analyze.report.paired import paired_table, paired_verdict
-from aud_dnn.analyze.report.responses import responses_of, score_map
-from aud_dnn.conditions import Condition
+from aud_dnn.analyze.report.responses import responses_of, wide
+from aud_dnn.analyze.report.sections import (
+    encoded_csv,
+    number,
+    rank_rows,
+    section,
+    value_name,
+)
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.io.atomic import atomic_file
 from aud_dnn.models.published import SOURCE
@@ -70,13 +70,6 @@ def write_report(
     parts, missing = gather(paths, model, targets)
     beside = {} if other is None else _beside(paths, parts, model, other)
     results = results_of(paths, model, [part.target for part in parts])
-    responses = {part.target: responses_of(paths, model, part) for part in parts}
-    missing += [
-        f"The results of {model} on {target} hold no predictions to show beside the measured "
-        "responses (--save_preds True --overwrite True of AUD_main.py makes them)."
-        for target, table in responses.items()
-        if table.empty
-    ]
     html = render(
         model,
         parts,
@@ -84,8 +77,8 @@ def write_report(
         command,
         odd=chaos(paths, model) + oddities(results),
         made=origins(results),
-        responses=responses,
-        maps={part.target: score_map(paths, model, part) for part in parts},
+        responses={part.target: responses_of(paths, model, part) for part in parts},
+        cortex=cortex_of(paths, model, [part.target for part in parts]),
         beside=beside,
         other=other or "",
     )
@@ -114,21 +107,6 @@ def _beside(
     }
 
 
-def report_table(parts: Sequence[TargetPart]) -> pd.DataFrame:
-    """One row per component or target: what the first table of the report shows.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``score`` at the best layer, ``error`` (components: standard error over re-halvings
-        of the splits; voxels: half a 95 % interval over participants), ``layer``, ``twin`` (the
-        permuted control), ``baseline``, ``baseline_is_read`` (from the paper's figure), ``rank``
-        among the paper's models, ``rank_low`` and ``rank_high`` (if every value is off by its
-        error), ``n_models``.
-    """
-    return pd.DataFrame([row for part in parts for row in _ranks(part)]).set_index("name")
-
-
 def render(
     model: str,
     parts: Sequence[TargetPart],
@@ -138,7 +116,7 @@ def render(
     odd: Sequence[str] = (),
     made: Sequence[str] = (),
     responses: Mapping[str, pd.DataFrame] | None = None,
-    maps: Mapping[str, pd.DataFrame] | None = None,
+    cortex: Cortex | None = None,
     beside: Mapping[str, pd.DataFrame] | None = None,
     other: str = "",
 ) -> str:
@@ -156,8 +134,8 @@ def render(
     responses : mapping, optional
         Target -> measured and predicted responses
         (:func:`aud_dnn.analyze.report.responses.responses_of`).
-    maps : mapping, optional
-        Target -> scores by place (:func:`aud_dnn.analyze.report.responses.score_map`).
+    cortex : Cortex, optional
+        Scores by place, and the viewer.
     beside : mapping, optional
         Target -> differences from the model ``other``
         (:func:`aud_dnn.analyze.report.paired.paired_table`).
@@ -166,30 +144,33 @@ def render(
     charts: dict[str, Any] = {}
     shown = []
     for part in parts:
-        value = _value(part)
+        value = value_name(part)
+        charts[f"{part.target}-bars"] = drawn.bar_chart(part, value)
         charts[f"{part.target}-layers"] = drawn.layer_chart(part, value)
         charts[f"{part.target}-place"] = drawn.place_chart(part, model, value)
-        section = _section(model, part, value)
+        shown.append(section(model, part, value))
         answers = (responses or {}).get(part.target)
         if answers is not None and len(answers):
             charts[f"{part.target}-responses"] = drawn.response_chart(answers)
-            charts[f"{part.target}-categories"] = drawn.category_chart(answers)
-            section["responses_csv"] = encoded_csv(answers)
-        places = (maps or {}).get(part.target)
-        if places is not None and len(places):
-            charts[f"{part.target}-map"] = drawn.map_chart(places)
-            section["map_csv"] = encoded_csv(places)
-        shown.append(section)
-    if parts:
-        charts["bars"] = drawn.bar_chart(parts)
+            if part.target == COMPONENT_TARGET:  # of a few voxels it would say nothing
+                charts[f"{part.target}-categories"] = drawn.category_chart(answers)
+            shown[-1]["responses_csv"] = encoded_csv(wide(answers))
+        if cortex is not None and part.target in cortex.maps:
+            found = cortex.maps[part.target]
+            charts[f"{part.target}-cortex"] = cortex_chart(found, value)
+            shown[-1]["cortex"] = True
+            shown[-1]["viewer"] = part.target == cortex.viewed
+            shown[-1]["cortex_note"] = cortex.note(part.target)
     library, data = scripts(charts)
+    ranks = [row for part in parts for row in rank_rows(part)]
     return template("page.html").render(
-        number=_number,
+        number=number,
         label=model,
         missing=missing,
         verdict=verdict(model, parts),
         parts=shown,
-        ranks=[row for part in parts for row in _ranks(part)],
+        ranks=ranks,
+        has_sem=any(np.isfinite(row["sem"]) for row in ranks),
         reading=_READING,
         source=SOURCE,
         command=command,
@@ -216,6 +197,7 @@ def render(
         ],
         library=library,
         charts=data,
+        viewer=_between_single_quotes(cortex.viewer) if cortex else "",
     )
 
 
@@ -274,102 +256,16 @@ def _script(text: str) -> str:
     return text.replace("</script", "<\\/script")
 
 
+def _between_single_quotes(text: str) -> Any:
+    """A page that may stand in an attribute between single quotes.
+
+    Escaping what need not be escaped there would make it 0.4 MB longer.
+    """
+    from markupsafe import Markup
+
+    return Markup(text.replace("&", "&amp;").replace("'", "&#39;"))
+
+
 def _data(value: Any) -> str:
     """JSON that may stand in a script element, whatever names it holds."""
     return json.dumps(value).replace("<", "\\u003c")
-
-
-def _number(value: float, digits: int = 3) -> str:
-    """As text; a dash where there is none."""
-    return f"{value:.{digits}f}" if np.isfinite(value) else "–"
-
-
-def _value(part: TargetPart) -> str:
-    return "R²" if part.target == COMPONENT_TARGET else "noise-corrected R²"
-
-
-def _ranks(part: TargetPart) -> list[dict[str, Any]]:
-    rows = []
-    for name in part.parts:
-        score, error = part.score(name, Condition.TRAINED)
-        twin, _ = part.score(name, Condition.PERMUTED)
-        rank = rank_among_published(part, name)
-        rows.append(
-            {
-                "name": part.target if name == ALL_VOXELS else name,
-                "score": score,
-                "error": error,
-                "layer": part.layers.get((name, Condition.TRAINED.value), ""),
-                "twin": twin,
-                "baseline": part.baseline.get(name, np.nan),
-                "baseline_is_read": part.baseline_is_read,
-                "rank": rank.place if rank else np.nan,
-                "rank_low": rank.low if rank else np.nan,
-                "rank_high": rank.high if rank else np.nan,
-                "n_models": rank.n_models if rank else np.nan,
-            }
-        )
-    return rows
-
-
-def _section(model: str, part: TargetPart, value: str) -> dict[str, Any]:
-    components = part.target == COMPONENT_TARGET
-    table = _table(model, part)
-    best = {name: part.score(name, Condition.TRAINED)[0] for name in part.parts}
-    spoken = ", ".join(f"{name} {score:.2f}" for name, score in best.items())
-    return {
-        "id": part.target,
-        "heading": "The six response components (NH2015)"
-        if components
-        else f"Voxels of {part.target}",
-        "notes": part.notes,
-        "layers_alt": f"{value} at every layer of {model}, trained and permuted. At the best "
-        f"layers: {spoken}.",
-        "layers_note": "Median over splits"
-        + (
-            "."
-            if components
-            else " and voxels, mean over participants with its 95 % interval (Student's t). Scores "
-            "are corrected for noise: 1 is all that could be explained. The paper's statistic, the "
-            "within-participant standard error, stands in the CSV (published_error)."
-        ),
-        "responses_note": "at the component's best layer. The components have no repetitions, and "
-        "so no ceiling."
-        if components
-        else "at the layer that is best for all voxels. The voxel of a region is the one with the "
-        "median score there.",
-        "place_alt": f"{model} among the models of the paper. {spoken}.",
-        "errors_note": "Bars: standard error over ten re-halvings of the splits for this model, "
-        "the reading error for the paper's."
-        if components
-        else "Bars: 95 % interval over participants for this model, the reading error for the "
-        "paper's.",
-        "layers_csv": encoded_csv(part.curves),
-        "place_csv": encoded_csv(table),
-        "columns": list(table.columns),
-        "rows": [
-            {
-                "ours": row[0] == model,
-                "cells": [f"{cell:.3f}" if isinstance(cell, float) else cell for cell in row],
-            }
-            for row in table.itertuples(index=False)
-        ],
-    }
-
-
-def _table(model: str, part: TargetPart) -> pd.DataFrame:
-    """Models x parts, trained and permuted below each other, best mean first."""
-    ours = part.best.assign(label=model, value=part.best["score"])
-    rows = pd.concat([ours, part.published])[["label", "condition", "part", "value"]]
-    rows = rows[rows["part"].isin(part.parts)]
-    wide = rows.pivot_table(index=["label", "condition"], columns="part", values="value")
-    wide = wide[part.parts]
-    if len(part.parts) > 1:
-        wide.insert(0, "mean", wide.mean(axis=1))
-    wide = wide.sort_values(wide.columns[0], ascending=False).reset_index()
-    return wide.rename(columns={"label": "model"}).rename_axis(columns=None)
-
-
-def encoded_csv(table: pd.DataFrame) -> str:
-    """A table for a link that needs no file (base64)."""
-    return base64.b64encode(table.to_csv(index=False).encode()).decode()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from aud_dnn.analyze.report.content import ALL_VOXELS, TargetPart
+from aud_dnn.analyze.report.content import TargetPart
+from aud_dnn.analyze.report.measured import ALL_VOXELS
 from aud_dnn.conditions import Condition
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aud_dnn.analyze.report.charts import OURS, THEIRS, TWIN, specification
-from aud_dnn.analyze.report.page import encoded_csv, scripts, template
+from aud_dnn.analyze.report.page import scripts, template
+from aud_dnn.analyze.report.sections import encoded_csv
 from aud_dnn.conditions import CONDITIONS
 from aud_dnn.io.atomic import atomic_file
 from aud_dnn.paths import ProjectPaths

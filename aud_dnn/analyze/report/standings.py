@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from aud_dnn import __version__
-from aud_dnn.analyze.report.content import ALL_VOXELS, gather
+from aud_dnn.analyze.report.content import gather
+from aud_dnn.analyze.report.measured import ALL_VOXELS
 from aud_dnn.analyze.report.page import REPORT_FILE, template
 from aud_dnn.conditions import Condition
 from aud_dnn.errors import MissingDataError
@@ -19,7 +20,7 @@ from aud_dnn.models.published import SOURCE, published_scores
 from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.tables.figure_inputs import models_with_results
-from aud_dnn.targets.facts import TARGETS
+from aud_dnn.targets.facts import ROIS, TARGETS
 
 PAGE_FILE = "leaderboard.html"
 TABLE_FILE = "leaderboard.csv"
@@ -49,13 +50,14 @@ def standings(paths: ProjectPaths) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per model and component, target or region, best first: ``target``, ``part``,
-        ``model``, ``label``, ``architecture``, ``task``, ``score`` at the best layer (regions, of
-        networks that were measured here only: at the layer that is best for all voxels), ``error``
+        One row per model and component, target or region of its voxels (regions only of models
+        with results: the paper's figures do not show them), best first: ``target``, ``part``,
+        ``model``, ``label``, ``architecture``, ``task``, ``score`` at the best layer, ``error``
         (voxels: half a 95 % interval over participants; components: standard error over re-halvings
-        of the splits; read values: the reading error), ``twin`` (the permuted control), ``rank``
-        with ``rank_low`` and ``rank_high`` (the places that are possible if every value is off by
-        its error), ``n_models``, ``source``.
+        of the
+        splits; read values: the reading error), ``twin`` (the permuted control), ``rank`` with
+        ``rank_low`` and ``rank_high`` (the places that are possible if every value is off by its
+        error), ``n_models``, ``source``.
 
     Raises
     ------
@@ -85,22 +87,21 @@ def _measured(paths: ProjectPaths, model: str) -> list[dict[str, object]]:
     label = MODELS[model].display_name if model in MODELS else model
     architecture, task = architecture_and_task(model)
     found: list[dict[str, object]] = []
-    for part in gather(paths, model)[0]:
-        asked = [(name, part.score) for name in part.parts]
-        asked += [(region, part.region_score) for region in part.regions]
-        for name, score_of in asked:
-            score, error = score_of(name, Condition.TRAINED)
+    for part in gather(paths, model, brief=True)[0]:
+        bars = part.bars
+        twins = bars[bars["condition"] == Condition.PERMUTED].set_index("part")["score"]
+        for row in bars[bars["condition"] == Condition.TRAINED].to_dict("records"):
             found.append(
                 {
                     "target": part.target,
-                    "part": name,
+                    "part": row["part"],
                     "model": model,
                     "label": label,
                     "architecture": architecture,
                     "task": task,
-                    "score": score,
-                    "error": error,
-                    "twin": score_of(name, Condition.PERMUTED)[0],
+                    "score": row["score"],
+                    "error": row["error"],
+                    "twin": twins.get(row["part"], np.nan),
                     "source": MEASURED,
                 }
             )
@@ -165,6 +166,7 @@ def write_standings(paths: ProjectPaths) -> tuple[pd.DataFrame, Path]:
     text = template("leaderboard.html").render(
         rows=rows,
         parts=list(dict.fromkeys((row["target"], row["part"]) for row in rows)),
+        has_regions=bool(table["part"].isin(ROIS).any()),
         architectures=sorted({str(row["architecture"]) for row in rows} - {""}),
         tasks=sorted({str(row["task"]) for row in rows} - {""}),
         data=json.dumps(rows).replace("<", "\\u003c"),
