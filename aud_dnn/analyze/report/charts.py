@@ -60,13 +60,14 @@ def layer_chart(part: TargetPart, value: str) -> dict[str, Any]:
         low=part.curves["score"] - part.curves["error"],
         high=part.curves["score"] + part.curves["error"],
     )
+    legend = alt.Legend(symbolOpacity=1)
     colors = alt.Scale(domain=list(CONDITIONS), range=[OURS, TWIN])
     layers = data.drop_duplicates("position").sort_values("position")["layer"].tolist()
     base = alt.Chart().encode(
         x=alt.X("layer:N", sort=layers, title=None, axis=alt.Axis(labelAngle=-45, labelLimit=110)),
     )
     line = base.mark_line(point=True).encode(
-        color=alt.Color("condition:N", scale=colors, title=None),
+        color=alt.Color("condition:N", scale=colors, title=None, legend=legend),
         y=alt.Y("score:Q", title=value, scale=alt.Scale(zero=True)),
         tooltip=[
             alt.Tooltip("layer:N"),
@@ -78,7 +79,7 @@ def layer_chart(part: TargetPart, value: str) -> dict[str, Any]:
     band = base.mark_area(opacity=0.2).encode(
         y=alt.Y("low:Q", title=value),
         y2="high:Q",
-        color=alt.Color("condition:N", scale=colors, title=None),
+        color=alt.Color("condition:N", scale=colors, title=None, legend=legend),
     )
     layers_drawn = [band, line]
     if shows_ceiling(part):
