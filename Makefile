@@ -88,7 +88,7 @@ test-report: $(VENV)/.installed-test
 
 test-cluster: $(VENV)/.installed-test
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --editable '.[cluster]'
-	$(BIN)/python -m pytest -m slow tests/cluster
+	$(BIN)/python -m pytest -m slow tests/cluster $(CLUSTER_ONLY)
 
 # trained networks whose packages carry their weights; their own requirements name far more than they use
 MODELS := .venv-models
