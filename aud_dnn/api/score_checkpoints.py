@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import glob
-import html
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aud_dnn.api.score_model import framed, repeating_command, score_model
 from aud_dnn.errors import InputError, MissingDataError
+from aud_dnn.io.progress import tell
 
 if TYPE_CHECKING:
     import pandas as pd
-
-log = logging.getLogger("aud_dnn")
 
 
 @dataclass(frozen=True)
@@ -38,8 +36,7 @@ class CheckpointSeries:
     table: pd.DataFrame
 
     def _repr_html_(self) -> str:
-        page = html.escape(self.path.read_text(encoding="utf-8"), quote=True)
-        return f'<iframe srcdoc="{page}" width="100%" height="900" frameborder="0"></iframe>'
+        return framed(self.path)
 
     def __str__(self) -> str:
         scores = self.table.pivot(index="step", columns="name", values="score")
@@ -80,7 +77,6 @@ def score_checkpoints(
     from aud_dnn.analyze.report.page import check_installed
     from aud_dnn.analyze.report.series import checkpoint_steps, write_series
     from aud_dnn.api.model_sources import importable
-    from aud_dnn.api.score_model import repeating_command, score_model
     from aud_dnn.extract.registry import default_name, proposed_taps_file
     from aud_dnn.extract.run import check_name
     from aud_dnn.paths import find_root
@@ -109,7 +105,7 @@ def score_checkpoints(
     tables = []
     ordered = sorted(zip(steps, labels, files))
     for number, (step, label, file) in enumerate(ordered, 1):
-        log.info("checkpoint %d of %d: %s", number, len(files), file)
+        tell("checkpoint %d of %d: %s", number, len(files), file)
         model = f"{name}_{label}"
         report = score_model(source, name=model, taps=taps, checkpoint=file, **options)
         table = report.table.reset_index()

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from aud_dnn.api.model_sources import extracted, given_activations
 from aud_dnn.conditions import Condition
-from aud_dnn.errors import InputError, MissingDataError
+from aud_dnn.errors import InputError
 from aud_dnn.paths import ProjectPaths, find_root
-from aud_dnn.targets.facts import TARGETS, VOXEL_TARGETS
+from aud_dnn.targets.facts import VOXEL_TARGETS
+from aud_dnn.targets.published_files import targets_on_disk
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,13 +41,18 @@ class ModelReport:
     verdict: tuple[str, ...]
 
     def _repr_html_(self) -> str:
-        page = html.escape(self.path.read_text(encoding="utf-8"), quote=True)
-        return f'<iframe srcdoc="{page}" width="100%" height="900" frameborder="0"></iframe>'
+        return framed(self.path)
 
     def __str__(self) -> str:
         shown = self.table.drop(columns=["n_models", "baseline_is_read"])
         lines = [*self.verdict, "", shown.to_string(float_format="{:.3f}".format, na_rep="–")]
         return "\n".join([*lines, "", f"Report: {self.path}"])
+
+
+def framed(page: Path) -> str:
+    """A page to show in a notebook."""
+    text = html.escape(page.read_text(encoding="utf-8"), quote=True)
+    return f'<iframe srcdoc="{text}" width="100%" height="900" frameborder="0"></iframe>'
 
 
 def score_model(
@@ -134,7 +140,7 @@ def score_model(
 
     check_installed()
     paths = find_root(root)
-    chosen = _targets(paths, targets)
+    chosen = targets_on_disk(paths) if targets is None else tuple(dict.fromkeys(targets))
     if is_own_model(source) and (is_network_file(source) or not Path(source).exists()):
         model = extracted(
             paths,
@@ -179,26 +185,6 @@ def score_model(
     command = repeating_command(source, options)
     path, parts, sentences = write_report(paths, model, chosen, command, compare)
     return ModelReport(model, path, report_table(parts), tuple(sentences))
-
-
-def _targets(paths: ProjectPaths, asked: Sequence[str] | None) -> tuple[str, ...]:
-    from aud_dnn.targets.published_files import FILES
-
-    there = [
-        target
-        for target in TARGETS
-        if all((paths.neural(target) / file).is_file() for file in FILES[target])
-    ]
-    wanted = tuple(there) if asked is None else tuple(dict.fromkeys(asked))
-    if not wanted:
-        raise MissingDataError(
-            f"There are no neural data below {paths.data / 'neural'}. Get them: python "
-            "setup_utils/download_files.py --get_data True"
-        )
-    return wanted
-
-
-# --- scores -------------------------------------------------------------------------------------
 
 
 def _fit(

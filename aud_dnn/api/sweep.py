@@ -14,7 +14,8 @@ from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.runs.sweep import BACKENDS, Backend, Failure, job_script, run_sweep
 from aud_dnn.runs.sweep_plan import SweepOptions, SweepPlan, SweepUnit, models_of, plan_sweep
 from aud_dnn.targets.choosing import chosen_targets
-from aud_dnn.targets.facts import TARGETS, VOXEL_TARGETS
+from aud_dnn.targets.facts import VOXEL_TARGETS
+from aud_dnn.targets.published_files import targets_on_disk
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -173,9 +174,9 @@ def sweep(
     return _closing(paths, plan, units, failures, name, said, reports)
 
 
-def _listed(models: Sequence[str] | str) -> list[str]:
-    """Models as a list, also where there is only one."""
-    return [models] if isinstance(models, str) else list(models)
+def _listed(names: Sequence[str] | str) -> list[str]:
+    """Names as a list, also where there is only one."""
+    return [names] if isinstance(names, str) else list(names)
 
 
 def _compare(paths: ProjectPaths, plan: SweepPlan, method: str, jobs: int, progress: bool) -> str:
@@ -222,14 +223,9 @@ def _options(
     }
     if str(randnetw) not in conditions:
         raise InputError(f"randnetw must be both, True or False; got {randnetw!r}.")
-    published, files = chosen_targets([targets] if isinstance(targets, str) else list(targets))
+    published, files = chosen_targets(_listed(targets))
     if targets in ("all", ["all"]):
-        published = tuple(one for one in TARGETS if _is_there(paths, one))
-        if not published:
-            raise InputError(
-                f"There are no neural data below {paths.data / 'neural'}. Get them: python "
-                "setup_utils/download_files.py --get_data True"
-            )
+        published = targets_on_disk(paths)
     stimuli = known_stimuli(paths, needed=bool(published))
     own: tuple[OwnTarget, ...] = ()
     if files:
@@ -249,12 +245,6 @@ def _options(
     return options, {name: target for name, target in loaded.items() if target is not None}
 
 
-def _is_there(paths: ProjectPaths, target: str) -> bool:
-    from aud_dnn.targets.published_files import FILES
-
-    return all((paths.neural(target) / file).is_file() for file in FILES[target])
-
-
 def _command(
     paths: ProjectPaths,
     options: SweepOptions,
@@ -265,7 +255,7 @@ def _command(
     """What makes this sweep, for a job script."""
     words = ["python", "aud_dnn/sweep.py", "--models", *models]
     words += ["--methods", *methods] if tuple(methods) != (REGRESSION,) else []
-    words += ["--target", *options.targets, *(str(own.path) for own in options.own_targets)]
+    words += ["--target", *options.target_arguments]
     if options.layers is not None:
         words += ["--layers", *options.layers]
     if len(options.conditions) == 1:
@@ -293,10 +283,9 @@ def _closing(
         with atomic_file(file) as staging:
             write(staging, index=False)
     targets = plan.options.target_names
-    named = [*targets, *(str(own.path) for own in plan.options.own_targets)]
-    given = [one for one in named if one in plan.options.targets or Path(one).exists()]
+    asked = plan.options.target_arguments
     told = tuple(
-        (f"{one.unit.model} {one.unit.layer}: {one.why}", one.unit.command(given, paths.root))
+        (f"{one.unit.model} {one.unit.layer}: {one.why}", one.unit.command(asked, paths.root))
         for one in failures
     )
     elsewhere = set(lacking) - set(units)

@@ -13,6 +13,7 @@ from typing import Any
 
 from aud_dnn.errors import InputError, MissingDataError, unknown_name
 from aud_dnn.extract.taps import Tap
+from aud_dnn.io.toml import parse_toml
 
 _LARGEST_DESCRIPTION = 1 << 18  # bytes; some thousand taps
 _MOST_DOTS, _LONGEST_TEXT, _LARGEST_NUMBER = 16, 1000, 1e12
@@ -67,14 +68,9 @@ def read_description(path: Path, *, taps_only: bool = False) -> tuple[list[Tap],
     InputError
         No such file, no TOML, an unknown or missing option, or one of the wrong type.
     """
-    try:
-        import tomllib
-    except ImportError:  # Python 3.10
-        import tomli as tomllib  # type: ignore[no-redef]
-
     path = Path(path)
     try:
-        content = tomllib.loads(_description_text(path))
+        content = parse_toml(_description_text(path))
     except FileNotFoundError as error:
         raise MissingDataError(f"The description of the taps {path} does not exist.") from error
     except OSError as error:

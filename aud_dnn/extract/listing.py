@@ -49,9 +49,7 @@ def module_table(model: TorchModel) -> str:
         with torch.inference_mode():
             inputs = model.prepare(noise, model.sample_rate)
             rows.append(("(input)", "-", shape_of(inputs), "-"))
-            whole = shape_of(
-                network(inputs) if model.forward is None else model.forward(network, inputs)
-            )
+            whole = shape_of(model.run(inputs))
         rows.append(("(the network)", type(network).__name__, whole, "1"))
     except Exception as error:
         if is_memory_error(error):

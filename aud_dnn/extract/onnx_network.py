@@ -141,10 +141,10 @@ class OnnxNetwork(torch.nn.Module):
                 tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
             model = onnx.ModelProto()
             model.CopyFrom(self._model)
+            declared = {one.name: one for one in self._model.graph.output}
             del model.graph.output[:]
             model.graph.output.extend(
-                onnx.ValueInfoProto(name=name) if name not in self._outputs else kept
-                for name, kept in _with_declared(wanted, self._model.graph.output)
+                declared.get(name) or onnx.ValueInfoProto(name=name) for name in wanted
             )
             options = self._runtime.SessionOptions()
             options.log_severity_level = 4  # errors are told, or expected
@@ -218,11 +218,6 @@ class OnnxNetwork(torch.nn.Module):
             if name in tensors:
                 tensors[name] = self._modules[name](tensors[name])
         return {name: tensors[name] for name in self._outputs if name in tensors}
-
-
-def _with_declared(wanted: Sequence[str], declared: Sequence[Any]) -> list[tuple[str, Any]]:
-    known = {one.name: one for one in declared}
-    return [(name, known.get(name)) for name in wanted]
 
 
 def _joined(values: Sequence[Any]) -> Any:

@@ -7,7 +7,7 @@ recurrent layer, the activation behind a convolution or a linear layer.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,8 +78,7 @@ def runs_of(
                     for _ in range(n_sounds)
                 ]
             )
-            run: Callable = model.forward or (lambda network, x: network(x))
-            returned = run(model.network, inputs)
+            returned = model.run(inputs)
         # what `returned` sees: what `forward` makes of it, and of programs that take no hooks, too
         found = [one for one in found if one.module]
         found.append(Run("", 0, type(model.network).__name__, _shapes(returned)))
@@ -151,12 +150,11 @@ def time_axes(model: TorchModel, modules: Collection[str]) -> dict[tuple[str, in
         found[name, call] = {path: one.float().cpu() for path, one in _tensors(output)}
 
     handles = [module.register_forward_hook(note) for module in names]
-    run: Callable = model.forward or (lambda network, x: network(x))
     try:
         with torch.inference_mode(), torch.random.fork_rng(devices=[]):
             for inputs in _thirds_replaced(model):
                 seen.append({})
-                run(model.network, inputs)
+                model.run(inputs)
     except Exception:  # a network that is no use is told of where its features are wanted
         return {}
     finally:

@@ -194,8 +194,7 @@ class TorchExtractor:
 
     def _pass(self, inputs: torch.Tensor) -> Any:
         with torch.inference_mode(), full_precision(self._device):
-            forward = self._model.forward
-            return self._network(inputs) if forward is None else forward(self._network, inputs)
+            return self._model.run(inputs)
 
     def _too_little_memory(self, n_sounds: int) -> str:
         where = "" if self._device.type == "cpu" else f" on {self._device}"

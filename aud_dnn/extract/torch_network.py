@@ -63,3 +63,8 @@ class TorchModel:
     stochastic: bool = False
     half_precision: bool = False
     frames: bool = False
+
+    def run(self, inputs: torch.Tensor) -> Any:
+        """What the network returns."""
+        forward = self.forward
+        return self.network(inputs) if forward is None else forward(self.network, inputs)

@@ -28,7 +28,6 @@ from aud_dnn.errors import InputError, plain_warnings
 
 _LENGTH = struct.Struct("<Q")
 _GRACE_S = 2.0  # what a worker may take to leave what it is writing
-_SECOND_TRIES = 1  # of an item whose worker was killed
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
@@ -92,44 +91,36 @@ def run_in_processes(
                 raise _out_of_memory("There is not enough memory", 1, needs) from error
             yield index, outcome
         return
-    parcels = [bytes(ForkingPickler.dumps(content)) for content in (work, *items)]
-    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for index in range(len(items)):
-        waiting.put(index)
-    outcomes: queue.SimpleQueue[tuple[int, bytes | int]] = queue.SimpleQueue()
-    workers = []
-    try:
-        for _ in range(jobs):
-            workers.append(_start(share))
-            threading.Thread(
-                target=_hand_out, args=(workers[-1], parcels, waiting, outcomes), daemon=True
-            ).start()
-        for _ in items:
-            index, answer = _next(outcomes)
-            if isinstance(answer, int):
-                raise _out_of_memory(f"A worker process {_how(answer)}", jobs, needs)
-            good, outcome = ForkingPickler.loads(answer)
-            if not good:
-                if isinstance(outcome, MemoryError):
-                    raise _out_of_memory("There is not enough memory", jobs, needs) from outcome
+    answers = outcomes_in_processes(work, items, jobs, share=share, needs=needs, second_tries=0)
+    with contextlib.closing(answers):
+        for index, outcome in answers:
+            if isinstance(outcome, MemoryError):
+                raise _out_of_memory("There is not enough memory", jobs, needs) from outcome
+            if isinstance(outcome, Exception):
                 raise outcome
             yield index, outcome
-    finally:
-        _end(workers)
 
 
 def outcomes_in_processes(
-    work: Callable[[Any], Any], items: Sequence[Any], jobs: int
+    work: Callable[[Any], Any],
+    items: Sequence[Any],
+    jobs: int,
+    *,
+    share: Sequence[int] = (),
+    needs: str = "",
+    second_tries: int = 1,
 ) -> Generator[tuple[int, Any], None, None]:
     """Work on every item whatever happens to some; (index, outcome or exception) as they finish.
 
     An exception of ``work`` is the outcome of its item. A worker that is killed is replaced, and
-    its item given to another one, once; then a :class:`WorkerEndedError` is its outcome.
+    its item given to another one; after ``second_tries`` of that a :class:`WorkerEndedError` is its
+    outcome.
 
     Parameters
     ----------
-    work, items, jobs
+    work, items, jobs, share, needs
         As for :func:`run_in_processes`; but nothing is done in this process, which so survives.
+    second_tries : int
     """
     parcels = [bytes(ForkingPickler.dumps(content)) for content in (work, *items)]
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -139,7 +130,7 @@ def outcomes_in_processes(
     workers: list[subprocess.Popen] = []
 
     def start() -> None:
-        workers.append(_start(()))
+        workers.append(_start(share))
         threading.Thread(
             target=_hand_out, args=(workers[-1], parcels, waiting, outcomes), daemon=True
         ).start()
@@ -153,13 +144,13 @@ def outcomes_in_processes(
             index, answer = _next(outcomes)
             if isinstance(answer, int):
                 ended[index] = ended.get(index, 0) + 1
-                if index >= 0 and ended[index] <= _SECOND_TRIES:
+                if index >= 0 and ended[index] <= second_tries:
                     waiting.put(index)
                 elif index >= 0:
-                    yield index, _out_of_memory(f"A worker process {_how(answer)}", jobs, "")
+                    yield index, _out_of_memory(f"A worker process {_how(answer)}", jobs, needs)
                     left -= 1
-                elif ended[index] > jobs + _SECOND_TRIES:  # they end before they get anything
-                    raise _out_of_memory(f"Worker processes {_how(answer)} at once", jobs, "")
+                elif ended[index] > jobs * second_tries:  # they end before they get anything
+                    raise _out_of_memory(f"A worker process {_how(answer)}", jobs, needs)
                 start()
                 continue
             _, outcome = ForkingPickler.loads(answer)

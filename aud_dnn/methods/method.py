@@ -49,6 +49,13 @@ class Field:
         How tables summarise it over splits: ``mean``, ``median``, ``std``; none by default.
     column : str
         What stands behind ``mean_`` in the columns of tables; ``stored`` by default.
+    source : str
+        ``stored`` of another field that this one is a function of, if it is: then results per voxel
+        do not hold it, and whoever reads them makes it again.
+    derive : callable, optional
+        That function, from array to array.
+    dtype_on_disk : str
+        Where fewer digits do; ``dtype`` by default.
     """
 
     name: str
@@ -59,6 +66,9 @@ class Field:
     unit: str = ""
     summaries: tuple[str, ...] = ()
     column: str = ""
+    source: str = ""
+    derive: Callable[[np.ndarray], np.ndarray] | None = None
+    dtype_on_disk: str = ""
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from aud_dnn.errors import InputError, MissingDataError, unknown_name
+from aud_dnn.io.progress import tell
+from aud_dnn.io.toml import parse_toml
 
 log = logging.getLogger("aud_dnn")
 
@@ -76,11 +78,7 @@ def read_slurm_options(path: Path | None, **given: Any) -> SlurmOptions:
     found: dict[str, Any] = {}
     if path is not None:
         try:
-            import tomllib
-        except ImportError:  # Python 3.10
-            import tomli as tomllib  # type: ignore[no-redef]
-        try:
-            found = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            found = parse_toml(Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise MissingDataError(f"There is no file {path}.") from error
         except (OSError, ValueError) as error:
@@ -172,7 +170,7 @@ def slurm_workers(options: SlurmOptions) -> Iterator[Any]:
         else:
             cluster.scale(options.workers)
         with _lost_jobs_replaced(cluster, options):
-            log.info("waiting for the first of %d worker jobs", options.workers)
+            tell("waiting for the first of %d worker jobs", options.workers)
             try:
                 client.wait_for_workers(1, timeout=_PATIENCE_S)
             except TimeoutError:
@@ -210,7 +208,7 @@ def _lost_jobs_replaced(cluster: Any, options: SlurmOptions) -> Iterator[None]:
                     if getattr(job, "job_id", None) and str(job.job_id) not in known
                 ]
                 if lost:
-                    log.info("%d worker job(s) ended; others take their place", len(lost))
+                    tell("%d worker job(s) ended; others take their place", len(lost))
                     cluster.sync(cluster.scale_down, lost)
                     if not options.adaptive:
                         cluster.scale(options.workers)

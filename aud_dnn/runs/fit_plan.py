@@ -17,9 +17,11 @@ from aud_dnn.runs.estimates import Estimate, fit_estimate
 from aud_dnn.runs.own_targets import OwnTarget, known_stimuli, open_for_targets
 from aud_dnn.store.regression import RegressionResult, read_result
 from aud_dnn.store.regression_names import is_complete, parse_folder, result_folder
+from aud_dnn.store.schema import STORED_BYTES
 from aud_dnn.store.sources import Sources, describe_changes, is_published
 from aud_dnn.utils import Activations, Target
 
+_PER_RESULT = 130_000  # bytes that files of netCDF and Parquet have of their own
 _LONGEST_FOLDER_NAME = 255  # bytes, of the usual file systems
 
 Work = tuple[str, str]
@@ -214,10 +216,10 @@ def estimate_fit(paths: ProjectPaths, plan: FitPlan, targets: Mapping[str, Targe
 
 def bytes_needed(plan: FitPlan, targets: Mapping[str, Target]) -> int:
     """Bytes of the results to come, at most (nothing compresses)."""
-    needed = 0
+    needed = _PER_RESULT * len(plan.to_fit)
     for name, _ in plan.to_fit:
         splits = targets[name].splits
-        per_voxel = len(splits) * 8 * 16 + 1000
+        per_voxel = len(splits) * STORED_BYTES + 1000
         if plan.options.save_preds:
             per_voxel += len(splits) * (int(splits.test.sum(axis=1).max()) * 4 + 8)
         if plan.options.legacy_pickles:

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import logging
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,8 +29,10 @@ log = logging.getLogger("aud_dnn")
 BACKENDS = ("local", "dask", "slurm")
 _UNITS_PER_LINE = 10  # in a log file
 
-_READ: dict[Path, Read] = {}
-"""Root -> published targets; a worker reads them with its first unit and keeps them."""
+_READ: dict[str, Read] = {}
+"""Sweep -> published targets; a worker reads them with its first unit and keeps them for the rest,
+but not for the next sweep, before which they may have been replaced.
+"""
 
 
 @dataclass(frozen=True)
@@ -66,16 +69,19 @@ class Failure:
     why: str
 
 
-def fit_unit(root: Path, options: SweepOptions, unit: SweepUnit) -> list[Outcome]:
+def fit_unit(root: Path, options: SweepOptions, sweep: str, unit: SweepUnit) -> list[Outcome]:
     """Fit one unit to all targets: what a worker does.
 
-    Results that are there are kept, whoever made them in the meantime.
+    Results that are there are kept, whoever made them in the meantime. ``sweep`` tells one sweep
+    from another.
     """
+    if sweep not in _READ:
+        _READ.clear()
     return fit_model(
         ProjectPaths(root),
         options.fit_options(unit.model, unit.randnetw, (unit.layer,)),
         progress=False,
-        read=_READ.setdefault(root, {}),
+        read=_READ.setdefault(sweep, {}),
     )
 
 
@@ -122,7 +128,7 @@ def run_sweep(
     if backend.name == "local":
         backend = replace(backend, jobs=_jobs_that_fit(backend.jobs, plan.memory))
     started = time.monotonic()
-    work = functools.partial(fit_unit, paths.root.resolve(), plan.options)
+    work = functools.partial(fit_unit, paths.root.resolve(), plan.options, uuid.uuid4().hex)
     with (
         _outcomes(work, todo, backend) as outcomes,
         progress_bar(len(todo), "layer", wanted=progress) as bar,

@@ -83,6 +83,11 @@ class SweepOptions:
         )
 
     @property
+    def target_arguments(self) -> tuple[str, ...]:
+        """All targets, as a command line names them."""
+        return (*self.targets, *(str(own.path) for own in self.own_targets))
+
+    @property
     def target_names(self) -> tuple[str, ...]:
         """All targets."""
         return (*self.targets, *(own.target.name for own in self.own_targets))
@@ -147,6 +152,8 @@ class SweepPlan:
                     )
         if self.missing:
             lines.append(f"  no activations: {few(self.missing, 6)}")
+        if self.n_kept:
+            lines.append(f"  {self.n_kept} results are there, and kept")
         if self.stale:
             lines.append(f"  stale, refused without --overwrite: {few(self.stale)}")
         share = sum(unit in mine for unit in self.to_fit) / max(len(self.to_fit), 1)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aud_dnn.io.digests import DigestMemo
+import numpy as np
+
+from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
+from aud_dnn.io.digests import DigestMemo, file_digest
+from aud_dnn.io.files import h5_dataset
 from aud_dnn.store.h5_results import (
     LARGEST,
     LARGEST_TABLE,
@@ -19,35 +25,20 @@ from aud_dnn.store.h5_results import (
     values_of,
 )
 from aud_dnn.store.schema import (
-    PROVENANCE_FILE,
-    Check,
-    ResultKey,
-)
-
-if TYPE_CHECKING:
-    pass
-
-
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-import numpy as np
-
-from aud_dnn.errors import DamagedFileError, InputError, MissingDataError
-from aud_dnn.io.digests import file_digest
-from aud_dnn.io.files import h5_dataset
-from aud_dnn.store.schema import (
-    ALWAYS_STORED,
+    ALWAYS_GIVEN,
+    FIELDS,
     MASKS,
     N_SOUNDS,
     N_SPLITS,
     N_TEST,
     NAMED,
     PREDICTIONS_FILE,
+    PROVENANCE_FILE,
     SCORES_FILE,
     SUMMARIES,
     TABLE_FILE,
+    Check,
+    ResultKey,
     check_counts,
     check_ids,
     check_masks,
@@ -145,15 +136,21 @@ class OwnFiles:
             if name in inside:  # converted results do not say their target
                 self.named[name] = str(values_of(result_variable(file, name, check, (), "O")))
         check_rows(check, len(ids), self.named.get("target"), own=self.own)
-        lacking = sorted((ALWAYS_STORED | {*MASKS, *NAMED[:3]}) - inside)
+        derivable = {
+            name for name, field in FIELDS.items() if field.source in inside and name not in inside
+        }
+        lacking = sorted((ALWAYS_GIVEN | {*MASKS, *NAMED[:3]}) - inside - derivable)
         check(not lacking, f"it lacks {', '.join(lacking)}")
         if self.own:
             self._take_counts(file, check)
         shape = (len(ids), self.n_splits)
         known = {*MASKS, *NAMED, "voxel_id", "vox_idx", "split_idx", "stimulus"}
-        self._score_names = [name for name in file if name not in known]
-        for name in self._score_names:
+        stored = [name for name in file if name not in known]
+        for name in stored:
             result_variable(file, name, check, shape, "fiub")
+        order = list(FIELDS) if derivable else []  # those of a file are in the order of the file
+        self._score_names = [name for name in order if name in derivable or name in stored]
+        self._score_names += [name for name in stored if name not in self._score_names]
         result_variable(file, "vox_idx", check, shape[:1], "iu")
         result_variable(file, "split_idx", check, shape[1:], "iu")
         check(
@@ -259,9 +256,20 @@ class OwnFiles:
     def values(self, name: str) -> np.ndarray:
         """One variable of the scores, (n_rows, n_splits)."""
         with self._reading(SCORES_FILE) as check, open_result(check) as file:
-            return values_of(
-                result_variable(file, name, check, (len(self.ids), self.n_splits), "fiub")
-            )
+            return self._score(file, name, check)
+
+    def _score(self, file: h5py.File, name: str, check: Check) -> np.ndarray:
+        """One variable of the scores, derived where the file does not hold it."""
+        field = FIELDS.get(name)
+        if field is not None and field.derive is not None and name not in set(file):
+            return field.derive(self._score(file, field.source, check))
+        shape = (len(self.ids), self.n_splits)
+        variable = result_variable(file, name, check, shape, "fiub")
+        values = values_of(variable)
+        if variable.attrs.get("dtype") == "bool":  # which netCDF does not know; so does xarray
+            return values.astype(bool)
+        shortened = field is not None and values.dtype == field.dtype_on_disk
+        return values.astype(field.dtype) if field is not None and shortened else values
 
     def table(self, columns: list[str] | None = None) -> pd.DataFrame:
         """The table, or some of its columns, with ``voxel_id`` as index and as a column."""
@@ -285,13 +293,10 @@ class OwnFiles:
         import xarray as xr
 
         with self._reading(SCORES_FILE) as check, open_result(check) as file:
-            scores = {}
-            for name in self._score_names:
-                values = text_values(file, name)
-                is_bool = (
-                    file[name].attrs.get("dtype") == "bool"
-                )  # which netCDF does not know; xarray's convention
-                scores[name] = ("vox_idx", "split_idx"), values.astype(bool) if is_bool else values
+            scores = {
+                name: (("vox_idx", "split_idx"), self._score(file, name, check))
+                for name in self._score_names
+            }
             coordinates = {name: text_values(file, name) for name in ("vox_idx", "split_idx")}
             if "stimulus" in set(file) and file["stimulus"].dtype.kind == "O":
                 coordinates["stimulus"] = text_values(file, "stimulus").tolist()

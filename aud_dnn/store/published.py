@@ -11,7 +11,7 @@ import numpy as np
 
 from aud_dnn.io.pickles.safe_pickle import load_pickle
 from aud_dnn.store.schema import (
-    ALWAYS_STORED,
+    ALWAYS_GIVEN,
     MASKS,
     N_SOUNDS,
     N_SPLITS,
@@ -117,7 +117,7 @@ def _published_dataset(published: xr.Dataset, check: Check) -> xr.Dataset:
     )
     lacking = [
         *sorted(
-            (ALWAYS_STORED | {"voxel_id", "vox_idx", "split_idx", *NAMED[:3]})
+            (ALWAYS_GIVEN | {"voxel_id", "vox_idx", "split_idx", *NAMED[:3]})
             - {*published.variables}
         ),
         *sorted({*MASKS.values()} - {*published.attrs}),

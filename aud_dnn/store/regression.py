@@ -40,15 +40,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-# --- from scores to tables ----------------------------------------------------------------------
-
-
-# --- writing ------------------------------------------------------------------------------------
-
-
-# --- reading ------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, eq=False)
 class RegressionResult:
     """One result, ours or published.
@@ -95,7 +86,8 @@ class RegressionResult:
     ) -> np.ndarray:
         """Predicted responses to the test sounds, shape (n_sounds, n_splits, n_voxels).
 
-        NaN for training sounds.
+        NaN for training sounds. Of a result that was stored without predictions they are made
+        again, if the activations and the responses are still what they were.
 
         Parameters
         ----------
@@ -107,14 +99,13 @@ class RegressionResult:
         Raises
         ------
         MissingDataError
-            The result was made without predictions.
+            There are none, and they cannot be made again.
         """
         found = self.files.predictions(rescaled, rows)
         if found is None:
-            raise MissingDataError(
-                f"{self.folder} holds no predictions. Run the layer again with --save_preds True "
-                "--overwrite."
-            )
+            from aud_dnn.store.remaking import remade_predictions
+
+            return remade_predictions(self, rescaled=rescaled, rows=rows)
         return found
 
 

@@ -16,6 +16,7 @@ from aud_dnn.methods.ridge.method import METHOD as RIDGE
 from aud_dnn.methods.ridge.scores import LayerScores, TestPredictions
 from aud_dnn.splits import Splits
 from aud_dnn.store.schema import (
+    FIELDS,
     MASKS,
     PREDICTIONS_FILE,
     PROVENANCE_FILE,
@@ -132,7 +133,7 @@ def write_result(
     table = score_table(scores, target, model, layer, randnetw)
     dataset = score_dataset(scores, target, splits, model, layer, randnetw)
     _write_table(folder / TABLE_FILE, table)
-    _write_dataset(folder / SCORES_FILE, dataset)
+    _write_dataset(folder / SCORES_FILE, _as_stored(dataset))
     if predictions is not None:
         _write_predictions(folder / PREDICTIONS_FILE, predictions, target, splits)
     if legacy_pickles:
@@ -169,6 +170,13 @@ def _write_table(path: Path, table: pd.DataFrame) -> None:
             table[name] = table[name].map(str, na_action="ignore")
     # zstd: smaller than the default by a tenth, in half of the time
     table.to_parquet(path, engine="pyarrow", index=False, compression="zstd")
+
+
+def _as_stored(dataset: xr.Dataset) -> xr.Dataset:
+    """Without what :mod:`aud_dnn.store.own_files` derives; digits that nobody needs are dropped."""
+    kept = dataset.drop_vars([name for name, field in FIELDS.items() if field.source])
+    short = {name: field.dtype_on_disk for name, field in FIELDS.items() if field.dtype_on_disk}
+    return kept.assign({name: kept[name].astype(dtype) for name, dtype in short.items()})
 
 
 def _write_dataset(path: Path, dataset: xr.Dataset) -> None:

@@ -36,8 +36,17 @@ N_SOUNDS, N_SPLITS, N_TEST = 165, 10, 82
 MOST_ROWS = 50_000  # B2021 has 26,792 voxels
 MOST_OWN_ROWS = 500_000  # of a user's own target: neuroids × times
 _MOST_SOUNDS, _MOST_SPLITS = 100_000, 1_000
+FIELDS = {field.stored: field for field in RIDGE.fields}
+"""Variables of ``ds.nc``, by name; those with a ``source`` may be left out."""
+STORED_BYTES = sum(
+    np.dtype(field.dtype_on_disk or field.dtype).itemsize
+    for field in RIDGE.fields
+    if not field.source
+)
+"""Of one voxel and split in ``ds.nc``, before packing."""
 # the published runs lack one flag
-ALWAYS_STORED = {field.stored for field in RIDGE.fields} - {"alpha_on_plateau"}
+ALWAYS_GIVEN = FIELDS.keys() - {"alpha_on_plateau"}
+"""What a result gives, whether its file holds it or what it is derived from."""
 SUMMARIES = tuple(column for field in RIDGE.fields for column in field.columns)
 """Columns of the table, over splits."""
 

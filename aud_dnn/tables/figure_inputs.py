@@ -291,10 +291,23 @@ def predicted_responses(paths: ProjectPaths, model: str, layer: str, randnetw: b
     )
     folder = result_folder(paths, key.model, key.layer, key.target, key.randnetw, key.alphalimit)
     predictions = read_result(folder, memo=digest_memo(paths)).predictions(rescaled=True)
-    tested = np.isfinite(predictions)
-    if not tested.any(axis=1).all():
+    means = mean_over_splits(predictions)
+    if np.isnan(means).any():
         raise InputError(
             f"{folder}: some sounds were a test sound in no split; Figure 4 needs the published "
             "ten splits."
         )
-    return np.where(tested, predictions, 0).sum(axis=1) / tested.sum(axis=1)
+    return means
+
+
+def mean_over_splits(predictions: np.ndarray) -> np.ndarray:
+    """Mean over the splits in which a sound was a test sound, shape (n_sounds, n_rows).
+
+    Parameters
+    ----------
+    predictions : array of shape (n_sounds, n_splits, n_rows)
+        NaN for training sounds; a sound that was a test sound in no split has a mean of NaN.
+    """
+    tested = np.isfinite(predictions)
+    with np.errstate(invalid="ignore"):
+        return np.where(tested, predictions, 0).sum(axis=1) / tested.sum(axis=1)

@@ -64,9 +64,12 @@ def test_the_structured_run_notices_what_it_looks_for(tmp_path, monkeypatch, cap
         while time.process_time() - begun < 0.2:
             pass
 
+    resource = pytest.importorskip("resource", reason="needs a POSIX system")
     monkeypatch.setattr(fuzz_readers, "STRUCTURED_SECONDS", 0.1)
     monkeypatch.setattr(fuzz_readers, "STRUCTURED_MB", 100)
     held = []
+    # what counts is the rise above the most that this process ever held
+    large = 20_000_000 + resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 // 8
     made = [
         structured_inputs.StructuredReader(name, lambda folder, rng: None, read)
         for name, read in (
@@ -74,11 +77,11 @@ def test_the_structured_run_notices_what_it_looks_for(tmp_path, monkeypatch, cap
             ("refusing", lambda folder: read_npy(folder / "x")),
             ("failing", lambda folder: 1 / 0),
             ("slow", spend),
-            ("large", lambda folder: held.append(np.ones(40_000_000))),
+            ("large", lambda folder: held.append(np.ones(large))),
         )
     ]
     monkeypatch.setattr(structured_inputs, "structured_readers", lambda scratch: made)
-    monkeypatch.setattr(pytest.importorskip("resource"), "setrlimit", lambda *limits: None)
+    monkeypatch.setattr(resource, "setrlimit", lambda *limits: None)
     fuzz_readers.structured_worker(0, 0, 5, 1)
     outcomes = [
         line.split(" ")[2]

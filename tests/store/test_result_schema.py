@@ -106,13 +106,13 @@ def all_scores(shape: tuple[int, ...]) -> Callable[[h5py.File], None]:
 
 def never_written(file: h5py.File) -> None:
     put(
-        "r2_test", None, shape=(160_000_000, 10), dtype="f8", chunks=(1000, 10), compression="gzip"
+        "r2_train", None, shape=(160_000_000, 10), dtype="f8", chunks=(1000, 10), compression="gzip"
     )(file)
 
 
 def half_written(file: h5py.File) -> None:
-    put("r2_test", None, shape=(6, 10), dtype="f8", chunks=(3, 10))(file)
-    file["r2_test"][:3] = 0.5
+    put("r2_train", None, shape=(6, 10), dtype="f8", chunks=(3, 10))(file)
+    file["r2_train"][:3] = 0.5
 
 
 def linked(file: h5py.File) -> None:
@@ -120,8 +120,8 @@ def linked(file: h5py.File) -> None:
     other = Path(file.filename).parents[3] / "other.h5"
     with h5py.File(other, "w") as outside:
         outside["x"] = np.full((6, 10), 0.999)
-    del file["r2_test"]
-    file["r2_test"] = h5py.ExternalLink(str(other), "x")
+    del file["r2_train"]
+    file["r2_train"] = h5py.ExternalLink(str(other), "x")
 
 
 def virtual(file: h5py.File) -> None:
@@ -130,23 +130,23 @@ def virtual(file: h5py.File) -> None:
         outside["x"] = np.full((6, 10), 0.999)
     layout = h5py.VirtualLayout((6, 10), "f8")
     layout[:] = h5py.VirtualSource(str(other), "x", (6, 10))
-    del file["r2_test"]
-    file.create_virtual_dataset("r2_test", layout)
+    del file["r2_train"]
+    file.create_virtual_dataset("r2_train", layout)
 
 
 def external(file: h5py.File) -> None:
     other = Path(file.filename).parents[3] / "other.bin"
     other.write_bytes(np.full((6, 10), 0.999).tobytes())
-    put("r2_test", None, shape=(6, 10), dtype="f8", external=[(str(other), 0, 480)])(file)
+    put("r2_train", None, shape=(6, 10), dtype="f8", external=[(str(other), 0, 480)])(file)
 
 
 def scaled(file: h5py.File) -> None:
-    file["r2_test"].attrs["scale_factor"] = 2.0
+    file["r2_train"].attrs["scale_factor"] = 2.0
 
 
 def group(file: h5py.File) -> None:
-    del file["r2_test"]
-    file.create_group("r2_test")
+    del file["r2_train"]
+    file.create_group("r2_train")
 
 
 def text_bomb(folder: Path) -> None:
@@ -178,32 +178,32 @@ SPOILED = {
     "eleven splits": (change_h5("ds.nc", all_scores((6, 11))), r"ds\.nc.*shape \(6, 10\)"),
     "five rows": (change_h5("ds.nc", all_scores((5, 10))), r"ds\.nc.*shape \(6, 10\)"),
     "one dimension": (
-        change_h5("ds.nc", put("r2_test", np.zeros(60))),
-        r"ds\.nc.*r2_test.*\(60,\)",
+        change_h5("ds.nc", put("r2_train", np.zeros(60))),
+        r"ds\.nc.*r2_train.*\(60,\)",
     ),
     "text scores": (
-        change_h5("ds.nc", put("r2_test", np.full((6, 10), b"0.5"))),
-        r"ds\.nc.*r2_test.*type",
+        change_h5("ds.nc", put("r2_train", np.full((6, 10), b"0.5"))),
+        r"ds\.nc.*r2_train.*type",
     ),
     "complex scores": (
-        change_h5("ds.nc", put("r2_test", np.zeros((6, 10), complex))),
-        r"ds\.nc.*r2_test.*type",
+        change_h5("ds.nc", put("r2_train", np.zeros((6, 10), complex))),
+        r"ds\.nc.*r2_train.*type",
     ),
-    "group for scores": (change_h5("ds.nc", group), r"ds\.nc.*lacks r2_test"),
-    "never written": (change_h5("ds.nc", never_written), r"ds\.nc.*r2_test"),
+    "group for scores": (change_h5("ds.nc", group), r"ds\.nc.*lacks r2_train"),
+    "never written": (change_h5("ds.nc", never_written), r"ds\.nc.*r2_train"),
     "declared only": (
-        change_h5("ds.nc", put("r2_test", None, shape=(6, 10), dtype="f8", chunks=(6, 10))),
-        r"ds\.nc.*r2_test was never written",
+        change_h5("ds.nc", put("r2_train", None, shape=(6, 10), dtype="f8", chunks=(6, 10))),
+        r"ds\.nc.*r2_train was never written",
     ),
     "half written": (
         change_h5("ds.nc", half_written),
-        r"ds\.nc.*r2_test was not written to its end",
+        r"ds\.nc.*r2_train was not written to its end",
     ),
     "enormous pieces": (
         change_h5(
-            "ds.nc", put("r2_test", np.zeros((6, 10)), chunks=(1000, 1000), maxshape=(None, None))
+            "ds.nc", put("r2_train", np.zeros((6, 10)), chunks=(1000, 1000), maxshape=(None, None))
         ),
-        r"ds\.nc.*r2_test.*pieces larger",
+        r"ds\.nc.*r2_train.*pieces larger",
     ),
     "external link": (change_h5("ds.nc", linked), r"ds\.nc.*link"),
     "virtual": (change_h5("ds.nc", virtual), r"ds\.nc.*another file"),
@@ -290,9 +290,9 @@ def test_a_result_that_is_not_what_it_must_be_is_named(name: str, result: Path) 
 
 def test_what_is_whole_is_opened(result: Path) -> None:
     opened = read_result(result)
-    assert opened.scores["r2_test"].shape == (6, 10) and len(opened.table) == 6
+    assert opened.scores["r2_train"].shape == (6, 10) and len(opened.table) == 6
     assert opened.predictions(rescaled=True).shape == (165, 10, 6)
-    np.testing.assert_array_equal(opened.values("r2_test"), opened.scores["r2_test"])
+    np.testing.assert_array_equal(opened.values("r2_train"), opened.scores["r2_train"])
     assert list(opened.columns("median_alpha")) == ["voxel_id", "median_alpha"]
 
 
@@ -314,9 +314,9 @@ def test_a_table_is_read_in_little_time(tmp_path: Path) -> None:
 
 def test_a_result_that_is_replaced_while_it_is_read_is_noticed(result: Path) -> None:
     opened = read_result(result)
-    change_h5("ds.nc", lambda file: file["r2_test"].__setitem__((0, 0), 0.999))(result)
+    change_h5("ds.nc", lambda file: file["r2_train"].__setitem__((0, 0), 0.999))(result)
     with pytest.raises(InputError, match="replaced while it was read"):
-        opened.values("r2_test")
+        opened.values("r2_train")
 
 
 def test_what_may_not_be_read_is_not_called_damaged(
@@ -409,11 +409,11 @@ PUBLISHED = {
         r"df_output\.pkl.*same voxels",
     ),
     "text": (
-        change_ds(lambda ds: ds.assign(r2_test=ds["r2_test"].astype(str))),
+        change_ds(lambda ds: ds.assign(r2_test=ds["r2_train"].astype(str))),
         r"ds\.pkl.*r2_test.*numbers",
     ),
     "one dimension": (
-        change_ds(lambda ds: ds.assign(r2_test=ds["r2_test"][:, 0])),
+        change_ds(lambda ds: ds.assign(r2_test=ds["r2_train"][:, 0])),
         r"ds\.pkl.*r2_test",
     ),
     "masks": (change_ds(_masked), r"ds\.pkl.*all_test_idxs.*\(165, 9\)"),

@@ -67,6 +67,8 @@ def made_scores() -> LayerScores:
     scores.alphas[:] = 10.0 ** rng.integers(-50, 50, scores.alphas.shape)
     scores.r_prior_zero[2, 3:5] = np.nan
     scores.r_prior_zero[4] = np.nan
+    scores.r_test[:] = np.where(scores.r_prior_zero > 0, scores.r_prior_zero, 0.0)
+    scores.r2_test[:] = scores.r_test**2
     return scores
 
 
@@ -104,7 +106,10 @@ def test_scores_come_back_exactly(tmp_path: Path) -> None:
             variable.dims == ("vox_idx", "split_idx")
             and variable.dtype == getattr(scores, field.name).dtype
         )
-        np.testing.assert_array_equal(variable, getattr(scores, field.name))
+        # standard deviations are stored with the 24 bits of single precision
+        bound = 2.0**-24 if "_std_" in field.name else 0.0
+        np.testing.assert_allclose(variable, getattr(scores, field.name), rtol=bound, atol=0.0)
+        np.testing.assert_array_equal(result.values(field.name), variable)
     np.testing.assert_array_equal(result.scores["voxel_id"], made_target().ids)
     assert result.scores["voxel_id"].dims == ("vox_idx",)
     constants = {
@@ -122,6 +127,28 @@ def test_scores_come_back_exactly(tmp_path: Path) -> None:
     assert result.scores.attrs["all_train_idxs"].shape == (165, 10)
     assert result.provenance is not None and result.provenance["seconds"] == 1.5
     assert set(result.provenance["files"]) == {"ds.nc", "df_output.parquet", "y_preds.nc"}
+
+
+def test_what_follows_from_other_scores_is_not_stored(tmp_path: Path) -> None:
+    folder = written(tmp_path / "one")
+    with xr.open_dataset(folder / "ds.nc", engine="h5netcdf") as dataset:
+        stored = set(dataset.data_vars)
+    assert {"r_prior_zero", "r2_train"} <= stored
+    assert not {"r_test", "r2_test"} & stored
+    _without(folder, "r_prior_zero")
+    with pytest.raises(DamagedFileError, match=r"ds\.nc.*it lacks r2_test, r_prior_zero, r_test"):
+        read_result(folder)
+
+
+def _without(folder: Path, *names: str) -> None:
+    """Take variables out of the scores of a result."""
+    with xr.open_dataset(folder / "ds.nc", engine="h5netcdf") as dataset:
+        rest = dataset.load().drop_vars(names)
+    (folder / "ds.nc").unlink()
+    rest.to_netcdf(folder / "ds.nc", engine="h5netcdf")
+    provenance = json.loads((folder / "provenance.json").read_text())
+    provenance["files"]["ds.nc"] = file_digest(folder / "ds.nc")
+    (folder / "provenance.json").write_text(json.dumps(provenance))
 
 
 def test_predictions_are_there_for_test_sounds_only(tmp_path: Path) -> None:
@@ -237,8 +264,8 @@ def test_pickles_as_published_open_with_plain_tools(tmp_path: Path) -> None:
     )
     dataset = pickle.loads((folder / "ds.pkl").read_bytes())
     assert isinstance(dataset, xr.Dataset)
-    for name, variable in ours.scores.items():
-        np.testing.assert_array_equal(dataset[name], variable)
+    for field in fields(LayerScores):
+        np.testing.assert_array_equal(dataset[field.name], getattr(made_scores(), field.name))
     np.testing.assert_array_equal(dataset["voxel_id"], ours.scores["voxel_id"])
     np.testing.assert_array_equal(dataset.attrs["all_test_idxs"], SPLITS.test.T)
     for name, rescaled in (("y_preds_test.pkl", False), ("y_preds_test_rescaled.pkl", True)):
@@ -250,7 +277,7 @@ def test_pickles_as_published_open_with_plain_tools(tmp_path: Path) -> None:
 def test_a_folder_of_our_pickles_alone_is_read_as_a_published_one(tmp_path: Path) -> None:
     folder = written(tmp_path / "one", legacy_pickles=True)
     ours, with_predictions = read_result(folder), read_result(folder).predictions()
-    scores, table = ours.scores, ours.table  # read before the files go
+    scores, table = made_scores(), ours.table  # read before the files go
     for path in list(folder.iterdir()):
         if path.suffix != ".pkl":
             path.unlink()
@@ -258,7 +285,7 @@ def test_a_folder_of_our_pickles_alone_is_read_as_a_published_one(tmp_path: Path
     assert back.provenance is None
     np.testing.assert_array_equal(back.predictions(), with_predictions)
     for field in fields(LayerScores):
-        np.testing.assert_array_equal(back.scores[field.name], scores[field.name])
+        np.testing.assert_array_equal(back.scores[field.name], getattr(scores, field.name))
     pd.testing.assert_frame_equal(back.table, table, check_dtype=False, check_column_type=False)
 
 
@@ -320,14 +347,8 @@ def test_any_damage_is_an_input_error_or_goes_unseen(name: str, tmp_path: Path) 
 
 def test_scores_without_a_variable_are_damaged(tmp_path: Path) -> None:
     folder = written(tmp_path / "one")
-    with xr.open_dataset(folder / "ds.nc", engine="h5netcdf") as dataset:
-        rest = dataset.load().drop_vars(["train_mask", "r2_test"])
-    (folder / "ds.nc").unlink()
-    rest.to_netcdf(folder / "ds.nc", engine="h5netcdf")
-    provenance = json.loads((folder / "provenance.json").read_text())
-    provenance["files"]["ds.nc"] = file_digest(folder / "ds.nc")
-    (folder / "provenance.json").write_text(json.dumps(provenance))
-    with pytest.raises(DamagedFileError, match=r"ds\.nc.*r2_test.*train_mask"):
+    _without(folder, "train_mask", "r2_train")
+    with pytest.raises(DamagedFileError, match=r"ds\.nc.*r2_train.*train_mask"):
         read_result(folder)
 
 

@@ -12,7 +12,7 @@ from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.store.regression import read_result
 from aud_dnn.store.regression_names import result_folder
-from aud_dnn.tables.figure_inputs import predicted_responses
+from aud_dnn.tables.figure_inputs import mean_over_splits, predicted_responses
 from aud_dnn.tables.model_files import VALUE
 from aud_dnn.tables.model_results import ALPHALIMIT, digest_memo
 from aud_dnn.targets.categories import SOUND_CATEGORIES
@@ -103,17 +103,10 @@ def voxel_responses(paths: ProjectPaths, model: str, part: TargetPart) -> pd.Dat
                 f"{region}: participant {voxel['subj_idx']}, voxel {voxel['voxel_id']}",
                 target,
                 target.responses[:, column[0]].mean(axis=1),
-                _over_splits(predictions[:, :, 0]),
+                mean_over_splits(predictions)[:, 0],
             )
         )
     return pd.concat(tables, ignore_index=True)
-
-
-def _over_splits(predictions: np.ndarray) -> np.ndarray:
-    """Mean over the splits that tested a sound; NaN where none did."""
-    tested = np.isfinite(predictions)
-    with np.errstate(invalid="ignore"):
-        return np.where(tested, predictions, 0).sum(axis=1) / tested.sum(axis=1)
 
 
 def wide(table: pd.DataFrame) -> pd.DataFrame:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from aud_dnn.methods.method import Field, Method
 from aud_dnn.methods.ridge.leave_one_out import SplitRidge, alpha_grid, reduce_features
-from aud_dnn.methods.ridge.scores import LayerScores
+from aud_dnn.methods.ridge.scores import LayerScores, positive_part, r2_of
 from aud_dnn.methods.ridge.scoring import decompose_splits, score_responses
 from aud_dnn.splits import Splits
 
@@ -17,8 +18,10 @@ _DIMS = ("voxel", "split")
 _ALL = ("mean", "median", "std")
 
 
-def _score(name: str, meaning: str, summaries: tuple[str, ...], column: str = "") -> Field:
-    return Field(name, name, _DIMS, meaning, summaries=summaries, column=column)
+def _score(
+    name: str, meaning: str, summaries: tuple[str, ...], column: str = "", **derived: Any
+) -> Field:
+    return Field(name, name, _DIMS, meaning, summaries=summaries, column=column, **derived)
 
 
 def _count(name: str, meaning: str) -> Field:
@@ -27,7 +30,8 @@ def _count(name: str, meaning: str) -> Field:
 
 def _spread(name: str, of: str) -> Field:
     meaning = f"population standard deviation of the {of}"
-    return Field(name, name, _DIMS, meaning, unit="that of the responses")
+    # nothing is computed from it: 7 digits do, and every result holds a million of them
+    return Field(name, name, _DIMS, meaning, unit="that of the responses", dtype_on_disk="float32")
 
 
 FIELDS = (
@@ -37,8 +41,14 @@ FIELDS = (
         ("mean", "median"),
         "r_prior_zero_test",
     ),
-    _score("r_test", "r_prior_zero; 0 where negative or undefined", ("mean", "median")),
-    _score("r2_test", "r_test squared", _ALL),
+    _score(
+        "r_test",
+        "r_prior_zero; 0 where negative or undefined",
+        ("mean", "median"),
+        source="r_prior_zero",
+        derive=positive_part,
+    ),
+    _score("r2_test", "r_test squared", _ALL, source="r_prior_zero", derive=r2_of),
     _score(
         "r2_test_c",
         "r2_test, noise-corrected; 0 where the target has no repetitions, NaN where a voxel has "

@@ -7,6 +7,16 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 
+def positive_part(r: np.ndarray) -> np.ndarray:
+    """r; 0 where it is negative or undefined (NaN)."""
+    return np.where(r > 0, r, 0.0)
+
+
+def r2_of(r: np.ndarray) -> np.ndarray:
+    """R² of the paper: the square of r, 0 where r is negative or undefined (NaN)."""
+    return positive_part(r) ** 2
+
+
 @dataclass(frozen=True)
 class LayerScores:
     """Scores of one layer, every array of shape (n_voxels, n_splits).

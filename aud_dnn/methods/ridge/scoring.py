@@ -30,7 +30,7 @@ from aud_dnn.methods.repetitions import mean_response, measured_repetitions
 from aud_dnn.methods.ridge.choosing_alpha import select_alphas
 from aud_dnn.methods.ridge.leave_one_out import Design, SplitRidge, decompose, project
 from aud_dnn.methods.ridge.noise_correction import median_of_pairs, noise_corrected_r2
-from aud_dnn.methods.ridge.scores import LayerScores, TestPredictions
+from aud_dnn.methods.ridge.scores import LayerScores, TestPredictions, positive_part, r2_of
 from aud_dnn.methods.threads import available_cores, one_blas_thread
 from aud_dnn.splits import Splits
 
@@ -173,23 +173,32 @@ def _blocks(responses: np.ndarray) -> list[_Block]:
 
 @one_blas_thread()
 def predict_mean_responses(
-    decomposed: Sequence[SplitRidge], responses: np.ndarray, splits: Splits
+    decomposed: Sequence[SplitRidge],
+    responses: np.ndarray,
+    splits: Splits,
+    alphas: np.ndarray | None = None,
 ) -> np.ndarray:
     """Predictions of the mean responses to all sounds, training sounds included, with the training
     mean added back.
 
-    For looking at single voxels; :func:`score_responses` keeps predictions for the test sounds of
-    all of them. NaN for sounds in neither half.
+    :func:`score_responses` keeps predictions for the test sounds. NaN for sounds in neither half.
 
     Parameters
     ----------
     decomposed : sequence of SplitRidge
     responses : array of shape (n_sounds, n_voxels, n_repetitions)
     splits : Splits
+    alphas : array of shape (n_voxels, n_splits), optional
+        Penalties that were chosen before (``LayerScores.alphas``); else they are chosen here.
 
     Returns
     -------
     array of shape (n_splits, n_sounds, n_voxels)
+
+    Raises
+    ------
+    ValueError
+        A penalty is not of the grid.
     """
     magnitude = np.nanmax(np.abs(responses), axis=(0, 2))
     unit = _power_of_two(magnitude)
@@ -201,11 +210,23 @@ def predict_mean_responses(
         centred = measured[train] - level
         z = project(split, centred[:, None])
         z[:, 0, _does_not_vary(centred, magnitude, len(measured))] = 0.0
-        chosen = select_alphas(split, z).index[0]
+        chosen = (
+            select_alphas(split, z).index[0]
+            if alphas is None
+            else _position_in_grid(split.alphas, alphas[:, s])
+        )
         weights = split.shrinkage[:, chosen] * z[:, 0] * split.prediction_scale[chosen]
         predicted[s, train] = split.basis @ (split.singular[:, None] * weights) + level
         predicted[s, test] = split.test_scores @ weights + split.test_means @ weights + level
     return predicted * unit
+
+
+def _position_in_grid(grid: np.ndarray, alphas: np.ndarray) -> np.ndarray:
+    """Where alphas stand in a grid that runs from the largest to the smallest."""
+    index = np.minimum(np.searchsorted(-grid, -alphas), len(grid) - 1)
+    if not np.array_equal(grid[index], alphas):
+        raise ValueError("an alpha is not of the grid")
+    return index
 
 
 def _power_of_two(largest: np.ndarray) -> np.ndarray:
@@ -357,9 +378,9 @@ def _score_split(
     r_train = _correlation(fitted, z[:, 0], norm_fitted, norm_z[0])
 
     scores.r_prior_zero[voxels, s] = r
-    scores.r_test[voxels, s] = positive = np.where(r > 0, r, 0.0)
-    scores.r2_test[voxels, s] = r2 = positive**2
-    scores.r2_train[voxels, s] = np.where(r_train > 0, r_train, 0.0) ** 2
+    scores.r_test[voxels, s] = positive_part(r)
+    scores.r2_test[voxels, s] = r2 = r2_of(r)
+    scores.r2_train[voxels, s] = r2_of(r_train)
     scores.alphas[voxels, s] = split.alphas[choice.index[0]]
     scores.y_pred_test_std_mean[voxels, s] = norm_predicted[0] * scale / np.sqrt(n_test) * unit
     scores.y_pred_train_std_mean[voxels, s] = norm_fitted * scale / np.sqrt(n_train) * unit
