@@ -24,6 +24,7 @@ from aud_dnn.tables.across_models import (
     ComponentScores,
     RegionPositions,
 )
+from aud_dnn.tables.choices import PUBLISHED_CHOICE, aggregation_name, choice_note
 from aud_dnn.tables.figure_inputs import (
     collect_components,
 )
@@ -44,7 +45,7 @@ REFERENCE_MODEL = "ResNet50multitask"
 
 
 Data = TypeVar("Data", AcrossModels, ComponentScores, RegionPositions)
-Collect = Callable[[ProjectPaths, Sequence[str], str, bool], "Data | None"]
+Collect = Callable[[ProjectPaths, Sequence[str], str, bool, str], "Data | None"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class FigureOptions:
         False trained, True permuted.
     statistics : {"published", "recommended"}
         Which error bars and p-values the pictures show.
+    layer_choice : str
+        Among :data:`aud_dnn.tables.layer_choice.LAYER_CHOICES`.
     """
 
     own_models: tuple[str, ...] = ()
@@ -72,6 +75,7 @@ class FigureOptions:
     targets: tuple[str, ...] = VOXEL_TARGETS
     conditions: tuple[bool, ...] = (False, True)
     statistics: str = STATISTICS[0]
+    layer_choice: str = PUBLISHED_CHOICE
 
     def models(self, published: Sequence[str], *, baseline: bool = True) -> list[str]:
         """The published list and the user's own models, the baseline last."""
@@ -100,10 +104,14 @@ def none_of(models: Sequence[str], target: str, randnetw: bool) -> str:
 
 
 def components(
-    paths: ProjectPaths, models: Sequence[str], target: str, randnetw: bool
+    paths: ProjectPaths,
+    models: Sequence[str],
+    target: str,
+    randnetw: bool,
+    layer_choice: str = PUBLISHED_CHOICE,
 ) -> ComponentScores | None:
     """Scores of the six components of some models; None where there are none."""
-    return collect_components(paths, models, randnetw)
+    return collect_components(paths, models, randnetw, layer_choice)
 
 
 def sets(
@@ -130,7 +138,7 @@ def sets(
     targets = (COMPONENT_TARGET,) if collect is components else options.targets
     for target, randnetw in product(targets, options.conditions):
         with contextlib.nullcontext() if found is None else found.attempt():
-            data = collect(paths, models, target, randnetw)
+            data = collect(paths, models, target, randnetw, options.layer_choice)
             only_baseline = data is None or set(data.models) <= {BASELINE_MODEL}
             if data is None or (only_baseline and (randnetw or not baseline_alone)):
                 if found is not None:
@@ -152,7 +160,7 @@ def say_which(
     **columns: object,
 ) -> Drawing:
     """Say on the picture and in its csv whether error bars and p-values are the published or the
-    recommended ones.
+    recommended ones, and how layers were chosen if not as published.
 
     The recommended ones have a file name of their own, so that they never take the place of the
     published ones.
@@ -167,7 +175,7 @@ def say_which(
         if published
         else recommended_errors(n_participants)
     )
-    note_below(drawing.figure, [errors, *lines])
+    note_below(drawing.figure, [errors, *choice_note(data.layer_choice), *lines])
     stem = (
         drawing.stem
         if published
@@ -176,9 +184,16 @@ def say_which(
             f"{data.statistics}"
         )
     )
-    return replace(
-        drawing, stem=stem, table=drawing.table.assign(statistics=data.statistics, **columns)
-    )
+    table = drawing.table.assign(statistics=data.statistics, **columns)
+    return named_by_choice(replace(drawing, stem=stem, table=table), data.layer_choice)
+
+
+def named_by_choice(drawing: Drawing, layer_choice: str) -> Drawing:
+    """Under a file name of its own where layers were not chosen as published."""
+    name = aggregation_name(layer_choice)
+    if layer_choice == PUBLISHED_CHOICE or name in drawing.stem:
+        return drawing
+    return replace(drawing, stem=f"{drawing.stem}_{name}")
 
 
 def count_suffix(models: Sequence[str]) -> str:

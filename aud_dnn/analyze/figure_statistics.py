@@ -26,15 +26,18 @@ from aud_dnn.models.figure_sets import (
 from aud_dnn.models.registry import BASELINE_MODEL
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.tables.across_models import (
+    AcrossModels,
+    ComponentScores,
     component_comparisons,
     participant_comparisons,
     region_comparison,
 )
+from aud_dnn.tables.choices import PUBLISHED_CHOICE, aggregation_name
 from aud_dnn.tables.figure_inputs import (
     collect_regions,
     collect_scores,
 )
-from aud_dnn.tables.model_files import CV_NAME, VALUE
+from aud_dnn.tables.model_files import VALUE
 from aud_dnn.targets.facts import COMPONENT_TARGET
 
 
@@ -50,7 +53,7 @@ def figure_2_statistics(
     others = options.models(FIGURE_9_MODELS)
     first = [REFERENCE_MODEL, *options.own_models, BASELINE_MODEL]
     return {
-        _statistics_stem("all-models_subject-bootstrap", data.target, data.randnetw): table
+        _statistics_stem("all-models_subject-bootstrap", data, data.target): table
         for data in sets(
             paths, collect_scores, list(dict.fromkeys([REFERENCE_MODEL, *others])), options, found
         )
@@ -58,8 +61,9 @@ def figure_2_statistics(
     }
 
 
-def _statistics_stem(prefix: str, target: str, randnetw: bool) -> str:
-    return f"{prefix}_{CV_NAME}_{target}_{VALUE[target]}{Condition.of(randnetw).suffix}_stats"
+def _statistics_stem(prefix: str, data: AcrossModels | ComponentScores, target: str) -> str:
+    condition = Condition.of(data.randnetw).suffix
+    return f"{prefix}_{data.aggregation}_{target}_{VALUE[target]}{condition}_stats"
 
 
 def figure_4_statistics(drawings: Drawings) -> pd.DataFrame:
@@ -117,13 +121,11 @@ def figure_8_statistics(
     ):
         for data in sets(paths, collect_scores, models, options, found):
             stem = _statistics_stem(
-                f"_word-speaker-clean-models_subject-bootstrap{seed}", data.target, data.randnetw
+                f"_word-speaker-clean-models_subject-bootstrap{seed}", data, data.target
             )
             tables[stem] = participant_comparisons(data, models, models)
         for data in sets(paths, components, models, options, found):
-            stem = _statistics_stem(
-                f"_word-speaker-clean-models{seed}", COMPONENT_TARGET, data.randnetw
-            )
+            stem = _statistics_stem(f"_word-speaker-clean-models{seed}", data, COMPONENT_TARGET)
             tables[stem] = component_comparisons(data, models, models)
     return {stem: table for stem, table in tables.items() if len(table)}
 
@@ -135,7 +137,7 @@ def figure_9_statistics(
     options = options or FigureOptions()
     models = options.models(FIGURE_9_MODELS)
     return {
-        _statistics_stem("_inhouse-models", COMPONENT_TARGET, data.randnetw): table
+        _statistics_stem("_inhouse-models", data, COMPONENT_TARGET): table
         for data in sets(paths, components, models, options, found)
         if len(table := component_comparisons(data, models, models))
     }
@@ -159,19 +161,21 @@ def statistics(
     errors : Drawings, optional
         Keeps bad results in its ``errors``; without it they are raised.
     """
+    choice = (options or FigureOptions()).layer_choice
+    chosen = "" if choice == PUBLISHED_CHOICE else f"_{aggregation_name(choice)}"
     if number == "4":
         table = figure_4_statistics(figure_4(paths, options) if drawings is None else drawings)
         return (
             {}
             if table.empty
-            else {"partial_corrs_comp-all_resp-vs-pred_NH2015comp_median_r2_test": table}
+            else {f"partial_corrs_comp-all_resp-vs-pred_NH2015comp_median_r2_test{chosen}": table}
         )
     if number == "7":
         table = figure_7_statistics(paths, options, errors)
         return (
             {}
             if table.empty
-            else {"wilcoxon_roi_label_general_rel_pos-median_median_r2_test_c": table}
+            else {f"wilcoxon_roi_label_general_rel_pos-median_median_r2_test_c{chosen}": table}
         )
     by_figure = {"2": figure_2_statistics, "8": figure_8_statistics, "9": figure_9_statistics}
     return by_figure[number](paths, options, errors) if number in by_figure else {}

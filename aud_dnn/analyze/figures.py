@@ -21,6 +21,7 @@ from aud_dnn.analyze.figure_options import (
     FigureOptions,
     components,
     count_suffix,
+    named_by_choice,
     none_of,
     say_which,
     sets,
@@ -62,9 +63,9 @@ from aud_dnn.tables.figure_inputs import (
     collect_components,
     collect_regions,
     collect_scores,
-    predicted_responses,
 )
 from aud_dnn.tables.model_results import layer_folders
+from aud_dnn.tables.predicted import predicted_responses
 from aud_dnn.tables.scores import most_frequent_layer
 from aud_dnn.targets.facts import COMPONENT_TARGET, COMPONENTS
 from aud_dnn.utils import load_target
@@ -106,7 +107,7 @@ def seed_figures(
         low, high = seed_limits(target, randnetw=randnetw, clean=clean)
         suffix = f"{'_clean' if clean else ''}_seed1-vs-seed2_xl={low}-{high}_yl={low}-{high}"
         with drawings.attempt():
-            data = collect_scores(paths, models, target, randnetw)
+            data = collect_scores(paths, models, target, randnetw, options.layer_choice)
             data = data and replace(data, statistics=options.statistics)
             drawing = data and seed_scatter(
                 data,
@@ -151,7 +152,7 @@ def figure_4(
     measured, stimuli = target.responses[:, :, 0], target.stimuli
     for model, randnetw in rows:
         with drawings.attempt():
-            data = collect_components(paths, [model], randnetw)
+            data = collect_components(paths, [model], randnetw, options.layer_choice)
             if data is None:
                 drawings.notes.append(none_of([model], COMPONENT_TARGET, randnetw))
                 continue
@@ -175,21 +176,20 @@ def figure_4(
                     chosen = data.layers[model][component].map(layers.index).to_numpy()
                 layer = layers[most_frequent_layer(chosen, len(layers), rng, tuple(layers))]
                 predicted = predicted_responses(paths, model, layer, randnetw)[:, column]
-                drawings.append(
-                    response_scatter(
-                        measured[:, column],
-                        predicted,
-                        stimuli.categories,
-                        stimuli.ids,
-                        component=component,
-                        model=model,
-                        layer=layer,
-                        randnetw=randnetw,
-                        r2=float(data.mean.loc[component, model]),
-                        value=data.value,
-                        palette=options.palette,
-                    )
+                drawing = response_scatter(
+                    measured[:, column],
+                    predicted,
+                    stimuli.categories,
+                    stimuli.ids,
+                    component=component,
+                    model=model,
+                    layer=layer,
+                    randnetw=randnetw,
+                    r2=float(data.mean.loc[component, model]),
+                    value=data.value,
+                    palette=options.palette,
                 )
+                drawings.append(named_by_choice(drawing, options.layer_choice))
     return drawings
 
 
@@ -354,10 +354,9 @@ def figure_9(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawi
             layout = replace(layout, y_limits=(0, 1))
         drawings.append(component_bars(data, FIGURE_9_MODELS, layout=layout, **look))
         drawings.append(components_across_models(data, FIGURE_9_MODELS, **look))
-        drawings += [
-            component_pair_scatter(data, "music", other, FIGURE_9_MODELS, **look)
-            for other in ("pitch", "speech")
-        ]
+        for other in ("pitch", "speech"):
+            drawing = component_pair_scatter(data, "music", other, FIGURE_9_MODELS, **look)
+            drawings.append(named_by_choice(drawing, options.layer_choice))
     return drawings
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from aud_dnn.arguments import (
     add_bool,
@@ -15,11 +14,8 @@ from aud_dnn.arguments import (
     script_parser,
 )
 from aud_dnn.conditions import CONDITIONS
+from aud_dnn.tables.choices import LAYER_CHOICES, PUBLISHED_CHOICE
 from aud_dnn.targets.facts import VOXEL_TARGETS
-
-if TYPE_CHECKING:
-    pass
-
 
 PAPER = ("2", "4", "5", "7", "8", "9")
 
@@ -70,6 +66,16 @@ def plot_parser(description: str) -> argparse.ArgumentParser:
         help="colours of the paper, or colours safe for colour-blind readers (default: paper)",
     )
     add_statistics(parser)
+    parser.add_argument(
+        "--layer_choice",
+        default=PUBLISHED_CHOICE,
+        choices=LAYER_CHOICES,
+        help="how the layer that speaks for a model is chosen: as published, by half of the splits "
+        "and read from the other half; nested, within each split by the leave-one-out error of its "
+        "training sounds, for every voxel, or for all voxels of a region, participant or target "
+        "together; median, the largest median over all splits, which is too good "
+        "(default: %(default)s)",
+    )
     add_bool(parser, "--participants", False, "draw every participant as a point")
     add_bool(parser, "--annotate", False, "write model names beside the points of Figure 7")
     parser.add_argument(

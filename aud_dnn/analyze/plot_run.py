@@ -110,6 +110,7 @@ def make(
         targets=tuple(arguments.target),
         conditions=tuple(Condition(name).randnetw for name in dict.fromkeys(arguments.condition)),
         statistics=arguments.statistics,
+        layer_choice=arguments.layer_choice,
     )
     out = arguments.out or paths.results
     folder = out / ("PLOTS_SURF_across-models" if name == "surface" else "PLOTS_across-models")

@@ -149,8 +149,8 @@ class OwnFiles:
         for name in stored:
             result_variable(file, name, check, shape, "fiub")
         order = list(FIELDS) if derivable else []  # those of a file are in the order of the file
-        self._score_names = [name for name in order if name in derivable or name in stored]
-        self._score_names += [name for name in stored if name not in self._score_names]
+        self.score_names = [name for name in order if name in derivable or name in stored]
+        self.score_names += [name for name in stored if name not in self.score_names]
         result_variable(file, "vox_idx", check, shape[:1], "iu")
         result_variable(file, "split_idx", check, shape[1:], "iu")
         check(
@@ -295,7 +295,7 @@ class OwnFiles:
         with self._reading(SCORES_FILE) as check, open_result(check) as file:
             scores = {
                 name: (("vox_idx", "split_idx"), self._score(file, name, check))
-                for name in self._score_names
+                for name in self.score_names
             }
             coordinates = {name: text_values(file, name) for name in ("vox_idx", "split_idx")}
             if "stimulus" in set(file) and file["stimulus"].dtype.kind == "O":

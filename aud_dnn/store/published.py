@@ -64,6 +64,10 @@ class PublishedFiles:
         require_same(self.folder, found, named_values(key), self._remedy)
         check_rows(Check(self.folder / PUBLISHED_SCORES, self._remedy), len(self.ids), key.target)
 
+    @property
+    def score_names(self) -> list[str]:
+        return [str(name) for name in self._dataset.data_vars]
+
     def values(self, name: str) -> np.ndarray:
         check = Check(self.folder / PUBLISHED_SCORES, self._remedy)
         check(name in self._dataset, f"it lacks {name}")

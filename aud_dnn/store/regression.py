@@ -77,6 +77,11 @@ class RegressionResult:
         """
         return self.files.dataset()
 
+    @property
+    def score_names(self) -> list[str]:
+        """The variables of ``scores``."""
+        return self.files.score_names
+
     def values(self, name: str) -> np.ndarray:
         """One variable of ``scores``, shape (n_voxels, n_splits); quicker than all of them."""
         return self.files.values(name)

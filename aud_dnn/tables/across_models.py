@@ -17,6 +17,7 @@ from aud_dnn import stats
 from aud_dnn.effect_sizes import add_adjusted, effect_sizes
 from aud_dnn.errors import InputError
 from aud_dnn.models.registry import BASELINE_MODEL
+from aud_dnn.tables.choices import PUBLISHED_CHOICE, aggregation_name
 from aud_dnn.targets.facts import COMPONENT_TARGET, COMPONENTS
 
 
@@ -48,6 +49,8 @@ class AcrossModels:
     statistics : {"published", "recommended"}
         Which error bars: :func:`aud_dnn.stats.within_participant_sem`, or
         :func:`aud_dnn.stats.participant_interval`.
+    layer_choice : str
+        Among :data:`aud_dnn.tables.layer_choice.LAYER_CHOICES`.
     """
 
     target: str
@@ -57,6 +60,12 @@ class AcrossModels:
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     statistics: str = stats.STATISTICS[0]
+    layer_choice: str = PUBLISHED_CHOICE
+
+    @property
+    def aggregation(self) -> str:
+        """How the layer was chosen, in names of files and columns."""
+        return aggregation_name(self.layer_choice)
 
     @property
     def models(self) -> list[str]:
@@ -90,10 +99,13 @@ class ComponentScores:
     ----------
     mean, sem : DataFrame of shape (n_components, n_models)
         Over iterations; the error is variability of re-halving the splits, not of participants or
-        sounds.
+        sounds. With nested choice, the median over splits, and SD over splits / √(splits − 1).
     iterations : dict of model -> DataFrame of shape (n_iterations, n_components)
     layers : dict of model -> DataFrame of shape (n_iterations, n_components)
         The layer chosen in every iteration.
+    layer_choice : str
+        Among :data:`aud_dnn.tables.layer_choice.LAYER_CHOICES`; iterations are splits where it is
+        nested.
     """
 
     randnetw: bool
@@ -104,6 +116,12 @@ class ComponentScores:
     layers: dict[str, pd.DataFrame]
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    layer_choice: str = PUBLISHED_CHOICE
+
+    @property
+    def aggregation(self) -> str:
+        """How the layer was chosen, in names of files and columns."""
+        return aggregation_name(self.layer_choice)
 
     @property
     def models(self) -> list[str]:
@@ -114,8 +132,8 @@ class ComponentScores:
 class RegionPositions:
     """Relative position of the best layer by model, participant and region.
 
-    ``positions`` maps a region to a participants x models table; ``statistics`` as for
-    :class:`AcrossModels`.
+    ``positions`` maps a region to a participants x models table; ``statistics`` and
+    ``layer_choice`` as for :class:`AcrossModels`.
     """
 
     target: str
@@ -125,6 +143,7 @@ class RegionPositions:
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     statistics: str = stats.STATISTICS[0]
+    layer_choice: str = PUBLISHED_CHOICE
 
     @property
     def models(self) -> list[str]:

@@ -43,7 +43,7 @@ from aud_dnn.tables.model_files import (
     model_table_paths,
 )
 from aud_dnn.tables.model_results import ALPHALIMIT, digest_memo, layer_folders, load_model_results
-from aud_dnn.tables.per_model import write_model_tables
+from aud_dnn.tables.model_tables import write_model_tables
 from aud_dnn.utils import activation_files, few, load_stimuli, open_activations
 
 _WORTH_PROCESSES = 8  # sets of results; fewer are aggregated before other processes have started
@@ -111,7 +111,9 @@ def ensure_tables(
                 f"Remove them; the results that they were made from are no longer there. {error}"
             ) from error
         return
-    every = model_table_paths(paths, model, target, randnetw, len(folders), Labels(True, True))
+    every = model_table_paths(
+        paths, model, target, randnetw, len(folders), Labels(True, True), nested=True
+    )
     if any(record_path.parent.glob(".*")):
         for path in (*every, record_path):
             remove_abandoned(path)  # of a run that was killed: what is current is not written again

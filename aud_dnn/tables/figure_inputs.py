@@ -14,15 +14,14 @@ from aud_dnn.conditions import Condition
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.store.regression import read_result
-from aud_dnn.store.regression_names import find_results, fit_command, result_folder
-from aud_dnn.store.schema import ResultKey
+from aud_dnn.store.regression_names import find_results, fit_command
 from aud_dnn.tables.across_models import (
     AcrossModels,
     ComponentScores,
     RegionPositions,
     same_participants,
 )
+from aud_dnn.tables.choices import LAYER_CHOICES, PUBLISHED_CHOICE
 from aud_dnn.tables.current_tables import ensure_tables, source_notes
 from aud_dnn.tables.model_files import (
     VALUE,
@@ -30,11 +29,13 @@ from aud_dnn.tables.model_files import (
     across_layers_path,
     best_layer_path,
     best_layer_regions_path,
+    layer_choice_path,
+    nested_splits_path,
     read_participant_frame,
     read_table,
     region_path,
 )
-from aud_dnn.tables.model_results import ALPHALIMIT, digest_memo, same_versions
+from aud_dnn.tables.model_results import same_versions
 from aud_dnn.tables.own_models import notes_on_activations
 from aud_dnn.targets.facts import COMPONENT_TARGET, COMPONENTS, ROIS
 from aud_dnn.utils import few
@@ -111,10 +112,51 @@ def model_fit_command(target: str, randnetw: bool) -> Callable[[str], str]:
     )
 
 
+def read_layer_choice(
+    paths: ProjectPaths, model: str, target: str, randnetw: bool, choice: str | None = None
+) -> pd.DataFrame:
+    """Scores of a model under every way to choose a layer (:mod:`aud_dnn.tables.layer_choice`), by
+    participant or component.
+
+    Parameters
+    ----------
+    choice : str, optional
+        Among :data:`aud_dnn.tables.layer_choice.LAYER_CHOICES`: must be among them.
+
+    Raises
+    ------
+    InputError
+        The results do not hold what the choice needs.
+    MissingDataError
+        There are no results.
+    """
+    ensure_tables(paths, model, target, randnetw)
+    path = layer_choice_path(paths, model, target, randnetw)
+    if not path.is_file():
+        raise InputError(
+            f"{model} on {target}: its results do not hold loo_r2_train, by which layers are "
+            "chosen. Fit them again: "
+            f"{model_fit_command(target, randnetw)(model)} --overwrite"
+        )
+    index = "comp" if target == COMPONENT_TARGET else "subj_idx"
+    table = read_table(path, index, ("published", "nested"))
+    if choice is not None and choice not in table:
+        raise InputError(
+            f"{model} on {target} has no layer choice {choice}; there are "
+            f"{', '.join(name for name in LAYER_CHOICES if name in table)}."
+        )
+    return table
+
+
 def collect_scores(
-    paths: ProjectPaths, models: Sequence[str], target: str, randnetw: bool
+    paths: ProjectPaths,
+    models: Sequence[str],
+    target: str,
+    randnetw: bool,
+    layer_choice: str = PUBLISHED_CHOICE,
 ) -> AcrossModels | None:
-    """Cross-validated best-layer scores of every participant (Figures 2 and 8).
+    """Best-layer scores of every participant (Figures 2 and 8), the layer chosen as
+    ``layer_choice`` says.
 
     None if no model has results.
 
@@ -123,6 +165,9 @@ def collect_scores(
     value = VALUE[target]
 
     def read(model: str) -> pd.DataFrame:
+        if layer_choice != PUBLISHED_CHOICE:
+            table = read_layer_choice(paths, model, target, randnetw, layer_choice)
+            return table.rename(columns={layer_choice: value})
         ensure_tables(paths, model, target, randnetw)
         return read_table(best_layer_path(paths, model, target, randnetw), "subj_idx", (value,))
 
@@ -142,25 +187,48 @@ def collect_scores(
         {model: table[value].to_numpy(dtype=float) for model, table in tables.items()},
         index=pd.Index(people, name="subj_idx"),
     )
-    return AcrossModels(target, randnetw, value, scores, missing, tuple(notes))
+    return AcrossModels(
+        target, randnetw, value, scores, missing, tuple(notes), layer_choice=layer_choice
+    )
 
 
 def collect_components(
-    paths: ProjectPaths, models: Sequence[str], randnetw: bool
+    paths: ProjectPaths,
+    models: Sequence[str],
+    randnetw: bool,
+    layer_choice: str = PUBLISHED_CHOICE,
 ) -> ComponentScores | None:
-    """Cross-validated best-layer scores of every component (Figures 4, 5 and 9).
+    """Best-layer scores of every component (Figures 4, 5 and 9), the layer chosen as
+    ``layer_choice`` says.
 
     None if no model has results.
     """
     value = VALUE[COMPONENT_TARGET]
+    error = f"{value}_sem_over_it"
     iterations = {}
 
     def read(model: str) -> pd.DataFrame:
+        if layer_choice == "median":
+            raise InputError(
+                "The largest median is the score of no split, so it has no error bars; choose "
+                "published or nested for components."
+            )
+        if layer_choice != PUBLISHED_CHOICE:
+            table = read_layer_choice(
+                paths, model, COMPONENT_TARGET, randnetw, layer_choice
+            ).rename(columns={layer_choice: value})
+            splits = read_table(
+                nested_splits_path(paths, model, randnetw), "comp", (value, "nit", "layer_choice")
+            )
+            iterations[model] = chosen = splits[splits["layer_choice"] == layer_choice]
+            spread = chosen.groupby(level=0)[value]
+            table[error] = spread.std(ddof=0) / np.sqrt(spread.size() - 1)
+            return table.loc[list(COMPONENTS)]
         ensure_tables(paths, model, COMPONENT_TARGET, randnetw)
         table = read_table(
             best_layer_path(paths, model, COMPONENT_TARGET, randnetw),
             "comp",
-            (value, f"{value}_sem_over_it"),
+            (value, error),
         )
         if sorted(table.index) != sorted(COMPONENTS):
             raise InputError(
@@ -194,25 +262,39 @@ def collect_components(
         randnetw,
         value,
         pd.DataFrame({model: table[value] for model, table in tables.items()}),
-        pd.DataFrame({model: table[f"{value}_sem_over_it"] for model, table in tables.items()}),
+        pd.DataFrame({model: table[error] for model, table in tables.items()}),
         wide,
         layers,
         missing,
         tuple(notes),
+        layer_choice,
     )
 
 
 def collect_regions(
-    paths: ProjectPaths, models: Sequence[str], target: str, randnetw: bool
+    paths: ProjectPaths,
+    models: Sequence[str],
+    target: str,
+    randnetw: bool,
+    layer_choice: str = PUBLISHED_CHOICE,
 ) -> RegionPositions | None:
     """Relative best-layer positions by participant and region (Figure 7).
 
-    None if no model has results.
+    None if no model has results. As published, the best layer of a voxel is that of its largest
+    median over all splits; its value is not used.
     """
+    nested = layer_choice == "nested"
+    if not nested and layer_choice not in (PUBLISHED_CHOICE, "median"):
+        raise InputError(
+            f"Figure 7 needs a layer for every voxel; {layer_choice} chooses for many together. "
+            "Choose published or nested."
+        )
 
     def read(model: str) -> pd.DataFrame:
         ensure_tables(paths, model, target, randnetw)
-        path = region_path(paths, model, target, randnetw)
+        if nested:
+            read_layer_choice(paths, model, target, randnetw)
+        path = region_path(paths, model, target, randnetw, nested=nested)
         if not path.is_file():
             raise MissingDataError(
                 f"{model} has no best layer by region on {target}: a single layer, or "
@@ -235,7 +317,15 @@ def collect_regions(
         region: pd.DataFrame({model: table[region] for model, table in tables.items()})
         for region in regions
     }
-    return RegionPositions(target, randnetw, VALUE[target], positions, missing, tuple(notes))
+    return RegionPositions(
+        target,
+        randnetw,
+        VALUE[target],
+        positions,
+        missing,
+        tuple(notes),
+        layer_choice=layer_choice if nested else PUBLISHED_CHOICE,
+    )
 
 
 def collect_layers(
@@ -276,38 +366,3 @@ def collect_region_scores(
             "voxels in every region."
         )
     return read_participant_frame(path)[0]
-
-
-def predicted_responses(paths: ProjectPaths, model: str, layer: str, randnetw: bool) -> np.ndarray:
-    """Predicted component responses, mean over the splits in which a sound was a test sound, shape
-    (n_sounds, 6).
-    """
-    key = ResultKey(
-        model,
-        layer,
-        COMPONENT_TARGET,
-        randnetw and Condition.of(True).exists_for(model),
-        ALPHALIMIT,
-    )
-    folder = result_folder(paths, key.model, key.layer, key.target, key.randnetw, key.alphalimit)
-    predictions = read_result(folder, memo=digest_memo(paths)).predictions(rescaled=True)
-    means = mean_over_splits(predictions)
-    if np.isnan(means).any():
-        raise InputError(
-            f"{folder}: some sounds were a test sound in no split; Figure 4 needs the published "
-            "ten splits."
-        )
-    return means
-
-
-def mean_over_splits(predictions: np.ndarray) -> np.ndarray:
-    """Mean over the splits in which a sound was a test sound, shape (n_sounds, n_rows).
-
-    Parameters
-    ----------
-    predictions : array of shape (n_sounds, n_splits, n_rows)
-        NaN for training sounds; a sound that was a test sound in no split has a mean of NaN.
-    """
-    tested = np.isfinite(predictions)
-    with np.errstate(invalid="ignore"):
-        return np.where(tested, predictions, 0).sum(axis=1) / tested.sum(axis=1)

@@ -12,10 +12,8 @@ from aud_dnn.conditions import Condition
 from aud_dnn.errors import InputError
 from aud_dnn.io.atomic import atomic_file
 from aud_dnn.paths import ProjectPaths
+from aud_dnn.tables.choices import CV_NAME
 from aud_dnn.targets.facts import COMPONENT_TARGET, PUBLISHED, ROIS
-
-CV_NAME = "CV-splits-nit-10"
-
 
 _MAKE_AGAIN = "Remove it; it is made again from results/."
 VALUE = {name: facts.value for name, facts in PUBLISHED.items()}
@@ -58,6 +56,18 @@ def best_layer_regions_path(paths: ProjectPaths, model: str, target: str, randne
     return outputs_folder(paths, model) / f"best-layer_{CV_NAME}_roi-each_{name}"
 
 
+def layer_choice_path(paths: ProjectPaths, model: str, target: str, randnetw: bool) -> Path:
+    """Scores under every way to choose a layer; the paper has no such table."""
+    name = f"{model}{_suffix(model, randnetw)}_{target}_{VALUE[target]}.csv"
+    return outputs_folder(paths, model) / f"layer-choice_{name}"
+
+
+def nested_splits_path(paths: ProjectPaths, model: str, randnetw: bool) -> Path:
+    """The layer of every component in every split by nested choice; the paper has no such table."""
+    name = f"{model}{_suffix(model, randnetw)}_{COMPONENT_TARGET}_{VALUE[COMPONENT_TARGET]}.csv"
+    return outputs_folder(paths, model) / f"layer-choice_splits_{name}"
+
+
 def across_layers_path(
     paths: ProjectPaths, model: str, target: str, randnetw: bool, roi: str | None = None
 ) -> Path:
@@ -84,16 +94,18 @@ def region_path(
     *,
     by_hemisphere: bool = False,
     voxels: bool = False,
+    nested: bool = False,
 ) -> Path:
     """Relative best-layer position by participant and region.
 
-    ``voxels`` is its twin with one row per voxel.
+    ``voxels`` is its twin with one row per voxel; ``nested`` that of nested layer choice.
     """
     condition = "roi_anat_hemi" if by_hemisphere else "roi_label_general"
     name = (
         f"best-layer_barplot_{condition}_{model}{_suffix(model, randnetw)}_{target}_within_"
         "subject_sem_rel_pos-median_"
-        f"{VALUE[target]}_layer-exclude-None{'_df-plot' if voxels else ''}.csv"
+        f"{VALUE[target]}_layer-exclude-None{'_df-plot' if voxels else ''}"
+        f"{'_nested-layers' if nested else ''}.csv"
     )
     return outputs_folder(paths, model) / name
 
@@ -123,17 +135,27 @@ def write_table(path: Path, table: pd.DataFrame, *, index: bool = True) -> Path:
 
 
 def model_table_paths(
-    paths: ProjectPaths, model: str, target: str, randnetw: bool, n_layers: int, labels: Labels
+    paths: ProjectPaths,
+    model: str,
+    target: str,
+    randnetw: bool,
+    n_layers: int,
+    labels: Labels,
+    *,
+    nested: bool,
 ) -> list[Path]:
     """The tables that belong to one model, in the order in which :func:`write_model_tables` makes
-    them.
+    them; ``nested``: those of nested layer choice, too.
     """
     best = [best_layer_path(paths, model, target, randnetw, stats=stats) for stats in (False, True)]
+    if nested:
+        best.append(layer_choice_path(paths, model, target, randnetw))
     if target == COMPONENT_TARGET:
         return [
             *best,
             across_layers_path(paths, model, target, randnetw),
             argmax_components_path(paths, model, randnetw),
+            *([nested_splits_path(paths, model, randnetw)] if nested else []),
         ]
     regions = ROIS if labels.regions else ()
     found = [
@@ -148,6 +170,8 @@ def model_table_paths(
         ]
         if labels.hemispheres:
             found.append(region_path(paths, model, target, randnetw, by_hemisphere=True))
+        if nested:
+            found.append(region_path(paths, model, target, randnetw, nested=True))
     return found
 
 

@@ -174,7 +174,7 @@ def load_model_results(
     """
     folders = layer_folders(paths, model, target, randnetw)
     variable, median = SPLIT_VALUE[target], VALUE[target]
-    scores, medians, versions, metadata = [], [], {}, None
+    scores, medians, loo_r2, versions, metadata = [], [], [], {}, None
     for layer, folder in folders.items():
         result = read_result(folder, memo=digest_memo(paths))
         values, table = (
@@ -204,6 +204,8 @@ def load_model_results(
             )
         scores.append(values)
         medians.append(table[median].to_numpy(dtype=float))
+        if "loo_r2_train" in result.score_names:
+            loo_r2.append(result.values("loo_r2_train").astype(np.float32))  # as it is stored
         versions[layer] = _versions(result.provenance)
     same_versions(
         versions, f"{model} on {target}", lambda layer: fit_command(model, layer, target, randnetw)
@@ -227,6 +229,7 @@ def load_model_results(
         np.stack(scores, axis=1),
         np.stack(medians, axis=1),
         next(iter(versions.values())),
+        np.stack(loo_r2, axis=1) if len(loo_r2) == len(folders) else None,
     )
 
 

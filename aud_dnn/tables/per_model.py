@@ -11,18 +11,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from aud_dnn.errors import InputError
 from aud_dnn.models.registry import MODELS
-from aud_dnn.paths import ProjectPaths
 from aud_dnn.stats import within_participant_sem
 from aud_dnn.tables import scores as aggregate
 from aud_dnn.tables.halvings import Halvings
-from aud_dnn.tables.model_files import VALUE, Labels, model_table_paths, write_table
+from aud_dnn.tables.model_files import VALUE
 from aud_dnn.tables.scores import BestLayers, CrossValidatedLayers, ParticipantTable
 from aud_dnn.targets.facts import COMPONENT_TARGET, COMPONENTS, ROIS
 
@@ -46,6 +44,9 @@ class ModelResults:
         The stored median over all ten splits; not clipped.
     versions : dict
         See :data:`VERSION_COLUMNS`; empty for published results.
+    loo_r2 : array of shape (n_rows, n_layers, 10) or None
+        Leave-one-out R² of the training sounds; None where a layer has none (published results, and
+        ours from before they were stored).
     """
 
     model: str
@@ -56,6 +57,7 @@ class ModelResults:
     scores: np.ndarray
     medians: np.ndarray
     versions: dict[str, str]
+    loo_r2: np.ndarray | None = None
 
     @property
     def is_components(self) -> bool:
@@ -294,66 +296,19 @@ def argmax_table(results: ModelResults, found: BestLayers) -> pd.DataFrame:
 
 
 def region_table(
-    results: ModelResults, found: BestLayers, *, by_hemisphere: bool = False
+    results: ModelResults, relative_position: np.ndarray, *, by_hemisphere: bool = False
 ) -> pd.DataFrame:
     """Median relative position of the best layer by participant and region, with a last row
     ``yerr``.
+
+    Parameters
+    ----------
+    relative_position : array of shape (n_rows,)
+        Of the best layer of every voxel.
     """
     order = aggregate.ROI_HEMI_ORDER if by_hemisphere else aggregate.ROI_ORDER
     column = "roi_anat_hemi" if by_hemisphere else "roi_label_general"
     table = aggregate.region_medians(
-        found.relative_position, results.metadata["subj_idx"], results.metadata[column], order
+        relative_position, results.metadata["subj_idx"], results.metadata[column], order
     )
     return _participant_frame(table, list(order))
-
-
-# --- written and read ---------------------------------------------------------------------------
-
-
-def labels_of(metadata: pd.DataFrame) -> Labels:
-    """Which region labels every participant has, and whether all have both hemispheres."""
-    return Labels(
-        _everyone_has(metadata, "roi_label_general", ROIS), has_every_hemisphere(metadata)
-    )
-
-
-def write_model_tables(paths: ProjectPaths, results: ModelResults) -> list[Path]:
-    """All per-model tables that the figures read (:func:`model_table_paths`)."""
-    model, target, randnetw = results.model, results.target, results.randnetw
-    best, labels = best_layer_tables(results), labels_of(results.metadata)
-    content = [best.summary, best.iterations]
-    if results.is_components:
-        content += component_layer_tables(results)
-    else:
-        found = argmax_layers(results)
-        content += [
-            across_layers_table(results, roi) for roi in (None, *(ROIS if labels.regions else ()))
-        ]
-        if labels.regions:
-            content.append(best_layer_by_region(results))
-        if labels.regions and len(results.layers) > 1:
-            content += [region_table(results, found), argmax_table(results, found)]
-            if labels.hemispheres:
-                content.append(region_table(results, found, by_hemisphere=True))
-    names = model_table_paths(paths, model, target, randnetw, len(results.layers), labels)
-    return [write_table(path, table) for path, table in zip(names, content, strict=True)]
-
-
-def has_every_hemisphere(metadata: pd.DataFrame) -> bool:
-    """Whether every participant has voxels in all four regions of both hemispheres, as the table by
-    hemisphere needs.
-    """
-    return _everyone_has(metadata, "roi_anat_hemi", aggregate.ROI_HEMI_ORDER)
-
-
-def _everyone_has(metadata: pd.DataFrame, column: str, wanted: tuple[str, ...]) -> bool:
-    """Whether every participant has a voxel with each of the labels."""
-    if column not in metadata:
-        return False
-    labelled = metadata[metadata[column].isin(wanted)]
-    found = (
-        labelled.groupby("subj_idx")[column]
-        .nunique()
-        .reindex(metadata["subj_idx"].unique(), fill_value=0)
-    )
-    return bool((found == len(wanted)).all())

@@ -48,7 +48,7 @@ from aud_dnn.store.regression_writing import write_provenance
 from aud_dnn.tables import across_models
 from aud_dnn.tables.figure_inputs import collect_components, collect_regions, collect_scores
 from aud_dnn.tables.model_files import read_participant_frame, read_table, region_path
-from aud_dnn.tables.per_model import has_every_hemisphere
+from aud_dnn.tables.model_tables import has_every_hemisphere
 
 TRAINED = FigureOptions(targets=("NH2015",), conditions=(False,))
 FITTED = ("ZeroSpeech2020", "DCASE2020", "metricGAN", "spectemp")

@@ -33,7 +33,6 @@ from aud_dnn.store.schema import SCORES_FILE
 from aud_dnn.tables import current_tables, model_files, model_results, own_models
 from aud_dnn.tables import figure_inputs as inputs
 from aud_dnn.tables import model_files as model_files_module
-from aud_dnn.tables import per_model as tables
 from aud_dnn.utils import Target
 
 
@@ -781,7 +780,9 @@ def test_a_long_table_reads_back_as_a_short_one_does(tmp_path):
         index=pd.Index(np.arange(1_500) * 2, name="voxel_id"),
     )
     long, short = (
-        model_files.read_table(tables.write_table(tmp_path / f"{n}.csv", table[:n]), "voxel_id")
+        model_files.read_table(
+            model_files.write_table(tmp_path / f"{n}.csv", table[:n]), "voxel_id"
+        )
         for n in (1_500, 900)
     )
     pd.testing.assert_frame_equal(long[:900], short)

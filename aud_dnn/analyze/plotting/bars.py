@@ -25,7 +25,7 @@ from aud_dnn.conditions import Condition
 from aud_dnn.models.figure_sets import FIGURE_8_MODELS, FIGURE_9_MODELS
 from aud_dnn.models.registry import BASELINE_MODEL
 from aud_dnn.tables.across_models import AcrossModels, ComponentScores
-from aud_dnn.tables.model_files import CV_NAME
+from aud_dnn.tables.choices import PUBLISHED_CHOICE, choice_note
 from aud_dnn.targets.facts import COMPONENT_TARGET, COMPONENTS
 
 BAR_WIDTH, BAR_SPACING = 0.3, 0.5
@@ -35,10 +35,6 @@ GROUPED_CENTERS = dict(zip(FIGURE_8_MODELS, (0, 0.35, 1.05, 1.40, 2.10, 2.45, 3.
 GAPPED_CENTERS = dict(zip(FIGURE_9_MODELS, (0, 0.4, 1.0, 1.4, 2.0, 2.4, 3.0, 3.4, 4.5, 4.9)))
 """Figure 9A: pairs of architectures, and a gap before the multi-task networks."""
 
-COMPONENT_ERRORS = (
-    "Errors are standard errors over ten re-halvings of the splits, as published. "
-    "Components have no participants; there is no other version."
-)
 _OWN_MODEL_GAP = 0.7
 
 
@@ -227,7 +223,7 @@ def model_bars(
         ax.set_ylabel(value_label(data.value), fontsize=15)
         ax.set_title(
             f"{value_label(data.value)} across models\nAll voxels, {data.target} "
-            f"{'randnetw ' if data.randnetw else ''}({CV_NAME})",
+            f"{'randnetw ' if data.randnetw else ''}({data.aggregation})",
             fontsize=12,
         )
         mark_incomplete(figure, data.missing, notes=data.notes)
@@ -237,7 +233,7 @@ def model_bars(
         roi="None",
         target=data.target,
         randnetw=str(data.randnetw),
-        aggregation=CV_NAME,
+        aggregation=data.aggregation,
         yerr_type="within_subject_sem"
         if data.statistics == "published"
         else "confidence_interval_95",
@@ -249,7 +245,7 @@ def model_bars(
     if participants:
         table = table.join(data.scores.T.add_prefix("participant_"))
     stem = (
-        f"across-models_roi-None_{data.target}{Condition.of(data.randnetw).suffix}_{CV_NAME}_"
+        f"across-models_roi-None_{data.target}{Condition.of(data.randnetw).suffix}_{data.aggregation}_"
         f"within_subject_sem_{data.value}_{sorting}{suffix}"
     )
     return Drawing(figure, stem, table)
@@ -275,6 +271,16 @@ def component_table(data: ComponentScores, models: Sequence[str], **columns: str
     return table.assign(target=COMPONENT_TARGET, randnetw=str(data.randnetw), **columns)
 
 
+def component_errors(data: ComponentScores) -> str:
+    """What the error bars of components are."""
+    if data.layer_choice == PUBLISHED_CHOICE:
+        return (
+            "Errors are standard errors over ten re-halvings of the splits, as published. "
+            "Components have no participants; there is no other version."
+        )
+    return "Errors are SD over the splits / √(splits − 1). Components have no participants."
+
+
 def component_bars(
     data: ComponentScores,
     order: Sequence[str],
@@ -285,7 +291,8 @@ def component_bars(
 ) -> Drawing:
     """Predictivity of all models on each component (Figures 5 and 9A).
 
-    Error bars are standard errors over the ten re-halvings of the splits.
+    Error bars are standard errors over the ten re-halvings of the splits, or over the splits where
+    layers were chosen within them.
     """
     layout = layout or BarLayout()
     models = [model for model in order if model in data.models]
@@ -319,10 +326,10 @@ def component_bars(
             y=0.79,
         )
         mark_incomplete(figure, data.missing, notes=data.notes)
-        note_below(figure, [COMPONENT_ERRORS])
+        note_below(figure, [component_errors(data), *choice_note(data.layer_choice)])
     stem = (
         f"across-models_barplot_components_NH2015comp{Condition.of(data.randnetw).suffix}_"
-        f"{CV_NAME}_{data.value}_sem_over_it_{data.value}_manually_sorted{suffix}"
+        f"{data.aggregation}_{data.value}_sem_over_it_{data.value}_manually_sorted{suffix}"
     )
     return Drawing(
         figure,
@@ -330,7 +337,7 @@ def component_bars(
         component_table(
             data,
             models,
-            aggregation=CV_NAME,
+            aggregation=data.aggregation,
             sort_by="manually_sorted",
             yerr_type="sem_over_it",
             statistics="published",

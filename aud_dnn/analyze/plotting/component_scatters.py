@@ -17,11 +17,12 @@ from aud_dnn.analyze.plotting.style import (
     identity_line,
     mark_incomplete,
     model_styles,
+    note_below,
     value_label,
 )
 from aud_dnn.conditions import Condition
 from aud_dnn.tables.across_models import ComponentScores
-from aud_dnn.tables.model_files import CV_NAME
+from aud_dnn.tables.choices import choice_note
 from aud_dnn.targets.facts import COMPONENT_TARGET, COMPONENTS
 
 
@@ -88,7 +89,7 @@ def component_seed_scatter(
             notes=data.notes,
         )
     stem = (
-        f"across-models_roi-None_NH2015comp{Condition.of(data.randnetw).suffix}_{CV_NAME}_{data.value}_sem_over_it_"
+        f"across-models_roi-None_NH2015comp{Condition.of(data.randnetw).suffix}_{data.aggregation}_{data.value}_sem_over_it_"
         f"n-models={len(rows)}{data.value}{suffix}"
     )
     return Drawing(figure, stem, pd.DataFrame(rows).set_index("comp"))
@@ -128,6 +129,7 @@ def component_pair_scatter(
         ax.set_title(f"{COMPONENT_TARGET}{' randnetw' if data.randnetw else ''}", fontsize=12)
         legend_right(ax, models, styles)
         mark_incomplete(figure, data.missing, notes=data.notes)
+        note_below(figure, choice_note(data.layer_choice))
     table = pd.DataFrame(
         {component: data.mean.loc[component, models] for component in (x, y)}
     ).rename_axis("source_model")

@@ -23,7 +23,6 @@ from aud_dnn.analyze.plotting.style import (
 from aud_dnn.conditions import Condition
 from aud_dnn.models.registry import BASELINE_MODEL
 from aud_dnn.tables.across_models import ComponentScores
-from aud_dnn.tables.model_files import CV_NAME
 from aud_dnn.targets.facts import COMPONENT_TARGET, COMPONENTS
 
 ALL_VOXELS_COLOR_KEY = "none"
@@ -144,7 +143,8 @@ def components_across_models(
         )
         ax.set(ylim=(0, 1), ylabel=value_label(data.value))
         ax.set_title(
-            f"{COMPONENT_TARGET}{' randnetw' if data.randnetw else ''} ({CV_NAME})", fontsize=12
+            f"{COMPONENT_TARGET}{' randnetw' if data.randnetw else ''} ({data.aggregation})",
+            fontsize=12,
         )
         ax.legend(
             handles=handles,
@@ -155,7 +155,7 @@ def components_across_models(
         )
         mark_incomplete(figure, data.missing, notes=data.notes)
     stem = (
-        f"across-models_scatter_{CV_NAME}_NH2015comp{Condition.of(data.randnetw).suffix}"
+        f"across-models_scatter_{data.aggregation}_NH2015comp{Condition.of(data.randnetw).suffix}"
         f"{suffix}_{data.value}"
     )
     return Drawing(figure, stem, data.mean.T.rename_axis("source_model"))

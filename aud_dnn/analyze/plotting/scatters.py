@@ -31,7 +31,6 @@ from aud_dnn.analyze.plotting.style import (
 from aud_dnn.conditions import Condition
 from aud_dnn.models.registry import MODELS
 from aud_dnn.tables.across_models import AcrossModels, RegionPositions
-from aud_dnn.tables.model_files import CV_NAME
 
 OVER_POINTS = {
     "zorder": 3,
@@ -106,8 +105,8 @@ def seed_scatter(
         randnetw=str(data.randnetw),
     )
     stem = (
-        f"across-models_roi-None_{data.target}{Condition.of(data.randnetw).suffix}_{CV_NAME}_within_subject_sem_"
-        f"n-models={n}_{data.value}{suffix}"
+        f"across-models_roi-None_{data.target}{Condition.of(data.randnetw).suffix}_"
+        f"{data.aggregation}_within_subject_sem_n-models={n}_{data.value}{suffix}"
     )
     return Drawing(figure, stem, table)
 

@@ -11,7 +11,8 @@ from aud_dnn.conditions import Condition
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.stats import participant_interval
-from aud_dnn.tables.figure_inputs import collect_scores, predicted_responses
+from aud_dnn.tables.figure_inputs import collect_scores
+from aud_dnn.tables.predicted import predicted_responses
 from aud_dnn.targets.facts import COMPONENT_TARGET
 from aud_dnn.targets.loading import load_target
 

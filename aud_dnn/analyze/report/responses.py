@@ -12,9 +12,9 @@ from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.store.regression import read_result
 from aud_dnn.store.regression_names import result_folder
-from aud_dnn.tables.figure_inputs import mean_over_splits, predicted_responses
 from aud_dnn.tables.model_files import VALUE
 from aud_dnn.tables.model_results import ALPHALIMIT, digest_memo
+from aud_dnn.tables.predicted import mean_over_splits, predicted_responses
 from aud_dnn.targets.categories import SOUND_CATEGORIES
 from aud_dnn.targets.facts import COMPONENT_TARGET, ROIS
 from aud_dnn.targets.loading import Target, load_target

@@ -56,6 +56,13 @@ FIELDS = (
         _ALL,
     ),
     _score("r2_train", "the same as r2_test for the training sounds", _ALL),
+    Field(
+        "loo_r2_train",
+        "loo_r2_train",
+        _DIMS,
+        "leave-one-out R² of the training sounds at the chosen alpha: 1 - error / variance",
+        dtype_on_disk="float32",  # layers are chosen by it; they differ by more than 1e-7
+    ),
     _score("alphas", "penalty chosen on the training sounds", ("median", "mean"), "alpha"),
     _spread("y_pred_test_std_mean", "predicted test responses"),
     _spread("y_pred_train_std_mean", "predicted training responses"),

@@ -30,6 +30,9 @@ class LayerScores:
     r2_test_c : noise-corrected r2_test; zeros where the target has no repetitions, NaN for a voxel
     that has only one of
         several.
+    loo_r2_train : share of the variance of the training sounds that is predicted when each is left
+    out
+    (:func:`aud_dnn.methods.ridge.leave_one_out.leave_one_out_r2`).
     alphas : the chosen alpha of the fit to the mean response.
     y_pred_test_std_mean, y_pred_train_std_mean, y_test_std_mean, y_train_std_mean : population
     standard deviations of the
@@ -46,6 +49,7 @@ class LayerScores:
     r2_test: np.ndarray
     r2_test_c: np.ndarray
     r2_train: np.ndarray
+    loo_r2_train: np.ndarray
     alphas: np.ndarray
     y_pred_test_std_mean: np.ndarray
     y_pred_train_std_mean: np.ndarray

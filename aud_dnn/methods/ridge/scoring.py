@@ -28,7 +28,13 @@ import numpy as np
 
 from aud_dnn.methods.repetitions import mean_response, measured_repetitions
 from aud_dnn.methods.ridge.choosing_alpha import select_alphas
-from aud_dnn.methods.ridge.leave_one_out import Design, SplitRidge, decompose, project
+from aud_dnn.methods.ridge.leave_one_out import (
+    Design,
+    SplitRidge,
+    decompose,
+    leave_one_out_r2,
+    project,
+)
 from aud_dnn.methods.ridge.noise_correction import median_of_pairs, noise_corrected_r2
 from aud_dnn.methods.ridge.scores import LayerScores, TestPredictions, positive_part, r2_of
 from aud_dnn.methods.threads import available_cores, one_blas_thread
@@ -381,6 +387,7 @@ def _score_split(
     scores.r_test[voxels, s] = positive_part(r)
     scores.r2_test[voxels, s] = r2 = r2_of(r)
     scores.r2_train[voxels, s] = r2_of(r_train)
+    scores.loo_r2_train[voxels, s] = leave_one_out_r2(split, z[:, 0], choice.index[0])
     scores.alphas[voxels, s] = split.alphas[choice.index[0]]
     scores.y_pred_test_std_mean[voxels, s] = norm_predicted[0] * scale / np.sqrt(n_test) * unit
     scores.y_pred_train_std_mean[voxels, s] = norm_fitted * scale / np.sqrt(n_train) * unit
