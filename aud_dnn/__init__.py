@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aud_dnn.api.reading import (
+        layer_choices,
         load_target,
         open_activations,
         read_result,
@@ -36,6 +37,7 @@ __all__ = [
     "Target",
     "VoxelwiseRidgeCV",
     "compare",
+    "layer_choices",
     "load_target",
     "open_activations",
     "read_result",
@@ -51,6 +53,7 @@ _HOMES = {
     "Target": "aud_dnn.targets.loading",
     "VoxelwiseRidgeCV": "aud_dnn.methods.ridge.estimator",
     "compare": "aud_dnn.api.scoring",
+    "layer_choices": "aud_dnn.api.reading",
     "load_target": "aud_dnn.api.reading",
     "open_activations": "aud_dnn.api.reading",
     "read_result": "aud_dnn.api.reading",

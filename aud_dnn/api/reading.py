@@ -242,6 +242,46 @@ def results(
     return pd.DataFrame(rows, columns=list(_RESULT_COLUMNS))
 
 
+def layer_choices(
+    model: str, target: str, *, randnetw: bool = False, root: Root = None
+) -> pd.DataFrame:
+    """Scores of a model under every way to choose the layer that speaks for it.
+
+    Parameters
+    ----------
+    model, target : str
+        A model with results of every layer on a published target.
+    randnetw : bool
+        The permuted network.
+    root : path, optional
+        The folder that holds ``results/``; see :func:`aud_dnn.paths.find_root`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per participant (median over voxels) or component: ``average`` over layers,
+        ``median`` (of the layer with the largest, which is too good), ``published``, ``nested``
+        (for every voxel), ``nested-region``, ``nested-participant``, ``nested-target``,
+        ``nested_rel_pos`` (position of the nested layers, 0 to 1), ``published_minus_nested``.
+        The formulas are in :mod:`aud_dnn.tables.layer_choice`.
+
+    Raises
+    ------
+    InputError
+        There are no results, or they do not hold what the choice needs.
+
+    Examples
+    --------
+    >>> import aud_dnn
+    >>> table = aud_dnn.layer_choices("spectemp", "NH2015comp")
+    >>> bool((table["nested"] == table["average"]).all())  # it has one layer
+    True
+    """
+    from aud_dnn.tables.figure_inputs import read_layer_choice
+
+    return read_layer_choice(find_root(root), model, target, randnetw)
+
+
 def _results_of(
     paths: ProjectPaths, model: str, target: str | None, randnetw: bool | None
 ) -> list[dict[str, Any]]:

@@ -16,11 +16,8 @@ from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.io.digests import array_digest
 from aud_dnn.methods.repetitions import mean_response
 from aud_dnn.methods.ridge.leave_one_out import alpha_grid, reduce_features
-from aud_dnn.methods.ridge.scoring import (
-    VOXELS_PER_BLOCK,
-    decompose_splits,
-    predict_mean_responses,
-)
+from aud_dnn.methods.ridge.predicting import predict_mean_responses
+from aud_dnn.methods.ridge.scoring import VOXELS_PER_BLOCK, decompose_splits
 from aud_dnn.methods.threads import available_cores
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.store.regression_names import parse_folder

@@ -32,12 +32,16 @@ SCORES = ("r_test", "r2_test", "r2_test_c", "r2_train", "alphas")
 
 @pytest.fixture(scope="module")
 def root(demo_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo with two layers fitted to voxels, one of them to the components, too."""
+    """The demo with two layers fitted to voxels, one of them to the components, as the baseline."""
     root = roots.borrow(demo_root, tmp_path_factory.mktemp("api") / "root")
     log = logging.getLogger("aud_dnn")
     before = log.handlers, log.level, log.propagate
-    for layers, target in ((LAYERS, "NH2015"), (("relu2",), "NH2015comp")):
-        arguments = ["--root", str(root), "--source_model", "Kell2018word", "--target", target]
+    for model, layers, target in (
+        ("Kell2018word", LAYERS, "NH2015"),
+        ("Kell2018word", ("relu2",), "NH2015comp"),
+        ("spectemp", ("avgpool",), "NH2015comp"),
+    ):
+        arguments = ["--root", str(root), "--source_model", model, "--target", target]
         main([*arguments, "--source_layer", *layers, "--save_preds", "False"])
     log.handlers, log.level, log.propagate = before
     return root
@@ -422,7 +426,10 @@ def test_the_table_holds_every_result(root: Path) -> None:
         "median_r2_c",
         "folder",
     ]
-    assert table[["layer", "target", "position"]].values.tolist() == [
+    one_layer = table["model"] == "spectemp"
+    assert table.loc[one_layer, ["layer", "target"]].values.tolist() == [["avgpool", "NH2015comp"]]
+    assert np.isnan(table.loc[one_layer, "position"]).all()
+    assert table.loc[~one_layer, ["layer", "target", "position"]].values.tolist() == [
         ["relu0", "NH2015", 0.0],
         ["relu2", "NH2015", 0.5],
         ["relu2", "NH2015comp", 0.5],

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from scipy.stats import ConstantInputWarning, pearsonr
 from sklearn.linear_model import RidgeCV
 
-from aud_dnn.methods.ridge import scoring as regression
+from aud_dnn.methods.ridge import split_scores as regression
 from aud_dnn.methods.ridge.leave_one_out import SplitRidge, alpha_grid, reduce_features
 from aud_dnn.methods.ridge.noise_correction import noise_corrected_r2
+from aud_dnn.methods.ridge.predicting import predict_mean_responses
 from aud_dnn.methods.ridge.scores import LayerScores
-from aud_dnn.methods.ridge.scoring import decompose_splits, predict_mean_responses, score_responses
+from aud_dnn.methods.ridge.scoring import decompose_splits, score_responses
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.splits import Splits, published_splits
 from aud_dnn.store.schema import full_predictions, rescale

@@ -16,8 +16,8 @@ from aud_dnn.analyze.plotting.drawings import new_figure, save_figure
 from aud_dnn.analyze.plotting.print_style import paper_style
 from aud_dnn.methods.repetitions import mean_response
 from aud_dnn.methods.ridge.leave_one_out import SplitRidge
+from aud_dnn.methods.ridge.predicting import predict_mean_responses
 from aud_dnn.methods.ridge.scores import LayerScores
-from aud_dnn.methods.ridge.scoring import predict_mean_responses
 from aud_dnn.splits import Splits
 from aud_dnn.utils import Target
 

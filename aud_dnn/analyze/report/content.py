@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -48,6 +48,8 @@ class TargetPart:
     published : DataFrame
         The paper's models (:func:`aud_dnn.models.published.published_scores`).
     notes : tuple of str
+    nested : dict
+        part -> score of the trained network at layers chosen within each split.
     """
 
     target: str
@@ -59,6 +61,7 @@ class TargetPart:
     baseline_is_read: bool
     published: pd.DataFrame
     notes: tuple[str, ...]
+    nested: dict[str, float] = field(default_factory=dict)
 
     def score(self, part: str, condition: Condition) -> tuple[float, float]:
         """Score and error at the best layer; NaN where there is none."""
@@ -155,6 +158,7 @@ def _part(paths: ProjectPaths, model: str, target: str, brief: bool) -> TargetPa
         is_read,
         published,
         tuple(dict.fromkeys(found.notes)),
+        found.nested,
     )
 
 

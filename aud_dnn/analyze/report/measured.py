@@ -24,6 +24,7 @@ from aud_dnn.tables.figure_inputs import (
     collect_layers,
     collect_region_scores,
     collect_scores,
+    read_layer_choice,
 )
 from aud_dnn.tables.model_results import load_model_results
 from aud_dnn.targets.facts import COMPONENT_TARGET, COMPONENTS, ROIS
@@ -45,12 +46,16 @@ class Measured:
         ``error``, ``sem``.
     layers : dict
         (part, condition) -> the best layer of the curve.
+    nested : dict
+        part -> score of the trained network where its layer is chosen within each split by the
+        training sounds (:mod:`aud_dnn.tables.layer_choice`).
     notes : list of str
     """
 
     curves: list[dict[str, Any]] = field(default_factory=list)
     best: list[dict[str, Any]] = field(default_factory=list)
     layers: dict[tuple[str, str], str] = field(default_factory=dict)
+    nested: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def add_curve(
@@ -130,6 +135,7 @@ def measured_components(paths: ProjectPaths, model: str, *, brief: bool = False)
         for component, medians in zip(COMPONENTS, results.medians):
             found.add_curve(component, condition, pd.Series(medians, list(results.layers)))
     if not brief:
+        found.nested.update(_nested(paths, model, COMPONENT_TARGET))
         with contextlib.suppress(InputError):  # damaged or of other data: not worth the report
             _add_components(paths, found, BASELINE_MODEL, BASELINE, False)
     return found
@@ -198,6 +204,8 @@ def measured_voxels(
                 participant_interval(table.to_numpy()),
                 sem.tolist(),
             )
+    if not brief and (nested := _nested(paths, model, target)):
+        found.nested[ALL_VOXELS] = float(np.mean(list(nested.values())))
     with contextlib.suppress(InputError):  # damaged or of other data: not worth the report
         scores = None if brief else collect_scores(paths, [BASELINE_MODEL], target, False)
         if scores is not None:
@@ -209,6 +217,13 @@ def measured_voxels(
         if Condition.TRAINED.value in values:
             found.add_participants(roi, values)
     return found
+
+
+def _nested(paths: ProjectPaths, model: str, target: str) -> dict[Any, float]:
+    """Component or participant -> score at nested layers; none where results do not tell."""
+    with contextlib.suppress(InputError):
+        return dict(read_layer_choice(paths, model, target, False)["nested"])
+    return {}
 
 
 def _regions(paths: ProjectPaths, model: str, target: str, randnetw: bool) -> pd.DataFrame:

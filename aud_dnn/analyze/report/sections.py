@@ -154,7 +154,9 @@ def _bars_note(part: TargetPart) -> str:
         else ""
     )
     if part.target == COMPONENT_TARGET:
-        return f"Lines: standard error over ten re-halvings of the splits.{read}"
+        return (
+            f"Lines: standard error over ten re-halvings of the splits.{_nested_note(part)}{read}"
+        )
     together = list(dict.fromkeys(part.bars.loc[part.bars["sem"].notna(), "condition"]))
     paper = (
         " Beside it in the table stands the paper's error, the standard error within participants, "
@@ -164,7 +166,21 @@ def _bars_note(part: TargetPart) -> str:
     )
     return (
         "Best layer of every voxel, median over voxels, mean over participants. Lines: 95 % "
-        f"interval over participants (Student's t).{paper}{read}"
+        f"interval over participants (Student's t).{paper}{_nested_note(part)}{read}"
+    )
+
+
+def _nested_note(part: TargetPart) -> str:
+    """What the scores are where the test sounds have no part in the choice of the layer."""
+    if not part.nested:
+        return ""
+    values = ", ".join(
+        f"{name} {score:.3f} instead of {part.score(name, Condition.TRAINED)[0]:.3f}"
+        for name, score in part.nested.items()
+    )
+    return (
+        " The layer is chosen as published, on splits that share sounds with those of the score. "
+        f"Chosen within each split by its training sounds (nested): {values}."
     )
 
 
