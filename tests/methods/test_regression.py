@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from scipy.stats import ConstantInputWarning, pearsonr
 from sklearn.linear_model import RidgeCV
 
+from aud_dnn.methods.ridge import scoring
 from aud_dnn.methods.ridge import split_scores as regression
 from aud_dnn.methods.ridge.leave_one_out import SplitRidge, alpha_grid, reduce_features
 from aud_dnn.methods.ridge.noise_correction import noise_corrected_r2
@@ -166,7 +167,7 @@ def test_blocks_threads_and_order_of_voxels_change_nothing(
     reference, _ = score_responses(decomposed, responses, splits, n_threads=1)
     order = np.random.default_rng(seed).permutation(180)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(regression, "VOXELS_PER_BLOCK", block)
+        patch.setattr(scoring, "VOXELS_PER_BLOCK", block)
         scores, _ = score_responses(decomposed, responses[:, order], splits, n_threads=threads)
     assert_same_scores(scores, reference, order)
 
