@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from aud_dnn.api.score_model import score_model
     from aud_dnn.api.scoring import compare, score
     from aud_dnn.api.sweep import sweep
+    from aud_dnn.api.unique_variance import unique_variance
     from aud_dnn.methods.ridge.estimator import VoxelwiseRidgeCV
     from aud_dnn.targets.loading import Target
     from aud_dnn.targets.target_files import read_target, write_target
@@ -46,6 +47,7 @@ __all__ = [
     "score",
     "score_model",
     "sweep",
+    "unique_variance",
     "write_target",
 ]
 
@@ -62,6 +64,7 @@ _HOMES = {
     "score": "aud_dnn.api.scoring",
     "score_model": "aud_dnn.api.score_model",
     "sweep": "aud_dnn.api.sweep",
+    "unique_variance": "aud_dnn.api.unique_variance",
     "write_target": "aud_dnn.targets.target_files",
 }
 

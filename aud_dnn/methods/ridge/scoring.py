@@ -40,7 +40,7 @@ VOXELS_PER_BLOCK = 512  # their responses and residuals stay in a core's cache
 
 
 @contextmanager
-def _busy_threads() -> Iterator[None]:
+def busy_threads() -> Iterator[None]:
     """One BLAS thread per worker.
 
     Workers hand over at once (the default of 5 ms is as long as a whole step here).
@@ -68,7 +68,7 @@ def decompose_splits(
     n_threads : int, optional
         All available cores if not given.
     """
-    with _busy_threads(), ThreadPoolExecutor(n_threads or available_cores()) as threads:
+    with busy_threads(), ThreadPoolExecutor(n_threads or available_cores()) as threads:
         return list(
             threads.map(
                 lambda halves: decompose(design, *halves, alphas), zip(splits.train, splits.test)
@@ -141,7 +141,7 @@ def score_responses(
             scores.r2_test_c[block.voxels] = np.nan
         return measured.shape[1]
 
-    with _busy_threads(), ThreadPoolExecutor(n_threads or available_cores()) as threads:
+    with busy_threads(), ThreadPoolExecutor(n_threads or available_cores()) as threads:
         try:
             for done in threads.map(run, work):
                 if progress is not None:
