@@ -3,6 +3,7 @@
     python aud_dnn/AUD_main.py --source_model Kell2018word --source_layer relu2 --target NH2015
     python aud_dnn/AUD_main.py --source_model AST --source_layer all --target all
     python aud_dnn/AUD_main.py --source_model AST --source_layer all --target my_ecog.nc
+    python aud_dnn/AUD_main.py --source_model brains --target NH2015     # participants by others
 
 Reads model-actv/<model>/ and data/neural/<target>/, writes
 results/<model>/AUD-MAPPING-Ridge_…/. Results that are already there are kept; run the same command
@@ -39,8 +40,15 @@ def main(argv: list[str] | None = None) -> int:
     arguments = fit_parser(__doc__).parse_args(argv)
     if show_listing(arguments):
         return 0
+    paths = find_root(arguments.root)
+    if arguments.source_model == "brains" or arguments.source_model.startswith("brain:"):
+        from aud_dnn.api.brains import brains_report
+
+        show_log(verbose=arguments.verbose)
+        print(brains_report(arguments.source_model, arguments.target, paths, arguments.overwrite))
+        return 0
     targets, files = chosen_targets(arguments.target)
-    paths, named = find_root(arguments.root), arguments.source_layer
+    named = arguments.source_layer
     keep_statements(
         paths,
         [arguments.source_model],

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from aud_dnn.api.brains import brain_to_brain
     from aud_dnn.api.reading import (
         layer_choices,
         load_target,
@@ -37,6 +38,7 @@ NUMERICS_VERSION = 2
 __all__ = [
     "Target",
     "VoxelwiseRidgeCV",
+    "brain_to_brain",
     "compare",
     "layer_choices",
     "load_target",
@@ -54,6 +56,7 @@ __all__ = [
 _HOMES = {
     "Target": "aud_dnn.targets.loading",
     "VoxelwiseRidgeCV": "aud_dnn.methods.ridge.estimator",
+    "brain_to_brain": "aud_dnn.api.brains",
     "compare": "aud_dnn.api.scoring",
     "layer_choices": "aud_dnn.api.reading",
     "load_target": "aud_dnn.api.reading",

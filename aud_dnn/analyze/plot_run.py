@@ -160,6 +160,7 @@ def _draw(
 
     Also the files of pages that were saved at once.
     """
+    from aud_dnn.analyze.brains import figure_brains
     from aud_dnn.analyze.diagnostics_report import diagnostics
     from aud_dnn.analyze.figures import draw
     from aud_dnn.analyze.own_target import own_target_figures
@@ -188,6 +189,8 @@ def _draw(
             )
         elif name == "supplement":
             drawings.add(supplement(paths, options))
+        elif name == "brains":
+            drawings.add(figure_brains(paths, options))
         elif name.startswith(OWN):
             drawings.add(own_target_figures(paths, name.removeprefix(OWN), options))
         else:

@@ -33,8 +33,8 @@ def fit_parser(description: str) -> argparse.ArgumentParser:
         "--source_model",
         default="Kell2018word",
         metavar="MODEL",
-        help="model: a name of the registry, or the folder of your own model below model-actv/ "
-        "(default: Kell2018word)",
+        help="model: a name of the registry, or the folder of your own model below model-actv/; "
+        "brains or brain:PARTICIPANT: other participants in its place (default: Kell2018word)",
     )
     parser.add_argument(
         "--source_layer",
