@@ -13,6 +13,7 @@ import pandas as pd
 
 from aud_dnn import NUMERICS_VERSION, __version__
 from aud_dnn.analyze.report import charts as drawn
+from aud_dnn.analyze.report.beyond import beyond_scores
 from aud_dnn.analyze.report.content import TargetPart, gather, verdict
 from aud_dnn.analyze.report.cortex import Cortex, cortex_chart, cortex_of
 from aud_dnn.analyze.report.oddities import chaos, oddities, origins, results_of
@@ -81,6 +82,7 @@ def write_report(
         cortex=cortex_of(paths, model, [part.target for part in parts]),
         beside=beside,
         other=other or "",
+        beyond={part.target: beyond_scores(paths, model, part.target) for part in parts},
     )
     path = paths.results / model / REPORT_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,6 +121,7 @@ def render(
     cortex: Cortex | None = None,
     beside: Mapping[str, pd.DataFrame] | None = None,
     other: str = "",
+    beyond: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """The page as text.
 
@@ -140,6 +143,8 @@ def render(
         Target -> differences from the model ``other``
         (:func:`aud_dnn.analyze.report.paired.paired_table`).
     other : str
+    beyond : mapping, optional
+        Target -> sentences (:func:`aud_dnn.analyze.report.beyond.beyond_scores`).
     """
     charts: dict[str, Any] = {}
     shown = []
@@ -148,7 +153,7 @@ def render(
         charts[f"{part.target}-bars"] = drawn.bar_chart(part, value)
         charts[f"{part.target}-layers"] = drawn.layer_chart(part, value)
         charts[f"{part.target}-place"] = drawn.place_chart(part, model, value)
-        shown.append(section(model, part, value))
+        shown.append(section(model, part, value) | {"beyond": (beyond or {}).get(part.target, ())})
         answers = (responses or {}).get(part.target)
         if answers is not None and len(answers):
             charts[f"{part.target}-responses"] = drawn.response_chart(answers)
