@@ -163,6 +163,7 @@ def _draw(
     from aud_dnn.analyze.brains import figure_brains
     from aud_dnn.analyze.diagnostics_report import diagnostics
     from aud_dnn.analyze.figures import draw
+    from aud_dnn.analyze.kinds import figure_kinds
     from aud_dnn.analyze.own_target import own_target_figures
     from aud_dnn.analyze.plotting.drawings import Drawings
     from aud_dnn.analyze.supplement import supplement
@@ -191,6 +192,8 @@ def _draw(
             drawings.add(supplement(paths, options))
         elif name == "brains":
             drawings.add(figure_brains(paths, options))
+        elif name == "kinds":
+            drawings.add(figure_kinds(paths, options))
         elif name.startswith(OWN):
             drawings.add(own_target_figures(paths, name.removeprefix(OWN), options))
         else:
