@@ -20,7 +20,7 @@ from aud_dnn.targets.facts import VOXEL_TARGETS
 PAPER = ("2", "4", "5", "7", "8", "9")
 
 
-EXTRAS = ("brains", "kinds", "supplement", "surface", "diagnostics", "aggregate")
+EXTRAS = ("brains", "kinds", "uncertainty", "supplement", "surface", "diagnostics", "aggregate")
 
 
 def plot_parser(description: str) -> argparse.ArgumentParser:

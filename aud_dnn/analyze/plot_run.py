@@ -168,6 +168,7 @@ def _draw(
     from aud_dnn.analyze.plotting.drawings import Drawings
     from aud_dnn.analyze.supplement import supplement
     from aud_dnn.analyze.surface_maps import surface_figures
+    from aud_dnn.analyze.uncertainty import figure_uncertainty
 
     pages: list[Path] = []
 
@@ -194,6 +195,8 @@ def _draw(
             drawings.add(figure_brains(paths, options))
         elif name == "kinds":
             drawings.add(figure_kinds(paths, options))
+        elif name == "uncertainty":
+            drawings.add(figure_uncertainty(paths, options))
         elif name.startswith(OWN):
             drawings.add(own_target_figures(paths, name.removeprefix(OWN), options))
         else:

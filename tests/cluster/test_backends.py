@@ -150,6 +150,59 @@ def test_twenty_killed_workers_lose_nothing(root: Path, here, slurm: OneNodeSlur
     assert "nothing to fit" in again.stdout
 
 
+def test_a_requeued_task_starts_again(root: Path, here, slurm: OneNodeSlurm):
+    """SLURM waits up to two minutes before it does."""
+    command = " ".join(script(root, "--jobs", "1"))
+    job = slurm.run(
+        "sbatch", "--parsable", "--requeue", f"--output={root}/job.out", f"--wrap={command}"
+    ).strip()
+    end = time.monotonic() + 60
+    while not numbers(root) and time.monotonic() < end:
+        time.sleep(0.2)
+    slurm.run("scontrol", "requeue", job)
+    end = time.monotonic() + 300
+    while slurm.jobs() and time.monotonic() < end:
+        time.sleep(1)
+    assert "are there, and kept" in (root / "job.out").read_text()
+    assert_same(numbers(root), here)
+
+
+def test_a_disk_that_fills_in_the_middle_is_told_and_a_rerun_completes(root: Path, here):
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    results = root / "results"
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(results)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    filler = results / "filler"
+    try:
+        running = subprocess.Popen(
+            script(root, "--jobs", "2"), stdout=subprocess.PIPE, text=True, cwd=root
+        )
+        end = time.monotonic() + 60
+        while not list(results.glob("*/*/ds.nc")) and time.monotonic() < end:
+            time.sleep(0.05)
+        with filler.open("wb", buffering=0) as file:  # all that is left
+            try:
+                while True:
+                    file.write(bytes(1 << 16))
+            except OSError:
+                pass
+        said, _ = running.communicate(timeout=200)
+        assert running.returncode == 1
+        assert "python aud_dnn/AUD_main.py" in said and "--source_layer" in said
+        some = numbers(root)
+        assert some.keys() < here.keys()
+        for name, values in some.items():
+            np.testing.assert_array_equal(values, here[name], err_msg=name)
+        filler.unlink()
+        done = subprocess.run(script(root, "--jobs", "2"), capture_output=True, text=True, cwd=root)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert_same(numbers(root), here)
+    finally:
+        subprocess.run(["umount", "-l", str(results)], check=True)
+
+
 def test_two_sweeps_of_the_same_root_at_once(root: Path, here):
     both = [subprocess.Popen(script(root, "--jobs", "1"), cwd=root) for _ in range(2)]
     assert [one.wait(300) for one in both] == [0, 0]
