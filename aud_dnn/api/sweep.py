@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aud_dnn.conditions import Condition
-from aud_dnn.errors import InputError
+from aud_dnn.errors import InputError, describe_os_error
 from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.runs.sweep import BACKENDS, Backend, Failure, job_script, run_sweep
 from aud_dnn.runs.sweep_plan import SweepOptions, SweepPlan, SweepUnit, models_of, plan_sweep
@@ -41,7 +41,7 @@ class Sweep:
         One row per layer, target and part (:func:`aud_dnn.tables.sweep.sweep_table`); None of a dry
         run.
     files : tuple of Path
-        The table as Parquet and CSV.
+        The table as Parquet and CSV; none where the disk was full.
     failures : tuple of (str, str)
         Why a layer was not fitted, and the command that fits it by itself.
     text : str
@@ -278,10 +278,19 @@ def _closing(
     from aud_dnn.tables.sweep import closing_table, sweep_table
 
     table, lacking = sweep_table(paths, plan)
-    files = tuple(paths.results / f"sweep-{name}{ending}" for ending in (".parquet", ".csv"))
-    for file, write in zip(files, (table.to_parquet, table.to_csv)):
-        with atomic_file(file) as staging:
-            write(staging, index=False)
+    files: tuple[Path, ...] = tuple(
+        paths.results / f"sweep-{name}{ending}" for ending in (".parquet", ".csv")
+    )
+    end = f"Best layers above; everything in {files[0]} (and .csv)"
+    try:
+        for file, write in zip(files, (table.to_parquet, table.to_csv)):
+            with atomic_file(file) as staging:
+                write(staging, index=False)
+    except OSError as error:
+        if not failures:  # else the disk filled before, and what failed must be told
+            raise
+        end = describe_os_error(error, "written", files[0])
+        files = ()
     targets = plan.options.target_names
     asked = plan.options.target_arguments
     told = tuple(
@@ -293,5 +302,5 @@ def _closing(
     if elsewhere:
         lines.append(f"{len(elsewhere)} layers of other parts have no results yet.")
     lines += [f"failed: {why}\n    {command}" for why, command in told]
-    lines += ["", f"Best layers above; everything in {files[0]} (and .csv)"]
+    lines += ["", end]
     return Sweep(said, table, files, told, "\n".join(lines))

@@ -171,7 +171,7 @@ def test_a_disk_that_fills_in_the_middle_is_told_and_a_rerun_completes(root: Pat
     if os.geteuid() != 0:
         pytest.skip("mounting a small disk needs root")
     results = root / "results"
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(results)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(results)]
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("nothing can be mounted here")
     filler = results / "filler"
