@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aud_dnn.api.brains import brain_to_brain
+    from aud_dnn.api.questions import kinds_of_sound, uncertainty
     from aud_dnn.api.reading import (
         layer_choices,
         load_target,
@@ -40,6 +41,7 @@ __all__ = [
     "VoxelwiseRidgeCV",
     "brain_to_brain",
     "compare",
+    "kinds_of_sound",
     "layer_choices",
     "load_target",
     "open_activations",
@@ -49,6 +51,7 @@ __all__ = [
     "score",
     "score_model",
     "sweep",
+    "uncertainty",
     "unique_variance",
     "write_target",
 ]
@@ -58,6 +61,7 @@ _HOMES = {
     "VoxelwiseRidgeCV": "aud_dnn.methods.ridge.estimator",
     "brain_to_brain": "aud_dnn.api.brains",
     "compare": "aud_dnn.api.scoring",
+    "kinds_of_sound": "aud_dnn.api.questions",
     "layer_choices": "aud_dnn.api.reading",
     "load_target": "aud_dnn.api.reading",
     "open_activations": "aud_dnn.api.reading",
@@ -67,6 +71,7 @@ _HOMES = {
     "score": "aud_dnn.api.scoring",
     "score_model": "aud_dnn.api.score_model",
     "sweep": "aud_dnn.api.sweep",
+    "uncertainty": "aud_dnn.api.questions",
     "unique_variance": "aud_dnn.api.unique_variance",
     "write_target": "aud_dnn.targets.target_files",
 }

@@ -39,6 +39,7 @@ def root(demo_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for model, layers, target in (
         ("Kell2018word", LAYERS, "NH2015"),
         ("Kell2018word", ("relu2",), "NH2015comp"),
+        ("spectemp", ("avgpool",), "NH2015"),
         ("spectemp", ("avgpool",), "NH2015comp"),
     ):
         arguments = ["--root", str(root), "--source_model", model, "--target", target]
@@ -427,7 +428,10 @@ def test_the_table_holds_every_result(root: Path) -> None:
         "folder",
     ]
     one_layer = table["model"] == "spectemp"
-    assert table.loc[one_layer, ["layer", "target"]].values.tolist() == [["avgpool", "NH2015comp"]]
+    assert table.loc[one_layer, ["layer", "target"]].values.tolist() == [
+        ["avgpool", "NH2015"],
+        ["avgpool", "NH2015comp"],
+    ]
     assert np.isnan(table.loc[one_layer, "position"]).all()
     assert table.loc[~one_layer, ["layer", "target", "position"]].values.tolist() == [
         ["relu0", "NH2015", 0.0],
