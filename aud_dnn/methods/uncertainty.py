@@ -44,6 +44,7 @@ from aud_dnn.splits import Splits
 
 OVER = ("participants", "sounds", "both")
 _VOXELS_PER_BLOCK = 256
+_NOTHING = 1e-6  # product of two variances that were 1 before the resampling
 _TINY = float(np.finfo(float).tiny)
 
 
@@ -96,31 +97,37 @@ def resampled_scores(
     by_person = [np.flatnonzero(owner == person) for person in people]
     found = np.empty((len(weights), len(people)))
     tests = [np.flatnonzero(test) for test in splits.test]
-    counts = [np.ascontiguousarray(weights[:, test], dtype=np.float64) for test in tests]
+    # single precision: responses are centred and scaled first, so a score is off by 1e-6 at most
+    counts = [np.ascontiguousarray(weights[:, test], dtype=np.float32) for test in tests]
+    shares = [1 / np.maximum(count.sum(axis=1), 1)[:, None] for count in counts]
 
     def r2_of(voxels: np.ndarray) -> np.ndarray:
         """Medians over splits, (n_resamples, n_voxels)."""
-        every = np.empty((len(tests), len(weights), len(voxels)))
-        for s, (test, count) in enumerate(zip(tests, counts)):
-            y = measured[np.ix_(test, voxels)]
-            p = predicted[test, s][:, voxels].astype(np.float64)
-            y, p = y - y.mean(axis=0), p - p.mean(axis=0)  # keeps the digits of what follows
-            total = count.sum(axis=1)[:, None]
+        every = np.empty((len(tests), len(weights), len(voxels)), dtype=np.float32)
+        for s, (test, count, share) in enumerate(zip(tests, counts, shares)):
+            y = _standardized(measured[np.ix_(test, voxels)])
+            p = _standardized(predicted[test, s][:, voxels])
             products = count @ np.hstack([y, p, y * y, p * p, y * p])
-            my, mp, yy, pp, yp = np.split(products / np.where(total > 0, total, 1), 5, axis=1)
-            yy, pp, yp = yy - my * my, pp - mp * mp, yp - my * mp
-            power = yy * pp
-            good = (yp > 0) & (power > 1e-24 * (y * y).mean(axis=0) * (p * p).mean(axis=0))
-            every[s] = np.where(good, yp * yp / np.where(good, power, 1), 0)
+            products *= share
+            my, mp, yy, pp, yp = np.split(products, 5, axis=1)
+            yp -= my * mp
+            np.maximum(yp, 0, out=yp)
+            yy -= my * my
+            pp -= mp * mp
+            yy *= pp
+            # of a resample with next to no different sounds nothing is left
+            np.divide(yp * yp, yy, out=every[s], where=yy > _NOTHING)
+            every[s][yy <= _NOTHING] = 0
             if correction is not None:
-                every[s] *= correction[voxels, s]
-        medians = np.median(every, axis=0)
+                every[s] *= correction[voxels, s].astype(np.float32)
+        every.partition(((len(tests) - 1) // 2, len(tests) // 2), axis=0)
+        medians = (every[(len(tests) - 1) // 2] + every[len(tests) // 2]) / 2
         return medians if correction is None else np.minimum(medians, 1)
 
     def run(place: int) -> None:
         voxels = by_person[place]
         blocks = [
-            r2_of(voxels[start : start + _VOXELS_PER_BLOCK]).astype(np.float32)
+            r2_of(voxels[start : start + _VOXELS_PER_BLOCK])
             for start in range(0, len(voxels), _VOXELS_PER_BLOCK)
         ]
         found[:, place] = np.median(np.concatenate(blocks, axis=1), axis=1)
@@ -128,6 +135,13 @@ def resampled_scores(
     with one_blas_thread(), ThreadPoolExecutor(n_threads or available_cores()) as threads:
         list(threads.map(run, range(len(people))))
     return found
+
+
+def _standardized(values: np.ndarray) -> np.ndarray:
+    """Columns of mean 0 and variance 1, in single precision; 0 where they do not vary."""
+    values = values - values.mean(axis=0)
+    spread = values.std(axis=0)
+    return (values / np.where(spread > 0, spread, 1)).astype(np.float32)
 
 
 @dataclass(frozen=True)
