@@ -1,6 +1,6 @@
 """Banded ridge regression of two feature spaces at full size, beside himalaya's.
 
-    python benchmarks/benchmark_unique_variance.py [--voxels 7694] [--compared 200]
+    python benchmarks/benchmark_unique_variance.py [--voxels 7694] [--compared 2000]
 
 Random features (8,192 + 111 units) and responses that follow both, three repetitions, ten splits.
 himalaya's multiple-kernel ridge gets the same kernels, mixtures and leave-one-out folds, and 16 of
@@ -74,7 +74,7 @@ def himalaya_r2(spaces: list[np.ndarray], measured: np.ndarray, splits: Splits) 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--voxels", type=int, default=7694)
-    parser.add_argument("--compared", type=int, default=200, help="voxels that himalaya fits")
+    parser.add_argument("--compared", type=int, default=2000, help="voxels that himalaya fits")
     arguments = parser.parse_args()
     spaces, responses = made(arguments.voxels)
     began = time.perf_counter()
