@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -16,16 +18,20 @@ from aud_dnn.tables.uncertainty import Uncertainty, uncertainty_of
 
 _LEGEND: dict = {
     "loc": "lower center",
-    "bbox_to_anchor": (0.5, 1.02),
+    "bbox_to_anchor": (0.5, 1.0),
     "ncol": 3,
     "frameon": False,
     "fontsize": 9,
 }
-_WIDTHS = {"both": (1.5, "#b9b9b9"), "sounds": (3.5, "#e08e45"), "participants": (6, "#33658a")}
+_MOST_SHOWN = 40
+# thin on top of thick, so that none is hidden, whichever is the longest
+_WIDTHS = {"participants": (7, "#7fa6c4"), "sounds": (3.5, "#e08e45"), "both": (1.2, "#222222")}
 
 
 def figure_uncertainty(paths: ProjectPaths, options: FigureOptions | None = None) -> Drawings:
-    """One picture and two tables per data set: scores with intervals, and all differences."""
+    """Pictures and tables of every data set: scores with intervals, and all differences of networks
+    and of regions.
+    """
     options = options or FigureOptions()
     drawings = Drawings()
     for target in options.targets:
@@ -36,7 +42,9 @@ def figure_uncertainty(paths: ProjectPaths, options: FigureOptions | None = None
             drawings.notes += [f"Not drawn: {line}" for line in found.missing[:1]]
             drawings.append(_picture(found, target))
             if len(found.differences):
-                drawings.append(_differences(found.differences, target))
+                drawings.append(_differences(found.differences, "differences", target))
+            if len(found.regions):
+                drawings.append(_differences(found.regions, "regions", target))
     return drawings
 
 
@@ -81,28 +89,35 @@ def _picture(found: Uncertainty, target: str) -> Drawing:
     return Drawing(figure, f"uncertainty_{target}", rows.set_index("network"), ("png", "svg"))
 
 
-def _differences(table: pd.DataFrame, target: str) -> Drawing:
-    table = table.assign(pair=table["network"] + " − " + table["other"])
+def _pair(row: pd.Series, name: Callable[[str], str]) -> str:
+    if "region" in row:
+        return f"{name(row['network'])}: {row['region']} − {row['other']}"
+    return f"{name(row['network'])} − {name(row['other'])}"
+
+
+def _differences(table: pd.DataFrame, what: str, target: str) -> Drawing:
+    """The largest differences, of networks or regions; the table holds all."""
     rows = table.reindex(table["difference"].abs().sort_values(ascending=False).index)
-    shown = rows.head(40)
+    rows = rows.assign(pair=rows.apply(_pair, axis=1, name=str))
+    shown = rows.head(_MOST_SHOWN)
     with paper_style():
         figure = new_figure(8, 1.8 + 0.3 * len(shown))
         ax = figure.add_subplot()
         _lines(ax, shown, "difference")
-        names = [f"{_shown(a)} − {_shown(b)}" for a, b in zip(shown["network"], shown["other"])]
-        ax.set_yticks(np.arange(len(shown))[::-1], names, fontsize=8)
+        ax.set_yticks(
+            np.arange(len(shown))[::-1], shown.apply(_pair, axis=1, name=_shown), fontsize=8
+        )
         ax.axvline(0, color="black", linewidth=0.8)
         ax.set_xlabel("difference of noise-corrected R²")
         ax.legend(**_LEGEND)
-        figure.suptitle(target, y=1.04)
+        ax.set_title(target, pad=32)  # points, above the legend however tall the picture is
         more = "" if len(shown) == len(rows) else f" The largest {len(shown)} of {len(rows)} pairs."
         note_below(figure, [_NOTE + more])
-    stem = f"uncertainty-differences_{target}"
-    return Drawing(figure, stem, rows.set_index("pair"), ("png", "svg"))
+    return Drawing(figure, f"uncertainty-{what}_{target}", rows.set_index("pair"), ("png", "svg"))
 
 
 _NOTE = (
     "95 % intervals: Student's t over participants; bootstrap over test sounds for fixed fits; "
     "both, corrected (Schütt et al. 2023). Layer with the best leave-one-out R² of the training "
-    "sounds. Ranks: all pairs, both factors, Holm."
+    "sounds in each split. Ranks: all pairs, both factors, Holm."
 )

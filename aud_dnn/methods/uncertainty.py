@@ -1,7 +1,8 @@
 r"""How sure a score is: over participants, over sounds, and over both.
 
 **Over participants.** Student's t of the mean over participants, of a score or of a paired
-difference. It speaks about other participants who hear the same sounds.
+difference, and for differences exact sign flips (:func:`sign_flips`), which need no normal
+distribution. They speak about other participants who hear the same sounds.
 
 **Over sounds.** A bootstrap that refits nothing: the 165 sounds are drawn with replacement, and
 every sound counts as often as it was drawn wherever it is a test sound, in all splits and for all
@@ -32,6 +33,7 @@ that are significantly worse (Klein, Wright & Wieczorek 2020; Mogstad, Romano, S
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -45,6 +47,8 @@ from aud_dnn.splits import Splits
 OVER = ("participants", "sounds", "both")
 _VOXELS_PER_BLOCK = 256
 _NOTHING = 1e-6  # product of two variances that were 1 before the resampling
+_EXACT_SIGNS = 20  # participants
+_PATTERNS_PER_BLOCK = 2**14
 _TINY = float(np.finfo(float).tiny)
 
 
@@ -66,7 +70,40 @@ def resampled_scores(
     correction: np.ndarray | None = None,
     n_threads: int | None = None,
 ) -> np.ndarray:
-    """Score of every participant in every resample of the sounds.
+    """Score of every participant in every resample of the sounds: the median over its voxels.
+
+    Takes what :func:`resampled_parts` takes, but ``parts``.
+
+    Returns
+    -------
+    array of shape (n_resamples, n_participants)
+    """
+    everywhere = np.ones(len(owner), dtype=bool)
+    return resampled_parts(
+        measured,
+        predicted,
+        splits,
+        owner,
+        weights,
+        [everywhere],
+        correction=correction,
+        n_threads=n_threads,
+    )[..., 0]
+
+
+def resampled_parts(
+    measured: np.ndarray,
+    predicted: np.ndarray,
+    splits: Splits,
+    owner: np.ndarray,
+    weights: np.ndarray,
+    parts: Sequence[np.ndarray],
+    *,
+    correction: np.ndarray | None = None,
+    mean: bool = False,
+    n_threads: int | None = None,
+) -> np.ndarray:
+    """Score of every participant in parts of its voxels (regions), in every resample of the sounds.
 
     Parameters
     ----------
@@ -80,24 +117,30 @@ def resampled_scores(
         The participant of each voxel.
     weights : array of shape (n_resamples, n_sounds)
         :func:`sound_weights`; a row of ones gives the score itself.
+    parts : sequence of bool arrays of shape (n_voxels,)
+        They may overlap.
     correction : array of shape (n_voxels, n_splits), optional
         Noise-corrected R² over R²; scores are then limited to 1 after the median over splits.
+    mean : bool
+        The mean over voxels in place of the median, for shares of variance, which then add up.
     n_threads : int, optional
         All available cores if not given. The results do not depend on it.
 
     Returns
     -------
-    array of shape (n_resamples, n_participants)
-        Participants in the order of ``np.unique(owner)``. 0 for a split of which a resample holds
+    array of shape (n_resamples, n_participants, n_parts)
+        Participants in the order of ``np.unique(owner)``; NaN where one has no voxel in a part. A
+        voxel's R² is 0 for a split of which a resample holds
         too few different sounds for a correlation, and where the chosen alpha is so large that the
         prediction is constant to the last digit (the stored score is that of the limit; on NH2015
         that moves a participant's median by some thousandths).
     """
     people = np.unique(owner)
     by_person = [np.flatnonzero(owner == person) for person in people]
-    found = np.empty((len(weights), len(people)))
+    found = np.full((len(weights), len(people), len(parts)), np.nan)
     tests = [np.flatnonzero(test) for test in splits.test]
-    # single precision: responses are centred and scaled first, so a score is off by 1e-6 at most
+    # single precision: responses are centred and scaled first, so a score is off by some 1e-7,
+    # and by 5e-6 where one sound holds nearly all of the variance (Cauchy)
     counts = [np.ascontiguousarray(weights[:, test], dtype=np.float32) for test in tests]
     shares = [1 / np.maximum(count.sum(axis=1), 1)[:, None] for count in counts]
 
@@ -130,7 +173,13 @@ def resampled_scores(
             r2_of(voxels[start : start + _VOXELS_PER_BLOCK])
             for start in range(0, len(voxels), _VOXELS_PER_BLOCK)
         ]
-        found[:, place] = np.median(np.concatenate(blocks, axis=1), axis=1)
+        r2 = np.concatenate(blocks, axis=1)
+        for number, part in enumerate(parts):
+            if (inside := part[voxels]).any():
+                some = r2[:, inside]
+                found[:, place, number] = (
+                    some.mean(axis=1, dtype=np.float64) if mean else np.median(some, axis=1)
+                )
 
     with one_blas_thread(), ThreadPoolExecutor(n_threads or available_cores()) as threads:
         list(threads.map(run, range(len(people))))
@@ -223,6 +272,43 @@ def estimate(
     else:
         p = 1.0 if value == 0 else 0.0
     return Estimate(value, value - half, value + half, max(p, _TINY), float(variance))
+
+
+def sign_flips(differences: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    """Two-sided p of no mean difference over participants, whatever the distribution.
+
+    Were there none, every difference could as well have the other sign. p is the share of sign
+    patterns whose mean is at least as far from 0 as what was found: of all 2ⁿ for up to 20
+    participants, else of a million random ones, what was found among them. Never 0: with n
+    participants not below 2 / 2ⁿ (0.008 for 8).
+
+    Parameters
+    ----------
+    differences : array of shape (n_participants, n_comparisons)
+        All comparisons get the same patterns.
+    seed : int
+        Of the random patterns.
+
+    Returns
+    -------
+    array of shape (n_comparisons,)
+    """
+    differences = np.asarray(differences, dtype=np.float64)
+    n = len(differences)
+    reached = np.abs(differences.sum(axis=0)) - 1e-12 * np.abs(differences).sum(axis=0)  # rounding
+    beyond, exact = np.zeros(differences.shape[1], dtype=np.int64), n <= _EXACT_SIGNS
+    # a pattern and its opposite are equally far, so the sign of the first stays
+    n_patterns = 2 ** (n - 1) if exact else 2**_EXACT_SIGNS
+    rng = np.random.default_rng(seed)
+    for start in range(0, n_patterns, _PATTERNS_PER_BLOCK):
+        count = min(_PATTERNS_PER_BLOCK, n_patterns - start)
+        if exact:
+            bits = (np.arange(start, start + count)[:, None] >> np.arange(n)) & 1
+        else:
+            bits = rng.integers(0, 2, size=(count, n))
+        sums = (1.0 - 2 * bits) @ differences
+        beyond += (np.abs(sums) >= reached).sum(axis=0)
+    return beyond / n_patterns if exact else (beyond + 1) / (n_patterns + 1)
 
 
 @dataclass(frozen=True)
