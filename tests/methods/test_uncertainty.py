@@ -10,11 +10,14 @@ from aud_dnn.methods.uncertainty import (
     correction_factors,
     estimate,
     rank_intervals,
+    resampled_parts,
     resampled_scores,
+    sign_flips,
     sound_weights,
     unit_resample,
 )
 from aud_dnn.splits import Splits, published_splits
+from aud_dnn.stats import sign_flip_test
 
 SPLITS = published_splits()
 FEW = Splits(SPLITS.train[:3], SPLITS.test[:3], SPLITS.seed)
@@ -81,6 +84,42 @@ def test_every_sound_once_gives_the_score_and_threads_change_nothing() -> None:
     np.testing.assert_array_equal(sound_weights(165, 5), weights)
     scaled = resampled_scores(measured * 8, predicted * 0.5 + 3, FEW, owner, weights)
     np.testing.assert_allclose(scaled, one, rtol=1e-6)
+
+
+def test_parts_are_scores_of_some_voxels() -> None:
+    measured, (predicted,), owner = responses_and_predictions(6, 3, 8, (1.0,))
+    weights = sound_weights(165, 5)
+    first, nobody_of_two = owner >= 0, owner != 2
+    first[::2] = False
+    found = resampled_parts(measured, predicted, FEW, owner, weights, [first, nobody_of_two])
+    alone = resampled_scores(measured[:, first], predicted[..., first], FEW, owner[first], weights)
+    np.testing.assert_allclose(found[..., 0], alone, rtol=1e-5)
+    assert np.isnan(found[:, 2, 1]).all() and np.isfinite(found[:, :2, 1]).all()
+    by_voxel = resampled_scores(measured, predicted, FEW, np.arange(24), weights)
+    means = resampled_parts(measured, predicted, FEW, owner, weights, [owner >= 0], mean=True)
+    np.testing.assert_allclose(means[:, 1, 0], by_voxel[:, owner == 1].mean(axis=1), rtol=1e-5)
+
+
+def test_order_of_voxels_and_participants_changes_nothing() -> None:
+    measured, (predicted,), owner = responses_and_predictions(7, 4, 6, (1.0,))
+    weights = sound_weights(165, 5)
+    order = np.random.default_rng(0).permutation(24)
+    found = resampled_scores(measured, predicted, FEW, owner, weights)
+    other = resampled_scores(measured[:, order], predicted[..., order], FEW, owner[order], weights)
+    np.testing.assert_allclose(other, found, rtol=1e-5)
+
+
+def test_sign_flips_are_exact() -> None:
+    differences = np.random.default_rng(8).standard_normal((8, 6)) + np.linspace(0, 2, 6)
+    expected = [sign_flip_test(one, 0 * one, alternative="two-sided") for one in differences.T]
+    np.testing.assert_allclose(sign_flips(differences), expected)
+    np.testing.assert_allclose(sign_flips(-3 * differences[::-1]), expected)
+    assert sign_flips(np.ones((8, 1))) == 2 / 2**8
+    assert sign_flips(np.zeros((8, 1))) == 1
+    many = np.random.default_rng(9).standard_normal((24, 3)) + [0, 0.5, 9]
+    found = sign_flips(many)
+    assert (found > 0).all() and (found == sign_flips(many)).all()
+    np.testing.assert_allclose(found, stats.ttest_1samp(many, 0).pvalue, atol=0.02)
 
 
 def test_a_constant_prediction_scores_nothing() -> None:
