@@ -14,12 +14,14 @@ import time
 
 import numpy as np
 
-from aud_dnn.methods.uncertainty import (
-    estimate,
-    rank_intervals,
+from aud_dnn.methods.resampled_sounds import (
     resampled_scores,
     sound_weights,
     unit_resample,
+)
+from aud_dnn.methods.uncertainty import (
+    estimate,
+    rank_intervals,
 )
 from aud_dnn.splits import published_splits
 

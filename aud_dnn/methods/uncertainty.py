@@ -33,164 +33,17 @@ that are significantly worse (Klein, Wright & Wieczorek 2020; Mogstad, Romano, S
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats as scipy_stats
 
 from aud_dnn.effect_sizes import adjust_p_values
-from aud_dnn.methods.threads import available_cores, one_blas_thread
-from aud_dnn.splits import Splits
 
 OVER = ("participants", "sounds", "both")
-_VOXELS_PER_BLOCK = 256
-_NOTHING = 1e-6  # product of two variances that were 1 before the resampling
 _EXACT_SIGNS = 20  # participants
 _PATTERNS_PER_BLOCK = 2**14
 _TINY = float(np.finfo(float).tiny)
-
-
-def sound_weights(n_sounds: int, n_resamples: int, seed: int = 0) -> np.ndarray:
-    """How often every sound is drawn in every resample, shape (n_resamples, n_sounds); each row
-    sums to ``n_sounds``. Drawn at once, so nothing depends on how the work is cut up.
-    """
-    rng = np.random.default_rng(seed)
-    return rng.multinomial(n_sounds, np.full(n_sounds, 1 / n_sounds), size=n_resamples)
-
-
-def resampled_scores(
-    measured: np.ndarray,
-    predicted: np.ndarray,
-    splits: Splits,
-    owner: np.ndarray,
-    weights: np.ndarray,
-    *,
-    correction: np.ndarray | None = None,
-    n_threads: int | None = None,
-) -> np.ndarray:
-    """Score of every participant in every resample of the sounds: the median over its voxels.
-
-    Takes what :func:`resampled_parts` takes, but ``parts``.
-
-    Returns
-    -------
-    array of shape (n_resamples, n_participants)
-    """
-    everywhere = np.ones(len(owner), dtype=bool)
-    return resampled_parts(
-        measured,
-        predicted,
-        splits,
-        owner,
-        weights,
-        [everywhere],
-        correction=correction,
-        n_threads=n_threads,
-    )[..., 0]
-
-
-def resampled_parts(
-    measured: np.ndarray,
-    predicted: np.ndarray,
-    splits: Splits,
-    owner: np.ndarray,
-    weights: np.ndarray,
-    parts: Sequence[np.ndarray],
-    *,
-    correction: np.ndarray | None = None,
-    mean: bool = False,
-    n_threads: int | None = None,
-) -> np.ndarray:
-    """Score of every participant in parts of its voxels (regions), in every resample of the sounds.
-
-    Parameters
-    ----------
-    measured : array of shape (n_sounds, n_voxels)
-        Mean responses.
-    predicted : array of shape (n_sounds, n_splits, n_voxels)
-        Predictions for the test sounds; NaN elsewhere
-        (:meth:`aud_dnn.store.regression.RegressionResult.predictions`).
-    splits : Splits
-    owner : array of shape (n_voxels,)
-        The participant of each voxel.
-    weights : array of shape (n_resamples, n_sounds)
-        :func:`sound_weights`; a row of ones gives the score itself.
-    parts : sequence of bool arrays of shape (n_voxels,)
-        They may overlap.
-    correction : array of shape (n_voxels, n_splits), optional
-        Noise-corrected R² over R²; scores are then limited to 1 after the median over splits.
-    mean : bool
-        The mean over voxels in place of the median, for shares of variance, which then add up.
-    n_threads : int, optional
-        All available cores if not given. The results do not depend on it.
-
-    Returns
-    -------
-    array of shape (n_resamples, n_participants, n_parts)
-        Participants in the order of ``np.unique(owner)``; NaN where one has no voxel in a part. A
-        voxel's R² is 0 for a split of which a resample holds
-        too few different sounds for a correlation, and where the chosen alpha is so large that the
-        prediction is constant to the last digit (the stored score is that of the limit; on NH2015
-        that moves a participant's median by some thousandths).
-    """
-    people = np.unique(owner)
-    by_person = [np.flatnonzero(owner == person) for person in people]
-    found = np.full((len(weights), len(people), len(parts)), np.nan)
-    tests = [np.flatnonzero(test) for test in splits.test]
-    # single precision: responses are centred and scaled first, so a score is off by some 1e-7,
-    # and by 5e-6 where one sound holds nearly all of the variance (Cauchy)
-    counts = [np.ascontiguousarray(weights[:, test], dtype=np.float32) for test in tests]
-    shares = [1 / np.maximum(count.sum(axis=1), 1)[:, None] for count in counts]
-
-    def r2_of(voxels: np.ndarray) -> np.ndarray:
-        """Medians over splits, (n_resamples, n_voxels)."""
-        every = np.empty((len(tests), len(weights), len(voxels)), dtype=np.float32)
-        for s, (test, count, share) in enumerate(zip(tests, counts, shares)):
-            y = _standardized(measured[np.ix_(test, voxels)])
-            p = _standardized(predicted[test, s][:, voxels])
-            products = count @ np.hstack([y, p, y * y, p * p, y * p])
-            products *= share
-            my, mp, yy, pp, yp = np.split(products, 5, axis=1)
-            yp -= my * mp
-            np.maximum(yp, 0, out=yp)
-            yy -= my * my
-            pp -= mp * mp
-            yy *= pp
-            # of a resample with next to no different sounds nothing is left
-            np.divide(yp * yp, yy, out=every[s], where=yy > _NOTHING)
-            every[s][yy <= _NOTHING] = 0
-            if correction is not None:
-                every[s] *= correction[voxels, s].astype(np.float32)
-        every.partition(((len(tests) - 1) // 2, len(tests) // 2), axis=0)
-        medians = (every[(len(tests) - 1) // 2] + every[len(tests) // 2]) / 2
-        return medians if correction is None else np.minimum(medians, 1)
-
-    def run(place: int) -> None:
-        voxels = by_person[place]
-        blocks = [
-            r2_of(voxels[start : start + _VOXELS_PER_BLOCK])
-            for start in range(0, len(voxels), _VOXELS_PER_BLOCK)
-        ]
-        r2 = np.concatenate(blocks, axis=1)
-        for number, part in enumerate(parts):
-            if (inside := part[voxels]).any():
-                some = r2[:, inside]
-                found[:, place, number] = (
-                    some.mean(axis=1, dtype=np.float64) if mean else np.median(some, axis=1)
-                )
-
-    with one_blas_thread(), ThreadPoolExecutor(n_threads or available_cores()) as threads:
-        list(threads.map(run, range(len(people))))
-    return found
-
-
-def _standardized(values: np.ndarray) -> np.ndarray:
-    """Columns of mean 0 and variance 1, in single precision; 0 where they do not vary."""
-    values = values - values.mean(axis=0)
-    spread = values.std(axis=0)
-    return (values / np.where(spread > 0, spread, 1)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -355,23 +208,3 @@ def rank_intervals(
             better[loser] += 1
             worse[winner] += 1
     return Ranks(1 + better, n_models - worse)
-
-
-def correction_factors(r2_test: np.ndarray, r2_test_c: np.ndarray) -> np.ndarray:
-    """Noise-corrected R² over R², (n_voxels, n_splits); the voxel's median where R² is 0.
-
-    Parameters
-    ----------
-    r2_test, r2_test_c : arrays of shape (n_voxels, n_splits)
-    """
-    known = r2_test > 0
-    factors = np.where(known, r2_test_c / np.where(known, r2_test, 1), np.nan)
-    some = known.any(axis=1)
-    typical = np.ones(len(factors))
-    typical[some] = np.nanmedian(factors[some], axis=1)
-    return np.where(np.isfinite(factors), factors, typical[:, None])
-
-
-def unit_resample(n_sounds: int) -> np.ndarray:
-    """Every sound once, as :func:`resampled_scores` takes it."""
-    return np.ones((1, n_sounds), dtype=int)

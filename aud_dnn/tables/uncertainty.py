@@ -16,15 +16,17 @@ from aud_dnn.effect_sizes import add_adjusted
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.io.progress import progress_bar
 from aud_dnn.methods.repetitions import mean_response
-from aud_dnn.methods.uncertainty import (
-    OVER,
+from aud_dnn.methods.resampled_sounds import (
     correction_factors,
-    estimate,
-    rank_intervals,
     resampled_parts,
-    sign_flips,
     sound_weights,
     unit_resample,
+)
+from aud_dnn.methods.uncertainty import (
+    OVER,
+    estimate,
+    rank_intervals,
+    sign_flips,
 )
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.store.regression import read_result

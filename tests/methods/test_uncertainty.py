@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from aud_dnn.methods.uncertainty import (
+from aud_dnn.methods.resampled_sounds import (
     correction_factors,
-    estimate,
-    rank_intervals,
     resampled_parts,
     resampled_scores,
-    sign_flips,
     sound_weights,
     unit_resample,
+)
+from aud_dnn.methods.uncertainty import (
+    estimate,
+    rank_intervals,
+    sign_flips,
 )
 from aud_dnn.splits import Splits, published_splits
 from aud_dnn.stats import sign_flip_test
