@@ -122,7 +122,7 @@ def resampled_parts(
         moments = []
         for s, test in enumerate(tests):
             y = _standardized(measured[np.ix_(test, voxels)])
-            p = _standardized(predicted[test, s][:, voxels])
+            p = _standardized(predicted[np.ix_(test, [s], voxels)][:, 0])
             moments.append(np.hstack([y, p, y * y, p * p, y * p]))
         medians = np.empty((len(weights), len(voxels)), dtype=np.float32)
         for start in range(0, len(weights), _RESAMPLES_PER_BLOCK):
