@@ -74,7 +74,6 @@ def resampled_parts(
     parts: Sequence[np.ndarray],
     *,
     correction: np.ndarray | None = None,
-    mean: bool = False,
     n_threads: int | None = None,
 ) -> np.ndarray:
     """Score of every participant in parts of its voxels (regions), in every resample of the sounds.
@@ -95,8 +94,6 @@ def resampled_parts(
         They may overlap.
     correction : array of shape (n_voxels, n_splits), optional
         Noise-corrected R² over R²; scores are then limited to 1 after the median over splits.
-    mean : bool
-        The mean over voxels in place of the median, for shares of variance, which then add up.
     n_threads : int, optional
         All available cores if not given. The results do not depend on it.
 
@@ -104,8 +101,8 @@ def resampled_parts(
     -------
     array of shape (n_resamples, n_participants, n_parts)
         Participants in the order of ``np.unique(owner)``; NaN where one has no voxel in a part. A
-        voxel's R² is 0 for a split of which a resample holds
-        too few different sounds for a correlation, and where the chosen alpha is so large that the
+        voxel's R² is 0 for a split of which a resample holds too few different sounds for a
+        correlation, and where the chosen alpha is so large that the
         prediction is constant to the last digit (the stored score is that of the limit; on NH2015
         that moves a participant's median by some thousandths).
     """
@@ -122,7 +119,7 @@ def resampled_parts(
         moments = []
         for s, test in enumerate(tests):
             y = _standardized(measured[np.ix_(test, voxels)])
-            p = _standardized(predicted[np.ix_(test, [s], voxels)][:, 0])
+            p = _standardized(predicted[np.ix_(test, np.array([s]), voxels)][:, 0])
             moments.append(np.hstack([y, p, y * y, p * p, y * p]))
         medians = np.empty((len(weights), len(voxels)), dtype=np.float32)
         for start in range(0, len(weights), _RESAMPLES_PER_BLOCK):
@@ -145,10 +142,7 @@ def resampled_parts(
         r2 = np.concatenate(blocks, axis=1)
         for number, part in enumerate(parts):
             if (inside := part[voxels]).any():
-                some = r2[:, inside]
-                found[:, place, number] = (
-                    some.mean(axis=1, dtype=np.float64) if mean else np.median(some, axis=1)
-                )
+                found[:, place, number] = np.median(r2[:, inside], axis=1)
 
     with one_blas_thread(), ThreadPoolExecutor(n_threads or available_cores()) as threads:
         list(threads.map(run, range(len(people))))

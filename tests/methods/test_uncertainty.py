@@ -97,9 +97,6 @@ def test_parts_are_scores_of_some_voxels() -> None:
     alone = resampled_scores(measured[:, first], predicted[..., first], FEW, owner[first], weights)
     np.testing.assert_allclose(found[..., 0], alone, rtol=1e-5)
     assert np.isnan(found[:, 2, 1]).all() and np.isfinite(found[:, :2, 1]).all()
-    by_voxel = resampled_scores(measured, predicted, FEW, np.arange(24), weights)
-    means = resampled_parts(measured, predicted, FEW, owner, weights, [owner >= 0], mean=True)
-    np.testing.assert_allclose(means[:, 1, 0], by_voxel[:, owner == 1].mean(axis=1), rtol=1e-5)
 
 
 def test_order_of_voxels_and_participants_changes_nothing() -> None:
