@@ -42,6 +42,9 @@ def main(argv: list[str] | None = None) -> int:
         add(flag, nargs="+", metavar="NAME", default=default, help=meaning)
     add_bool(parser, "--randnetw", False, "the network with permuted weights")
     add_bool(parser, "--overwrite", False, "compute again what is there")
+    add("--resamples", type=int, default=0, metavar="N", help="draw the sounds N times anew (1000 "
+        "are plenty), for intervals and tests over sounds and participants in ..._intervals.csv "
+        "(default: 0, none)")  # fmt: skip
     add_root(parser)
     given = parser.parse_args(argv)
     show_log(verbose=False)
@@ -56,6 +59,7 @@ def main(argv: list[str] | None = None) -> int:
         layers=None if given.source_layer == ["all"] else given.source_layer,
         randnetw=given.randnetw,
         overwrite=given.overwrite,
+        n_resamples=given.resamples,
         root=given.root,
     )
     shown = table[table["time"].isna() & table["share"].str.startswith(("unique", "shared"))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ def unique_variance(
     randnetw: bool = False,
     overwrite: bool = False,
     draw: bool = True,
+    n_resamples: int = 0,
     root: str | Path | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
@@ -50,6 +52,10 @@ def unique_variance(
         Compute again what is there.
     draw : bool
         Also draw bars.
+    n_resamples : int
+        Draw the sounds anew so many times, for intervals over sounds and over sounds and
+        participants (:func:`aud_dnn.tables.unique_variance.intervals_table`); they are written
+        beside the table, as ``…_intervals.csv``.
     root : path, optional
         See :func:`aud_dnn.paths.find_root`.
     progress : bool
@@ -81,7 +87,7 @@ def unique_variance(
     from aud_dnn.runs.unique_variance import SharesOptions, run_shares
     from aud_dnn.store.shares import shares_folder
     from aud_dnn.tables.model_files import write_table
-    from aud_dnn.tables.unique_variance import shares_table
+    from aud_dnn.tables.unique_variance import intervals_table, shares_table
 
     paths = find_root(root)
     named = [targets] if isinstance(targets, (str, Path)) else list(targets)
@@ -98,10 +104,12 @@ def unique_variance(
         own,
         randnetw,
         overwrite,
+        predict=n_resamples > 0,
     )
-    found = []
+    found, intervals = [], []
     for one in run_shares(paths, options, progress=progress):
-        found.append(one)
+        intervals.append(intervals_table(one, n_resamples=n_resamples))
+        found.append(replace(one, predictions=None))  # large
         how = "computed" if one.computed else "already there"
         tell_finished("%s / %s: %s", one.layer, one.target.name, how)
     if not found:
@@ -113,6 +121,9 @@ def unique_variance(
         stem = f"{target}_against-{'+'.join(others).replace(':', '-').replace('/', '-')}"
         stem += f"_{rows['condition'].iloc[0]}"
         write_table(folder / f"{stem}.csv", rows, index=False)
+        sure = [each for each in intervals if len(each) and each["target"].iloc[0] == target]
+        if sure:
+            write_table(folder / f"{stem}_intervals.csv", pd.concat(sure), index=False)
         if draw:
             _draw(rows, others, model, folder, stem)
     return pd.DataFrame(table)

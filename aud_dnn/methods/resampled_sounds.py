@@ -74,6 +74,7 @@ def resampled_parts(
     parts: Sequence[np.ndarray],
     *,
     correction: np.ndarray | None = None,
+    mean: bool = False,
     n_threads: int | None = None,
 ) -> np.ndarray:
     """Score of every participant in parts of its voxels (regions), in every resample of the sounds.
@@ -94,6 +95,8 @@ def resampled_parts(
         They may overlap.
     correction : array of shape (n_voxels, n_splits), optional
         Noise-corrected R² over R²; scores are then limited to 1 after the median over splits.
+    mean : bool
+        The mean over voxels in place of the median, for shares of variance, which then add up.
     n_threads : int, optional
         All available cores if not given. The results do not depend on it.
 
@@ -142,7 +145,10 @@ def resampled_parts(
         r2 = np.concatenate(blocks, axis=1)
         for number, part in enumerate(parts):
             if (inside := part[voxels]).any():
-                found[:, place, number] = np.median(r2[:, inside], axis=1)
+                some = r2[:, inside]
+                found[:, place, number] = (
+                    some.mean(axis=1, dtype=np.float64) if mean else np.median(some, axis=1)
+                )
 
     with one_blas_thread(), ThreadPoolExecutor(n_threads or available_cores()) as threads:
         list(threads.map(run, range(len(people))))
@@ -224,7 +230,7 @@ def correction_factors(r2_test: np.ndarray, r2_test_c: np.ndarray) -> np.ndarray
     ----------
     r2_test, r2_test_c : arrays of shape (n_voxels, n_splits)
     """
-    known = r2_test > 0
+    known = (r2_test > 0) & np.isfinite(r2_test_c)
     factors = np.where(known, r2_test_c / np.where(known, r2_test, 1), np.nan)
     some = known.any(axis=1)
     typical = np.ones(len(factors))

@@ -13,9 +13,16 @@ from aud_dnn.errors import InputError, few
 from aud_dnn.io.digests import array_digest, combined_digest
 from aud_dnn.io.progress import progress_bar
 from aud_dnn.methods.ridge.banded import Subset, mixtures, score_spaces
+from aud_dnn.methods.ridge.predicting import predict_spaces
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.runs.own_targets import OwnTarget, known_stimuli, open_for_targets
-from aud_dnn.store.shares import is_current, read_shares, shares_path, write_shares
+from aud_dnn.store.shares import (
+    is_current,
+    read_mixtures,
+    read_shares,
+    shares_path,
+    write_shares,
+)
 from aud_dnn.utils import Activations, Stimuli, Target, load_target
 
 _SCHEME = "unique variance 1"
@@ -39,6 +46,8 @@ class SharesOptions:
     randnetw : bool
         The permuted network; the other spaces are as they are.
     overwrite : bool
+    predict : bool
+        Also predict the responses, of targets with participants.
     """
 
     model: str
@@ -48,6 +57,7 @@ class SharesOptions:
     own_targets: tuple[OwnTarget, ...] = ()
     randnetw: bool = False
     overwrite: bool = False
+    predict: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,9 @@ class LayerShares:
     path : Path
     computed : bool
         False if it was there already.
+    predictions : dict or None
+        Set of spaces -> predictions of the mean responses, array of shape (n_sounds, n_splits,
+        n_voxels), where they were asked for.
     """
 
     layer: str
@@ -73,6 +86,7 @@ class LayerShares:
     values: dict[Subset, dict[str, np.ndarray]]
     path: Path
     computed: bool
+    predictions: dict[Subset, np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -158,7 +172,16 @@ def run_shares(
                 else:
                     bar.update(n_steps)
                 values = read_shares(path, len(spaces), target.n_voxels)
-                yield LayerShares(layer, target, spaces, values, path, computed)
+                predictions = None
+                if options.predict and "subj_idx" in target.metadata:
+                    predictions = predict_spaces(
+                        [features, *fixed],
+                        target.responses,
+                        target.splits,
+                        read_mixtures(path, len(spaces)),
+                        {members: one["alphas"] for members, one in values.items()},
+                    )
+                yield LayerShares(layer, target, spaces, values, path, computed, predictions)
 
 
 def _other_space(

@@ -128,6 +128,25 @@ def read_shares(path: Path, n_spaces: int, n_voxels: int) -> dict[Subset, dict[s
     }
 
 
+def read_mixtures(path: Path, n_spaces: int) -> dict[Subset, np.ndarray]:
+    """The mixture of every voxel and split, rows of :func:`aud_dnn.methods.ridge.banded.mixtures`.
+
+    Of a file that :func:`read_shares` has read.
+    """
+    with open_h5(path) as file:
+        dataset = h5_dataset(file, "weight")
+        if dataset is None or dataset.ndim != 4 or dataset.shape[-1] != n_spaces:
+            raise DamagedFileError(
+                f"{path} lacks weight, the mixtures of the spaces. Remove the file; it is made "
+                "again."
+            )
+        weight = np.asarray(h5_array(dataset))
+    place = np.zeros(weight.shape[:-1], dtype=int)
+    for number, mixture in enumerate(mixtures(n_spaces)):  # stored in single precision
+        place[np.abs(weight - mixture).max(axis=-1) < 1e-6] = number
+    return dict(zip(subsets(n_spaces), place))
+
+
 def _values(file: h5py.File, path: Path, name: str) -> np.ndarray:
     dataset = h5_dataset(file, name)
     if dataset is None or dataset.ndim != 3 or dataset.dtype.kind != "f":

@@ -16,7 +16,16 @@ import numpy as np
 import pandas as pd
 
 from aud_dnn.conditions import Condition
+from aud_dnn.effect_sizes import add_adjusted
+from aud_dnn.methods.repetitions import mean_response
+from aud_dnn.methods.resampled_sounds import (
+    correction_factors,
+    resampled_parts,
+    sound_weights,
+    unit_resample,
+)
 from aud_dnn.methods.ridge.banded import MEASURES, Subset, parts
+from aud_dnn.methods.uncertainty import OVER, estimate
 from aud_dnn.runs.unique_variance import LayerShares
 from aud_dnn.stats import participant_interval
 from aud_dnn.targets.facts import COMPONENT_TARGET, ROIS
@@ -95,6 +104,80 @@ def shares_table(found: Iterable[LayerShares], model: str, randnetw: bool) -> pd
         for measure in measures:
             rows += [{**about, "measure": measure, **row} for row in _rows(one, measure)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def intervals_table(one: LayerShares, *, n_resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """How sure the shares of one layer are: over participants, over sounds and over both
+    (:mod:`aud_dnn.methods.uncertainty`).
+
+    Of sounds that are drawn anew only R² is known, not what is explained: the measure is
+    ``r2_test_c``, or ``r2_test`` of targets without repetitions.
+
+    Parameters
+    ----------
+    one : LayerShares
+        With predictions.
+    n_resamples, seed : int
+        Of the sounds that are drawn; ``seed`` also of the participants.
+
+    Returns
+    -------
+    DataFrame
+        One row per part (all voxels, regions with voxels of two participants) and share, or what a
+        set of spaces explains: ``value``, for each of participants, sounds and both ``low_…``,
+        ``high_…`` (95 %) and ``p_…``, and ``p_…_holm``, ``p_…_fdr`` over the shares of all parts.
+        Empty for targets without participants.
+    """
+    if one.predictions is None:
+        return pd.DataFrame()
+    target, n_sounds = one.target, len(one.target.stimuli.ids)
+    measure = "r2_test_c" if target.has_repetitions else "r2_test"
+    good = np.all([np.isfinite(one.values[m][measure]).all(axis=1) for m in one.values], axis=0)
+    people = target.metadata["subj_idx"].to_numpy()
+    inside = {}
+    for part, _, members in _parts_of(one):
+        known = members[good[members]]
+        if len(np.unique(people[known])) > 1:
+            inside[part] = np.isin(np.arange(len(people)), known)
+    weights = np.vstack([unit_resample(n_sounds), sound_weights(n_sounds, n_resamples, seed)])
+    sets = {
+        chosen: resampled_parts(
+            mean_response(target.responses),
+            predicted,
+            target.splits,
+            people,
+            weights,
+            list(inside.values()),
+            correction=correction_factors(values["r2_test"], values["r2_test_c"])
+            if target.has_repetitions
+            else None,
+            mean=True,
+        )
+        for (chosen, predicted), values in zip(one.predictions.items(), one.values.values())
+    }
+    named = {set_name(members, one.spaces): value for members, value in sets.items()}
+    shares = {share_name(members, one.spaces): value for members, value in parts(sets).items()}
+    rows: list[dict[str, Any]] = []
+    for place, part in enumerate(inside):
+        for share, values in (named | shares).items():
+            some = values[:, np.isfinite(values[0, :, place]), place]
+            row: dict[str, Any] = {
+                "layer": one.layer,
+                "target": target.name,
+                "measure": measure,
+                "part": part,
+                "n_participants": some.shape[1],
+                "share": share,
+            }
+            for over in OVER:
+                found = estimate(some[0], some[1:], over=over, seed=seed)
+                row |= {"value": found.value, f"low_{over}": found.low, f"high_{over}": found.high}
+                row[f"p_{over}"] = found.p if share in shares else np.nan
+            rows.append(row)
+    table = pd.DataFrame(rows)
+    for over in OVER if rows else ():
+        table = add_adjusted(table, f"p_{over}")
+    return table
 
 
 def _rows(one: LayerShares, measure: str) -> list[dict[str, Any]]:

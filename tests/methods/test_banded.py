@@ -17,6 +17,7 @@ from aud_dnn.methods.ridge.banded import (
     subsets,
 )
 from aud_dnn.methods.ridge.leave_one_out import alpha_grid, reduce_features
+from aud_dnn.methods.ridge.predicting import predict_spaces
 from aud_dnn.methods.ridge.scoring import decompose_splits, score_responses
 from aud_dnn.splits import Splits, published_splits
 
@@ -66,6 +67,29 @@ def test_inner_products_are_the_mixture_of_kernels() -> None:
             centred = x - x.mean(axis=0)
             expected += weight * centred @ centred.T / centred.var(axis=0).sum()
         np.testing.assert_allclose(kernel, expected, atol=1e-12 * expected.max())
+
+
+def test_predictions_are_those_that_were_scored() -> None:
+    a, b, responses = two_spaces(3, n_voxels=12)
+    found = score_spaces([a, b], responses, FEW)
+    predicted = predict_spaces(
+        [a, b],
+        responses,
+        FEW,
+        {members: one.mixture for members, one in found.items()},
+        {members: one.alphas for members, one in found.items()},
+    )
+    measured = responses.mean(axis=2)
+    for members, one in found.items():
+        assert np.isnan(predicted[members][FEW.train.T]).all()
+        for split, test in enumerate(FEW.test):
+            r = [
+                np.corrcoef(predicted[members][test, split, voxel], measured[test, voxel])[0, 1]
+                for voxel in range(12)
+            ]
+            np.testing.assert_allclose(
+                np.maximum(r, 0) ** 2, one.r2_test[:, split], rtol=1e-5, atol=1e-9
+            )
 
 
 def test_parts_of_two_and_three_spaces() -> None:

@@ -99,6 +99,14 @@ def test_parts_are_scores_of_some_voxels() -> None:
     assert np.isnan(found[:, 2, 1]).all() and np.isfinite(found[:, :2, 1]).all()
 
 
+def test_means_over_voxels() -> None:
+    measured, (predicted,), owner = responses_and_predictions(6, 3, 8, (1.0,))
+    weights = sound_weights(165, 5)
+    by_voxel = resampled_scores(measured, predicted, FEW, np.arange(24), weights)
+    means = resampled_parts(measured, predicted, FEW, owner, weights, [owner >= 0], mean=True)
+    np.testing.assert_allclose(means[:, 1, 0], by_voxel[:, owner == 1].mean(axis=1), rtol=1e-5)
+
+
 def test_order_of_voxels_and_participants_changes_nothing() -> None:
     measured, (predicted,), owner = responses_and_predictions(7, 4, 6, (1.0,))
     weights = sound_weights(165, 5)

@@ -95,6 +95,32 @@ def test_the_table_is_what_the_function_gives(whole: Path) -> None:
     assert unique > 0.3 and abs(shown[f"unique to {AGAINST}"]) < 0.05
 
 
+def test_intervals_of_shares(root: Path) -> None:
+    assert main([*command(root), "--resamples", "60"]) == 0
+    folder = root / "results" / MODEL / "unique_variance"
+    (path,) = folder.glob("*_intervals.csv")  # sensors have no participants
+    intervals, table = pd.read_csv(path), table_of(root, "voxels90")
+    keys = ["part", "measure", "share"]
+    both = intervals.merge(table, on=keys, suffixes=("", "_table"))
+    assert len(both) == len(intervals) >= 5
+    np.testing.assert_allclose(both["value"], both["value_table"], atol=1e-5)
+    half = (both["high_participants"] - both["low_participants"]) / 2
+    np.testing.assert_allclose(half, both["error"], atol=1e-4)
+    for over in ("participants", "sounds", "both"):
+        assert both["value"].between(both[f"low_{over}"], both[f"high_{over}"]).all()
+    # t with one degree of freedom makes up for more variance, so only these two are nested
+    width = {over: both[f"high_{over}"] - both[f"low_{over}"] for over in ("sounds", "both")}
+    assert (width["both"] >= width["sounds"] - 1e-9).all()
+    whole = intervals[intervals["part"] == "all voxels"].set_index("share")
+    shares = whole[whole.index.str.startswith(("unique", "shared"))]
+    assert shares["value"].sum() == pytest.approx(whole.loc[TOGETHER, "value"], abs=1e-6)
+    assert (shares["p_both_holm"] >= shares["p_both"]).all() and (shares["p_both"] > 0).all()
+    assert whole.loc[TOGETHER, ["p_both", "p_sounds"]].isna().all()  # positive by construction
+    again = path.read_bytes()
+    assert main([*command(root), "--resamples", "60"]) == 0
+    assert path.read_bytes() == again
+
+
 @pytest.mark.parametrize("target", ["voxels90", "sensors"])
 def test_shares_add_up(whole: Path, target: str) -> None:
     table = table_of(whole, target).fillna({"time": -1})
