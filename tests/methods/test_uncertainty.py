@@ -26,12 +26,20 @@ FEW = Splits(SPLITS.train[:3], SPLITS.test[:3], SPLITS.seed)
 
 
 def responses_and_predictions(
-    seed: int, n_people: int, n_voxels: int, qualities: tuple[float, ...]
+    seed: int,
+    n_people: int,
+    n_voxels: int,
+    qualities: tuple[float, ...],
+    *,
+    effect: float = 0.0,
+    shared: float = 0.5,
 ) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
     """Voxels follow a signal; predictions are that signal (of everybody, and a part of their own)
-    with errors that all participants share, and errors of one.
+    with errors that all participants share (``shared`` of their variance), and errors of one.
 
-    Signal, noise and errors have the variance 1, so R² is about 0.25 for a quality of 1.
+    Signal, noise and errors have the variance 1, so R² is about 0.25 for a quality of 1. The
+    quality of every model differs between participants with the standard deviation ``effect``
+    times its mean, so that there is something to learn from other participants.
     """
     rng = np.random.default_rng(seed)
     owner = np.repeat(np.arange(n_people), n_voxels)
@@ -39,8 +47,11 @@ def responses_and_predictions(
     measured = signal / np.sqrt(2) + rng.standard_normal(signal.shape)
     predictions = []
     for quality in qualities:
-        shared, own = rng.standard_normal((165, 1)), rng.standard_normal((165, n_people))
-        predicted = quality * signal / np.sqrt(2) + (shared + own[:, owner]) / np.sqrt(2)
+        common, own = rng.standard_normal((165, 1)), rng.standard_normal((165, n_people))
+        errors = np.sqrt(shared) * common + np.sqrt(1 - shared) * own[:, owner]
+        if effect:
+            quality = quality * (1 + effect * rng.standard_normal(n_people))[owner]
+        predicted = quality * signal / np.sqrt(2) + errors
         full = np.repeat(predicted[:, None], len(FEW), axis=1)
         full[FEW.train.T] = np.nan
         predictions.append(full)
@@ -183,7 +194,13 @@ def test_ranks_of_models_that_differ_and_of_one_that_does_not() -> None:
 
 
 def simulated(
-    n_people: int, n_simulations: int, over: str, n_resamples: int = 200
+    n_people: int,
+    n_simulations: int,
+    over: str,
+    n_resamples: int = 200,
+    *,
+    effect: float = 0.0,
+    shared: float = 0.5,
 ) -> tuple[float, float]:
     """How often two models of equal truth are told apart at 5 %, and how often the interval of a
     difference of unequal ones holds what the mean over all simulations is.
@@ -191,7 +208,9 @@ def simulated(
     weights = np.vstack([unit_resample(165), sound_weights(165, n_resamples)])
     rejected, intervals, values = [], [], []
     for seed in range(n_simulations):
-        measured, predictions, owner = responses_and_predictions(seed, n_people, 6, (1, 1, 1.3))
+        measured, predictions, owner = responses_and_predictions(
+            seed, n_people, 6, (1, 1, 1.3), effect=effect, shared=shared
+        )
         a, b, c = (
             resampled_scores(measured, one, FEW, owner, weights, n_threads=1) for one in predictions
         )
@@ -211,10 +230,30 @@ def test_equal_models_are_seldom_told_apart() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n_people", [8, 20])
-def test_errors_and_coverage_over_both_are_as_stated(n_people: int) -> None:
-    rejected, covered = simulated(n_people, 600, "both")
+@pytest.mark.parametrize(
+    ("over", "effect", "shared"),
+    [
+        ("both", 0.0, 0.5),
+        ("both", 0.3, 0.5),
+        ("sounds", 0.0, 0.5),
+        ("participants", 0.3, 0.0),  # other participants, the same sounds: no error is shared
+    ],
+)
+def test_errors_and_coverage_are_as_stated(
+    n_people: int, over: str, effect: float, shared: float
+) -> None:
+    n_simulations = 600 if n_people == 20 else 1500
+    rejected, covered = simulated(n_people, n_simulations, over, effect=effect, shared=shared)
     assert 0.03 <= rejected <= 0.07
     assert 0.92 <= covered <= 0.98
+
+
+@pytest.mark.parametrize("n_people", [8, 12])
+def test_sign_flips_reject_no_more_than_they_say(n_people: int) -> None:
+    # heavy tails, and participants of different spread
+    rng = np.random.default_rng(n_people)
+    differences = rng.standard_t(2, (n_people, 2000)) * rng.exponential(size=(n_people, 1))
+    assert 0.03 <= (sign_flips(differences) < 0.05).mean() <= 0.055
 
 
 @pytest.mark.slow
