@@ -43,8 +43,8 @@ def main(argv: list[str] | None = None) -> int:
     add_bool(parser, "--randnetw", False, "the network with permuted weights")
     add_bool(parser, "--overwrite", False, "compute again what is there")
     add("--resamples", type=int, default=0, metavar="N", help="draw the sounds N times anew (1000 "
-        "are plenty), for intervals and tests over sounds and participants in ..._intervals.csv "
-        "(default: 0, none)")  # fmt: skip
+        "are plenty), for intervals and tests over sounds and participants in ..._intervals.csv, "
+        "of targets with two or more participants (default: 0, none)")  # fmt: skip
     add_root(parser)
     given = parser.parse_args(argv)
     show_log(verbose=False)

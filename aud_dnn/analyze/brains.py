@@ -11,8 +11,9 @@ from aud_dnn.analyze.plotting.style import note_below
 from aud_dnn.models.figure_sets import FIGURE_2_MODELS
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.runs.brains import run_brains
-from aud_dnn.tables.brains import ALL, places_table
+from aud_dnn.tables.brains import places_table
 from aud_dnn.tables.figure_inputs import collect_scores
+from aud_dnn.tables.parts import ALL
 from aud_dnn.utils import load_target
 
 _BAND = "#6a994e"

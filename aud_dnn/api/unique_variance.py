@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from aud_dnn.targets.published_files import targets_on_disk
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def unique_variance(
@@ -55,7 +58,7 @@ def unique_variance(
     n_resamples : int
         Draw the sounds anew so many times, for intervals over sounds and over sounds and
         participants (:func:`aud_dnn.tables.unique_variance.intervals_table`); they are written
-        beside the table, as ``…_intervals.csv``.
+        beside the table, as ``…_intervals.csv``, for targets with two or more participants.
     root : path, optional
         See :func:`aud_dnn.paths.find_root`.
     progress : bool
@@ -122,6 +125,11 @@ def unique_variance(
         stem += f"_{rows['condition'].iloc[0]}"
         write_table(folder / f"{stem}.csv", rows, index=False)
         sure = [each for each in intervals if len(each) and each["target"].iloc[0] == target]
+        if n_resamples and not sure:
+            _LOGGER.warning(
+                "%s has no intervals: it needs two participants with voxels in the same part.",
+                target,
+            )
         if sure:
             write_table(folder / f"{stem}_intervals.csv", pd.concat(sure), index=False)
         if draw:

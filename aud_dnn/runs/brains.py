@@ -51,6 +51,35 @@ def run_brains(
     InputError
         The target has no participants, or one.
     """
+    stored = None if overwrite else stored_brains(paths, target)
+    if stored is not None:
+        return stored
+    owner = _participants(target)
+    with progress_bar(2 * len(np.unique(owner)), "brain", wanted=progress) as bar:
+        found = brain_scores(target.responses, owner, target.splits, progress=bar.update)
+    path = _path(paths, target)
+    write_brains(path, found, target.ids, _made_from(target, owner))
+    return Brains(target, owner, found, path, True)
+
+
+def stored_brains(paths: ProjectPaths, target: Target) -> Brains | None:
+    """What :func:`run_brains` would read; None where it would compute.
+
+    Raises
+    ------
+    InputError
+        As :func:`run_brains`, or the file is damaged.
+    """
+    owner, path = _participants(target), _path(paths, target)
+    found = read_brains(path, owner, _made_from(target, owner))
+    return None if found is None else Brains(target, owner, found, path, False)
+
+
+def _path(paths: ProjectPaths, target: Target) -> Path:
+    return brains_folder(paths) / f"{target.name}.nc"
+
+
+def _participants(target: Target) -> np.ndarray:
     column = target.metadata.get("subj_idx")
     if column is None or column.isna().any():
         raise InputError(
@@ -59,10 +88,13 @@ def run_brains(
             "participant."
         )
     owner = column.to_numpy()
-    n_participants = len(np.unique(owner))
-    if n_participants < 2:
+    if len(np.unique(owner)) < 2:
         raise InputError(f"{target.name} has one participant; brain to brain needs two.")
-    made_from = combined_digest(
+    return owner
+
+
+def _made_from(target: Target, owner: np.ndarray) -> str:
+    return combined_digest(
         [
             _SCHEME,
             str(NUMERICS_VERSION),
@@ -72,11 +104,3 @@ def run_brains(
             *map(str, owner),
         ]
     )
-    path = brains_folder(paths) / f"{target.name}.nc"
-    found = None if overwrite else read_brains(path, owner, made_from)
-    if found is not None:
-        return Brains(target, owner, found, path, False)
-    with progress_bar(2 * n_participants, "brain", wanted=progress) as bar:
-        found = brain_scores(target.responses, owner, target.splits, progress=bar.update)
-    write_brains(path, found, target.ids, made_from)
-    return Brains(target, owner, found, path, True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +98,22 @@ class _Space:
     opened: Mapping[str, Activations]
 
 
+@dataclass(frozen=True)
+class _Step:
+    """One layer and one target: the spaces, and the file that belongs to just these numbers."""
+
+    layer: str
+    target: Target
+    spaces: tuple[str, ...]
+    features: list[np.ndarray]
+    path: Path
+    made_from: str
+
+    def read(self, computed: bool = False) -> LayerShares:
+        values = read_shares(self.path, len(self.spaces), self.target.n_voxels)
+        return LayerShares(self.layer, self.target, self.spaces, values, self.path, computed)
+
+
 def run_shares(
     paths: ProjectPaths, options: SharesOptions, *, progress: bool = True
 ) -> Iterator[LayerShares]:
@@ -111,6 +127,48 @@ def run_shares(
     InputError
         Anything wrong with the input.
     """
+    n_layers, steps = _steps(paths, options)
+    n_mixtures = 2 * len(mixtures(1 + len(options.against)))
+    with progress_bar(n_layers * n_mixtures, "mixture", wanted=progress) as bar:
+        for step in steps:
+            bar.set_postfix_str(f"{step.layer} {step.target.name}")
+            computed = options.overwrite or not is_current(step.path, step.made_from)
+            if computed:
+                responses, splits = step.target.responses, step.target.splits
+                try:
+                    found = score_spaces(step.features, responses, splits, progress=bar.update)
+                except ValueError as error:
+                    raise InputError(f"{' and '.join(step.spaces)}: {error}.") from error
+                write_shares(step.path, found, step.spaces, step.target.ids, step.made_from)
+            else:
+                bar.update(n_mixtures)
+            one = step.read(computed)
+            if options.predict and "subj_idx" in step.target.metadata:
+                predictions = predict_spaces(
+                    step.features,
+                    step.target.responses,
+                    step.target.splits,
+                    read_mixtures(step.path, len(step.spaces)),
+                    {members: values["alphas"] for members, values in one.values.items()},
+                )
+                one = replace(one, predictions=predictions)
+            yield one
+
+
+def stored_shares(paths: ProjectPaths, options: SharesOptions) -> list[LayerShares]:
+    """What :func:`run_shares` would read: layers whose file is there and current.
+
+    Raises
+    ------
+    InputError
+        Anything wrong with the input, or a damaged file.
+    """
+    _, steps = _steps(paths, options)
+    return [step.read() for step in steps if is_current(step.path, step.made_from)]
+
+
+def _steps(paths: ProjectPaths, options: SharesOptions) -> tuple[int, Iterator[_Step]]:
+    """How many, and the steps, their activations read one after the other."""
     stimuli = known_stimuli(paths, needed=bool(options.targets))
     own = {item.target.name: item.target for item in options.own_targets}
     sounds: dict[str, Stimuli] = {name: target.stimuli for name, target in own.items()}
@@ -135,9 +193,8 @@ def run_shares(
                 f"{options.model} with --source_layer, or another space with --against."
             )
     names = [f"{other.name}:{other.layer}" for other in others]
-    n_steps = 2 * len(mixtures(1 + len(others)))
-    total = n_steps * sum(len(activations.layers) for activations in source.values())
-    with progress_bar(total, "mixture", wanted=progress) as bar:
+
+    def steps() -> Iterator[_Step]:
         for target_name, activations in source.items():
             target = own.get(target_name) or load_target(paths, target_name, stimuli)
             fixed = [other.opened[target_name].read(other.layer) for other in others]
@@ -150,38 +207,17 @@ def run_shares(
                 *map(array_digest, fixed),
             ]
             for layer in activations.layers:
-                bar.set_postfix_str(f"{layer} {target_name}")
                 features = activations.read(layer)
-                digest = combined_digest([*made_from, array_digest(features)])
-                path = shares_path(
-                    paths, options.model, layer, target_name, names, options.randnetw
+                yield _Step(
+                    layer,
+                    target,
+                    (f"{options.model}:{layer}", *names),
+                    [features, *fixed],
+                    shares_path(paths, options.model, layer, target_name, names, options.randnetw),
+                    combined_digest([*made_from, array_digest(features)]),
                 )
-                spaces = (f"{options.model}:{layer}", *names)
-                computed = options.overwrite or not is_current(path, digest)
-                if computed:
-                    try:
-                        found = score_spaces(
-                            [features, *fixed],
-                            target.responses,
-                            target.splits,
-                            progress=bar.update,
-                        )
-                    except ValueError as error:
-                        raise InputError(f"{' and '.join(spaces)}: {error}.") from error
-                    write_shares(path, found, spaces, target.ids, digest)
-                else:
-                    bar.update(n_steps)
-                values = read_shares(path, len(spaces), target.n_voxels)
-                predictions = None
-                if options.predict and "subj_idx" in target.metadata:
-                    predictions = predict_spaces(
-                        [features, *fixed],
-                        target.responses,
-                        target.splits,
-                        read_mixtures(path, len(spaces)),
-                        {members: one["alphas"] for members, one in values.items()},
-                    )
-                yield LayerShares(layer, target, spaces, values, path, computed, predictions)
+
+    return sum(len(activations.layers) for activations in source.values()), steps()
 
 
 def _other_space(

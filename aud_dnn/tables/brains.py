@@ -7,32 +7,23 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from aud_dnn.errors import MissingDataError
+from aud_dnn.errors import InputError, MissingDataError, few
 from aud_dnn.methods.brains import place_among
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.runs.brains import Brains
 from aud_dnn.tables.choices import PUBLISHED_CHOICE
 from aud_dnn.tables.figure_inputs import collect_region_scores, collect_scores
-from aud_dnn.targets.facts import ROIS, VOXEL_TARGETS
+from aud_dnn.tables.parts import ALL, voxel_parts
+from aud_dnn.targets.facts import VOXEL_TARGETS
 
-ALL = "all voxels"
 TOGETHER = "all others"
 
 
 def _regions(brains: Brains) -> dict[str, np.ndarray]:
-    """Name -> its voxels; only regions where every participant has some."""
-    every = np.ones(len(brains.owner), dtype=bool)
-    found = {ALL: every}
-    if "roi_label_general" in brains.target.metadata:
-        labels = brains.target.metadata["roi_label_general"].to_numpy(dtype=object)
-        names = ROIS if set(ROIS) & set(labels) else [x for x in dict.fromkeys(labels) if x == x]
-        people = set(brains.owner)
-        found |= {
-            str(name): labels == name
-            for name in names
-            if name and set(brains.owner[labels == name]) == people
-        }
-    return found
+    """Name -> its voxels; only parts where every participant has some."""
+    people = set(brains.owner)
+    parts = voxel_parts(brains.target.metadata).items()
+    return {part: inside for part, inside in parts if set(brains.owner[inside]) == people}
 
 
 def source_matrix(brains: Brains, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -102,8 +93,14 @@ def places_table(
             for part, values in _model_scores(paths, model, target, randnetw, layer_choice).items():
                 if part not in regions:
                     continue
+                if sorted(values.index) != sorted(labels):
+                    raise InputError(
+                        f"{model} on {target} has results of the participants "
+                        f"{few(list(values.index))}, its responses are of {few(labels)}. Fit it "
+                        "again to these responses, with --overwrite."
+                    )
                 by_source, together = source_matrix(brains, regions[part])
-                place = place_among(by_source, values.reindex(labels).to_numpy(dtype=float))
+                place = place_among(by_source, values[labels].to_numpy(dtype=float))
                 rows.append(
                     {
                         "model": model,

@@ -13,14 +13,12 @@ from aud_dnn.methods.kinds import FEW_SOUNDS, responses_by_kind, similarity_by_k
 from aud_dnn.methods.repetitions import mean_response
 from aud_dnn.methods.rsa import rdm_triangles
 from aud_dnn.paths import ProjectPaths
-from aud_dnn.stats import participant_interval
 from aud_dnn.store.regression import read_result
 from aud_dnn.tables.model_results import digest_memo, layer_folders, load_model_results
+from aud_dnn.tables.parts import ALL, mean_and_interval
 from aud_dnn.tables.predicted import mean_over_splits
 from aud_dnn.targets.facts import COMPONENT_TARGET
 from aud_dnn.utils import load_target, open_activations
-
-ALL = "all voxels"
 
 
 def kinds_table(
@@ -120,8 +118,5 @@ def _medians(values: np.ndarray, people: np.ndarray) -> np.ndarray:
 
 
 def _over_participants(name: str, values: np.ndarray) -> dict[str, float]:
-    known = values[np.isfinite(values)]
-    if not len(known):
-        return {name: np.nan, f"{name}_interval": np.nan}
-    half = participant_interval(known[:, None])[0] if len(known) > 1 else np.nan
-    return {name: float(known.mean()), f"{name}_interval": float(half)}
+    mean, half = mean_and_interval(values)
+    return {name: mean, f"{name}_interval": half}

@@ -12,10 +12,10 @@ from aud_dnn.conditions import Condition
 from aud_dnn.errors import InputError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.runs.sweep_plan import SweepPlan, SweepUnit
-from aud_dnn.stats import participant_interval
 from aud_dnn.store.regression import RegressionResult, read_result
 from aud_dnn.store.regression_names import is_complete, result_folder
 from aud_dnn.tables.model_results import digest_memo
+from aud_dnn.tables.parts import mean_and_interval
 from aud_dnn.tables.scores import participant_medians
 from aud_dnn.targets.facts import COMPONENT_TARGET, ROIS, facts_of
 
@@ -118,8 +118,8 @@ def _summary(values: np.ndarray, people: np.ndarray | None) -> dict[str, Any]:
     if people is None:
         return {"n": len(values), "score": float(np.median(values)), "error": np.nan}
     _, medians = participant_medians(values, people)
-    error = participant_interval(medians[:, None])[0] if len(medians) > 1 else np.nan
-    return {"n": len(medians), "score": float(medians.mean()), "error": float(error)}
+    mean, error = mean_and_interval(medians)
+    return {"n": len(medians), "score": mean, "error": error}
 
 
 def closing_table(table: pd.DataFrame, targets: Sequence[str]) -> str:

@@ -32,10 +32,9 @@ from aud_dnn.paths import ProjectPaths
 from aud_dnn.store.regression import read_result
 from aud_dnn.tables.layer_choice import choice_groups, nested_layers
 from aud_dnn.tables.model_results import digest_memo, layer_folders, load_model_results
-from aud_dnn.targets.facts import ROIS, VOXEL_TARGETS
+from aud_dnn.tables.parts import voxel_parts
+from aud_dnn.targets.facts import VOXEL_TARGETS
 from aud_dnn.utils import Target, load_target
-
-ALL = "all voxels"
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def uncertainty_of(
             sound_weights(len(target.stimuli.ids), n_resamples, seed),
         ]
     )
-    parts = _parts(target.metadata)
+    parts = voxel_parts(target.metadata)
     asked = [
         (model, condition)
         for model in dict.fromkeys(models)
@@ -142,15 +141,6 @@ def uncertainty_of(
         _regions(names, scores[:, :, 1:], list(parts)[1:], target_name, seed),
         tuple(missing),
     )
-
-
-def _parts(metadata: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Which voxels are in which part: all, and the regions."""
-    parts = {ALL: np.ones(len(metadata), dtype=bool)}
-    if "roi_label_general" in metadata:
-        labels = metadata["roi_label_general"].to_numpy(dtype=object)
-        parts |= {region: inside for region in ROIS if (inside := labels == region).any()}
-    return parts
 
 
 def _resampled(

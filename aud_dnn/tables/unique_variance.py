@@ -27,10 +27,9 @@ from aud_dnn.methods.resampled_sounds import (
 from aud_dnn.methods.ridge.banded import MEASURES, Subset, parts
 from aud_dnn.methods.uncertainty import OVER, estimate
 from aud_dnn.runs.unique_variance import LayerShares
-from aud_dnn.stats import participant_interval
-from aud_dnn.targets.facts import COMPONENT_TARGET, ROIS
+from aud_dnn.tables.parts import mean_and_interval, voxel_parts
+from aud_dnn.targets.facts import COMPONENT_TARGET
 
-ALL = "all voxels"
 COLUMNS = (
     "model",
     "layer",
@@ -195,7 +194,9 @@ def _rows(one: LayerShares, measure: str) -> list[dict[str, Any]]:
                 continue
             mean, error = float(inside.mean()), np.nan
             if people is not None and len(keep) > 1:
-                mean, error = _over_participants(values[keep], people[keep])
+                known = np.isfinite(values[keep])
+                means = pd.Series(values[keep][known]).groupby(people[keep][known]).mean()
+                mean, error = mean_and_interval(means.to_numpy())
             elif len(keep) == 1:
                 error = _over_splits(one, measure, share, keep[0])
             rows.append(
@@ -216,15 +217,7 @@ def _parts_of(one: LayerShares) -> list[tuple[str, float, np.ndarray]]:
     metadata, every = one.target.metadata, np.arange(one.target.n_voxels)
     if one.target.name == COMPONENT_TARGET:
         return [(name, np.nan, every[[row]]) for row, name in enumerate(metadata["comp"])]
-    found = [(ALL, np.nan, every)]
-    if "roi_label_general" in metadata:
-        labels = metadata["roi_label_general"].to_numpy(dtype=object)
-        named = ROIS if set(ROIS) & set(labels) else [x for x in dict.fromkeys(labels) if x == x]
-        found += [
-            (str(name), np.nan, rows)
-            for name in named
-            if name and len(rows := np.flatnonzero(labels == name))
-        ]
+    found = [(part, np.nan, every[inside]) for part, inside in voxel_parts(metadata).items()]
     if "neuroid" in metadata and len(every) <= _MOST_NEUROIDS:
         times = metadata["time"] if "time" in metadata else itertools.repeat(np.nan)
         found += [
@@ -232,14 +225,6 @@ def _parts_of(one: LayerShares) -> list[tuple[str, float, np.ndarray]]:
             for row, (name, time) in enumerate(zip(metadata["neuroid"], times))
         ]
     return found
-
-
-def _over_participants(values: np.ndarray, people: np.ndarray) -> tuple[float, float]:
-    """Mean over participants of the mean over their voxels, and half its 95 % interval."""
-    good = np.isfinite(values)
-    means = pd.Series(values[good]).groupby(people[good]).mean().to_numpy()
-    error = participant_interval(means[:, None])[0] if len(means) > 1 else np.nan
-    return float(means.mean()), float(error)
 
 
 def _over_splits(one: LayerShares, measure: str, share: str, row: int) -> float:

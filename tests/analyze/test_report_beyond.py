@@ -13,6 +13,8 @@ from aud_dnn.analyze.report.beyond import beyond_scores
 from aud_dnn.errors import InputError
 from aud_dnn.methods.ridge import banded
 from aud_dnn.paths import ProjectPaths
+from aud_dnn.runs import brains
+from aud_dnn.runs import unique_variance as shares
 from aud_dnn.store.shares import shares_folder
 from aud_dnn.tables.figure_inputs import read_layer_choice
 
@@ -53,12 +55,28 @@ def test_the_page_says_what_to_run_and_then_what_came_out(
     assert f"The network is {row['difference']:+.2f} from" in text
 
 
-def test_a_table_that_was_changed_is_named(root: Path) -> None:
+def test_what_was_made_from_other_numbers_is_not_said(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(banded, "_LEVELS", {2: np.array([1, 0.1])})
     paths = ProjectPaths(root)
-    folder = shares_folder(paths, "mymodel")
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "B2021_against-spectemp-avgpool_trained.csv"
-    path.write_text("part,layer\n1,2\n")
-    with pytest.raises(InputError, match=r"B2021_against.*Remove it"):
-        beyond_scores(paths, "mymodel", "B2021")
-    path.unlink()
+    aud_dnn.unique_variance("mymodel", targets="NH2015", root=root, draw=False, progress=False)
+    aud_dnn.brain_to_brain("NH2015", root=root, progress=False)
+    said = beyond_scores(paths, "mymodel", "NH2015")
+    assert said[0].startswith("Unique to the network")
+    assert said[1].startswith("Another participant's")
+    for module in (shares, brains):
+        monkeypatch.setattr(module, "_SCHEME", "another")
+    commands = beyond_scores(paths, "mymodel", "NH2015")
+    assert "python aud_dnn/unique_variance.py" in commands[0]
+    assert "--source_model brains" in commands[1]
+
+
+def test_a_damaged_file_is_named(root: Path) -> None:
+    paths = ProjectPaths(root)
+    path = next(shares_folder(paths, "mymodel").glob("NH2015_*.nc"))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match="NH2015_"):
+        beyond_scores(paths, "mymodel", "NH2015")
+    path.write_bytes(content)

@@ -21,7 +21,7 @@ import aud_dnn
 from aud_dnn.analyze.report import cortex
 from aud_dnn.analyze.report.charts import bar_chart, layer_chart, shows_ceiling
 from aud_dnn.analyze.report.content import TargetPart, gather
-from aud_dnn.analyze.report.measured import ALL_VOXELS, BASELINE
+from aud_dnn.analyze.report.measured import BASELINE
 from aud_dnn.analyze.report.page import render
 from aud_dnn.analyze.report.responses import voxel_responses, wide
 from aud_dnn.analyze.report.sections import INTERVAL, SEM, section
@@ -32,6 +32,7 @@ from aud_dnn.runs.fit import fit_model
 from aud_dnn.runs.fit_plan import FitOptions
 from aud_dnn.tables.halvings import Halvings
 from aud_dnn.tables.model_results import load_model_results
+from aud_dnn.tables.parts import ALL
 from aud_dnn.tables.scores import cross_validated_best_layer
 from aud_dnn.tables.surface import VERTEX_FILE, FlatVertices
 from aud_dnn.targets.facts import ROIS
@@ -57,7 +58,7 @@ def participants(paths: ProjectPaths, model: str, randnetw: bool, roi: str) -> n
     results = load_model_results(paths, model, "NH2015", randnetw)
     found = cross_validated_best_layer(results.scores, Halvings(len(results.scores), 10), clip=True)
     people = results.metadata["subj_idx"].to_numpy()
-    inside = (results.metadata["roi_label_general"] == roi).to_numpy() | (roi == ALL_VOXELS)
+    inside = (results.metadata["roi_label_general"] == roi).to_numpy() | (roi == ALL)
     return np.array(
         [
             np.mean([np.median(score[inside & (people == one)]) for score in found.score])
@@ -66,7 +67,7 @@ def participants(paths: ProjectPaths, model: str, randnetw: bool, roi: str) -> n
     )
 
 
-@pytest.mark.parametrize("roi", [ALL_VOXELS, "Lateral", "Anterior"])
+@pytest.mark.parametrize("roi", [ALL, "Lateral", "Anterior"])
 def test_bars_are_means_over_participants_with_both_errors(paths, part, roi):
     values = np.stack(
         [
@@ -99,7 +100,7 @@ def decoded(text: str) -> pd.DataFrame:
 
 def test_charts_and_csvs_hold_the_numbers(part):
     chart = bar_chart(part, "R²")
-    assert list(dict.fromkeys(drawn(chart)["part"])) == [ALL_VOXELS, *ROIS]
+    assert list(dict.fromkeys(drawn(chart)["part"])) == [ALL, *ROIS]
     np.testing.assert_allclose(drawn(chart)["score"], part.bars["score"], rtol=1e-5)
     said = section("DCASE2020", part, "R²")
     bars, curves = decoded(said["bars_csv"]), decoded(said["layers_csv"])

@@ -19,6 +19,8 @@ _COLOURS = {
 }
 """Unique to each space, then shared."""
 
+_MOST_PANELS = 12
+
 LABELS = {
     "r2_test": "R²",
     "r2_test_c": "R², noise-corrected",
@@ -45,7 +47,8 @@ def shares_bars(
     table = table[table["measure"] == measure]
     table = table[table["time"].isna()]
     layers = list(dict.fromkeys(table["layer"]))
-    panels = list(dict.fromkeys(table["part"]))[:12]
+    every = list(dict.fromkeys(table["part"]))
+    panels = every[:_MOST_PANELS]
     members = subsets(1 + len(others))
     colours = _COLOURS[1 + len(others)]
     places = np.arange(len(layers))
@@ -92,7 +95,12 @@ def shares_bars(
             figure,
             [
                 "Banded ridge regression. Of every voxel the median over splits, means over voxels "
-                "and participants: parts add up. A share below zero is drawn below the axis."
+                "and participants: parts add up. A share below zero is drawn below the axis.",
+                *(
+                    [f"The first {len(panels)} of {len(every)} parts; the csv file has all."]
+                    if len(every) > len(panels)
+                    else []
+                ),
             ],
         )
     return Drawing(figure, stem, table, formats=("png", "svg"))

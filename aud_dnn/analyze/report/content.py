@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from aud_dnn.analyze.report.measured import (
-    ALL_VOXELS,
     BASELINE,
     measured_components,
     measured_voxels,
@@ -19,6 +18,7 @@ from aud_dnn.errors import MissingDataError
 from aud_dnn.models.published import published_scores
 from aud_dnn.models.registry import BASELINE_MODEL
 from aud_dnn.paths import ProjectPaths
+from aud_dnn.tables.parts import ALL
 from aud_dnn.targets.facts import COMPONENT_TARGET, ROIS, TARGETS
 
 
@@ -139,7 +139,7 @@ def _part(paths: ProjectPaths, model: str, target: str, brief: bool) -> TargetPa
         found = measured_components(paths, model, brief=brief)
     else:
         found = measured_voxels(paths, model, target, brief=brief)
-        published = published.assign(part=ALL_VOXELS)
+        published = published.assign(part=ALL)
     scores = pd.DataFrame(found.best)
     of_model, in_regions = scores["condition"] != BASELINE, scores["part"].isin(ROIS)
     baseline, is_read = scores[~of_model], False
@@ -222,13 +222,13 @@ def verdict(model: str, parts: Iterable[TargetPart]) -> list[str]:
                 else "."
             )
         else:
-            score, error = part.score(ALL_VOXELS, Condition.TRAINED)
-            twin = permuted[ALL_VOXELS]
+            score, error = part.score(ALL, Condition.TRAINED)
+            twin = permuted[ALL]
             text = (
                 f"On the voxels of {part.target} it explains {score:.2f} ± {error:.2f} of the "
                 "variance that could be explained (95 % interval over participants), "
                 f"{'above' if above_baseline else 'not above'} the acoustic baseline "
-                f"({part.baseline.get(ALL_VOXELS, float('nan')):.2f})"
+                f"({part.baseline.get(ALL, float('nan')):.2f})"
             )
             text += f"; its permuted twin explains {twin:.2f}." if has_twin else "."
         sentences.append(text)

@@ -27,9 +27,9 @@ from aud_dnn.tables.figure_inputs import (
     read_layer_choice,
 )
 from aud_dnn.tables.model_results import load_model_results
+from aud_dnn.tables.parts import ALL
 from aud_dnn.targets.facts import COMPONENT_TARGET, COMPONENTS, ROIS
 
-ALL_VOXELS = "all voxels"
 BASELINE = "acoustic baseline"
 
 
@@ -198,20 +198,20 @@ def measured_voxels(
             except MissingDataError:
                 continue  # no participant has voxels labelled like this
             found.add_curve(
-                roi or ALL_VOXELS,
+                roi or ALL,
                 condition,
                 table.mean(axis=0),
                 participant_interval(table.to_numpy()),
                 sem.tolist(),
             )
     if not brief and (nested := _nested(paths, model, target)):
-        found.nested[ALL_VOXELS] = float(np.mean(list(nested.values())))
+        found.nested[ALL] = float(np.mean(list(nested.values())))
     with contextlib.suppress(InputError):  # damaged or of other data: not worth the report
         scores = None if brief else collect_scores(paths, [BASELINE_MODEL], target, False)
         if scores is not None:
             everywhere[BASELINE] = scores.scores[BASELINE_MODEL]
             by_region[BASELINE] = _regions(paths, BASELINE_MODEL, target, False)
-    found.add_participants(ALL_VOXELS, everywhere)
+    found.add_participants(ALL, everywhere)
     for roi in ROIS:
         values = {name: table[roi] for name, table in by_region.items() if roi in table}
         if Condition.TRAINED.value in values:

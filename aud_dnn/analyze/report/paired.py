@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 
 from aud_dnn.analyze.report.content import TargetPart
-from aud_dnn.analyze.report.measured import ALL_VOXELS
 from aud_dnn.conditions import Condition
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.stats import participant_interval
 from aud_dnn.tables.figure_inputs import collect_scores
+from aud_dnn.tables.parts import ALL
 from aud_dnn.tables.predicted import predicted_responses
 from aud_dnn.targets.facts import COMPONENT_TARGET
 from aud_dnn.targets.loading import load_target
@@ -50,7 +50,7 @@ def paired_table(
     values = scores.scores[[model, other_model]].dropna().to_numpy()
     difference = values[:, :1] - values[:, 1:]
     mean, half = float(difference.mean()), float(participant_interval(difference)[0])
-    row = (ALL_VOXELS, *values.mean(axis=0), mean, mean - half, mean + half, OVER_PARTICIPANTS)
+    row = (ALL, *values.mean(axis=0), mean, mean - half, mean + half, OVER_PARTICIPANTS)
     return pd.DataFrame([row], columns=_COLUMNS)
 
 
@@ -126,7 +126,7 @@ def _squared_correlations(values: np.ndarray) -> np.ndarray:
 
 def paired_verdict(model: str, other_model: str, target: str, table: pd.DataFrame) -> str:
     """One sentence: where an interval, each by itself at 95 %, does not hold 0."""
-    table = table.assign(part=table["part"].replace(ALL_VOXELS, f"the voxels of {target}"))
+    table = table.assign(part=table["part"].replace(ALL, f"the voxels of {target}"))
     better = table[table["low"] > 0]["part"].tolist()
     worse = table[table["high"] < 0]["part"].tolist()
     said = [

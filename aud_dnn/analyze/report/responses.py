@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from aud_dnn.analyze.report.content import TargetPart
-from aud_dnn.analyze.report.measured import ALL_VOXELS
 from aud_dnn.conditions import Condition
 from aud_dnn.errors import InputError, MissingDataError
 from aud_dnn.paths import ProjectPaths
@@ -14,6 +13,7 @@ from aud_dnn.store.regression import read_result
 from aud_dnn.store.regression_names import result_folder
 from aud_dnn.tables.model_files import VALUE
 from aud_dnn.tables.model_results import ALPHALIMIT, digest_memo
+from aud_dnn.tables.parts import ALL
 from aud_dnn.tables.predicted import mean_over_splits, predicted_responses
 from aud_dnn.targets.categories import SOUND_CATEGORIES
 from aud_dnn.targets.facts import COMPONENT_TARGET, ROIS
@@ -85,7 +85,7 @@ def voxel_responses(paths: ProjectPaths, model: str, part: TargetPart) -> pd.Dat
     regions = [roi for roi in ROIS if (roi, Condition.TRAINED.value) in part.layers]
     target = load_target(paths, part.target)
     tables = []
-    for region in regions or [ALL_VOXELS]:
+    for region in regions or [ALL]:
         layer = part.layers[region, Condition.TRAINED.value]
         folder = result_folder(paths, model, layer, part.target, False, ALPHALIMIT)
         try:
@@ -122,7 +122,7 @@ def wide(table: pd.DataFrame) -> pd.DataFrame:
 def _median_voxel(table: pd.DataFrame, region: str, value: str) -> int:
     """Row of the voxel with the median score of its region."""
     keep = np.arange(len(table))
-    if region != ALL_VOXELS:
+    if region != ALL:
         keep = np.flatnonzero((table["roi_label_general"] == region).to_numpy())
     order = np.argsort(table[value].to_numpy()[keep], kind="stable")
     return int(keep[order[(len(order) - 1) // 2]])

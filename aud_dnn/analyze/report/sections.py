@@ -11,8 +11,9 @@ import pandas as pd
 
 from aud_dnn.analyze.report.charts import shows_ceiling
 from aud_dnn.analyze.report.content import TargetPart, rank_among_published
-from aud_dnn.analyze.report.measured import ALL_VOXELS, BASELINE
+from aud_dnn.analyze.report.measured import BASELINE
 from aud_dnn.conditions import Condition
+from aud_dnn.tables.parts import ALL
 from aud_dnn.targets.facts import COMPONENT_TARGET
 
 INTERVAL, SEM = "interval_95_over_participants", "sem_within_participants"
@@ -56,7 +57,7 @@ def rank_rows(part: TargetPart) -> list[dict[str, Any]]:
         rank = rank_among_published(part, name)
         rows.append(
             {
-                "name": part.target if name == ALL_VOXELS else name,
+                "name": part.target if name == ALL else name,
                 "score": score,
                 "error": error,
                 "sem": float(sem.iloc[0]) if len(sem) else np.nan,

@@ -10,7 +10,6 @@ import pandas as pd
 
 from aud_dnn import __version__
 from aud_dnn.analyze.report.content import gather
-from aud_dnn.analyze.report.measured import ALL_VOXELS
 from aud_dnn.analyze.report.page import REPORT_FILE, template
 from aud_dnn.conditions import Condition
 from aud_dnn.errors import MissingDataError
@@ -20,6 +19,7 @@ from aud_dnn.models.published import SOURCE, published_scores
 from aud_dnn.models.registry import MODELS
 from aud_dnn.paths import ProjectPaths
 from aud_dnn.tables.figure_inputs import models_with_results
+from aud_dnn.tables.parts import ALL
 from aud_dnn.targets.facts import ROIS, TARGETS
 
 PAGE_FILE = "leaderboard.html"
@@ -118,7 +118,7 @@ def _published(target: str) -> list[dict[str, object]]:
         found.append(
             {
                 "target": target,
-                "part": ALL_VOXELS if row["part"] == "All" else row["part"],
+                "part": ALL if row["part"] == "All" else row["part"],
                 "model": row["model"],
                 "label": row["label"],
                 "architecture": architecture,

@@ -214,7 +214,7 @@ def score_spaces(
     for number, weights in enumerate(grid):
         cells = {members: mixture == number for members, mixture in chosen.items()}
         needed = np.any(list(cells.values()), axis=0)
-        if needed.any():
+        if needed.any():  # decomposed once more: all mixtures together would take 0.6 GB
             scores, predictions = score_responses(
                 decomposed(weights), responses, splits, cells=needed, n_threads=n_threads
             )

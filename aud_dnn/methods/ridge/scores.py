@@ -31,8 +31,7 @@ class LayerScores:
     that has only one of
         several.
     loo_r2_train : share of the variance of the training sounds that is predicted when each is left
-    out
-    (:func:`aud_dnn.methods.ridge.leave_one_out.leave_one_out_r2`).
+    out (:func:`aud_dnn.methods.ridge.leave_one_out.leave_one_out_r2`).
     alphas : the chosen alpha of the fit to the mean response.
     y_pred_test_std_mean, y_pred_train_std_mean, y_test_std_mean, y_train_std_mean : population
     standard deviations of the
