@@ -70,13 +70,8 @@ def test_what_was_made_from_other_numbers_is_not_said(
     commands = beyond_scores(paths, "mymodel", "NH2015")
     assert "python aud_dnn/unique_variance.py" in commands[0]
     assert "--source_model brains" in commands[1]
-
-
-def test_a_damaged_file_is_named(root: Path) -> None:
-    paths = ProjectPaths(root)
+    monkeypatch.undo()
     path = next(shares_folder(paths, "mymodel").glob("NH2015_*.nc"))
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
+    path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(InputError, match="NH2015_"):
         beyond_scores(paths, "mymodel", "NH2015")
-    path.write_bytes(content)

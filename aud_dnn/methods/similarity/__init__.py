@@ -1,0 +1,1 @@
+"""How alike a layer and a brain are, by ten measures that are compared on equal terms."""
