@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from aud_dnn.api.score_model import score_model
     from aud_dnn.api.scoring import compare, score
+    from aud_dnn.api.similarity import similarity
     from aud_dnn.api.sweep import sweep
     from aud_dnn.api.unique_variance import unique_variance
     from aud_dnn.methods.ridge.estimator import VoxelwiseRidgeCV
@@ -50,6 +51,7 @@ __all__ = [
     "results",
     "score",
     "score_model",
+    "similarity",
     "sweep",
     "uncertainty",
     "unique_variance",
@@ -70,6 +72,7 @@ _HOMES = {
     "results": "aud_dnn.api.reading",
     "score": "aud_dnn.api.scoring",
     "score_model": "aud_dnn.api.score_model",
+    "similarity": "aud_dnn.api.similarity",
     "sweep": "aud_dnn.api.sweep",
     "uncertainty": "aud_dnn.api.questions",
     "unique_variance": "aud_dnn.api.unique_variance",
