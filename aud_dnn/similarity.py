@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     add("--source_model", nargs="+", required=True, metavar="MODEL",
         help="models with activations, or all that have some")  # fmt: skip
     add("--target", nargs="+", metavar="NAME", default=["all"],
-        help="NH2015, B2021, both (all, the default), or files with targets of your own")  # fmt: skip
+        help="NH2015, B2021, all (both, the default), or files of your own")  # fmt: skip
     add("--roi", nargs="+", metavar="ROI", help="regions of the targets (default: all voxels)")
     add_bool(parser, "--randnetw", False, "the networks with permuted weights")
     add("--null", type=int, default=20, metavar="N", help="draws of the null (default: 20)")

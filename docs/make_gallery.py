@@ -30,9 +30,14 @@ from aud_dnn.analyze import (  # noqa: E402
 )
 from aud_dnn.analyze.figure_options import FigureOptions  # noqa: E402
 from aud_dnn.analyze.plotting.print_style import paper_style  # noqa: E402
+from aud_dnn.analyze.plotting.similarity import layer_lines
 from aud_dnn.arguments import add_root  # noqa: E402
 from aud_dnn.paths import find_root  # noqa: E402
 from aud_dnn.running import run_script  # noqa: E402
+from aud_dnn.runs.similarity import chosen_parts, run_similarity
+from aud_dnn.tables.parts import voxel_parts
+from aud_dnn.tables.similarity import layers_table
+from aud_dnn.utils import load_target
 
 INTRODUCTION = """# Gallery
 
@@ -141,6 +146,15 @@ def _pictures(paths, options):
         "Supplement: effective dimensionality against score",
         "One point per layer.",
         dimensionality_figures.dimensionality_figures(paths, options, ["regression"])[0],
+    )
+    target = load_target(paths, "NH2015")
+    everything = chosen_parts(voxel_parts(target.metadata), None, target.name)
+    compared = run_similarity(paths, ["Kell2018word"], target, everything, progress=False)
+    yield (
+        "similarity",
+        "Supplement: ten measures of similarity",
+        "`similarity.py`; see [methods](methods.md#does-the-measure-matter).",
+        layer_lines(layers_table(list(compared)), stem="similarity"),
     )
 
 

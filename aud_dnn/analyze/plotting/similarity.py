@@ -10,7 +10,7 @@ from aud_dnn.analyze.plotting.drawings import Drawing, new_figure
 from aud_dnn.analyze.plotting.print_style import paper_style
 from aud_dnn.analyze.plotting.style import note_below
 
-_LONGEST = 8  # layers whose names stand below the axis
+_LONGEST = 14  # layers whose names stand below the axis
 
 
 def layer_lines(table: pd.DataFrame, *, stem: str) -> Drawing:
@@ -29,7 +29,12 @@ def layer_lines(table: pd.DataFrame, *, stem: str) -> Drawing:
     n_rows = -(-len(measures) // n_columns)
     with paper_style():
         figure = new_figure(3.0 * n_columns, 2.9 * n_rows + 0.4)
-        grid = figure.subplots(n_rows, n_columns, squeeze=False, gridspec_kw={"hspace": 0.75})
+        grid = figure.subplots(
+            n_rows,
+            n_columns,
+            squeeze=False,
+            gridspec_kw={"hspace": 0.75 if len(models) == 1 else 0.4},
+        )
         for ax in grid.ravel()[len(measures) :]:
             ax.set_axis_off()
         for ax, measure in zip(grid.ravel(), measures):
@@ -42,7 +47,7 @@ def layer_lines(table: pd.DataFrame, *, stem: str) -> Drawing:
                 ax.plot(x, score, marker="o", markersize=3, color=colour, label=model)
                 ax.fill_between(x, score - error, score + error, color=colour, alpha=0.18, lw=0)
                 if alone and len(rows) <= _LONGEST:
-                    ax.set_xticks(x, rows["layer"], rotation=60, ha="right", fontsize=7)
+                    ax.set_xticks(x, rows["layer"], rotation=90, fontsize=6)
             null, spread = here["null"].mean(), here["null_sd"].mean()
             ax.axhspan(null - 2 * spread, null + 2 * spread, color="#b9b9b9", alpha=0.5, lw=0)
             ax.axhline(here["ceiling"].iloc[0], color="black", linestyle="--", linewidth=1)
@@ -51,7 +56,7 @@ def layer_lines(table: pd.DataFrame, *, stem: str) -> Drawing:
         for ax in grid[:, 0]:
             ax.set_ylabel("similarity", fontsize=9)
         last = "layer" if len(models) == 1 else "relative position of the layer"
-        figure.supxlabel(last, fontsize=9, y=-0.06 if len(models) == 1 else 0.0)
+        figure.supxlabel(last, fontsize=9, y=-0.08 if len(models) == 1 else 0.0)
         target, part, condition = (table[name].iloc[0] for name in ("target", "part", "condition"))
         named = models[0] if len(models) == 1 else f"{len(models)} models"
         figure.suptitle(f"{named} ({condition}) and {target}, {part}", y=1.0)
@@ -104,13 +109,15 @@ def agreement_map(table: pd.DataFrame, *, stem: str) -> Drawing | None:
         ax.tick_params(labelsize=9)
         bar = figure.colorbar(image, ax=ax, shrink=0.8)
         bar.set_label("Kendall's tau-b", fontsize=9)
+        bar.ax.tick_params(labelsize=8)
         target, part, condition = (table[name].iloc[0] for name in ("target", "part", "condition"))
         ax.set_title(f"Do measures agree? {target}, {part} ({condition})", fontsize=11)
         note_below(
             figure,
             [
-                f"Above the diagonal: order of {table['n_models'].iloc[0]} models (three at least); "
-                "below it: order of the layers of a model, mean over models."
+                "Above the diagonal: order of the models, if there are three at least "
+                f"(here {table['n_models'].iloc[0]}).",
+                "Below it: order of the layers of a model, mean over models.",
             ],
         )
     return Drawing(figure, stem, table, formats=("png", "svg"))
