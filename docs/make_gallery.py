@@ -15,12 +15,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from aud_dnn.analyze import consistency_layers
-
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
 
 from aud_dnn.analyze import (  # noqa: E402
+    consistency_layers,
     diagnostics_report,
     dimensionality_figures,
     figures,
@@ -30,14 +29,14 @@ from aud_dnn.analyze import (  # noqa: E402
 )
 from aud_dnn.analyze.figure_options import FigureOptions  # noqa: E402
 from aud_dnn.analyze.plotting.print_style import paper_style  # noqa: E402
-from aud_dnn.analyze.plotting.similarity import layer_lines
+from aud_dnn.analyze.plotting.similarity import layer_lines  # noqa: E402
 from aud_dnn.arguments import add_root  # noqa: E402
 from aud_dnn.paths import find_root  # noqa: E402
 from aud_dnn.running import run_script  # noqa: E402
-from aud_dnn.runs.similarity import chosen_parts, run_similarity
-from aud_dnn.tables.parts import voxel_parts
-from aud_dnn.tables.similarity import layers_table
-from aud_dnn.utils import load_target
+from aud_dnn.runs.similarity import chosen_parts, run_similarity  # noqa: E402
+from aud_dnn.tables.parts import voxel_parts  # noqa: E402
+from aud_dnn.tables.similarity import layers_table  # noqa: E402
+from aud_dnn.utils import load_target  # noqa: E402
 
 INTRODUCTION = """# Gallery
 
