@@ -54,7 +54,9 @@ def main(argv: list[str] | None = None) -> int:
         nargs="+",
         default=["regression"],
         metavar="METHOD",
-        help="regression (default), RSA, CKA, or a file with a comparison of your own",
+        help="regression (default), RSA, CKA, a file with a comparison of your own, or questions "
+        "about all models (docs/methods.md): similarity, unique-variance, brains, uncertainty, "
+        "kinds, layer-choice",
     )
     add("--name", help="of the table: results/sweep-NAME.csv (default: all, or the models)")
     add("--shard", metavar="I/N", help="only part I of N, the same on every machine")

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aud_dnn.api.sweep_questions import FROM_RESULTS, QUESTIONS, require_answerable
 from aud_dnn.conditions import Condition
-from aud_dnn.errors import InputError, describe_os_error
+from aud_dnn.errors import InputError, describe_os_error, unknown_name
 from aud_dnn.paths import ProjectPaths, find_root
 from aud_dnn.runs.sweep import BACKENDS, Backend, Failure, job_script, run_sweep
 from aud_dnn.runs.sweep_plan import SweepOptions, SweepPlan, SweepUnit, models_of, plan_sweep
@@ -43,7 +44,8 @@ class Sweep:
     files : tuple of Path
         The table as Parquet and CSV; none where the disk was full.
     failures : tuple of (str, str)
-        Why a layer was not fitted, and the command that fits it by itself.
+        Why a layer was not fitted, and the command that fits it by itself; or why a question was
+        not answered, and the command that asks it again.
     text : str
         What the script prints.
     """
@@ -93,8 +95,11 @@ def sweep(
     randnetw : {"both", "False", "True"}
         Trained networks, permuted controls, or both.
     methods : sequence of str
-        ``regression``, and comparisons of representations (``RSA``, ``CKA``, or a file with one's
-        own), which are made here, after it, on targets with voxels.
+        ``regression``; comparisons of representations (``RSA``, ``CKA``, or a file with one's own)
+        on targets with voxels; and questions (``docs/methods.md``): ``similarity``,
+        ``unique-variance`` (beyond the acoustic baseline), ``brains``, ``uncertainty``, ``kinds``,
+        ``layer-choice``, each with a table of its own, ``results/sweep-<name>_<method>.csv``. All
+        but the regression are made here, after it.
     name : str, optional
         Of the table: ``results/sweep-<name>.parquet`` and ``.csv``; by default ``all``, or the
         names of the models.
@@ -154,24 +159,70 @@ def sweep(
         paths, models, targets, layers, randnetw, save_preds=save_preds, overwrite=overwrite
     )
     plan = plan_sweep(paths, options, loaded)
+    _require_methods(paths, plan, comparisons, shard is not None)
     units = plan.units if shard is None else plan.shard(*shard)
     settings = {} if slurm is None else {"slurm": slurm}
     where = Backend(backend, jobs or available_cores(), address, **settings)
     said = plan.summary(units, where.n_workers)
     if dry_run:
         n_parts = max(1, round(len(plan.units) / _LAYERS_PER_JOB))
-        asked = _listed(models)
-        script = job_script(plan, _command(paths, options, asked, methods, name), n_parts)
-        return Sweep(
-            said, None, (), (), f"{said}\n\nThe same as an array job of SLURM:\n\n{script}"
-        )
+        in_parts = [one for one in methods if one not in FROM_RESULTS]
+        command = _command(paths, options, _listed(models), in_parts or [REGRESSION], name)
+        script = job_script(plan, command, n_parts)
+        text = f"{said}\n\nThe same as an array job of SLURM:\n\n{script}"
+        if later := [one for one in methods if one in FROM_RESULTS]:
+            command = _command(paths, options, _listed(models), later, name)
+            text += f"\nand once all parts are there:\n\n{command}\n"
+        return Sweep(said, None, (), (), text)
     failures: list[Failure] = []
     if REGRESSION in methods:
         failures = run_sweep(paths, plan, units, where, progress=progress)
-    reports = []
+    reports, unanswered = [], []
     if shard is None or shard[0] == 1:  # for all layers at once, not a part of them
-        reports = [_compare(paths, plan, one, where.jobs, progress) for one in comparisons]
-    return _closing(paths, plan, units, failures, name, said, reports)
+        for one in comparisons:
+            if one not in QUESTIONS:
+                reports.append(_compare(paths, plan, one, where.jobs, progress))
+                continue
+            try:
+                reports += _answer(paths, plan, one, name, progress)
+            except InputError as error:  # scores are told all the same
+                command = _command(paths, options, _listed(models), [one], name)
+                unanswered.append((f"{one}: {error}", command))
+    return _closing(paths, plan, units, failures, name, said, reports, unanswered)
+
+
+def _require_methods(
+    paths: ProjectPaths, plan: SweepPlan, comparisons: Sequence[str], in_parts: bool
+) -> None:
+    """Refuse before the first fit what cannot be made after the last."""
+    from aud_dnn.methods.method import Comparison, find_method, known_methods
+
+    known = (REGRESSION, *known_methods(Comparison), *QUESTIONS)
+    for one in comparisons:
+        if one not in QUESTIONS:
+            if not one.endswith(".py") and one.casefold() not in map(str.casefold, known):
+                raise unknown_name("method", one, known)
+            find_method(one, Comparison)
+            continue
+        if in_parts and one in FROM_RESULTS:
+            raise InputError(
+                f"{one} needs the results of all parts. Ask for it without --shard once they are "
+                "there."
+            )
+        require_answerable(paths, plan, one)
+
+
+def _answer(
+    paths: ProjectPaths, plan: SweepPlan, question: str, name: str, progress: bool
+) -> list[str]:
+    """Answer one question about all models, and write its tables; where they are."""
+    from aud_dnn.tables.model_files import write_table
+
+    files = [
+        write_table(paths.results / f"sweep-{name}_{ending}.csv", table, index=False)
+        for ending, table in QUESTIONS[question](paths, plan, progress).items()
+    ]
+    return [f"{question}: {file}" for file in files]
 
 
 def _listed(names: Sequence[str] | str) -> list[str]:
@@ -272,6 +323,7 @@ def _closing(
     name: str,
     said: str,
     reports: Sequence[str],
+    unanswered: Sequence[tuple[str, str]],
 ) -> Sweep:
     """Write the table, and say what was done."""
     from aud_dnn.io.atomic import atomic_file
@@ -296,7 +348,7 @@ def _closing(
     told = tuple(
         (f"{one.unit.model} {one.unit.layer}: {one.why}", one.unit.command(asked, paths.root))
         for one in failures
-    )
+    ) + tuple(unanswered)
     elsewhere = set(lacking) - set(units)
     lines = [said, "", closing_table(table, targets), *reports]
     if elsewhere:
