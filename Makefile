@@ -4,6 +4,7 @@
 # make test-report   the report and the leaderboard in a real browser (Debian: chromium, chromium-driver)
 # make test-cluster  sweeps with Dask and on a real SLURM of one node (root; Debian: slurm-wlm, munge)
 # make test-models   trained networks of the package index on the real sounds, in an environment of their own
+# make dist          wheel and source archive in dist/, and the wheel tried in a bare environment outside the checkout
 # make coverage      the tests once more, with the share of lines that they run
 # make test-matrix   the tests on every promised Python and on the oldest promised dependencies; legacy pickles
 # All need Python 3.10 to 3.13 and make, nothing else.
@@ -14,7 +15,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test test-all test-extract test-report test-cluster test-models test-matrix coverage lint types figures benchmark clean
+.PHONY: demo test test-all test-extract test-report test-cluster test-models test-matrix dist coverage lint types figures benchmark clean
 
 
 # what is imported is compiled then: compiling all that is installed would take a minute
@@ -103,6 +104,24 @@ $(MODELS)/.installed: pyproject.toml Makefile
 
 test-models: $(MODELS)/.installed
 	$(QUICKLY) $(MODELS)/bin/python -m pytest -m slow tests/trained
+
+# the wheel, where nothing of the checkout is in reach
+dist: $(VENV)/.installed-test
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check build twine
+	rm -rf dist build
+	$(BIN)/python -m build --outdir dist . > /dev/null
+	$(BIN)/python -m twine check --strict dist/*
+	set -e; away=$$(mktemp -d); trap 'rm -rf "$$away"' EXIT; wheel=$$(ls $(CURDIR)/dist/*.whl); \
+	$(PYTHON) -m venv $$away/venv; cd $$away; \
+	venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check $$wheel; \
+	PATH=$$away/venv/bin:$$PATH; export PATH; unset PYTHONPATH AUD_DNN_ROOT; \
+	aud-dnn --version; aud-dnn demo; cd demo; \
+	aud-dnn check --models spectemp; \
+	aud-dnn fit --source_model Kell2018word --source_layer relu1 relu2 --target NH2015 NH2015comp; \
+	aud-dnn rsa --models spectemp --target NH2015 --roi All --figures False; \
+	aud-dnn similarity --source_model spectemp --target NH2015 --null 2; \
+	aud-dnn plot --figures 2; \
+	python -c 'import aud_dnn; print(aud_dnn.results("Kell2018word")[["layer", "target"]]); assert "venv" in aud_dnn.__file__'
 
 coverage: $(VENV)/.installed-test
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --editable '.[coverage]'

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TextIO
 
+from aud_dnn.commands import as_called
 from aud_dnn.errors import (
     FAULT,
     InputError,
@@ -91,14 +92,16 @@ def show_log(*, verbose: bool) -> None:
 
 def with_root(text: object, root: str | None) -> str:
     """A message with this call's ``--root`` in the commands that it names, so that they can be
-    pasted.
+    pasted; as commands of ``aud-dnn`` where that is what runs.
     """
     if root is None:
-        return str(text)
-    return re.sub(
-        r"python (?:aud_dnn|setup_utils)/[\w/]+\.py",
-        lambda command: f"{command[0]} --root {shlex.quote(root)}",
-        str(text),
+        return as_called(str(text))
+    return as_called(
+        re.sub(
+            r"python (?:aud_dnn|setup_utils)/[\w/]+\.py",
+            lambda command: f"{command[0]} --root {shlex.quote(root)}",
+            str(text),
+        )
     )
 
 

@@ -144,3 +144,10 @@ def test_every_script_answers_help(script: str, tmp_path: Path) -> None:
             "xarray",
         }
         assert "argparse" in loaded and not loaded & slow
+
+
+def test_the_citation_names_the_version_and_the_licence() -> None:
+    text = (REPOSITORY / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.search(r"^version: (.*)$", text, re.MULTILINE)[1] == aud_dnn.__version__
+    assert re.search(r"^license: MIT$", text, re.MULTILINE)
+    assert (REPOSITORY / "LICENSE").read_text(encoding="utf-8").startswith("MIT License")
