@@ -117,7 +117,7 @@ dist: $(VENV)/.installed-test
 	PATH=$$away/venv/bin:$$PATH; export PATH; unset PYTHONPATH AUD_DNN_ROOT; \
 	aud-dnn --version; aud-dnn demo; cd demo; \
 	aud-dnn check --models spectemp; \
-	aud-dnn fit --source_model Kell2018word --source_layer relu1 relu2 --target NH2015 NH2015comp; \
+	aud-dnn fit --source_model Kell2018word --source_layer all --target NH2015; \
 	aud-dnn rsa --models spectemp --target NH2015 --roi All --figures False; \
 	aud-dnn similarity --source_model spectemp --target NH2015 --null 2; \
 	aud-dnn plot --figures 2; \
