@@ -309,6 +309,19 @@ def test_triangles_weigh_the_same_in_a_mean() -> None:
     rows = np.stack([rng.random(20), 1000 * rng.random(20)])
     rows[0, 3] = np.nan
     for measure in RDM_MEASURES:
+        assert np.isnan(alike(np.full((1, 5), np.nan), measure)).all()
         scaled = alike(rows, measure)
         assert np.isnan(scaled[0, 3]) and np.isfinite(np.delete(scaled.ravel(), 3)).all()
         assert np.nanstd(scaled[0]) == pytest.approx(np.nanstd(scaled[1]), rel=0.3)
+
+
+def test_a_participant_measured_once_has_no_distances_across_repetitions() -> None:
+    _, responses, owner = brains(16, n_people=3, n_voxels=10)
+    responses[:, owner == 1, 1:] = np.nan
+    people = participants_of(responses, owner, FEW)
+    scores = dict(zip(MEASURES, layer_scores(geometry(responses[:, :, 0]), people, FEW)))
+    limits = dict(zip(MEASURES, ceilings(people, FEW)))
+    for name, values in scores.items():
+        for found in (values, limits[name]):
+            across = name in ("crossnobis", "cv-correlation")
+            assert np.isnan(found).tolist() == [False, across, False], name

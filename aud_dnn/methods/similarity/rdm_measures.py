@@ -130,7 +130,11 @@ def alike(triangles: np.ndarray, measure: str) -> np.ndarray:
             known = np.isfinite(row)
             out[known] = rankdata(row[known]) / max(1, np.count_nonzero(known))
         return ranks
-    centred = triangles
+    known = np.isfinite(triangles)
+    counts = known.sum(axis=1, keepdims=True)
+    counts = np.where(counts, counts, np.nan)  # nothing known stays NaN
+    centred = np.where(known, triangles, 0)
     if measure == "Pearson":
-        centred = triangles - np.nanmean(triangles, axis=1, keepdims=True)
-    return centred / np.sqrt(np.nanmean(centred**2, axis=1, keepdims=True))
+        centred = np.where(known, triangles - centred.sum(axis=1, keepdims=True) / counts, 0)
+    scale = np.sqrt((centred**2).sum(axis=1, keepdims=True) / counts)
+    return np.where(known, centred, np.nan) / np.where(scale > 0, scale, np.nan)
