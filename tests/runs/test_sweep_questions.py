@@ -11,7 +11,7 @@ import pytest
 import roots
 
 import aud_dnn
-from aud_dnn.api import sweep_questions
+from aud_dnn.api import similarity, sweep_questions
 from aud_dnn.errors import InputError
 from aud_dnn.methods.ridge import banded
 
@@ -31,6 +31,7 @@ def test_every_question_has_a_table_for_all_models(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(banded, "_LEVELS", {2: np.array([1, 0.1])})  # 5 mixtures, not 21
+    monkeypatch.setitem(similarity.similarity.__kwdefaults__, "n_null", 2)  # draws, not 20
     asked = {"root": root, "progress": False}
     done = aud_dnn.sweep(
         ["mymodel", "spectemp"], ["NH2015"], randnetw="False", name="all",
