@@ -58,23 +58,23 @@ def test_what_is_current_is_read_and_what_is_not_is_computed(
 ) -> None:
     root = roots.borrow(whole, tmp_path / "root")
     asked = {"n_null": 3, "draw": False, "progress": False, "root": root}
-    first = aud_dnn.similarity("Kell2018word", "NH2015", **asked)
-    path = root / "results/Kell2018word/similarity/NH2015_all%20voxels_trained.nc"
+    first = aud_dnn.similarity("spectemp", "NH2015", **asked)
+    path = root / "results/spectemp/similarity/NH2015_all%20voxels_trained.nc"
     content = path.read_bytes()
     calls = []
     original = running._compute
     monkeypatch.setattr(running, "_compute", lambda *a: (calls.append(1), original(*a))[1])
-    again = aud_dnn.similarity("Kell2018word", "NH2015", **asked)
+    again = aud_dnn.similarity("spectemp", "NH2015", **asked)
     pd.testing.assert_frame_equal(first, again)
     assert not calls and path.read_bytes() == content
-    other = aud_dnn.similarity("Kell2018word", "NH2015", **asked, seed=1)
+    other = aud_dnn.similarity("spectemp", "NH2015", **asked, seed=1)
     assert calls == [1]
     assert (other["null"] != first["null"]).all()
     np.testing.assert_array_equal(other["score"], first["score"])
     path.write_bytes(content[:-50])
     with pytest.raises(DamagedFileError, match="NH2015_all"):
-        aud_dnn.similarity("Kell2018word", "NH2015", **asked)
-    aud_dnn.similarity("Kell2018word", "NH2015", **asked, overwrite=True)
+        aud_dnn.similarity("spectemp", "NH2015", **asked)
+    aud_dnn.similarity("spectemp", "NH2015", **asked, overwrite=True)
     assert path.read_bytes() == content  # and threads change no bit
 
 
