@@ -46,14 +46,18 @@ def main(argv: list[str] | None = None) -> int:
     add_root(parser)
     given = parser.parse_args(argv)
     show_log(verbose=False)
-    from aud_dnn.activations.files import models_on_disk
+    from aud_dnn.activations.files import activation_files, models_on_disk
     from aud_dnn.api.similarity import similarity, similarity_folder
     from aud_dnn.paths import find_root
 
     paths = find_root(given.root)
-    models = given.source_model
+    models = list(dict.fromkeys(given.source_model))
     if models == ["all"]:
-        models = models_on_disk(paths)
+        models = [
+            one
+            for one in models_on_disk(paths)
+            if activation_files(paths, one, randnetw=given.randnetw)
+        ]
     published, files = chosen_targets(given.target, VOXEL_TARGETS)
     for target in [*published, *map(str, files)]:
         table = similarity(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from aud_dnn.api.reading import load_target
 from aud_dnn.errors import InputError
@@ -93,7 +94,11 @@ def similarity(
         paths,
         names,
         loaded,
-        chosen_parts(voxel_parts(loaded.metadata), regions, loaded.name),
+        chosen_parts(
+            voxel_parts(loaded.metadata),
+            [regions] if isinstance(regions, str) else regions,
+            loaded.name,
+        ),
         randnetw=randnetw,
         n_null=n_null,
         seed=seed,
@@ -120,19 +125,26 @@ def write_similarity_tables(folder: Path, found: Sequence[Similarity], draw: boo
     from aud_dnn.analyze.plotting.similarity import agreement_map, layer_lines
     from aud_dnn.conditions import Condition
     from aud_dnn.tables.model_files import write_table
+    from aud_dnn.tables.parts import ALL
     from aud_dnn.tables.similarity import agreement_table, layers_table, models_table
 
     folder.mkdir(parents=True, exist_ok=True)
     drawings = Drawings()
     for part in dict.fromkeys(one.part for one in found):
         here = [one for one in found if one.part == part]
-        stem = f"{here[0].target}_{part.replace(' ', '-').replace('/', '-')}"
+        name = part.replace(" ", "-") if part == ALL else quote(part, safe="")
+        stem = f"{here[0].target}_{name}"
         stem += f"_{Condition.of(here[0].randnetw)}"
         layers, agreement = layers_table(here), agreement_table(here)
-        write_table(folder / f"{stem}_models.csv", models_table(here), index=False)
+        for ending, table in (
+            ("models", models_table(here)),
+            ("layers", layers),
+            ("agreement", agreement),
+        ):
+            write_table(folder / f"{stem}_{ending}.csv", table, index=False)
+            for kind in ("png", "svg"):  # of what was there before
+                (folder / f"{stem}_{ending}.{kind}").unlink(missing_ok=True)
         if not draw:
-            write_table(folder / f"{stem}_layers.csv", layers, index=False)
-            write_table(folder / f"{stem}_agreement.csv", agreement, index=False)
             continue
         drawings.append(layer_lines(layers, stem=f"{stem}_layers"))
         drawn = agreement_map(agreement, stem=f"{stem}_agreement")

@@ -30,7 +30,7 @@ from aud_dnn.runs.own_targets import known_stimuli, open_for_targets
 from aud_dnn.store.similarity import read_similarity, similarity_path, write_similarity
 from aud_dnn.utils import Activations, Target
 
-_SCHEME = "similarity 1"
+_SCHEME = "similarity 2"
 """Raised when a change of :mod:`aud_dnn.methods.similarity` moves a number."""
 
 
@@ -86,9 +86,17 @@ class NeuralPart:
     def owner(self) -> np.ndarray:
         """The participant of each voxel; one and the same where a target names none."""
         column = self.target.metadata.get("subj_idx")
-        if column is None or column.isna().any():
-            return np.zeros(np.count_nonzero(self.inside), dtype=int)
-        return column.to_numpy()[self.inside]
+        if column is None or column.isna().all():
+            return np.zeros(np.count_nonzero(self.used), dtype=int)
+        return column.to_numpy()[self.used]
+
+    @cached_property
+    def used(self) -> np.ndarray:
+        """The voxels inside, but those of nobody where others have a participant."""
+        column = self.target.metadata.get("subj_idx")
+        if column is None or column.isna().all():
+            return self.inside
+        return self.inside & column.notna().to_numpy()
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -102,7 +110,7 @@ class NeuralPart:
 
     @cached_property
     def participants(self) -> list[Participant]:
-        responses = self.target.responses[:, self.inside]
+        responses = self.target.responses[:, self.used]
         return participants_of(responses, self.owner, self.target.splits)
 
     @cached_property
@@ -154,6 +162,8 @@ def run_similarity(
     """
     if n_null < 2:
         raise InputError(f"The null needs two draws at least; got {n_null}.")
+    if seed < 0:
+        raise InputError(f"The seed must be 0 or more; got {seed}.")
     prepared = [NeuralPart(target, name, inside) for name, inside in parts.items()]
     for part in prepared:
         if not part.labels:
@@ -247,7 +257,7 @@ def chosen_parts(
     InputError
         There is no such part.
     """
-    if asked is None:
+    if not asked:
         return dict([next(iter(parts.items()))])
     for name in asked:
         if name not in parts:

@@ -107,7 +107,7 @@ def agreement_table(found: Sequence[Similarity]) -> pd.DataFrame:
     rows = []
     groups = models.groupby(["target", "part", "condition"], sort=False)
     for (target, part, condition), inside in groups:
-        wide = inside.pivot_table(index="model", columns="measure", values="score", sort=False)
+        wide = inside.pivot(index="model", columns="measure", values="score")
         here = [
             one
             for one in found

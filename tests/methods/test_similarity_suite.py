@@ -118,7 +118,8 @@ def test_crossnobis_is_the_mean_over_pairs_of_repetitions() -> None:
     voxels = [v for v in range(7) if v != 4]
     for v in voxels:
         there = [a for a in range(3) if np.isfinite(responses[0, v, a])]
-        noise = responses[:, v, there].var(axis=1, ddof=1).mean()
+        level = responses[:, v, there].mean(axis=0)  # of a repetition: no noise
+        noise = (responses[:, v, there] - level).var(axis=1, ddof=1).sum() / 8
         for i, j in itertools.product(range(9), repeat=2):
             steps = responses[i, v] - responses[j, v]
             products = [steps[a] * steps[b] for a, b in itertools.permutations(there, 2)]
@@ -137,6 +138,39 @@ def test_crossnobis_is_unbiased_and_distances_are_not() -> None:
     mean = responses.mean(axis=2)
     plain = ((mean[:, None] - mean[None]) ** 2).mean(axis=2)[np.triu_indices(30, 1)]
     assert (plain - true).mean() / true.mean() > 0.5  # 2 σ² / 3 is most of a distance here
+
+
+def test_levels_of_repetitions_and_copies_are_no_noise() -> None:
+    _, responses, _ = brains(17, n_people=1, n_voxels=20, n_sounds=30)
+    level = np.zeros((1, 20, 3))
+    level[0, ::2] = 50 * np.random.default_rng(0).standard_normal((10, 3))
+    np.testing.assert_allclose(crossnobis(responses + level), crossnobis(responses), rtol=1e-9)
+    assert np.isnan(crossnobis(np.repeat(responses[:, :, :1], 3, axis=2))).all()
+
+
+@pytest.mark.parametrize(("n_sounds", "n_units"), [(165, 4000), (40, 1000)])
+def test_the_cosine_does_not_take_the_centring_of_the_sounds_for_similarity(
+    n_sounds: int, n_units: int
+) -> None:
+    rng = np.random.default_rng(18)
+    half = np.arange(n_sounds) % 2 == 0
+    one_split = Splits(half[None], ~half[None], 0)
+    people = participants_of(rng.standard_normal((n_sounds, 2000, 1)), np.zeros(2000), one_split)
+    scores = [
+        layer_scores(
+            geometry(rng.standard_normal((n_sounds, n_units))), people, one_split, ["cosine"]
+        )
+        for _ in range(6)
+    ]
+    # without the correction 0.14 and 0.5; a standard error is 1 / sqrt(6 pairs) = 0.015 at most
+    assert abs(np.mean(scores)) < 0.05
+
+
+def test_a_constant_participant_does_not_spoil_the_ceilings_of_others() -> None:
+    _, responses, owner = brains(19, n_people=3, n_voxels=8)
+    responses[:, owner == 2] = 1.0
+    found = ceilings(participants_of(responses, owner, FEW), FEW, ["Pearson", "CKA", "PLS"])
+    assert np.isfinite(found[:, :2]).all()
 
 
 def test_correlations_between_repetitions_are_those_of_numpy() -> None:

@@ -45,6 +45,8 @@ def layer_lines(table: pd.DataFrame, *, stem: str) -> Drawing:
                 x = np.arange(len(rows)) if alone else rows["position"].fillna(0.5)
                 score, error = rows["score"].to_numpy(), rows["error"].fillna(0).to_numpy()
                 ax.plot(x, score, marker="o", markersize=3, color=colour, label=model)
+                if len(rows) == 1:
+                    ax.errorbar(x, score, error, color=colour, capsize=2)
                 ax.fill_between(x, score - error, score + error, color=colour, alpha=0.18, lw=0)
                 if alone and len(rows) <= _LONGEST:
                     ax.set_xticks(x, rows["layer"], rotation=90, fontsize=6)

@@ -6,7 +6,7 @@ since their noise is independent.
 
 * Squared cross-validated distance, "crossnobis" (Walther et al. 2016, NeuroImage 137: 188–200), of
   sounds i and j with x_a the responses in repetition a and σ_v² the noise variance of voxel v
-  (variance over repetitions, mean over sounds):
+  (variance over repetitions of the responses less their mean over the sounds, mean over sounds):
 
       d_ij = mean over v of [ mean over a ≠ b of (x_ia,v − x_ja,v)(x_ib,v − x_jb,v) ] / σ_v².
 
@@ -30,6 +30,8 @@ import numpy as np
 
 from aud_dnn.methods.comparing.triangles import upper_triangle
 from aud_dnn.methods.repetitions import mean_response, measured_repetitions
+
+_ROUNDING = 1e-10
 
 
 def _several(responses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -58,8 +60,12 @@ def crossnobis(responses: np.ndarray, *, noise_variance: np.ndarray | None = Non
     n_sounds = len(responses)
     if noise_variance is None:
         values, there = _several(responses)
-        scatter = np.nansum((values - mean_response(values)[:, :, None]) ** 2, axis=(0, 2))
-        noise = scatter / (there.sum(axis=1) - 1) / n_sounds
+        # the level of a repetition is no noise: distances do not see it
+        centred = values - values.mean(axis=0)
+        scatter = np.nansum((centred - mean_response(centred)[:, :, None]) ** 2, axis=(0, 2))
+        noise = scatter / (there.sum(axis=1) - 1) / (n_sounds - 1)
+        size = np.nanmax(np.abs(values), axis=(0, 2), initial=0)
+        noise[noise <= (_ROUNDING * size) ** 2] = 0  # repetitions that are copies
     else:
         values, there, noise = responses, measured_repetitions(responses), noise_variance
     known = noise > 0

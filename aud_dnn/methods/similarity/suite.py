@@ -13,9 +13,11 @@ CKA                 inner products, U-centred; cosine           the same
 Procrustes, PLS     a map to the voxels, tested on sounds that it was not fitted to
 ==================  ==========================================  ===================================
 
-The cosine is taken of correlations and crossnobis distances are compared by Pearson, because the
-cosine of *distances* is near 1 for any layer: all distances are positive, and those of noise are
-about equal.
+The cosine is taken of correlations, plus 1 / (n − 1): n sounds that are z-scored together and have
+nothing in common correlate by −1 / (n − 1) on average, in the layer and in the brain, which the
+cosine would take for similarity (0.1 for 165 sounds and many units). Crossnobis distances are
+compared by Pearson, because the cosine of *distances* is near 1 for any layer: all distances are
+positive, and those of noise are about equal.
 
 **Ceiling**: each participant against all others by the same measure: their mean triangle (each on
 one scale), their summed inner products (each with unit trace). It is the lower bound of the usual
@@ -146,6 +148,7 @@ def participants_of(responses: np.ndarray, owner: np.ndarray, splits: Splits) ->
         mean = mean_response(own)
         seen = geometry(mean)
         triangles = dict.fromkeys(RDM_MEASURES, seen.correlations)
+        triangles["cosine"] = _beyond_chance(seen)
         if responses.shape[2] > 1:
             triangles["crossnobis"] = crossnobis(own)
             triangles["cv-correlation"] = between_repetitions(own)
@@ -174,7 +177,8 @@ def layer_scores(
     array of shape (n_measures, n_participants)
     """
     seen = dict.fromkeys((*RDM_MEASURES, "cv-correlation"), layer.correlations)
-    seen |= {"crossnobis": layer.distances, "CKA": _cka_vector(layer.products)}
+    seen |= {"cosine": _beyond_chance(layer), "crossnobis": layer.distances}
+    seen["CKA"] = _cka_vector(layer.products)
     return _scores(seen, coordinates(layer.products, splits), participants, measures)
 
 
@@ -193,7 +197,14 @@ def ceilings(
         return np.full((len(measures), len(participants)), np.nan)
     columns = []
     for one in participants:
-        others = [other for other in participants if other is not one]
+        others = [
+            other
+            for other in participants
+            if other is not one and np.trace(other.products) > 0  # a constant one says nothing
+        ]
+        if not others:
+            columns.append(np.full(len(measures), np.nan))
+            continue
         seen = {
             name: _mean_of_known(
                 alike(
@@ -246,6 +257,10 @@ def _scores(
             else:
                 scores[row, column] = rdm_similarity(seen[name], one.triangles[name], _how(name))
     return scores
+
+
+def _beyond_chance(seen: Geometry) -> np.ndarray:
+    return seen.correlations + 1 / (len(seen.products) - 1)
 
 
 def _how(measure: str) -> str:
